@@ -1,0 +1,155 @@
+"""What an application tells the runtime about one kind of entity: pure functions and codecs.
+
+The runtime calls these from exactly one coroutine for each slot. None of them may await, read a
+clock, draw a random number or keep anything between calls: all they need is in the arguments.
+A rejection is a reply without events. An exception is a broken invariant: the entity is dropped
+from memory and loaded again from the journal.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.address import Address
+
+
+class CommandKey(msgspec.Struct, frozen=True, array_like=True):
+    """Makes a command safe to repeat. ``id`` is 16 bytes that name the try, ``fingerprint`` 16
+    bytes that name its content: the same id with another fingerprint is refused."""
+
+    id: bytes
+    fingerprint: bytes
+
+
+class Wake(msgspec.Struct, frozen=True, tag=True):
+    """The command an entity gets from the runtime when the time it asked for has come."""
+
+
+WAKE = Wake()
+
+
+class Turn(msgspec.Struct):
+    """Everything a decision may depend on."""
+
+    address: Address
+    state: Any
+    companions: Mapping[Address, Any]
+    """States of the other entities of this slot that :meth:`Behaviour.companions` asked for."""
+    command: Any
+    now_ms: int
+    """Milliseconds since the epoch, never falling within one slot."""
+    key: CommandKey | None = None
+
+
+class Decision(msgspec.Struct):
+    """The outcome of one turn. Events are applied at once and the reply leaves after they are in
+    the journal; both or neither happen."""
+
+    reply: Any = None
+    events: Sequence[tuple[Address, Any]] = ()
+    """Each with the entity it belongs to: the one addressed, or one of its companions."""
+    states: Mapping[Address, Any] | None = None
+    """States after the events, of entities for which deciding has worked them out already: exactly
+    what :meth:`Behaviour.evolve` gives. The others are evolved."""
+    awaits: str | None = None
+    """Hold the reply back until a later decision of this entity settles the saga of this name."""
+    settles: str | None = None
+    """The saga whose waiting caller gets this reply."""
+    settles_key: CommandKey | None = None
+    """Store the reply as the outcome of this key (the key of the command that began the saga)."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A saga's next step: send this command and come back with the reply."""
+
+    to: Address
+    command: Any
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """A saga's last step: this command for the saga's own entity, which settles it."""
+
+    command: Any
+
+
+class Behaviour(ABC):
+    """One kind of entity. Only :meth:`initial`, :meth:`decide`, :meth:`evolve` and the codecs are
+    needed; the rest is for entities that have companions, timers or sagas."""
+
+    kind: str
+
+    # -- the entity ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def initial(self, address: Address) -> Any:
+        """The state of an entity that has no events yet."""
+
+    @abstractmethod
+    def decide(self, turn: Turn) -> Decision:
+        """What happens on this command."""
+
+    @abstractmethod
+    def evolve(self, state: Any, event: Any) -> Any:
+        """The state after one event. Must accept every event ever journalled."""
+
+    def companions(self, address: Address, state: Any, command: Any) -> Sequence[Address]:
+        """Other entities of the same slot that :meth:`decide` has to see for this command."""
+        return ()
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def next_wake_ms(self, state: Any) -> int | None:
+        """When the entity wants :class:`Wake` next, or ``None``. Survives every crash."""
+        return None
+
+    # -- sagas ---------------------------------------------------------------------------------
+
+    def unfinished(self, state: Any) -> Collection[str]:
+        """Names of the sagas this state says are begun and not settled."""
+        return ()
+
+    def step(self, state: Any, saga: str, answers: Sequence[Any]) -> Ask | Tell:
+        """The saga's next step, given the replies to its earlier ones. Steps may be repeated
+        after a crash, always from the first: every command they send must be idempotent."""
+        raise AssertionError(f"{self.kind} has no sagas")
+
+    def saga_key(self, state: Any, saga: str) -> CommandKey | None:
+        """The key of the command that began the saga, so that a repeat finds it in flight."""
+        return None
+
+    # -- codecs --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode_event(self, event: Any) -> tuple[str, int, bytes]:
+        """Event type, its version, and its payload as JSON."""
+
+    @abstractmethod
+    def decode_event(self, event_type: str, version: int, payload: bytes) -> Any:
+        """The event, brought up to the newest version."""
+
+    @abstractmethod
+    def encode_state(self, state: Any) -> bytes:
+        """A snapshot of the state."""
+
+    @abstractmethod
+    def decode_state(self, data: bytes) -> Any | None:
+        """The state in a snapshot, or ``None`` if it is of an older shape (the journal is
+        replayed from the start then)."""
+
+    @abstractmethod
+    def encode_reply(self, reply: Any) -> bytes:
+        """A reply as it is stored for its :class:`CommandKey`, and sent between instances."""
+
+    @abstractmethod
+    def decode_reply(self, data: bytes) -> Any: ...
+
+    @abstractmethod
+    def encode_command(self, command: Any) -> bytes:
+        """A command as it is sent between instances."""
+
+    @abstractmethod
+    def decode_command(self, data: bytes) -> Any: ...

@@ -1,0 +1,56 @@
+"""From what the journal knows of an entity to its state and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from actors.address import Address
+from actors.behaviour import Behaviour, CommandKey
+from actors.journal import Loaded
+
+
+class Folded:
+    """An entity as the journal has it."""
+
+    __slots__ = (
+        "at_ms",
+        "event_bytes",
+        "keys",
+        "snapshot_bytes",
+        "state",
+        "unfinished",
+        "wake_ms",
+    )
+
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        state: Any,
+        loaded: Loaded,
+    ) -> None:
+        rows, snapshot = loaded.rows, loaded.snapshot
+        self.state = state
+        self.at_ms = rows[-1].at_ms if rows else 0
+        """When its last event was decided, if that is known."""
+        self.event_bytes = sum([len(row.payload) for row in rows])
+        self.snapshot_bytes = 0 if snapshot is None else len(snapshot.state)
+        self.wake_ms: int | None = behaviour.next_wake_ms(state)
+        self.unfinished: Collection[str] = behaviour.unfinished(state)
+        self.keys: Sequence[CommandKey | None] = [
+            behaviour.saga_key(state, saga) for saga in self.unfinished
+        ]
+
+
+def fold(behaviour: Behaviour, address: Address, loaded: Loaded) -> Folded | None:
+    """The entity's state, or ``None`` if its snapshot is of a shape no longer read and the whole
+    journal of the entity is needed. Raises whatever a behaviour raises."""
+    if loaded.snapshot is None:
+        state = behaviour.initial(address)
+    else:
+        state = behaviour.decode_state(loaded.snapshot.state)
+        if state is None:
+            return None
+    for row in loaded.rows:
+        state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
+    return Folded(behaviour, state, loaded)

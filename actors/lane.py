@@ -1,0 +1,137 @@
+"""A lane: group commit. The next batch forms while one is in flight.
+
+All commits of a shard go through one lane, in order; a lane serves many shards over one
+connection. One append at a time keeps seq gapless and makes *not sent* different from *unknown*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from actors.commit import Commit
+from actors.journal import Batch, Journal, JournalError, WakeMark
+
+
+class LaneOwner(Protocol):
+    """Who learns what the journal said. All are called between two appends."""
+
+    def accepted(self, commits: Sequence[Commit]) -> None:
+        """These are durable."""
+
+    def fenced(self, shards: Collection[int], commits: Sequence[Commit]) -> None:
+        """These were not written, because somebody else owns their shards now."""
+
+    def doubtful(
+        self, error: JournalError, sent: Sequence[Commit], unsent: Sequence[Commit]
+    ) -> None:
+        """The journal is away: ``sent`` may be written or not, ``unsent`` are not."""
+
+
+class Lane:
+    """Bounded by the mailboxes: a shard submits only what its callers wait for."""
+
+    def __init__(self, number: int, journal: Journal, rows_max: int, owner: LaneOwner) -> None:
+        self._number = number
+        self._journal = journal
+        self._rows_max = rows_max
+        self._owner = owner
+        self._pending: deque[Commit] = deque()
+        self._in_flight: Sequence[Commit] = ()
+        self._wakeup: asyncio.Future[None] | None = None
+        self.batches = 0
+        self.rows = 0
+        """Rows of all tables written so far."""
+
+    @property
+    def pending(self) -> int:
+        """Commits submitted and not yet answered by the journal."""
+        return len(self._pending) + len(self._in_flight)
+
+    @property
+    def callers(self) -> int:
+        """Who waits for these commits."""
+        commits = (*self._in_flight, *self._pending)
+        return sum(len(commit.answers) + len(commit.followers or ()) for commit in commits)
+
+    def submit(self, commit: Commit) -> None:
+        commit.weight = (
+            len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.marks)
+        )
+        self._pending.append(commit)
+        if self._wakeup is not None:
+            self._wakeup.set_result(None)
+            self._wakeup = None
+
+    async def run(self) -> None:
+        """Append for ever."""
+        while True:
+            if not self._pending:
+                self._wakeup = asyncio.get_running_loop().create_future()
+                await self._wakeup
+            commits = self._take()
+            self._in_flight = commits
+            try:
+                fenced = await self._journal.append(self._number, batch_of(commits))
+            except JournalError as error:
+                self._in_flight = ()
+                self._owner.doubtful(error, commits, self._take_unsent())
+            else:
+                self._in_flight = ()
+                self._settle(commits, frozenset(fenced))
+
+    def _take(self) -> list[Commit]:
+        """The next batch: at least one commit, at most the limit of rows."""
+        commits = [self._pending.popleft()]
+        weight = commits[0].weight
+        while self._pending and weight + self._pending[0].weight <= self._rows_max:
+            commit = self._pending.popleft()
+            weight += commit.weight
+            commits.append(commit)
+        self.batches += 1
+        self.rows += weight
+        return commits
+
+    def _settle(self, commits: Sequence[Commit], fenced: Collection[int]) -> None:
+        if not fenced:
+            self._owner.accepted(commits)
+            return
+        self._owner.accepted([commit for commit in commits if commit.shard.number not in fenced])
+        refused = [commit for commit in commits if commit.shard.number in fenced]
+        refused += [commit for commit in self._pending if commit.shard.number in fenced]
+        self._pending = deque(c for c in self._pending if c.shard.number not in fenced)
+        self._owner.fenced(fenced, refused)
+
+    def _take_unsent(self) -> list[Commit]:
+        unsent = list(self._pending)
+        self._pending.clear()
+        return unsent
+
+    def abandon(self) -> tuple[Sequence[Commit], Sequence[Commit]]:
+        """After :meth:`run` was cancelled: what may be written, and what is not."""
+        sent = self._in_flight
+        self._in_flight = ()
+        return sent, self._take_unsent()
+
+
+def batch_of(commits: Sequence[Commit]) -> Batch:
+    """One batch of all their parts; of several marks of one entity the last one counts."""
+    if len(commits) == 1:
+        only = commits[0]
+        return Batch(only.rows, list(only.outcomes), list(only.snapshots), list(only.marks))
+    batch = Batch()
+    marks: dict[object, WakeMark] = {}
+    snapshots = {}
+    for commit in commits:
+        batch.rows += commit.rows
+        if commit.outcomes:
+            batch.outcomes += commit.outcomes
+        for snapshot in commit.snapshots:
+            snapshots[snapshot.address] = snapshot
+        for mark in commit.marks:
+            marks[mark.address] = mark
+    batch.snapshots = list(snapshots.values())
+    batch.marks = list(marks.values())
+    return batch

@@ -1,0 +1,55 @@
+"""The membership store's in-memory twin."""
+
+from __future__ import annotations
+
+from actors.clock import Clock
+from actors.membership import DEAD_AFTER_S, Member, MembershipError
+
+
+class MemoryMembers:
+    """What all instances share: the announcements, each with the time it is forgotten."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.announced: dict[str, tuple[Member, float]] = {}
+
+
+class MemoryMembership:
+    """One instance's view of a :class:`MemoryMembers`."""
+
+    def __init__(self, members: MemoryMembers) -> None:
+        self._members = members
+        self._away = False
+
+    def go_away(self) -> None:
+        """Every call fails until :meth:`come_back`."""
+        self._away = True
+
+    def come_back(self) -> None:
+        self._away = False
+
+    def _reach(self) -> None:
+        if self._away:
+            raise MembershipError("the membership store is out of reach")
+
+    async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
+        self._reach()
+        ends = self._members.clock.monotonic() + ttl_s
+        self._members.announced[member.instance] = (member, ends)
+
+    async def leave(self, member: Member) -> None:
+        self._reach()
+        found = self._members.announced.get(member.instance)
+        if found is not None and found[0].incarnation == member.incarnation:
+            del self._members.announced[member.instance]
+
+    async def members(self) -> list[Member]:
+        self._reach()
+        now = self._members.clock.monotonic()
+        announced = self._members.announced
+        for instance in [name for name, (_, ends) in announced.items() if ends <= now]:
+            del announced[instance]
+        return [announced[instance][0] for instance in sorted(announced)]
+
+    async def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,85 @@
+"""The transport's in-memory twin: connects the runtimes of one process by instance name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from actors.address import Address
+from actors.behaviour import CommandKey
+from actors.clock import Clock
+from actors.errors import NotOwnedError, OutcomeUnknownError
+from actors.transport import Answer
+
+
+class Peer(Protocol):
+    """What the transport needs of a runtime."""
+
+    def ask(
+        self,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None = None,
+        timeout_s: float | None = None,
+    ) -> asyncio.Future[Answer]: ...
+
+
+class MemoryTransport:
+    """Carries messages between the peers that joined it.
+
+    :meth:`cut` parts a peer from all others: what was not sent is not done, what was sent and not
+    answered may be.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._peers: dict[str, Peer] = {}
+        self._cut: dict[str, asyncio.Future[None]] = {}
+
+    def join(self, instance: str, peer: Peer) -> None:
+        """Make a peer reachable by its name; a later incarnation replaces an earlier one."""
+        self._peers[instance] = peer
+        self.heal(instance)
+
+    def leave(self, instance: str) -> None:
+        """The peer is gone for good."""
+        self.cut(instance)
+        del self._peers[instance]
+
+    def cut(self, instance: str) -> None:
+        if not self._cut[instance].done():
+            self._cut[instance].set_result(None)
+
+    def heal(self, instance: str) -> None:
+        self._cut[instance] = asyncio.get_running_loop().create_future()
+
+    async def ask(
+        self,
+        instance: str,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None,
+        deadline: float,
+    ) -> Answer:
+        peer = self._peers.get(instance)
+        if peer is None or self._cut[instance].done():
+            raise NotOwnedError(f"{instance} cannot be reached")
+        timeout_s = max(deadline - self._clock.monotonic(), 0.0)
+        answer = peer.ask(address, command, key=key, timeout_s=timeout_s)
+        return await self._unless_cut(instance, answer)
+
+    async def _unless_cut(self, instance: str, answer: asyncio.Future[Answer]) -> Answer:
+        cut = self._cut[instance]
+        await asyncio.wait((cut, answer), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        answer.add_done_callback(_retrieve)
+        raise OutcomeUnknownError(f"{instance} was cut off before it answered")
+
+
+def _retrieve(answer: asyncio.Future[Answer]) -> None:
+    """Nobody waits for this answer any more; an error in it was reported as unknown already."""
+    if not answer.cancelled():
+        answer.exception()

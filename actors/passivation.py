@@ -1,0 +1,53 @@
+"""Passivation: idle entities leave memory when there are too many."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from actors.cell import Cell
+
+LOOKS_MAX = 128
+"""Entities looked at for each one that comes in: some 20 us. When all were used since the last
+round, the bound is passed by at most a hundredth until the next round finds idle ones."""
+
+
+class Pool:
+    """All cells of an instance, in a ring with a second chance (CLOCK; Corbato, 1968): close to
+    least recently used, and a turn only has to set a flag.
+
+    Busy cells are never evicted, so the bound gives way to what waits in mailboxes, which is
+    bounded itself.
+    """
+
+    def __init__(self, entities_max: int) -> None:
+        self._entities_max = entities_max
+        self._ring: deque[Cell] = deque()
+        self.size = 0
+
+    def admit(self, cell: Cell) -> None:
+        self._ring.append(cell)
+        self.size += 1
+        if self.size > self._entities_max:
+            self._shrink()
+        elif len(self._ring) > 2 * self._entities_max:
+            self._ring = deque(cell for cell in self._ring if not cell.gone)
+
+    def leave(self, cell: Cell) -> None:
+        """The cell is no longer in memory."""
+        cell.gone = True
+        self.size -= 1
+
+    def _shrink(self) -> None:
+        for _ in range(min(LOOKS_MAX, len(self._ring))):
+            cell = self._ring.popleft()
+            if cell.gone:
+                continue
+            if cell.touched:
+                cell.touched = False
+                self._ring.append(cell)
+            elif cell.idle:
+                cell.shard.drop(cell)
+            else:
+                self._ring.append(cell)
+            if self.size <= self._entities_max:
+                return

@@ -1,0 +1,136 @@
+"""The working table of one planning run: what stays, what is fixed, who needs a home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from actors.placement.inputs import Node, Rules, ShardState
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A shard that is not where it ought to be, and what it waits for."""
+
+    shard: int
+    on: str
+    """Where it is to be meanwhile; empty if nobody can have it."""
+    why: str
+
+
+class Board:
+    """Where every shard is going to be. Begins with all that may stay; the steps of the planner
+    fill in and rearrange the rest. Everything is in order of names and numbers, so that the order
+    of the input does not show."""
+
+    def __init__(self, nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules) -> None:
+        self.nodes = {node.instance: node for node in sorted(nodes, key=lambda n: n.instance)}
+        self.shards = {state.shard: state for state in sorted(shards, key=lambda s: s.shard)}
+        if len(self.nodes) != len(nodes) or len(self.shards) != len(shards):
+            raise ValueError("an instance or a shard is given twice")
+        self.rules = rules
+        self.weights = {n.instance: n.weight for n in self.nodes.values() if n.usable}
+        """Of the instances that may be given shards."""
+        self.home: dict[int, str] = {}
+        """Shards on those instances."""
+        self.aside: dict[int, str] = {}
+        """Shards that stay with an instance that is given none."""
+        self.fixed: set[int] = set()
+        """Shards that balance must not move."""
+        self.homeless: list[int] = []
+        self.held: list[Held] = []
+        self.moved_by: dict[int, str] = {}
+        """Which step of balancing moved a shard last."""
+        for state in self.shards.values():
+            self._begin(state)
+
+    # -- what the steps ask --------------------------------------------------------------------
+
+    def counts(self, among: Iterable[int] | None = None) -> dict[str, int]:
+        """How many shards, of all or of these, each usable instance has."""
+        counts = dict.fromkeys(self.weights, 0)
+        for shard in self.home if among is None else among:
+            if shard in self.home:
+                counts[self.home[shard]] += 1
+        return counts
+
+    def movable(self) -> dict[str, list[int]]:
+        """The shards of each usable instance that balance may move, by number."""
+        movable: dict[str, list[int]] = {name: [] for name in self.weights}
+        for shard in sorted(self.home.keys() - self.fixed):
+            movable[self.home[shard]].append(shard)
+        return movable
+
+    def move(self, shard: int, to: str, step: str) -> None:
+        """Rearrange one shard for the sake of balance."""
+        assert shard not in self.fixed
+        self.home[shard] = to
+        self.moved_by[shard] = step
+
+    def target(self) -> dict[int, str]:
+        """Where every shard is to be, by number. Left out: those that nobody can have."""
+        return dict(sorted((self.home | self.aside).items()))
+
+    # -- the beginning -------------------------------------------------------------------------
+
+    def _begin(self, state: ShardState) -> None:
+        pin = state.pinned_to
+        if state.frozen and (self._serves(state.owner) or self._lingers(state.owner)):
+            self._freeze(state)
+        elif pin is not None and pin in self.weights:
+            self._fix(state.shard, pin)
+        else:
+            self._stay(state)
+            if pin is not None:
+                where = self.nodes[pin].state if pin in self.nodes else "not there"
+                self._hold(state, f"pinned to {pin}, which is {where}; goes there when it is back")
+
+    def _freeze(self, state: ShardState) -> None:
+        if state.owner in self.weights:
+            self._fix(state.shard, state.owner)
+        else:
+            self.aside[state.shard] = state.owner
+        pin = state.pinned_to
+        if state.owner not in self.weights:
+            where = self.nodes[state.owner].state
+            self._hold(state, f"frozen ({state.frozen}) on {state.owner}, which is {where}")
+        elif pin is not None and pin != state.owner:
+            self._hold(state, f"frozen ({state.frozen}), pinned to {pin}")
+
+    def _stay(self, state: ShardState) -> None:
+        """Where it is wanted, else where it is, else nowhere yet."""
+        if state.desired in self.weights:
+            self.home[state.shard] = state.desired
+            if state.desired != state.owner:
+                self.fixed.add(state.shard)  # a move under way is left to finish
+        elif state.owner in self.weights:
+            self.home[state.shard] = state.owner
+        elif self._lingers(state.owner):
+            self.aside[state.shard] = state.owner
+            self._hold(state, f"{state.owner} is dead and may still be back in time")
+        elif self.weights:
+            self.homeless.append(state.shard)
+        elif self._serves(state.owner):
+            self.aside[state.shard] = state.owner
+            self._hold(state, f"{state.owner} is draining, and there is no other instance")
+        else:
+            self._hold(state, "no instance to serve it")
+
+    def _fix(self, shard: int, instance: str) -> None:
+        self.home[shard] = instance
+        self.fixed.add(shard)
+
+    def _hold(self, state: ShardState, why: str) -> None:
+        self.held.append(Held(state.shard, "", why))
+
+    def _serves(self, instance: str) -> bool:
+        return instance in self.nodes and self.nodes[instance].serves
+
+    def _lingers(self, instance: str) -> bool:
+        node = self.nodes.get(instance)
+        return (
+            node is not None
+            and not node.alive
+            and not node.evicted
+            and node.silent_ms < self.rules.linger_ms
+        )

@@ -1,0 +1,96 @@
+"""Membership in Redis (or Valkey): one key for each instance that ends by itself.
+
+Redis is allowed to be away, to answer late and to forget: this says who lives, never who owns.
+So every call gives up after a moment, and nothing is tried more than twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError
+
+from actors.membership import DEAD_AFTER_S, Member, MembershipError
+
+SOCKET_TIMEOUT_S = 1.0
+"""One heartbeat: a later answer is overtaken by the next one."""
+RETRIES = 1
+"""For the connection that was closed while it lay idle; a second failure is an outage."""
+CALL_TIMEOUT_S = 2.5
+"""For a whole call with its retry: half the time after which a silent member counts as dead."""
+CONNECTIONS_MAX = 4
+"""A heartbeat, a look at the members, a farewell; and one to spare."""
+SCAN_COUNT = 1000
+"""Keys that Redis looks at in one step: a millisecond of its time."""
+
+_LEAVE = """
+local value = redis.call('GET', KEYS[1])
+if value and cjson.decode(value)['incarnation'] == ARGV[1] then
+    return redis.call('DEL', KEYS[1])
+end
+return 0
+"""
+
+
+class RedisMembership:
+    """``url`` is ``redis://``, ``rediss://`` or ``unix://``. Keys are ``prefix`` and the name of
+    the instance; nothing else in the database may begin with the prefix."""
+
+    def __init__(self, url: str, prefix: str = "booking:member:") -> None:
+        self._prefix = prefix
+        self._redis: Redis = Redis.from_url(
+            url,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
+            max_connections=CONNECTIONS_MAX,
+            retry=Retry(ConstantBackoff(0.05), RETRIES),
+            decode_responses=False,
+        )
+
+    async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
+        async with _reaching():
+            await self._redis.set(
+                self._prefix + member.instance, msgspec.json.encode(member), px=round(ttl_s * 1000)
+            )
+
+    async def leave(self, member: Member) -> None:
+        key = self._prefix + member.instance
+        async with _reaching():
+            await self._redis.eval(_LEAVE, 1, key, member.incarnation)
+
+    async def members(self) -> list[Member]:
+        async with _reaching():
+            pattern = _literally(self._prefix) + "*"
+            # A key may be met twice by a scan that goes over a growing table.
+            keys = sorted({key async for key in self._redis.scan_iter(pattern, SCAN_COUNT)})
+            values = await self._redis.mget(keys) if keys else []
+            # One that ended between the two questions has no value any more.
+            members = [msgspec.json.decode(value, type=Member) for value in values if value]
+        return sorted(members, key=lambda member: member.instance)
+
+    async def close(self) -> None:
+        """Close the connections; what was announced stays until its time is over."""
+        await self._redis.aclose()
+
+
+@asynccontextmanager
+async def _reaching() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            yield
+    except (RedisError, OSError) as error:
+        words = str(error) or "no answer in time"
+        raise MembershipError(f"{type(error).__name__}: {words}") from error
+    except msgspec.DecodeError as error:
+        raise MembershipError(f"a key of another program among the members: {error}") from error
+
+
+def _literally(text: str) -> str:
+    """The text as a pattern that matches only itself."""
+    return "".join(f"\\{character}" if character in "*?[]\\^" else character for character in text)

@@ -1,0 +1,118 @@
+"""What the shards of one instance share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.address import Address
+from actors.behaviour import Behaviour
+from actors.clock import Clock
+from actors.commit import Commit
+from actors.limits import Limits
+from actors.passivation import Pool
+from actors.statistics import Counters
+from actors.supervision import CrashWindow
+from actors.timers import Timers
+
+if TYPE_CHECKING:
+    from actors.loader import Loader
+    from actors.sagas import Sagas
+    from actors.shard import Shard
+
+
+class Observer(Protocol):
+    """Learns what became true, to keep views. Called synchronously, in order within a shard; what
+    it raises is a broken invariant and ends the runtime."""
+
+    def loaded(self, address: Address, state: Any) -> None:
+        """The entity was read from the journal; ``state`` is all that is known of it so far."""
+
+    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
+        """These events of the entity are in the journal; ``state`` is the one after them.
+
+        Every event is told once, even those whose commit was in doubt for a while.
+        """
+
+    def lost(self, shard: int) -> None:
+        """Another instance owns this shard now: what is known of it grows stale."""
+
+
+class NoObserver:
+    """For runtimes without views."""
+
+    def loaded(self, address: Address, state: Any) -> None:
+        """Nobody wants to know."""
+
+    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
+        """Nobody wants to know."""
+
+    def lost(self, shard: int) -> None:
+        """Nobody wants to know."""
+
+
+class Keeper(Protocol):
+    """What a shard asks of its runtime."""
+
+    def submit(self, commit: Commit) -> None:
+        """Put a commit into the shard's lane."""
+
+    def fence(self, shard: Shard) -> None:
+        """Close a shard that crashes in a loop, and claim it again later."""
+
+
+class Room:
+    """Collaborators of one instance's shards, and whether the journal is away."""
+
+    __slots__ = (
+        "away",
+        "behaviours",
+        "clock",
+        "counters",
+        "crashes",
+        "drain_rate",
+        "keeper",
+        "limits",
+        "loader",
+        "loop",
+        "observer",
+        "pool",
+        "random",
+        "sagas",
+        "timers",
+    )
+
+    loader: Loader
+    sagas: Sagas
+
+    def __init__(
+        self,
+        behaviours: Mapping[str, Behaviour],
+        clock: Clock,
+        limits: Limits,
+        observer: Observer,
+        keeper: Keeper,
+    ) -> None:
+        self.behaviours = behaviours
+        self.clock = clock
+        self.limits = limits
+        self.observer = observer
+        self.keeper = keeper
+        self.loop = asyncio.get_running_loop()
+        self.counters = Counters()
+        self.crashes = CrashWindow(limits)
+        self.pool = Pool(limits.entities_max)
+        self.timers = Timers(clock, self.loop, limits)
+        self.random = Random()  # noqa: S311 - spreads retries, guards nothing
+        self.drain_rate = 0.0
+        """Turns a second, measured over the last round of housekeeping."""
+        self.away = False
+        """The journal is out of reach: nothing is decided until it is back."""
+
+    def retry_after_s(self) -> float:
+        """In how many seconds what waits now will have been decided, at the measured rate."""
+        limit = self.limits.retry_after_max_s
+        wait_s = self.counters.waiting / self.drain_rate if self.drain_rate > 0 else 1.0
+        return min(max(wait_s, 0.1), limit)

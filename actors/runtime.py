@@ -1,0 +1,287 @@
+"""The runtime: what an application asks, and what it is made of.
+
+::
+
+    ask -> mailbox of a cell -> writer of its shard: decide, evolve, draft -> lane -> journal
+                                                                                |
+    caller <- answer <------------------------ views, sagas, keys <- committed -+
+
+Read :mod:`actors.writer` for a turn, :mod:`actors.lane` for group commit, :mod:`actors.shard` for
+what a shard remembers, :mod:`actors.ownership` for how shards come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from actors.address import SLOT_COUNT, Address
+from actors.behaviour import Behaviour, CommandKey
+from actors.clock import Clock
+from actors.deadlines import Deadlines
+from actors.envelope import BEGIN, PEEK, Envelope
+from actors.errors import (
+    KeyInFlightError,
+    KeyReusedError,
+    NotOwnedError,
+    OverloadedError,
+    StoppingError,
+    UnavailableError,
+)
+from actors.journal import Journal
+from actors.limits import Limits
+from actors.loader import Loader
+from actors.ownership import Ownership
+from actors.room import NoObserver, Observer, Room
+from actors.sagas import Asker, Sagas
+from actors.statistics import RuntimeStatistics
+from actors.tasks import Tasks
+from actors.transport import Answer
+
+__all__ = ["Limits", "Observer", "Runtime", "RuntimeStatistics"]
+
+DRAIN_CHECK_S = 0.01
+"""Between two looks whether everything is answered while stopping."""
+
+PEEKS_MAX = 1_000
+"""Entities that :meth:`Runtime.load_state` asks for at a time: five load queries."""
+
+
+class Runtime:
+    """One instance's entities. Create and use it on one event loop.
+
+    ``incarnation`` names this run and is never used twice. ``lanes`` is the number of journal
+    connections that commit. ``ask_anywhere`` carries the steps of sagas to the owners of their
+    targets; without it every target is here.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        incarnation: str,
+        behaviours: Sequence[Behaviour],
+        journal: Journal,
+        clock: Clock,
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+        lanes: int = 1,
+        ask_anywhere: Asker | None = None,
+    ) -> None:
+        self._limits = limits if limits is not None else Limits()
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tasks = Tasks(instance)
+        self._owned = Ownership(journal, instance, incarnation, self._tasks, lanes)
+        self._room = Room(
+            {behaviour.kind: behaviour for behaviour in behaviours},
+            clock,
+            self._limits,
+            observer if observer is not None else NoObserver(),
+            self._owned,
+        )
+        self._loader = Loader(journal, self._limits, self._owned.journal_lost)
+        self._room.loader = self._loader
+        self._room.sagas = Sagas(self._room, ask_anywhere or self.ask_inside, self.ask_inside)
+        self._owned.enter(self._room)
+        self._deadlines = Deadlines(clock, self._loop)
+        self._started = False
+        self._stopping = False
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def start(self, shards: Collection[int] = range(SLOT_COUNT)) -> None:
+        """Claim the shards from whoever has them, and serve. Entities with timers or unfinished
+        sagas are loaded in the background, within the recovery budget.
+
+        Raises :class:`~actors.journal.JournalError`.
+        """
+        for number in range(self._limits.loaders):
+            self._tasks.spawn(self._loader.run(), f"loader-{number}")
+        await self._owned.start(shards)
+        self._tasks.spawn(self._keep_house(), "housekeeping")
+        self._started = True
+
+    async def stop(self, timeout_s: float) -> None:
+        """Refuse new asks, answer what is queued, and end within ``timeout_s``; whoever still
+        waits then is refused."""
+        self._stopping = True
+        ends = self._clock.monotonic() + timeout_s
+        while self._busy and self._clock.monotonic() < ends:  # noqa: ASYNC110 - many conditions
+            await asyncio.sleep(DRAIN_CHECK_S)
+        self._owned.leave(StoppingError)
+        await self._tasks.close()
+        self._owned.answer_unfinished(StoppingError)
+        self._room.timers.close()
+        self._deadlines.close()
+
+    @property
+    def failed(self) -> asyncio.Future[BaseException]:
+        """Done when a broken invariant of the runtime itself, the journal or an observer has
+        ended it; the result is the error. The process should end then."""
+        return self._tasks.failed
+
+    @property
+    def _busy(self) -> bool:
+        return (
+            self._room.counters.waiting > 0
+            or any(lane.pending for lane in self._owned.lanes)
+            or any(not waiter.over for waiter in self._parked())
+        ) and not self.failed.done()
+
+    def _parked(self) -> Iterable[Envelope]:
+        for shard in self._owned.shards.values():
+            for waiting in shard.parked.values():
+                yield from waiting
+
+    async def _keep_house(self) -> None:
+        counters = self._room.counters
+        while True:
+            turns, began = counters.turns, self._clock.monotonic()
+            await asyncio.sleep(self._limits.housekeeping_s)
+            passed_s = self._clock.monotonic() - began
+            self._room.drain_rate = (counters.turns - turns) / passed_s if passed_s > 0 else 0.0
+            left = 0 if self._room.away else self._limits.marks_swept_max
+            for shard in self._owned.shards.values():
+                left -= shard.sweep(left)
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None = None,
+        timeout_s: float | None = None,
+    ) -> asyncio.Future[Answer]:
+        """Send a command; the future gets the answer after its effects are in the journal.
+
+        The future's errors are those of :mod:`actors.errors`, at the latest
+        :class:`~actors.errors.DeadlineExceededError` after ``timeout_s``. With a key the answer
+        is stored, and a repeat gets it with ``replayed`` set.
+        """
+        if timeout_s is None:
+            timeout_s = self._limits.ask_timeout_s
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        envelope = Envelope(command, key, future, self._clock.monotonic() + timeout_s, True)
+        self._post(address, envelope)
+        if not envelope.settled:
+            self._deadlines.watch(envelope)
+        return future
+
+    def ask_inside(self, address: Address, command: Any) -> asyncio.Future[Answer]:
+        """Send a command of the runtime's own sagas to an entity of this instance: not subject to
+        the bounds for callers, and not refused while stopping."""
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._post(address, Envelope(command, None, future))
+        return future
+
+    def _post(self, address: Address, envelope: Envelope) -> None:
+        try:
+            if envelope.external:
+                self._check_open()
+            shard = self._owned.shards.get(address.slot)
+            if shard is None:
+                raise NotOwnedError
+            shard.post(address, envelope)
+        except (UnavailableError, KeyInFlightError, KeyReusedError) as error:
+            self._room.counters.refused += 1
+            envelope.refuse(error)
+
+    def _check_open(self) -> None:
+        if self._stopping:
+            raise StoppingError
+        if self._room.away:
+            raise self._owned.unavailable()
+        if self._room.counters.waiting >= self._limits.mailboxes_max:
+            raise OverloadedError("too much is waiting", self._room.retry_after_s())
+
+    async def begin(self, address: Address, key: CommandKey) -> Answer | None:
+        """Begin an operation of several steps that ends with an :meth:`ask` with this key.
+
+        Returns the stored answer if there is one; else the key is in flight, for at most
+        ``Limits.begun_ttl_s``. Raises as an ask does, and
+        :class:`~actors.errors.KeyReusedError` and :class:`~actors.errors.KeyInFlightError`.
+        """
+        answer = await self.ask(address, BEGIN, key=key)
+        return answer if answer.replayed else None
+
+    def abandon(self, address: Address, key: CommandKey) -> None:
+        """Take the mark of :meth:`begin` back, so that a repeat may begin at once."""
+        shard = self._owned.shards.get(address.slot)
+        if shard is not None:
+            shard.keys.abandon(key)
+
+    async def load_state(self, addresses: Iterable[Address]) -> list[Any]:
+        """The entities' states, newest decisions included, in order. Raises as an ask does."""
+        wanted = list(addresses)
+        states: list[Any] = []
+        for start in range(0, len(wanted), PEEKS_MAX):
+            chunk = wanted[start : start + PEEKS_MAX]
+            asked = [self.ask(address, PEEK) for address in chunk]
+            for answer in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                states.append(answer.reply)
+        return states
+
+    def behaviour(self, kind: str) -> Behaviour:
+        """The behaviour of this kind of entity. Raises :class:`KeyError`."""
+        return self._room.behaviours[kind]
+
+    # -- health --------------------------------------------------------------------------------
+
+    @property
+    def lost_shards(self) -> frozenset[int]:
+        """Shards that another instance claimed."""
+        return frozenset(self._owned.lost)
+
+    def problem(self) -> str | None:
+        """Why this runtime does not serve as it should, in a few words; ``None`` if it does."""
+        owned = self._owned
+        problems = {
+            "ended by a failure": self.failed.done(),
+            "stopping": self._stopping,
+            "not started": not self._started,
+            "the journal is out of reach": self._room.away,
+            f"{len(owned.pending)} shards not claimed": bool(owned.pending),
+            f"{len(owned.lost)} shards lost": bool(owned.lost),
+        }
+        return next((words for words, wrong in problems.items() if wrong), None)
+
+    @property
+    def healthy(self) -> bool:
+        return self.problem() is None
+
+    def statistics(self) -> RuntimeStatistics:
+        """Counts and gauges at this moment."""
+        counters, lanes, shards = self._room.counters, self._owned.lanes, self._owned.shards
+        batches = sum(lane.batches for lane in lanes)
+        return RuntimeStatistics(
+            shards=len(shards),
+            lost_shards=tuple(sorted(self._owned.lost)),
+            entities=self._room.pool.size,
+            mailbox_depth=counters.waiting,
+            queued_rows=sum(lane.pending for lane in lanes),
+            in_flight=sum(lane.callers for lane in lanes)
+            + sum(not waiter.over for waiter in self._parked()),
+            turns=counters.turns,
+            commits=batches,
+            rows=counters.rows,
+            batch_rows_avg=sum(lane.rows for lane in lanes) / batches if batches else 0.0,
+            last_commit_age_s=_age(self._clock.monotonic(), counters.last_commit),
+            fenced=counters.fenced,
+            crashes=counters.crashes,
+            refused=counters.refused,
+            deadlines_exceeded=self._deadlines.exceeded,
+            loads=counters.loads,
+            timers=sum(len(shard.timers) for shard in shards.values()),
+            sagas=counters.sagas,
+            epochs={number: shard.epoch for number, shard in sorted(shards.items())},
+        )
+
+
+def _age(now: float, then: float | None) -> float | None:
+    return None if then is None else now - then

@@ -1,0 +1,148 @@
+"""Sagas: carried forward step by step from what the journal says, by callbacks, without tasks.
+
+A saga is a name in an entity's state. The driver asks the behaviour for the next step, sends it,
+and comes back with the reply, until the entity says that the saga is settled. It only ever looks
+at committed state, since a step leaves the shard. After a crash it starts from the first step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors.address import Address
+from actors.behaviour import Ask
+from actors.cell import ABSENT, Cell
+from actors.errors import UnavailableError
+from actors.room import Room
+from actors.supervision import Backoff, where
+from actors.transport import Answer
+
+if TYPE_CHECKING:
+    from actors.shard import Shard
+
+log = logging.getLogger(__name__)
+
+Asker = Callable[[Address, Any], "asyncio.Future[Answer]"]
+"""Sends a saga's command to whoever owns the entity."""
+
+
+class Saga:
+    """One running saga: the replies so far, and what it waits for."""
+
+    __slots__ = ("answers", "backoff", "cell", "handle", "name")
+
+    def __init__(self, cell: Cell, name: str, backoff: Backoff) -> None:
+        self.cell = cell
+        self.name = name
+        self.answers: list[Any] = []
+        self.backoff = backoff
+        self.handle: asyncio.TimerHandle | None = None
+
+    @property
+    def shard(self) -> Shard:
+        return self.cell.shard
+
+
+class Sagas:
+    """Drives all sagas of an instance. Bounded by the unfinished sagas in the entities' states,
+    each with one step under way."""
+
+    def __init__(self, room: Room, ask_anywhere: Asker, ask_here: Asker) -> None:
+        self._room = room
+        self._ask_anywhere = ask_anywhere
+        self._ask_here = ask_here
+
+    def begin(self, cell: Cell, name: str) -> None:
+        """Drive this saga of the entity, unless it runs already."""
+        running = cell.shard.sagas
+        if (cell.address, name) in running:
+            return
+        limits = self._room.limits
+        backoff = Backoff(
+            limits.saga_backoff_min_s, limits.saga_backoff_max_s, self._room.random.random
+        )
+        saga = Saga(cell, name, backoff)
+        running[cell.address, name] = saga
+        cell.pins += 1
+        self._room.counters.sagas += 1
+        self._drive(saga)
+
+    def end(self, saga: Saga) -> None:
+        """Drive it no longer: it is settled, or its shard is closed."""
+        if saga.shard.sagas.pop((saga.cell.address, saga.name), None) is None:
+            return
+        saga.cell.pins -= 1
+        self._room.counters.sagas -= 1
+        if saga.handle is not None:
+            saga.handle.cancel()
+            saga.handle = None
+
+    def _drive(self, saga: Saga) -> None:
+        saga.handle = None
+        cell = saga.cell
+        if saga.shard.closed:
+            return
+        if cell.committed is ABSENT:
+            saga.shard.want(cell)
+            self._later(saga, saga.backoff.next_s())
+            return
+        behaviour = cell.behaviour
+        try:
+            if saga.name not in behaviour.unfinished(cell.committed):
+                self.end(saga)
+                return
+            step = behaviour.step(cell.committed, saga.name, tuple(saga.answers))
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            log.error("%s crashed in saga %s: %s", cell.address.text, saga.name, where(error))
+            self._room.counters.crashes += 1
+            self._later(saga, self._room.limits.crash_retry_s)
+            return
+        if isinstance(step, Ask):
+            future = self._ask_anywhere(step.to, step.command)
+            future.add_done_callback(partial(self._answered, saga))
+        else:
+            future = self._ask_here(cell.address, step.command)
+            future.add_done_callback(partial(self._told, saga))
+
+    def _answered(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
+        """A step came back: go on, or try the same step again."""
+        if self._failed(saga, future):
+            return
+        saga.backoff.reset()
+        saga.answers.append(future.result().reply)
+        self._drive(saga)
+
+    def _told(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
+        """The last step was decided and committed: the saga has to be settled."""
+        if self._failed(saga, future) or saga.shard.closed:
+            return
+        cell = saga.cell
+        if saga.name in cell.behaviour.unfinished(cell.committed):
+            log.error("%s: saga %s was told its end and goes on", cell.address.text, saga.name)
+            saga.answers.clear()
+            self._later(saga, self._room.limits.crash_retry_s)
+        else:
+            self.end(saga)
+
+    def _failed(self, saga: Saga, future: asyncio.Future[Answer]) -> bool:
+        """Whether there is no reply; if so the step is tried again later."""
+        if future.cancelled():
+            self._later(saga, saga.backoff.next_s())
+            return True
+        error = future.exception()
+        if error is None:
+            return False
+        if isinstance(error, UnavailableError):
+            self._later(saga, saga.backoff.next_s())
+        else:
+            log.error("%s: saga %s: %s", saga.cell.address.text, saga.name, type(error).__name__)
+            self._later(saga, self._room.limits.crash_retry_s)
+        return True
+
+    def _later(self, saga: Saga, wait_s: float) -> None:
+        if not saga.shard.closed:
+            saga.handle = self._room.loop.call_later(wait_s, self._drive, saga)

@@ -1,0 +1,100 @@
+-- What the journal asks besides appending. Every statement is a transaction of its own.
+
+-- name: configure
+-- Settings of a new connection; those this server's version does not know are left out.
+SELECT set_config(s.name, w.value, false)
+FROM unnest(:names::text[], :settings::text[]) AS w (name, value)
+JOIN pg_settings AS s ON s.name = w.name
+
+-- name: keep_promises
+-- An answer is a promise, so a commit waits for the disk even if the server's default is not to.
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
+
+-- name: claim
+-- Takes over the shards whose epoch is the one seen, and remembers the claim. Locks in order of
+-- shards, as the append does; a row changed while this waited is checked again in its new version.
+WITH locked AS (
+    SELECT s.shard
+    FROM shards AS s
+    JOIN unnest(:shards::smallint[], :seen::bigint[]) AS w (shard, epoch)
+      ON s.shard = w.shard AND s.epoch = w.epoch
+    ORDER BY s.shard
+    FOR UPDATE OF s
+), claimed AS (
+    UPDATE shards AS s
+    SET epoch = s.epoch + 1, owner = :owner::text, incarnation = :incarnation::text,
+        claimed_at = now()
+    FROM locked AS l
+    WHERE s.shard = l.shard
+    RETURNING s.shard, s.epoch, s.owner, s.incarnation, s.claimed_at
+), remembered AS (
+    INSERT INTO epochs (shard, epoch, owner, incarnation, claimed_at)
+    SELECT shard, epoch, owner, incarnation, claimed_at FROM claimed
+)
+SELECT shard, epoch FROM claimed
+
+-- name: last_seqs
+-- Where each shard ends: one step down its primary key. Asked after the claim has committed, never
+-- in its statement: that statement's snapshot is older than its row locks, and an append of the
+-- last owner may commit between the two. After the claim no append of an older epoch can commit,
+-- so this sees all there will ever be of them.
+SELECT w.shard, last.seq
+FROM unnest(:shards::smallint[]) AS w (shard)
+CROSS JOIN LATERAL (
+    SELECT j.seq FROM journal AS j WHERE j.shard = w.shard ORDER BY j.seq DESC LIMIT 1
+) AS last
+
+-- name: load_snapshots
+-- The stored states among these entities.
+SELECT k.place, s.seq, s.epoch, s.shard, s.state
+FROM unnest(:shards::smallint[], :addresses::text[]) WITH ORDINALITY AS k (shard, address, place)
+JOIN snapshots AS s ON s.shard = k.shard AND s.address = k.address
+
+-- name: load_rows
+-- The events of these entities above a seq each, oldest first. Asked after load_snapshots: events
+-- are never deleted and snapshots only move forward, so together they are complete.
+SELECT k.place, j.shard, j.seq, j.epoch, j.type, j.version, j.payload::text, j.at_ms, j.command
+FROM unnest(:shards::smallint[], :entities::bigint[], :addresses::text[], :after::bigint[])
+     WITH ORDINALITY AS k (shard, entity, address, after, place)
+JOIN journal AS j
+  ON j.entity = k.entity AND j.seq > k.after AND j.shard = k.shard AND j.address = k.address
+ORDER BY k.place, j.seq
+
+-- name: outcomes
+-- The stored replies among these commands.
+SELECT o.shard, o.epoch, o.command, o.fingerprint, o.reply, o.at_ms
+FROM unnest(:shards::smallint[], :commands::bytea[]) AS k (shard, command)
+JOIN outcomes AS o ON o.shard = k.shard AND o.command = k.command
+
+-- name: shards
+-- All leases.
+SELECT shard, epoch, owner, incarnation FROM shards ORDER BY shard
+
+-- name: wakes
+-- The entities that a shard's next owner has to load at once.
+SELECT address FROM wakes WHERE shard = ANY(:shards::smallint[]) ORDER BY shard, address
+
+-- name: history
+-- An entity's events of some types below a seq, newest first.
+SELECT shard, seq, epoch, type, version, payload::text, at_ms, command
+FROM journal
+WHERE entity = :entity::bigint AND seq < :before_seq::bigint AND shard = :shard::smallint
+  AND address = :address::text AND type = ANY(:types::text[])
+ORDER BY seq DESC
+LIMIT :limit::bigint
+
+-- name: purge_outcomes
+-- Deletes some of the oldest outcomes. Rows that somebody else is deleting are theirs.
+WITH old AS (
+    SELECT ctid FROM outcomes WHERE at_ms < :before_ms::bigint
+    ORDER BY at_ms LIMIT :limit::bigint
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM outcomes WHERE ctid = ANY(ARRAY(SELECT ctid FROM old)) RETURNING 1
+)
+SELECT count(*) AS purged FROM gone
+
+-- name: ping
+-- Answers if the journal can be read.
+SELECT epoch FROM shards WHERE shard = 0

@@ -1,0 +1,39 @@
+"""The way a message takes to the instance that owns its entity."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from actors.address import Address
+from actors.behaviour import CommandKey
+
+
+class Answer:
+    """A reply, and whether it is the stored one of an earlier command with the same key."""
+
+    __slots__ = ("replayed", "reply")
+
+    def __init__(self, reply: Any, replayed: bool = False) -> None:
+        self.reply = reply
+        self.replayed = replayed
+
+
+class Transport(Protocol):
+    """Carries commands to other instances. One instance alone never needs it."""
+
+    async def ask(
+        self,
+        instance: str,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None,
+        deadline: float,
+    ) -> Answer:
+        """Send a command to the named instance and return its answer.
+
+        ``deadline`` is on :meth:`actors.clock.Clock.monotonic`. Raises what a local ask raises
+        (:mod:`actors.errors`); an instance that cannot be reached is
+        :class:`~actors.errors.NotOwnedError` if the message was never sent and
+        :class:`~actors.errors.OutcomeUnknownError` if it may have been.
+        """

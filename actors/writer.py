@@ -1,0 +1,199 @@
+"""The writer: the only coroutine that decides and changes the state of a shard's entities."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from actors.address import Address
+from actors.behaviour import WAKE, Turn
+from actors.cell import Cell
+from actors.commit import Commit
+from actors.draft import draft
+from actors.envelope import PEEK, Envelope, Probe
+from actors.errors import DeadlineExceededError, KeyInFlightError, UnavailableError
+from actors.room import Room
+from actors.transport import Answer
+
+if TYPE_CHECKING:
+    from actors.shard import Shard
+
+NO_CELLS: Mapping[Address, Cell] = {}
+NO_STATES: Mapping[Address, Any] = {}
+
+
+class Writer:
+    """Takes one message at a time from the runnable cells of its shard, in turn.
+
+    Bounded by the cells in memory: a cell is in the queue at most once.
+    """
+
+    def __init__(self, shard: Shard, room: Room) -> None:
+        self._shard = shard
+        self._room = room
+        self._runnable: deque[Cell] = deque()
+        self._wakeup: asyncio.Future[None] | None = None
+
+    def queue(self, cell: Cell) -> None:
+        """Serve this loaded cell, unless its next message waits for a companion."""
+        if not (cell.queued or cell.waits):
+            cell.queued = True
+            self._runnable.append(cell)
+            if self._wakeup is not None:
+                self.rouse()
+
+    def rouse(self) -> None:
+        """Look again."""
+        if self._wakeup is not None:
+            self._wakeup.set_result(None)
+            self._wakeup = None
+
+    async def run(self) -> None:
+        """Decide what comes until the shard is closed."""
+        runnable, room = self._runnable, self._room
+        while not self._shard.closed:
+            if not runnable or room.away:
+                self._wakeup = room.loop.create_future()
+                await self._wakeup
+            else:
+                self._slice()
+                if runnable:
+                    await asyncio.sleep(0)
+
+    def _slice(self) -> None:
+        """As many turns as may pass before other work gets the event loop."""
+        runnable, shard = self._runnable, self._shard
+        now, now_ms = self._room.clock.monotonic(), shard.now_ms()
+        for _ in range(min(self._room.limits.turns_max, len(runnable))):
+            cell = runnable.popleft()
+            cell.queued = False
+            envelope = cell.head
+            if not cell.loaded or envelope is None:
+                continue
+            if self._serve(cell, envelope, now, now_ms) and cell.size and cell.loaded:
+                self.queue(cell)
+            if shard.closed:
+                return
+
+    def _serve(self, cell: Cell, envelope: Envelope, now: float, now_ms: int) -> bool:
+        """Take the next message of a loaded entity; false if it has to wait for a look-up or a
+        companion, which queues the cell again."""
+        shard, key, others = self._shard, envelope.key, NO_CELLS
+        cell.touched = True
+        if envelope.over:
+            shard.keys.release(shard.take(cell))
+            return True
+        if envelope.unchecked:
+            return False
+        if cell.has_companions and not isinstance(envelope.command, Probe):
+            try:
+                found = self._companions(cell, envelope)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                shard.crashed(cell, NO_CELLS, shard.take(cell), error)
+                return True
+            if found is None:
+                cell.waits = True
+                return False
+            others = found
+        shard.take(cell)
+        if key is not None and not shard.keys.held_by(key, envelope):
+            envelope.refuse(KeyInFlightError())
+        elif envelope.deadline <= now:
+            shard.keys.release(envelope)
+            envelope.refuse(DeadlineExceededError("waited too long to be decided"))
+        elif isinstance(envelope.command, Probe):
+            self._probe(cell, envelope)
+        else:
+            self._turn(cell, others, envelope, now_ms)
+        return True
+
+    def _companions(self, cell: Cell, envelope: Envelope) -> Mapping[Address, Cell] | None:
+        """The companions' cells, or ``None`` while one of them is being loaded."""
+        addresses = cell.behaviour.companions(cell.address, cell.state, envelope.command)
+        if not addresses:
+            return NO_CELLS
+        found = {address: self._shard.open(address) for address in addresses}
+        missing = [other for other in found.values() if not other.loaded]
+        for other in found.values():
+            other.touched = True
+        for other in missing:
+            if other.watchers is None:
+                other.watchers = [cell]
+            else:
+                other.watchers.append(cell)
+            self._shard.want(other)
+        return None if missing else found
+
+    def _probe(self, cell: Cell, envelope: Envelope) -> None:
+        if envelope.command is PEEK:
+            envelope.answer(Answer(cell.state))
+            return
+        keys = self._shard.keys
+        assert envelope.key is not None
+        keys.release(envelope)
+        try:
+            ends = self._room.clock.monotonic() + self._room.limits.begun_ttl_s
+            keys.begin(envelope.key, ends)
+        except UnavailableError as error:
+            envelope.refuse(error)
+        else:
+            envelope.answer(Answer(None))
+
+    def _turn(
+        self, cell: Cell, others: Mapping[Address, Cell], envelope: Envelope, now_ms: int
+    ) -> None:
+        """One decision: first all of it on the side, then all of it at once."""
+        shard, key = self._shard, envelope.key
+        states = {a: other.state for a, other in others.items()} if others else NO_STATES
+        self._room.counters.turns += 1
+        try:
+            decision = cell.behaviour.decide(
+                Turn(cell.address, cell.state, states, envelope.command, now_ms, key)
+            )
+            commit = draft(shard, cell, others, envelope, decision, now_ms)
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            shard.crashed(cell, others, envelope, error)
+            return
+        if decision.awaits is None and decision.settles is None:
+            replies = [(envelope, Answer(decision.reply))]
+        else:
+            replies = shard.saga_answers(cell, envelope, decision)
+        if commit is None:
+            shard.reply(replies)
+        else:
+            commit.answers = replies
+            self._apply(commit)
+        if envelope.command is WAKE:
+            self._after_wake(cell, commit, now_ms)
+
+    def _apply(self, commit: Commit) -> None:
+        """Make the decision the shard's newest state, and send it to the journal."""
+        shard = self._shard
+        for change in commit.changes:
+            cell, address = change.cell, change.cell.address
+            cell.state = change.state
+            cell.uncommitted += 1
+            cell.event_bytes += change.bytes
+            if change.snapshot is not None:
+                cell.event_bytes = 0
+                cell.snapshot_bytes = len(change.snapshot)
+            wanted = change.wake_ms is not None
+            if wanted or address in shard.timers:
+                shard.arm(address, change.wake_ms)
+            if address in shard.marked:
+                if wanted or change.unfinished:
+                    shard.unneeded.pop(address, None)
+                else:
+                    shard.unneeded[address] = None
+        shard.submit(commit)
+
+    def _after_wake(self, cell: Cell, commit: Commit | None, now_ms: int) -> None:
+        """A wake that changed nothing is not repeated at once, whatever the state wishes."""
+        if commit is not None and any(change.cell is cell for change in commit.changes):
+            return
+        wish_ms = cell.behaviour.next_wake_ms(cell.state)
+        if wish_ms is not None:
+            again_ms = now_ms + self._room.limits.wake_again_ms
+            self._shard.arm(cell.address, max(wish_ms, again_ms))

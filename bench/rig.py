@@ -1,0 +1,219 @@
+"""Everything a run needs, started and ended here: servers, schema, catalogue, processes."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from bench.bare import Answer, write_answers
+from bench.catalogue import document
+from bench.processes import Child, ProcessFailedError, run_to_end
+from bench.target import Target
+from booking.embedded import EmbeddedServers
+
+READY_S_MAX = 60.0
+ROOT = Path(__file__).resolve().parent.parent
+
+_MAIN = "import sys; from booking.cli.main import main; sys.exit(main())"
+_PROFILED = """
+import cProfile, sys
+from booking.cli.main import main
+profile = cProfile.Profile()
+try:
+    code = profile.runcall(main)
+finally:
+    profile.dump_stats({file!r})
+sys.exit(code)
+"""
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What to start the service with."""
+
+    dates: int = 2_000
+    max_active: int = 1_000_000
+    """Nobody waits, unless the workload says otherwise."""
+    database_url: str = ""
+    redis_url: str = ""
+    """Servers to use instead of embedded ones. The database must be empty."""
+    profile: str = ""
+    """A file for the service's cProfile statistics; empty for none."""
+
+
+class Rig:
+    """A service on servers of its own. Use as a context manager: everything it started is gone
+    afterwards, whatever happened."""
+
+    def __init__(
+        self, setup: Setup, settings: Mapping[str, str], say: Callable[[str], None]
+    ) -> None:
+        self._setup = setup
+        self._settings = settings
+        self._say = say
+        self._stack = ExitStack()
+        self._environment: dict[str, str] = {}
+        self._directory = Path()
+        self.database_url = setup.database_url
+        self.database_pid: int | None = None
+        """Of an embedded PostgreSQL."""
+        self.port = 0
+        self.service: Child | None = None
+
+    def __enter__(self) -> Rig:
+        with ExitStack() as stack:
+            temporary = tempfile.TemporaryDirectory(prefix="booking-bench-")
+            self._directory = Path(stack.enter_context(temporary))
+            # Root's PostgreSQL runs as another account, which has to get through to its data.
+            self._directory.chmod(0o711)
+            self._start_servers(stack)
+            self._say("migrating, importing the catalogue")
+            self.booking("migrate")
+            catalogue = self._directory / "catalogue.json"
+            catalogue.write_bytes(document(self._setup.dates))
+            self.booking("catalog", "import", str(catalogue))
+            stack.callback(self.stop_service)
+            self.start_service()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    # -- the service -------------------------------------------------------------------------------
+
+    @property
+    def target(self) -> Target:
+        return Target("127.0.0.1", self.port)
+
+    def start_service(self) -> float:
+        """Start `booking serve` and return the seconds until it was ready."""
+        self.port = free_port()
+        environment = self._environment | {"BOOKING_PORT": str(self.port)}
+        code = _PROFILED.format(file=self._setup.profile) if self._setup.profile else _MAIN
+        began = time.monotonic()
+        self.service = Child(
+            "booking serve",
+            [sys.executable, "-c", code, "serve", "--exit-with-stdin"],
+            environment,
+            self._directory / "service.log",
+        )
+        while not _ready(self.port):
+            self.service.check()
+            if time.monotonic() - began > READY_S_MAX:
+                raise ProcessFailedError(f"booking serve is not ready:\n{self.service.tail()}")
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+    def stop_service(self, how: signal.Signals = signal.SIGTERM) -> float:
+        """Stop the service if it runs; the seconds that took."""
+        service, self.service = self.service, None
+        return service.stop(how) if service is not None else 0.0
+
+    def booking(self, *arguments: str) -> str:
+        """Run a `booking` command against the same servers; what it printed."""
+        command = [sys.executable, "-c", _MAIN, *arguments]
+        return run_to_end(f"booking {' '.join(arguments)}", command, self._environment)
+
+    # -- the others ------------------------------------------------------------------------------
+
+    def start_bare(self, answers: list[Answer]) -> tuple[Target, int]:
+        """Start the bare route with these answers; its address and process id."""
+        return start_bare(answers, self._directory, self._stack)
+
+    def _start_servers(self, stack: ExitStack) -> None:
+        setup = self._setup
+        database_url, redis_url = setup.database_url, setup.redis_url
+        if not (database_url and redis_url):
+            self._say("starting PostgreSQL and Valkey")
+            servers = EmbeddedServers.start(
+                self._directory / "data",
+                durable=True,
+                database_url=database_url,
+                redis_url=redis_url,
+            )
+            stack.callback(servers.stop)
+            self.database_pid = servers.pids.get("postgres")
+            database_url, redis_url = servers.database_url, servers.redis_url
+        self.database_url = database_url
+        self._environment = (
+            _inherited()
+            | _bytecode(self._directory)
+            | {
+                "BOOKING_DATABASE_URL": database_url,
+                "BOOKING_REDIS_URL": redis_url,
+                "BOOKING_HOST": "127.0.0.1",
+                "BOOKING_INSTANCE": "bench",  # one name: a restart need not wait for itself
+                "BOOKING_TOKEN_SECRET": secrets.token_hex(32),
+                "BOOKING_QUEUE_MAX_ACTIVE": str(setup.max_active),
+                "BOOKING_QUEUE_ADMIT_PER_MINUTE": "0",
+                "BOOKING_ACTIVE_SECONDS": "3600",
+                **self._settings,
+            }
+        )
+
+
+def start_bare(answers: list[Answer], directory: Path, stack: ExitStack) -> tuple[Target, int]:
+    """Start the bare route in its own process, ended with the stack."""
+    file = directory / "answers.json"
+    write_answers(file, answers)
+    log = directory / "bare.log"
+    child = Child("bare route", [sys.executable, "-m", "bench.bare", str(file)], _inherited(), log)
+    stack.callback(child.stop)
+    deadline = time.monotonic() + READY_S_MAX
+    while not (printed := log.read_text()).endswith("\n"):
+        child.check()
+        if time.monotonic() > deadline:
+            raise ProcessFailedError(f"the bare route is not ready:\n{child.tail()}")
+        time.sleep(0.01)
+    return Target("127.0.0.1", int(printed)), child.pid
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without settings of the service, and with the checkout to import from."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BOOKING_")}
+    paths = [str(ROOT), str(ROOT / "http")]
+    return kept | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _bytecode(directory: Path) -> dict[str, str]:
+    """An installed service has its bytecode on disk. Where this environment forbids writing it,
+    it goes to the run's own directory, or every start would compile a thousand modules."""
+    if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        return {}
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,10 @@
+"""An independent book over the journal: does what was written keep the invariants?
+
+The audit reads events by itself and shares no decision code with the service, so that a mistake
+there is not repeated here. See ``docs/how-to/audit.md``.
+"""
+
+from booking.audit.report import AuditReport, Verdict, Violation
+from booking.audit.run import AuditError, run
+
+__all__ = ["AuditError", "AuditReport", "Verdict", "Violation", "run"]

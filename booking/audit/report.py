@@ -1,0 +1,135 @@
+"""What an audit found, for people and for programs."""
+
+from __future__ import annotations
+
+import msgspec
+
+NAMED_MAX = 20
+"""Violations told one by one for each check; the rest are counted. One is enough to look closer."""
+
+CHECKS: dict[str, tuple[str, str]] = {
+    "events": ("events", "every event is of a known type and readable"),
+    "I1": ("seats", "a seat is one user's at a time, sold for good, and the ledger agrees"),
+    "I2": ("users", "balance = charges - payments begun + refunds, never negative"),
+    "I4": ("rows", "seq gapless, epochs known and never falling, rows in their shard"),
+    "I5": ("queue numbers", "numbers given once, ascending, admitted in order"),
+    "I6": ("holds", "a hold ends once, is not paid after its end nor expired before"),
+    "I7": ("payments", "a payment ends completed or refunded and matches its sale"),
+}
+"""Each check with what it counts and what it means."""
+
+
+class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that must not be. ``shard`` and ``seq`` name the row that shows it (0: none)."""
+
+    message: str
+    shard: int = -1
+    seq: int = 0
+    entity: str = ""
+
+    def __str__(self) -> str:
+        place = f"shard {self.shard} seq {self.seq} " if self.shard >= 0 else ""
+        return f"{place}{self.entity}: {self.message}".removeprefix(": ")
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The outcome of one check."""
+
+    check: str
+    meaning: str
+    checked: int
+    unit: str
+    violations: int
+    named: tuple[Violation, ...]
+    """The first of them."""
+
+    @property
+    def ok(self) -> bool:
+        return self.violations == 0
+
+
+class AuditReport(msgspec.Struct, frozen=True):
+    """All verdicts over one snapshot of the journal."""
+
+    ok: bool
+    snapshot_ms: int
+    """When the snapshot was taken, by the database's clock."""
+    events: int
+    shards: int
+    """Shards that have events."""
+    payments_in_flight: int
+    """Begun, not settled, and younger than the longest retry."""
+    charged: int
+    """Sum over all users, in won; so are the next three."""
+    spent: int
+    """Taken for payments begun."""
+    refunded: int
+    balances: int
+    took_s: float
+    verdicts: tuple[Verdict, ...]
+
+
+class Findings:
+    """Collects violations and counts while the journal goes by."""
+
+    def __init__(self) -> None:
+        self.checked = dict.fromkeys(CHECKS, 0)
+        self.events = self.shards = self.payments_in_flight = 0
+        self.charged = self.spent = self.refunded = self.balances = 0
+        self._counts = dict.fromkeys(CHECKS, 0)
+        self._named: dict[str, list[Violation]] = {check: [] for check in CHECKS}
+
+    def report(
+        self, check: str, message: str, shard: int = -1, seq: int = 0, entity: str = ""
+    ) -> None:
+        self._counts[check] += 1
+        if len(self._named[check]) < NAMED_MAX:
+            self._named[check].append(Violation(message, shard, seq, entity))
+
+    def close(self, snapshot_ms: int, took_s: float) -> AuditReport:
+        verdicts = tuple(
+            Verdict(
+                check,
+                meaning,
+                self.checked[check],
+                unit,
+                self._counts[check],
+                tuple(self._named[check]),
+            )
+            for check, (unit, meaning) in CHECKS.items()
+        )
+        return AuditReport(
+            ok=all(verdict.ok for verdict in verdicts),
+            snapshot_ms=snapshot_ms,
+            events=self.events,
+            shards=self.shards,
+            payments_in_flight=self.payments_in_flight,
+            charged=self.charged,
+            spent=self.spent,
+            refunded=self.refunded,
+            balances=self.balances,
+            took_s=round(took_s, 3),
+            verdicts=verdicts,
+        )
+
+
+def render(report: AuditReport) -> str:
+    """The verdicts as a few lines for people."""
+    lines = []
+    for verdict in report.verdicts:
+        word = "ok  " if verdict.ok else "FAIL"
+        counted = f"{verdict.checked:,} {verdict.unit}"
+        lines.append(f"{verdict.check:<6} {word} {counted:>26}   {verdict.meaning}")
+        lines += [f"         {violation}" for violation in verdict.named]
+        if verdict.violations > len(verdict.named):
+            lines.append(f"         and {verdict.violations - len(verdict.named):,} more")
+    lines.append(
+        f"money: {report.charged:,} charged - {report.spent:,} spent + {report.refunded:,}"
+        f" refunded = {report.balances:,} in balances; {report.payments_in_flight} in flight"
+    )
+    rate = report.events / report.took_s if report.took_s else 0.0
+    lines.append(
+        f"{'clean' if report.ok else 'VIOLATIONS FOUND'}: {report.events:,} events of"
+        f" {report.shards} shards in {report.took_s:.1f} s ({rate:,.0f}/s)"
+    )
+    return "\n".join(lines)

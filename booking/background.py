@@ -1,0 +1,175 @@
+"""What an instance does besides answering: small loops, each with one duty.
+
+They meet failures of the servers beneath as a matter of course: say so once, try again, and leave
+it to ``/readyz`` to tell what is wrong meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+import asyncpg
+
+from actors.address import Address
+from actors.clock import Clock
+from actors.errors import UnavailableError
+from actors.journal import Journal, JournalError
+from actors.membership import HEARTBEAT_EVERY_S, Member, Membership, MembershipError
+from actors.runtime import Runtime
+from booking.catalogue import store
+from booking.entities.addresses import ledger_address, queue_address
+from booking.views.seats import SeatMaps
+
+log = logging.getLogger(__name__)
+
+CATALOGUE_POLL_S = 1.0
+"""An import shows within this time; the question is one indexed row."""
+
+VIEW_RETRY_S = 0.1
+"""Between tries to load a shard that is not served: less than a second of stale seat maps."""
+
+LOADED_TOGETHER_MAX = 200
+"""Entities asked for at once at the start, as many as one load query takes."""
+
+OUTCOMES_KEPT_MS = 48 * 3600 * 1000
+"""Twice the promised 24 hours, so that a wrong clock breaks no promise."""
+OUTCOMES_PURGE_EVERY_S = 600.0
+OUTCOMES_PURGED_TOGETHER_MAX = 5_000
+"""A statement of well under a second."""
+
+
+class Heartbeat:
+    """Tells the membership that this instance lives."""
+
+    def __init__(self, membership: Membership, member: Member) -> None:
+        self._membership = membership
+        self._member = member
+        self.problem: str | None = None
+        """Why others may not see us, in a few words."""
+
+    async def announce(self) -> None:
+        """Once; :class:`MembershipError`."""
+        await self._membership.announce(self._member)
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.announce()
+            except MembershipError as error:
+                if self.problem is None:
+                    log.warning("membership is out of reach, serving goes on: %s", error)
+                self.problem = "membership is out of reach"
+            else:
+                if self.problem is not None:
+                    log.info("membership is back")
+                self.problem = None
+            await asyncio.sleep(HEARTBEAT_EVERY_S)
+
+    async def leave(self) -> None:
+        try:
+            await self._membership.leave(self._member)
+        except MembershipError as error:
+            log.warning("could not say good-bye, we are forgotten by ourselves soon: %s", error)
+
+
+class ViewKeeper:
+    """Sees to it that everything the views show has been loaded since its shard was claimed."""
+
+    def __init__(self, runtime: Runtime, seats: SeatMaps, queues: Collection[str]) -> None:
+        self._runtime = runtime
+        self._seats = seats
+        self._queues = queues
+        self._stale: set[int] = set()
+        self._wakeup = asyncio.Event()
+
+    def lost(self, shard: int) -> None:
+        """This shard's entities have to be loaded again."""
+        self._stale.add(shard)
+        self._wakeup.set()
+
+    async def load(self, addresses: Collection[Address]) -> None:
+        """Load what is not in memory yet; the runtime's observer does the rest."""
+        wanted = list(addresses)
+        for first in range(0, len(wanted), LOADED_TOGETHER_MAX):
+            await self._runtime.load_state(wanted[first : first + LOADED_TOGETHER_MAX])
+
+    def shown(self) -> list[Address]:
+        """Every entity that a view is made of."""
+        ledgers = [ledger_address(schedule) for schedule in self._seats.catalogue.schedules]
+        return ledgers + [queue_address(name) for name in self._queues]
+
+    async def run(self) -> None:
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            while self._stale:
+                shard = self._stale.pop()
+                try:
+                    await self.load([each for each in self.shown() if each.slot == shard])
+                except UnavailableError:
+                    self._stale.add(shard)
+                    await asyncio.sleep(VIEW_RETRY_S)
+
+
+class CatalogueWatch:
+    """Takes over a changed catalogue."""
+
+    def __init__(self, dsn: str, seats: SeatMaps, views: ViewKeeper) -> None:
+        self._dsn = dsn
+        self._seats = seats
+        self._views = views
+        self._connection: asyncpg.Connection | None = None
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(CATALOGUE_POLL_S)
+            try:
+                await self._look()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("the catalogue cannot be read, the last one stays: %s", error)
+                await self.close()
+            except UnavailableError as error:
+                log.warning("the seats of new dates cannot be loaded yet: %s", error)
+
+    async def _look(self) -> None:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self._dsn, timeout=5.0, command_timeout=30.0)
+        if await store.version(self._connection) == self._seats.catalogue.version:
+            return
+        known = set(self._views.shown())
+        self._seats.use(await store.load(self._connection))
+        log.info("catalogue version %d", self._seats.catalogue.version)
+        await self._views.load([each for each in self._views.shown() if each not in known])
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.terminate()
+
+
+class OutcomePurge:
+    """Forgets stored outcomes that are older than anybody was promised."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(OUTCOMES_PURGE_EVERY_S)
+            try:
+                await self._purge(self._clock.now_ms() - OUTCOMES_KEPT_MS)
+            except JournalError as error:
+                log.warning("old outcomes stay for now: %s", error)
+
+    async def _purge(self, before_ms: int) -> None:
+        purged = OUTCOMES_PURGED_TOGETHER_MAX
+        while purged == OUTCOMES_PURGED_TOGETHER_MAX:
+            purged = await self._journal.purge_outcomes(before_ms, OUTCOMES_PURGED_TOGETHER_MAX)
+
+
+def incarnation(instance: str, started_ms: int, draw: Callable[[int], bytes]) -> str:
+    """A name for this run of the instance that is never used twice."""
+    return f"{instance}@{started_ms}-{draw(4).hex()}"

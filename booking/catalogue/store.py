@@ -1,0 +1,242 @@
+"""The catalogue in Postgres: read whole, changed only by importing a document, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+import msgspec
+
+from actors.address import stable_hash
+from booking.catalogue.document import (
+    ConcertEntry,
+    Document,
+    check,
+    date_entry,
+    schedule_of,
+)
+from booking.catalogue.statements import statements
+from booking.domain.catalogue import Catalogue, Schedule, seat_id
+from booking.entities.addresses import ledger_address
+
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
+"""An import of the largest document writes two million seats; the ordinary one takes a moment."""
+
+_SQL = statements("booking.catalogue", "statements.sql")
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+
+class CatalogueError(Exception):
+    """The document does not fit what the tables and the journal hold. Nothing was done."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("\n".join(reasons))
+        self.reasons = list(reasons)
+
+
+async def version(conn: Connection) -> int:
+    """The number that every change of the catalogue raises."""
+    return int(await conn.fetchval(_SQL["version"]))
+
+
+async def load(source: str | Connection) -> Catalogue:
+    """The whole catalogue at one version."""
+    async with (
+        _connected(source) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        return await _read(conn)
+
+
+async def export(dsn: str) -> Document:
+    """The whole catalogue as a document in normal form."""
+    async with (
+        _connected(dsn) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        names = await conn.fetch(_SQL["concerts"])
+        catalogue = await _read(conn)
+    dates: dict[str, list[Schedule]] = {row["id"]: [] for row in names}
+    for schedule in catalogue.schedules.values():
+        dates[schedule.concert_id].append(schedule)
+    return Document(
+        tuple(
+            ConcertEntry(row["id"], row["name"], tuple(map(date_entry, dates[row["id"]])))
+            for row in names
+        )
+    )
+
+
+async def save(dsn: str, document: Document) -> int:
+    """Import whole concerts and return the catalogue's version.
+
+    Concerts that are not in the document stay. Dates of its concerts that are not in it are
+    removed. A date that has events in the journal is neither removed nor gets other seat numbers:
+    :class:`CatalogueError`; its prices and times may change for what comes after. A document that
+    changes nothing keeps the version. :class:`~booking.catalogue.problems.DocumentError` if the
+    document was not checked before and is not a valid one.
+    """
+    document = check(document)
+    async with _connected(dsn) as conn, conn.transaction():
+        seen = int(await conn.fetchval(_SQL["lock_version"]))
+        now = await _read(conn)
+        names = {row["id"]: row["name"] for row in await conn.fetch(_SQL["concerts"])}
+        change = _change(document, now, names)
+        await _refuse(conn, change, now)
+        if change.empty:
+            return seen
+        await _write(conn, change)
+        return int(await conn.fetchval(_SQL["raise_version"]))
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _connected(source: str | Connection) -> AsyncIterator[Connection]:
+    if not isinstance(source, str):
+        yield source
+        return
+    conn = await asyncpg.connect(
+        source, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+    )
+    try:
+        yield conn
+    finally:
+        await conn.close()
+
+
+async def _read(conn: Connection) -> Catalogue:
+    at = await version(conn)
+    schedules = {}
+    for row in await conn.fetch(_SQL["schedules"]):
+        facts = dict(row)
+        prices = dict(zip(facts.pop("numbers"), facts.pop("prices"), strict=True))
+        schedules[row["id"]] = Schedule(**facts, prices=prices)
+    return Catalogue(schedules, at)
+
+
+# -- changing --------------------------------------------------------------------------------------
+
+
+class _Change(msgspec.Struct):
+    """What a document does to the tables."""
+
+    concerts: list[ConcertEntry] = []
+    """New or renamed."""
+    schedules: list[tuple[ConcertEntry, Schedule]] = []
+    """New or different."""
+    seats: list[Schedule] = []
+    """Dates whose seats are written anew."""
+    removed: list[str] = []
+    renumbered: list[str] = []
+    moved: list[tuple[str, str, str]] = []
+    """Date, the concert it belongs to, the concert the document puts it under."""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.concerts or self.schedules or self.seats or self.removed)
+
+
+def _change(document: Document, now: Catalogue, names: dict[str, str]) -> _Change:
+    change = _Change()
+    mentioned = {concert.id for concert in document.concerts}
+    wanted: set[str] = set()
+    for concert in document.concerts:
+        if names.get(concert.id) != concert.name:
+            change.concerts.append(concert)
+        for date in concert.dates:
+            wanted.add(date.id)
+            _change_date(change, concert, schedule_of(concert, date), now.schedules.get(date.id))
+    change.removed = [
+        schedule.id
+        for schedule in now.schedules.values()
+        if schedule.concert_id in mentioned and schedule.id not in wanted
+    ]
+    return change
+
+
+def _change_date(
+    change: _Change, concert: ConcertEntry, new: Schedule, old: Schedule | None
+) -> None:
+    if old is not None and old.concert_id != new.concert_id:
+        change.moved.append((new.id, old.concert_id, new.concert_id))
+        return
+    if old is None or _facts(old) != _facts(new):
+        change.schedules.append((concert, new))
+    if old is None or old.prices != new.prices:
+        change.seats.append(new)
+    if old is not None and old.prices.keys() != new.prices.keys():
+        change.renumbered.append(new.id)
+
+
+def _facts(schedule: Schedule) -> tuple[int, ...]:
+    return (
+        schedule.total_seats,
+        schedule.open_ms,
+        schedule.close_ms,
+        schedule.booking_start_ms,
+        schedule.booking_end_ms,
+    )
+
+
+async def _refuse(conn: Connection, change: _Change, now: Catalogue) -> None:
+    reasons = [
+        f"date {date!r} belongs to concert {old!r} and cannot move to {new!r}"
+        for date, old, new in change.moved
+    ]
+    booked = await _journaled(conn, [*change.removed, *change.renumbered])
+    reasons += [
+        f"date {date!r} of concert {now.schedules[date].concert_id!r} has bookings in the journal"
+        " and cannot be removed"
+        for date in change.removed
+        if date in booked
+    ]
+    reasons += [
+        f"date {date!r} has bookings in the journal and its seat numbers cannot change"
+        for date in change.renumbered
+        if date in booked
+    ]
+    if reasons:
+        raise CatalogueError(reasons)
+
+
+async def _journaled(conn: Connection, dates: Sequence[str]) -> Collection[str]:
+    ledgers = [ledger_address(date).text for date in dates]
+    entities = [stable_hash(ledger) for ledger in ledgers]
+    rows = await conn.fetch(_SQL["journaled"], dates, entities, ledgers)
+    return {row["id"] for row in rows}
+
+
+async def _write(conn: Connection, change: _Change) -> None:
+    await conn.executemany(_SQL["put_concert"], [(c.id, c.name) for c in change.concerts])
+    await conn.execute(_SQL["drop_seats"], change.removed + [s.id for s in change.seats])
+    await conn.execute(_SQL["drop_schedules"], change.removed)
+    dates = [(date_entry(new), concert, new) for concert, new in change.schedules]
+    await conn.executemany(
+        _SQL["put_schedule"],
+        [
+            (
+                date.id,
+                concert.id,
+                new.total_seats,
+                date.open_at,
+                date.close_at,
+                date.booking_start,
+                date.booking_end,
+            )
+            for date, concert, new in dates
+        ],
+    )
+    await conn.copy_records_to_table(
+        "seat",
+        columns=("id", "schedule_id", "number", "price"),
+        records=(
+            (seat_id(s.id, number), s.id, number, price)
+            for s in change.seats
+            for number, price in s.prices.items()
+        ),
+    )

@@ -1,0 +1,53 @@
+"""``booking audit``: check the invariants over the journal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+import msgspec
+
+from booking.audit.report import render
+from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
+
+CLEAN, VIOLATED, UNUSABLE = 0, 1, 2
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "check the invariants over the whole journal; safe while the service runs"
+    parser = subparsers.add_parser("audit", help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument(
+        "--payment-limit",
+        type=_seconds,
+        default=PAYMENT_LIMIT_S,
+        metavar="SECONDS",
+        help="how long a payment may be under way (default: %(default)g)",
+    )
+    parser.set_defaults(run=_audit)
+
+
+def _audit(args: argparse.Namespace) -> int:
+    dsn = os.environ.get("BOOKING_DATABASE_URL")
+    if not dsn:
+        print("BOOKING_DATABASE_URL is not set", file=sys.stderr)
+        return UNUSABLE
+    try:
+        report = asyncio.run(run(dsn, payment_limit_s=args.payment_limit))
+    except AuditError as error:
+        print(f"the journal could not be audited: {error}", file=sys.stderr)
+        return UNUSABLE
+    if args.json:
+        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+    else:
+        print(render(report))
+    return CLEAN if report.ok else VIOLATED
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError("has to be between 0 and 86400")
+    return seconds

@@ -1,0 +1,97 @@
+"""``booking catalog import FILE`` and ``booking catalog export FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import asyncpg
+
+from booking.catalogue import document, store
+from booking.catalogue.problems import DocumentError
+
+DONE, REFUSED, UNUSABLE = 0, 1, 2
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "catalog", help="import or export concerts, dates and seats as JSON"
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, run, text in (
+        ("import", _import, "import whole concerts from FILE, all or nothing"),
+        ("export", _export, "write the whole catalogue to FILE"),
+    ):
+        sub = verbs.add_parser(verb, help=text, description=text)
+        sub.add_argument("file", metavar="FILE", help='a path, or "-" for the standard stream')
+        sub.set_defaults(run=run)
+
+
+def _import(args: argparse.Namespace) -> int:
+    dsn = _dsn()
+    if dsn is None:
+        return UNUSABLE
+    try:
+        text = _read(args.file)
+    except OSError as error:
+        return _fail(f"{args.file}: {error.strerror}", UNUSABLE)
+    try:
+        parsed = document.parse(text)
+        version = asyncio.run(store.save(dsn, parsed))
+    except (DocumentError, store.CatalogueError) as error:
+        return _fail(str(error), REFUSED)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return _fail(f"the database could not be used: {_words(error)}", REFUSED)
+    dates = sum(len(concert.dates) for concert in parsed.concerts)
+    print(f"{len(parsed.concerts)} concerts, {dates} dates; catalogue version {version}")
+    return DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    dsn = _dsn()
+    if dsn is None:
+        return UNUSABLE
+    try:
+        text = document.encode(asyncio.run(store.export(dsn)))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return _fail(f"the database could not be used: {_words(error)}", REFUSED)
+    try:
+        _write(args.file, text)
+    except OSError as error:
+        return _fail(f"{args.file}: {error.strerror}", UNUSABLE)
+    return DONE
+
+
+def _dsn() -> str | None:
+    dsn = os.environ.get("BOOKING_DATABASE_URL")
+    if not dsn:
+        print("BOOKING_DATABASE_URL is not set", file=sys.stderr)
+    return dsn or None
+
+
+def _read(file: str) -> bytes:
+    limit = document.DOCUMENT_BYTES_MAX + 1  # one more, so that parse() sees that it is too long
+    if file == "-":
+        return sys.stdin.buffer.read(limit)
+    with Path(file).open("rb") as stream:
+        return stream.read(limit)
+
+
+def _write(file: str, text: bytes) -> None:
+    if file == "-":
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+    else:
+        Path(file).write_bytes(text)
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _fail(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status

@@ -1,0 +1,71 @@
+"""What `booking up` shows when everything runs: where things are, and lines to paste."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from booking.embedded import EmbeddedServers, postgres
+
+
+@dataclass(frozen=True)
+class Running:
+    """What there is to show."""
+
+    base_url: str
+    instance_pid: int
+    servers: EmbeddedServers
+    admin_token_file: Path | None
+    """``None`` when the environment gave the token."""
+
+
+def first_screen(running: Running) -> str:
+    """Several lines; the curl lines work when pasted into any POSIX shell, again and again."""
+    rows = [
+        ("service", f"{running.base_url}   (pid {running.instance_pid})"),
+        ("API pages", f"{running.base_url}/docs"),
+        *_server_rows(running.servers),
+        ("data", str(running.servers.data_dir)),
+    ]
+    if running.admin_token_file is not None:
+        rows.append(("admin token", f"in {running.admin_token_file}"))
+    shown = "\n".join(f"  {name:<12}{value}" for name, value in rows)
+    pasted = "\n\n".join(curl_lines(running.base_url))
+    return (
+        f"\nbooking is ready.\n\n{shown}\n\n"
+        f"Try it: get a place in the queue, look at the dates, put money into the account.\n\n"
+        f"{pasted}\n\nCtrl-C stops everything; the data stays.\n"
+    )
+
+
+def curl_lines(base_url: str) -> tuple[str, str, str]:
+    """A token for a new user (kept in shell variables), the dates with it, and a charge."""
+    json_header = "-H 'Content-Type: application/json'"
+    return (
+        "USER_ID=$(python3 -c 'import uuid; print(uuid.uuid4())'); "
+        f"TOKEN=$(curl -s {base_url}/queue/issue {json_header} "
+        '-d "{\\"userId\\":\\"$USER_ID\\"}" '
+        '| sed -E \'s/.*"token": ?"([^"]*)".*/\\1/\'); echo "$TOKEN"',
+        f'curl -s {base_url}/concert/available-dates -H "queue-token: $TOKEN"; echo',
+        f"curl -s {base_url}/user/charge {json_header} "
+        '-d "{\\"userId\\":\\"$USER_ID\\",\\"amount\\":100000}"; echo',
+    )
+
+
+def _server_rows(servers: EmbeddedServers) -> list[tuple[str, str]]:
+    rows = []
+    if servers.postgres_bin is None:
+        rows.append(("PostgreSQL", "the one in BOOKING_DATABASE_URL"))
+    else:
+        own = servers.postgres_bin / "psql"
+        psql = shlex.quote(str(own)) if own.exists() else "psql"
+        where = shlex.quote(str(servers.sockets))
+        rows.append(("PostgreSQL", f"{servers.sockets}   (pid {servers.pids['postgres']})"))
+        rows.append(("", f"{psql} -h {where} -U {postgres.NAME} {postgres.NAME}"))
+    if "valkey" in servers.pids:
+        socket = servers.redis_url.removeprefix("unix://")
+        rows.append(("Valkey", f"{socket}   (pid {servers.pids['valkey']})"))
+    else:
+        rows.append(("Redis", "the one in BOOKING_REDIS_URL"))
+    return rows

@@ -1,0 +1,55 @@
+"""``booking``: the command line's entry point."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from booking.cli import audit, catalog, migrate, serve, up
+from booking.embedded import EmbeddedServersError
+from booking.settings import SettingsError
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status: 0 done, 1 failed, 2 wrong usage or settings."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except SettingsError as error:
+        return _fail(error, WRONG_USAGE)
+    except EmbeddedServersError as error:
+        return _fail(error, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole grammar. argparse itself ends the process with status 2 on wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="booking", description="Concert seat booking: a fair queue, holds, one writer a seat."
+    )
+    parser.add_argument("--version", action="version", version=f"booking {_version()}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (up, serve, migrate, catalog, audit):
+        command.add_parser(subparsers)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("booking")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _fail(error: Exception, status: int) -> int:
+    print(f"booking: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

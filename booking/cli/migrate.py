@@ -1,0 +1,41 @@
+"""``booking migrate``: bring the database's tables to the version this release needs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+import asyncpg
+
+from booking.schema import migrate
+from booking.settings import Settings
+
+DONE, FAILED = 0, 1
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "migrate",
+        help="create or update the tables in BOOKING_DATABASE_URL",
+        description="Create or update the tables in BOOKING_DATABASE_URL. Forward only.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 0 when the tables are current."""
+    settings = Settings.from_env(os.environ, serving=False)
+    try:
+        applied = asyncio.run(migrate.migrate(settings.database_url))
+    except (
+        OSError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        migrate.SchemaMismatch,
+    ) as error:
+        print(f"booking: cannot migrate: {str(error) or type(error).__name__}", file=sys.stderr)
+        return FAILED
+    print(f"applied {', '.join(applied)}" if applied else "the schema is current")
+    return DONE

@@ -1,0 +1,36 @@
+"""``booking serve``: one instance against the servers that the environment names."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from booking import logs
+from booking.settings import Settings
+
+EXIT_WITH_STDIN = "--exit-with-stdin"
+"""Used by `booking up`: the instance must not outlive the process that started it."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "serve",
+        help="run one instance (needs BOOKING_DATABASE_URL, _REDIS_URL and _TOKEN_SECRET)",
+        description="Run one instance against the servers in the environment until SIGTERM.",
+    )
+    parser.add_argument(
+        EXIT_WITH_STDIN,
+        action="store_true",
+        help="end at once when standard input ends, as it does when the parent process dies",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 0 after a drain, 1 after a failure."""
+    settings = Settings.from_env(os.environ)
+    logs.configure(settings.log, secrets=[*settings.token_secrets, settings.admin_token])
+    # Here, because the whole service is behind this import and no other command needs it.
+    from booking.cli.serving import run_instance
+
+    return run_instance(settings, exit_with_stdin=args.exit_with_stdin)

@@ -1,0 +1,137 @@
+"""One instance from its start to its end: signals, drain, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import sys
+
+import asyncpg
+import uvloop
+
+from booking.app import AnotherInstanceError, App
+from booking.schema import migrate
+from booking.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DONE, FAILED = 0, 1
+DRAIN_MAX_S = 25.0
+"""Of the 30 s a platform gives between SIGTERM and SIGKILL, with some left for the exit."""
+_STOP_MAX_S = DRAIN_MAX_S + 3.0
+
+_EXPECTED = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    migrate.SchemaMismatch,
+    AnotherInstanceError,
+)
+"""What can be wrong outside when an instance starts; anything else is a bug and shows where."""
+
+
+class _StopRequest:
+    """SIGTERM or SIGINT asks for a drain; a second one, or the parent's death, ends at once."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._starting: asyncio.Task[object] | None = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask)
+
+    def watch_stdin(self) -> None:
+        fd = sys.stdin.fileno()
+        asyncio.get_running_loop().add_reader(fd, self._parent_wrote, fd)
+
+    def started(self) -> None:
+        """From now on there is something to drain; until now, stopping means giving up."""
+        self._starting = None
+
+    async def wait(self) -> None:
+        await self._asked.wait()
+
+    def _ask(self) -> None:
+        if self._asked.is_set():
+            _end_now("stopped at once")
+        self._asked.set()
+        if self._starting is not None:
+            self._starting.cancel()
+
+    @staticmethod
+    def _parent_wrote(fd: int) -> None:
+        if not os.read(fd, 4096):
+            _end_now("the process that started this instance is gone")
+
+
+def _end_now(why: str) -> None:
+    """Like a crash, which the journal is made for: nothing acknowledged is lost."""
+    log.warning(why)
+    sys.stdout.flush()
+    os._exit(FAILED)
+
+
+def run_instance(settings: Settings, *, exit_with_stdin: bool) -> int:
+    """Run until a signal or a failure. Exit status 0 after a drain, 1 after a failure."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, exit_with_stdin=exit_with_stdin))
+
+
+async def _serve(settings: Settings, *, exit_with_stdin: bool) -> int:
+    stop = _StopRequest()
+    if exit_with_stdin:
+        stop.watch_stdin()
+    try:
+        await migrate.check(settings.database_url)
+        app = await App.start(settings)
+    except asyncio.CancelledError:
+        log.info("stopped before it was ready")
+        return DONE
+    except _EXPECTED as error:
+        return _refuse(_why_not(error, settings))
+    stop.started()
+    log.info("serving on %s:%d as %s", settings.host, app.port, settings.instance)
+    failure = await _run_until_stopped(app, stop)
+    log.info("draining")
+    try:
+        async with asyncio.timeout(_STOP_MAX_S):
+            await app.stop(DRAIN_MAX_S)
+    except TimeoutError:
+        return _refuse(f"the drain did not end within {_STOP_MAX_S:.0f} s")
+    if failure is not None:
+        return _refuse(failure)
+    log.info("stopped")
+    return DONE
+
+
+async def _run_until_stopped(app: App, stop: _StopRequest) -> str | None:
+    """Wait for a stop request (``None``) or a fatal failure (what it was)."""
+    async with asyncio.TaskGroup() as group:
+        failing = group.create_task(_failure_of(app))
+        stopping = group.create_task(stop.wait())
+        await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if failing.done():
+            return failing.result()
+        failing.cancel()
+        return None
+
+
+async def _failure_of(app: App) -> str:
+    error = await app.failed()
+    return f"stopped by a failure: {type(error).__name__}: {error}"
+
+
+def _why_not(error: Exception, settings: Settings) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} on {settings.host} is in use"
+    return f"cannot start: {str(error) or type(error).__name__}"
+
+
+def _refuse(line: str) -> int:
+    """One line where people look, also when the log is JSON."""
+    print(f"booking: {line}", file=sys.stderr)
+    return FAILED

@@ -1,0 +1,231 @@
+"""``booking up``: everything on one machine, from nothing, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import asyncpg
+
+from booking.catalogue import demo, store
+from booking.cli.first_screen import Running, first_screen
+from booking.cli.instance import Instance, InstanceError
+from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
+from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
+from booking.schema import migrate
+from booking.settings import Settings
+
+DONE, FAILED, WRONG_USAGE, KILLED = 0, 1, 2, 130
+
+READY_MAX_S = 60.0
+"""A start takes about a second; replaying a long journal on a busy machine takes longer."""
+
+_REFUSALS = (migrate.SchemaMismatch, store.CatalogueError)
+_TICK_S = 0.1
+_NO_SERVER_YET = {"BOOKING_DATABASE_URL": "postgresql:///", "BOOKING_REDIS_URL": "unix:///"}
+
+
+class UpError(Exception):
+    """Something is in the way. ``str()`` is one line."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "up",
+        help="run everything here: private PostgreSQL and Valkey, tables, demo data, the service",
+        description="Run everything on this machine until Ctrl-C. The data stays in DIR.",
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="default: 8080")
+    parser.add_argument("--instances", type=int, default=1, metavar="N", help="only 1 so far")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help=f"where everything is kept: {default_data_dir()}"
+    )
+    parser.add_argument("--no-demo", action="store_true", help="start without demo concerts")
+    parser.add_argument(
+        "--postgres", type=Path, metavar="DIR", help="use DIR/bin/postgres, not the wheel's"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 0 after Ctrl-C or SIGTERM, 1 after a failure, 2 for wrong settings."""
+    if args.instances != 1:
+        return _fail("several instances behind one port are not possible yet: --instances 1")
+    if args.port is not None and not 0 <= args.port <= 65_535:
+        return _fail("--port must be from 0 to 65535", WRONG_USAGE)
+    up = Up(args, os.environ)
+    try:
+        return up.run()
+    except (UpError, InstanceError, EmbeddedServersError, *_REFUSALS) as error:
+        return _fail(str(error))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return _fail(f"cannot start: {str(error) or type(error).__name__}")
+
+
+class Up:
+    """One run of the command: set up, watch, stop in order."""
+
+    def __init__(self, args: argparse.Namespace, environ: Mapping[str, str]) -> None:
+        self._args = args
+        self._environ = dict(environ)
+        self._data_dir = (args.data or default_data_dir()).expanduser().absolute()
+        self._admin_token_file: Path | None = None
+        self._instance: Instance | None = None
+        self._signals = 0
+        self._interrupt_setup = True
+
+    def run(self) -> int:
+        """Everything from the first check to the last process stopped."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        settings = self._settle_settings()
+        _refuse_taken_port(settings)
+        _say(f"data in {self._data_dir}")
+        try:
+            servers = EmbeddedServers.start(
+                self._data_dir,
+                progress=_say,
+                database_url=self._environ.get("BOOKING_DATABASE_URL", ""),
+                redis_url=self._environ.get("BOOKING_REDIS_URL", ""),
+                postgres_dir=self._args.postgres,
+            )
+        except KeyboardInterrupt:
+            _say("stopped before it was ready")
+            return DONE
+        try:
+            return self._with_servers(servers, settings)
+        finally:
+            self._interrupt_setup = False
+            _say("stopping the servers")
+            servers.stop()
+            _say("stopped")
+
+    def _with_servers(self, servers: EmbeddedServers, settings: Settings) -> int:
+        try:
+            self._complete_secrets()
+            _say("preparing the tables")
+            asyncio.run(_prepare(servers.database_url, demo_wanted=not self._args.no_demo))
+        except KeyboardInterrupt:
+            return DONE
+        self._interrupt_setup = False
+        environ = self._environ | {
+            "BOOKING_DATABASE_URL": servers.database_url,
+            "BOOKING_REDIS_URL": servers.redis_url,
+        }
+        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared
+        self._instance = Instance(environ, host, settings.port, _say)
+        try:
+            self._watch(self._instance, servers, f"http://{_in_url(host)}:{settings.port}")
+        finally:
+            _say("draining the service")
+            clean = self._instance.stop()
+        return DONE if clean else FAILED
+
+    def _watch(self, instance: Instance, servers: EmbeddedServers, base_url: str) -> None:
+        """Until a signal comes, or something is beyond help."""
+        _say("starting the service")
+        shown = False
+        while self._signals == 0:
+            instance.tend(time.monotonic())
+            for line in servers.news():
+                _say(line)
+            if not shown and instance.ready():
+                token_file = self._admin_token_file
+                print(
+                    first_screen(Running(base_url, instance.pid, servers, token_file)), flush=True
+                )
+                shown = True
+            if not shown and instance.age_s() > READY_MAX_S:
+                raise InstanceError(f"the service was not ready within {READY_MAX_S:.0f} s")
+            time.sleep(_TICK_S)
+
+    def _settle_settings(self) -> Settings:
+        """Complete the environment of the instance, and check it before anything is started."""
+        environ = self._environ
+        if self._args.port is not None:
+            environ["BOOKING_PORT"] = str(self._args.port)
+        if environ.get("BOOKING_PORT") == "0":
+            environ["BOOKING_PORT"] = str(_free_port())
+        environ.setdefault("BOOKING_HOST", "127.0.0.1")
+        environ.setdefault("BOOKING_LOG", "text")
+        # The same name at every start: the instance knows a killed one as an earlier self.
+        environ.setdefault("BOOKING_INSTANCE", "up-1")
+        return Settings.from_env(_NO_SERVER_YET | environ, serving=False)
+
+    def _complete_secrets(self) -> None:
+        """To be called when the data directory is ours alone."""
+        environ = self._environ
+        if not environ.get("BOOKING_TOKEN_SECRET"):
+            environ["BOOKING_TOKEN_SECRET"] = kept_secret(self._data_dir / TOKEN_SECRET_FILE)
+        if not environ.get("BOOKING_ADMIN_TOKEN"):
+            self._admin_token_file = self._data_dir / ADMIN_TOKEN_FILE
+            environ["BOOKING_ADMIN_TOKEN"] = kept_secret(self._admin_token_file)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._interrupt_setup:
+            raise KeyboardInterrupt
+        if self._signals > 1:
+            # At once: the instance is killed here, the servers by their guardian, which sees us go.
+            if self._instance is not None:
+                self._instance.kill()
+            os._exit(KILLED)
+
+
+async def _prepare(database_url: str, *, demo_wanted: bool) -> None:
+    """Current tables; the demo season if there is no concert at all yet."""
+    await migrate.migrate(database_url)
+    if not demo_wanted or (await store.load(database_url)).schedules:
+        return
+    document = demo.demo_catalogue(datetime.now(UTC))
+    await store.save(database_url, document)
+    _say(f"wrote the demo season: {len(document.concerts)} concerts")
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """Better told now than after the servers were started."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UpError(
+                    f"port {settings.port} on {settings.host} is in use: choose another with --port"
+                ) from error
+            raise UpError(
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
+            ) from error
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _say(line: str) -> None:
+    # A closed terminal must not keep us from stopping things in order.
+    with contextlib.suppress(OSError):
+        print(f"booking: {line}", flush=True)
+
+
+def _fail(line: str, status: int = FAILED) -> int:
+    print(f"booking: {line}", file=sys.stderr)
+    return status

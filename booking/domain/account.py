@@ -1,0 +1,289 @@
+"""A user's account: balance, reservations, payments.
+
+The account is the payer's side of a booking. A payment is a saga it runs:
+
+1. ``Pay`` takes the money and notes the intent in one event (:class:`PaymentStarted`);
+2. the seat is asked to confirm the sale (idempotent by payment id);
+3. unless the user still holds another unpaid seat, the queue is told that the token is used up;
+4. ``SettlePayment`` completes the payment, or gives the money back.
+
+Whatever a crash interrupts starts again at step 2, because the state says the payment is pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+
+from booking.domain.decision import Code, Rejected
+
+CHARGE_MAX = 10_000_000
+BALANCE_MAX = 10**15
+"""In won. Well below 2**53, so that a client in any language reads it exactly."""
+
+# -- state -----------------------------------------------------------------------------------------
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """A seat this user holds, held or bought. Whether a pending one is past its end is a question
+    of the time asked: see :func:`reservation_status`."""
+
+    id: str
+    schedule: str
+    seat: int
+    price: int
+    created_ms: int
+    until_ms: int
+    payment: str = ""
+    """The payment that is under way or completed."""
+    paid: bool = False
+    cancelled: bool = False
+
+
+class PendingPayment(msgspec.Struct, frozen=True):
+    """Money taken, seat not confirmed yet."""
+
+    id: str
+    reservation: str
+    amount: int
+    started_ms: int
+    queue: str
+    """The queue of the token the user paid with, and its number."""
+    number: int
+    key_id: bytes = b""
+    key_fingerprint: bytes = b""
+
+
+class Account(msgspec.Struct, frozen=True):
+    balance: int = 0
+    reservations: dict[str, Reservation] = {}
+    """Newest last; ended ones are dropped beyond a limit (the journal keeps them)."""
+    pending: dict[str, PendingPayment] = {}
+    user: str = ""
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+class Charge(msgspec.Struct, frozen=True, tag=True):
+    id: str
+    amount: int
+
+
+class NoteReservation(msgspec.Struct, frozen=True, tag=True):
+    """A seat was held for this user; idempotent by reservation id."""
+
+    reservation: Reservation
+
+
+class NoteCancellation(msgspec.Struct, frozen=True, tag=True):
+    """A hold of this user was released; idempotent."""
+
+    reservation: str
+
+
+class Pay(msgspec.Struct, frozen=True, tag=True):
+    """Pay for the seat this user holds. The reply comes when the payment is settled."""
+
+    payment: str
+    schedule: str
+    seat: int
+    queue: str
+    number: int
+
+
+class SettlePayment(msgspec.Struct, frozen=True, tag=True):
+    """The saga's end. ``refused`` is the seat's refusal, or ``None`` if it is sold."""
+
+    payment: str
+    refused: Code | None = None
+    detail: str = ""
+
+
+class NoteOutcome(msgspec.Struct, frozen=True, tag=True):
+    """Store the outcome of a call of several commands, for repeats with its key. Changes nothing
+    else."""
+
+    body: bytes
+
+
+class GetAccount(msgspec.Struct, frozen=True, tag=True):
+    """Ask for balance and reservations."""
+
+
+AccountCommand = (
+    Charge | NoteReservation | NoteCancellation | Pay | SettlePayment | NoteOutcome | GetAccount
+)
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+class Charged(msgspec.Struct, frozen=True, tag=True):
+    id: str
+    amount: int
+    balance: int
+
+
+class ReservationNoted(msgspec.Struct, frozen=True, tag=True):
+    id: str
+    schedule: str
+    seat: int
+    price: int
+    created_ms: int
+    until_ms: int
+
+
+class ReservationCancelled(msgspec.Struct, frozen=True, tag=True):
+    id: str
+
+
+class PaymentStarted(msgspec.Struct, frozen=True, tag=True):
+    """Money taken and intent noted."""
+
+    id: str
+    reservation: str
+    schedule: str
+    seat: int
+    amount: int
+    balance: int
+    queue: str
+    number: int
+    at_ms: int
+    key_id: bytes = b""
+    key_fingerprint: bytes = b""
+
+
+class PaymentCompleted(msgspec.Struct, frozen=True, tag=True):
+    id: str
+    reservation: str
+    schedule: str
+    seat: int
+    amount: int
+    at_ms: int
+
+
+class PaymentRefunded(msgspec.Struct, frozen=True, tag=True):
+    id: str
+    reservation: str
+    amount: int
+    balance: int
+    code: Code
+    detail: str
+
+
+AccountEvent = (
+    Charged
+    | ReservationNoted
+    | ReservationCancelled
+    | PaymentStarted
+    | PaymentCompleted
+    | PaymentRefunded
+)
+
+# -- replies ---------------------------------------------------------------------------------------
+
+
+class ChargeDone(msgspec.Struct, frozen=True, tag=True):
+    balance: int
+
+
+class ReservationKept(msgspec.Struct, frozen=True, tag=True):
+    """The reservation as the account has it now."""
+
+    reservation: Reservation
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag=True):
+    reservation: str
+
+
+class PaymentDone(msgspec.Struct, frozen=True, tag=True):
+    id: str
+    reservation: str
+    schedule: str
+    seat: int
+    amount: int
+    at_ms: int
+
+
+class PaymentPending(msgspec.Struct, frozen=True, tag=True):
+    """Not an answer for clients: the payment was started and its saga will settle it."""
+
+    payment: str
+
+
+class OutcomeNoted(msgspec.Struct, frozen=True, tag=True):
+    body: bytes
+
+
+class AccountView(msgspec.Struct, frozen=True, tag=True):
+    balance: int
+    reservations: tuple[Reservation, ...]
+    """Newest first."""
+    now_ms: int
+    """The owner's time at the answer, against which pending reservations are expired or not."""
+
+
+AccountReply = (
+    ChargeDone
+    | ReservationKept
+    | Cancelled
+    | PaymentDone
+    | PaymentPending
+    | OutcomeNoted
+    | AccountView
+    | Rejected
+)
+
+# -- questions -------------------------------------------------------------------------------------
+
+ReservationStatus = Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
+
+ENDED_KEPT_MAX = 200
+"""How many ended reservations an account keeps in memory and shows, the newest ones. The live
+ones are few (a handful for each date), and the journal has all: 200 are some 40 kB of snapshot,
+and years of concerts for a person."""
+
+
+def reservation_status(reservation: Reservation, now_ms: int) -> ReservationStatus:
+    """What a client is told. A reservation whose payment is under way is pending until that is
+    settled, even when its time is over meanwhile."""
+    if reservation.paid:
+        return "COMPLETED"
+    if reservation.cancelled:
+        return "CANCELLED"
+    if reservation.payment or now_ms < reservation.until_ms:
+        return "PENDING"
+    return "EXPIRED"
+
+
+def pending_payments(account: Account) -> Collection[str]:
+    """The payments begun and not settled, the oldest first."""
+    return account.pending.keys()
+
+
+def other_unpaid(account: Account, reservation_id: str, now_ms: int) -> tuple[Reservation, ...]:
+    """The user's other seats that are held and for which no payment is under way."""
+    return tuple(
+        reservation
+        for reservation in account.reservations.values()
+        if reservation.id != reservation_id
+        and not reservation.payment
+        and reservation_status(reservation, now_ms) == "PENDING"
+    )
+
+
+def ends_token(account: Account, payment_id: str, now_ms: int) -> bool:
+    """Whether the token is used up once this payment's seat is sold: the user has no other seat
+    left to begin a payment for.
+
+    A seat whose payment is under way does not count as unpaid. Its payment needs the token no
+    more, and if it is refused, then because its hold has ended: either way nothing is left to
+    pay. Would it count, two payments at once could each see the other under way and both leave
+    the token open. So of several payments at once each may end the token, which is idempotent,
+    and once all are settled with no unpaid seat left, at least one has.
+    """
+    payment = account.pending.get(payment_id)
+    return payment is not None and not other_unpaid(account, payment.reservation, now_ms)

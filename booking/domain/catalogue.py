@@ -1,0 +1,58 @@
+"""The catalogue: concerts, their dates (schedules), and the seats of a date with their prices.
+
+It changes rarely and is read by everything, so each instance keeps the whole of it in memory as
+one immutable value and replaces it when the tables change.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SEATS_PER_DATE = 50
+"""Seats are numbered 1 to 50 unless the catalogue says otherwise."""
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """One date of a concert. Times in milliseconds since the epoch."""
+
+    id: str
+    concert_id: str
+    concert_name: str
+    open_ms: int
+    close_ms: int
+    booking_start_ms: int
+    booking_end_ms: int
+    """A seat can be held from ``booking_start_ms`` until just before ``booking_end_ms``."""
+    prices: dict[int, int]
+    """Seat number to price in won, ordered by number."""
+
+    @property
+    def total_seats(self) -> int:
+        return len(self.prices)
+
+    def bookable(self, now_ms: int) -> bool:
+        return self.booking_start_ms <= now_ms < self.booking_end_ms
+
+
+def seat_id(schedule: str, number: int) -> str:
+    """The id clients know a seat by."""
+    return f"{schedule}-{number}"
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """``schedules`` by id, ordered by opening time and id."""
+
+    schedules: dict[str, Schedule]
+    version: int = 0
+
+    def find_seat(self, wanted: str) -> tuple[Schedule, int] | None:
+        """The schedule and number behind a seat id, or ``None``. Only the canonical spelling of
+        an id is known: no leading zeros, signs or spaces."""
+        schedule_id, _, digits = wanted.rpartition("-")
+        schedule = self.schedules.get(schedule_id)
+        if schedule is None or not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+            return None
+        number = int(digits)
+        if number not in schedule.prices or seat_id(schedule_id, number) != wanted:
+            return None
+        return schedule, number

@@ -1,0 +1,59 @@
+"""What a decision is, in every entity of the domain."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+
+class BrokenInvariantError(Exception):
+    """The state and what is said about it contradict each other: a defect, never an outcome.
+
+    The entity crashes with it and is loaded again from the journal.
+    """
+
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class Code(StrEnum):
+    """Why a command was refused. Stable: clients switch on these."""
+
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    BALANCE_LIMIT = "balance_limit"
+    SEAT_UNAVAILABLE = "seat_unavailable"
+    BOOKING_CLOSED = "booking_closed"
+    HOLD_LIMIT_REACHED = "hold_limit_reached"
+    HOLD_EXPIRED = "hold_expired"
+    RESERVATION_NOT_FOUND = "reservation_not_found"
+    RESERVATION_ENDED = "reservation_ended"
+    ALREADY_PAID = "already_paid"
+    PAYMENT_IN_PROGRESS = "payment_in_progress"
+    ALREADY_QUEUED = "already_queued"
+    NOT_QUEUED = "not_queued"
+    QUEUE_FULL = "queue_full"
+
+
+class Accepted(msgspec.Struct, Generic[E, R], frozen=True):
+    """These events become true and the caller gets this reply.
+
+    The reply may be :class:`Rejected` and events be there all the same: what time alone brings
+    about, such as the end of a hold, is decided together with whatever command comes next.
+    """
+
+    events: tuple[E, ...]
+    reply: R
+    state: Any = None
+    """The state after the events where deciding has worked it out, else ``None``. It is what
+    ``evolve`` gives, and saves doing it twice."""
+
+
+class Rejected(msgspec.Struct, frozen=True, tag=True):
+    """The command has no effect."""
+
+    code: Code
+    detail: str
+    """One sentence for a person."""

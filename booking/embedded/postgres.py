@@ -1,0 +1,191 @@
+"""The private PostgreSQL: making its data directory, its command line, and when it is ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from booking.embedded.account import Account
+from booking.embedded.binaries import PostgresBinaries
+from booking.embedded.errors import EmbeddedServersError
+
+NAME = "booking"
+"""Both the superuser and the database of the private cluster."""
+
+CLEAN_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+"""All that a server gets: the caller's ``LC_ALL``, ``TZ`` and ``PG*`` change how it behaves."""
+
+BUILTIN_LOCALES_SINCE = 17
+"""The first version with C.UTF-8 of its own, which is the same on every system."""
+
+SETUP_MAX_S = 120.0
+"""initdb takes half a second; a slow disk that syncs every file may take a minute."""
+
+SETTINGS = {
+    "listen_addresses": "",  # the unix socket only
+    "unix_socket_permissions": "0700",
+    "TimeZone": "UTC",
+    "log_timezone": "UTC",
+    "max_connections": "60",  # an instance uses a handful; the rest is for people and tests
+    "shared_buffers": "128MB",
+    "wal_buffers": "16MB",
+    "min_wal_size": "256MB",  # recycled segments: no stall for making new ones under load
+    "max_wal_size": "2GB",  # checkpoints come by time, not in a storm because a burst filled 1 GB
+    "checkpoint_timeout": "15min",
+    "checkpoint_completion_target": "0.9",
+    "jit": "off",  # statements here take microseconds; compiling one takes longer
+    "huge_pages": "off",
+    "log_checkpoints": "off",
+    "log_min_messages": "warning",
+    "log_line_prefix": "%m [%p] ",
+    "cluster_name": NAME,
+}
+"""For one machine with two cores and a service on the same cores."""
+
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+"""An acknowledged commit survives a power cut."""
+FOR_TESTS = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off"}
+"""An acknowledged commit survives the death of the process, which is all that tests do to it."""
+
+STOP_STAGES = [("SIGINT", 10.0), ("SIGQUIT", 3.0), ("SIGKILL", 2.0)]
+"""Fast (SIGTERM would wait for clients to leave), immediate, kill; seconds given to each."""
+
+
+def prepare_cluster(
+    binaries: PostgresBinaries,
+    cluster: Path,
+    account: Account,
+    lock_fd: int,
+    *,
+    durable: bool,
+    progress: Callable[[str], None],
+) -> None:
+    """Make the data directory if there is none, and the stale pid file go if there is.
+
+    To be called under the lock. It is made under another name and renamed when whole, so a start
+    that was killed half-way leaves nothing that looks finished.
+    """
+    major = binaries.major()
+    half = cluster.with_name(f"{cluster.name}.new")
+    if half.exists():
+        shutil.rmtree(half)
+    if cluster.exists():
+        _check_version(cluster, major)
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
+        return
+    progress("setting up a new PostgreSQL data directory")
+    account.require_passwd_entry()
+    half.mkdir(mode=0o700)
+    account.give(half)
+    _run_setup(_initdb(binaries, half, major, durable=durable), b"", account, lock_fd)
+    sync = "on" if durable else "off"
+    said = _run_setup(
+        [str(binaries.postgres), "--single", "-D", str(half), "-c", f"fsync={sync}", "postgres"],
+        f"CREATE DATABASE {NAME}\n".encode(),
+        account,
+        lock_fd,
+    )
+    if "ERROR" in said or "FATAL" in said:
+        raise EmbeddedServersError(f"PostgreSQL could not make the database: {_last_line(said)}")
+    half.replace(cluster)
+    _sync_directory(cluster.parent)
+
+
+def server_spec(
+    binaries: PostgresBinaries,
+    cluster: Path,
+    sockets: Path,
+    log: Path,
+    account: Account,
+    *,
+    durable: bool,
+) -> dict[str, Any]:
+    """What the guardian needs to run the server."""
+    settings = SETTINGS | (DURABLE if durable else FOR_TESTS)
+    settings["unix_socket_directories"] = str(sockets)
+    argv = [str(binaries.postgres), "-D", str(cluster)]
+    for name, value in settings.items():
+        argv += ["-c", f"{name}={value}"]
+    return {
+        "name": "postgres",
+        "argv": argv,
+        "env": CLEAN_ENVIRONMENT,
+        "log": str(log),
+        "identity": account.identity,
+        "stages": STOP_STAGES,
+    }
+
+
+def is_ready(cluster: Path) -> bool:
+    """Whether it accepts connections: the eighth line of its pid file, as ``pg_ctl`` does it."""
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def _initdb(binaries: PostgresBinaries, directory: Path, major: int, *, durable: bool) -> list[str]:
+    argv = [str(binaries.initdb), "-D", str(directory), "-U", NAME, "--encoding=UTF8"]
+    # Everybody who can enter the socket directory (0700) is the owner: no password adds to that.
+    argv += ["--auth-local=trust", "--auth-host=reject"]
+    if major >= BUILTIN_LOCALES_SINCE:
+        argv += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    else:
+        argv += ["--locale=C.UTF-8"]
+    return argv if durable else [*argv, "--no-sync"]
+
+
+def _run_setup(argv: list[str], text: bytes, account: Account, lock_fd: int) -> str:
+    """Run a set-up step to its end; it holds the servers' lock, so that a start after our own
+    death waits for it. Returns what it said."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command line, no shell
+            argv,
+            check=False,
+            input=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=CLEAN_ENVIRONMENT,
+            pass_fds=(lock_fd,),
+            start_new_session=True,
+            timeout=SETUP_MAX_S,
+            **account.identity,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EmbeddedServersError(f"PostgreSQL cannot be set up: {error}") from error
+    said = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0:
+        raise EmbeddedServersError(f"PostgreSQL cannot be set up: {_last_line(said)}")
+    return said
+
+
+def _last_line(said: str) -> str:
+    telling = [line.strip() for line in said.splitlines() if "error" in line.lower()]
+    lines = telling or [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def _check_version(cluster: Path, major: int) -> None:
+    try:
+        made_by = (cluster / "PG_VERSION").read_text().strip()
+    except FileNotFoundError:
+        raise EmbeddedServersError(f"{cluster} is not a PostgreSQL data directory") from None
+    if made_by != str(major):
+        raise EmbeddedServersError(
+            f"{cluster} was made by PostgreSQL {made_by} and the binaries here are version "
+            f"{major}: name another --data directory, or move the data with pg_dump"
+        )
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""The domain's entities as actors: each module wraps pure functions into a behaviour."""

@@ -1,0 +1,97 @@
+"""The account as an actor. Its payments are sagas: take the money, have the seat confirm, end the
+token, settle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.address import Address
+from actors.behaviour import Ask, Behaviour, CommandKey, Decision, Tell, Turn
+from booking.domain.account import (
+    Account,
+    AccountCommand,
+    AccountEvent,
+    AccountReply,
+    PendingPayment,
+    SettlePayment,
+    ends_token,
+    pending_payments,
+)
+from booking.domain.account_rules import decide_account, evolve_account
+from booking.domain.decision import Rejected
+from booking.domain.queue import UseToken
+from booking.domain.seat import ConfirmSale
+from booking.entities.addresses import ACCOUNT, queue_address, seat_address
+from booking.entities.codec import Codec
+
+
+class AccountBehaviour(Codec, Behaviour):
+    kind = ACCOUNT
+
+    def __init__(self) -> None:
+        Codec.__init__(self, events=AccountEvent, commands=AccountCommand, replies=AccountReply)
+        self._states = msgspec.msgpack.Decoder(Account)
+
+    def initial(self, address: Address) -> Account:
+        return Account(user=address.key)
+
+    def decide(self, turn: Turn) -> Decision:
+        key = turn.key or _NO_KEY
+        decided = decide_account(turn.state, turn.command, turn.now_ms, key.id, key.fingerprint)
+        settles_key = None
+        if decided.settles and (pending := turn.state.pending.get(decided.settles)):
+            settles_key = _key_of(pending)
+        return Decision(
+            decided.reply,
+            [(turn.address, event) for event in decided.events],
+            awaits=decided.awaits,
+            settles=decided.settles,
+            settles_key=settles_key,
+        )
+
+    def evolve(self, state: Account, event: AccountEvent) -> Account:
+        return evolve_account(state, event)
+
+    # -- the payment saga -------------------------------------------------------------------------
+
+    def unfinished(self, state: Account) -> Collection[str]:
+        return pending_payments(state)
+
+    def step(self, state: Account, saga: str, answers: Sequence[Any]) -> Ask | Tell:
+        pending = state.pending[saga]
+        if not answers:
+            held = state.reservations[pending.reservation]
+            return Ask(
+                seat_address(held.schedule, held.seat),
+                ConfirmSale(state.user, held.id, pending.id),
+            )
+        refusal = answers[0]
+        if isinstance(refusal, Rejected):
+            return Tell(SettlePayment(pending.id, refusal.code, refusal.detail))
+        if len(answers) == 1 and ends_token(state, pending.id, pending.started_ms):
+            return Ask(queue_address(pending.queue), UseToken(state.user, pending.number))
+        return Tell(SettlePayment(pending.id))
+
+    def saga_key(self, state: Account, saga: str) -> CommandKey | None:
+        return _key_of(state.pending[saga])
+
+    # -- snapshots --------------------------------------------------------------------------------
+
+    def encode_state(self, state: Account) -> bytes:
+        return self._pack.encode(state)
+
+    def decode_state(self, data: bytes) -> Account | None:
+        try:
+            return self._states.decode(data)
+        except msgspec.ValidationError:
+            return None
+
+
+_NO_KEY = CommandKey(b"", b"")
+
+
+def _key_of(pending: PendingPayment) -> CommandKey | None:
+    return CommandKey(pending.key_id, pending.key_fingerprint) if pending.key_id else None

@@ -1,0 +1,59 @@
+"""The waiting queue as an actor. Its timer admits and ends what the rules say is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from actors.address import Address
+from actors.behaviour import Behaviour, Decision, Turn, Wake
+from booking.domain.queue import (
+    Admit,
+    Line,
+    LineSnapshot,
+    Policy,
+    QueueCommand,
+    QueueEvent,
+    QueueReply,
+    decide_queue,
+    evolve_queue,
+    line_from_snapshot,
+    line_to_snapshot,
+    queue_next_wake,
+)
+from booking.entities.addresses import QUEUE
+from booking.entities.codec import Codec
+
+
+class QueueBehaviour(Codec, Behaviour):
+    kind = QUEUE
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        Codec.__init__(self, events=QueueEvent, commands=QueueCommand, replies=QueueReply)
+        self._snapshots = msgspec.msgpack.Decoder(LineSnapshot)
+        self._policy = policy
+
+    def initial(self, address: Address) -> Line:
+        return Line()
+
+    def decide(self, turn: Turn) -> Decision:
+        command = Admit() if isinstance(turn.command, Wake) else turn.command
+        decided = decide_queue(turn.state, command, self._policy(), turn.now_ms)
+        events = [(turn.address, event) for event in decided.events]
+        return Decision(decided.reply, events, states={turn.address: decided.state})
+
+    def evolve(self, state: Line, event: QueueEvent) -> Line:
+        return evolve_queue(state, event)
+
+    def next_wake_ms(self, state: Line) -> int | None:
+        return queue_next_wake(state, self._policy())
+
+    def encode_state(self, state: Line) -> bytes:
+        return self._pack.encode(line_to_snapshot(state))
+
+    def decode_state(self, data: bytes) -> Line | None:
+        try:
+            return line_from_snapshot(self._snapshots.decode(data))
+        except msgspec.ValidationError:
+            return None

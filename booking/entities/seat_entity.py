@@ -1,0 +1,149 @@
+"""A seat, and the ledger of its date, as actors of one slot.
+
+Commands go to the seat's mailbox; the ledger is its companion. The ledger's timer ends holds whose
+time is over; its companions are then the seats concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from actors.address import Address
+from actors.behaviour import Behaviour, Decision, Turn
+from booking.domain.catalogue import Catalogue
+from booking.domain.ledger import (
+    EMPTY_LEDGER,
+    Ledger,
+    LedgerEvent,
+    due_seats,
+    evolve_ledger,
+    ledger_next_wake,
+)
+from booking.domain.seat import (
+    Free,
+    SeatCommand,
+    SeatEvent,
+    SeatReply,
+    SeatState,
+    Terms,
+    decide_seat,
+    evolve_seat,
+    expire_due,
+)
+from booking.entities.addresses import LEDGER, SEAT, ledger_address, seat_address
+from booking.entities.codec import Codec
+
+EXPIRED_TOGETHER_MAX = 100
+"""Holds ended in one turn; the ledger wakes again at once for the rest, so that other commands of
+the date get their turn in between."""
+
+EXPIRED_TOGETHER_MS = 50
+"""Holds that end within this time of the first are looked at in the same turn."""
+
+
+class HoldRules(msgspec.Struct, frozen=True):
+    hold_ms: int
+    max_holds: int
+
+
+class SeatBehaviour(Codec, Behaviour):
+    kind = SEAT
+
+    def __init__(self, catalogue: Callable[[], Catalogue], rules: HoldRules) -> None:
+        Codec.__init__(self, events=SeatEvent, commands=SeatCommand, replies=SeatReply)
+        self._states: msgspec.msgpack.Decoder[SeatState] = msgspec.msgpack.Decoder(SeatState)
+        self._catalogue = catalogue
+        self._rules = rules
+
+    def initial(self, address: Address) -> SeatState:
+        return Free()
+
+    def companions(
+        self, address: Address, state: SeatState, command: SeatCommand
+    ) -> Sequence[Address]:
+        return (ledger_address(address.key),)
+
+    def decide(self, turn: Turn) -> Decision:
+        ledger = ledger_address(turn.address.key)
+        number = int(turn.address.name)
+        decided = decide_seat(
+            turn.state,
+            turn.companions[ledger],
+            number,
+            turn.command,
+            self._terms(turn.address.key, number),
+            turn.now_ms,
+        )
+        events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
+            (turn.address, event) for event in decided.seat_events
+        ]
+        events += [(ledger, counted) for counted in decided.ledger_events]
+        return Decision(decided.reply, events)
+
+    def _terms(self, schedule_id: str, number: int) -> Terms | None:
+        schedule = self._catalogue().schedules.get(schedule_id)
+        if schedule is None or number not in schedule.prices:
+            return None
+        return Terms(
+            schedule.prices[number],
+            schedule.booking_start_ms,
+            schedule.booking_end_ms,
+            self._rules.hold_ms,
+            self._rules.max_holds,
+        )
+
+    def evolve(self, state: SeatState, event: SeatEvent) -> SeatState:
+        return evolve_seat(state, event)
+
+    def encode_state(self, state: SeatState) -> bytes:
+        return self._pack.encode(state)
+
+    def decode_state(self, data: bytes) -> SeatState | None:
+        try:
+            return self._states.decode(data)
+        except msgspec.ValidationError:
+            return None
+
+
+class LedgerBehaviour(Codec, Behaviour):
+    kind = LEDGER
+
+    def __init__(self) -> None:
+        Codec.__init__(self, events=LedgerEvent, commands=None, replies=None)
+        self._states = msgspec.msgpack.Decoder(Ledger)
+
+    def initial(self, address: Address) -> Ledger:
+        return EMPTY_LEDGER
+
+    def next_wake_ms(self, state: Ledger) -> int | None:
+        return ledger_next_wake(state)
+
+    def companions(self, address: Address, state: Ledger, command: object) -> Sequence[Address]:
+        first_ms = ledger_next_wake(state)
+        if first_ms is None:
+            return ()
+        seats = due_seats(state, first_ms + EXPIRED_TOGETHER_MS, EXPIRED_TOGETHER_MAX)
+        return [seat_address(address.key, number) for number in seats]
+
+    def decide(self, turn: Turn) -> Decision:
+        seats = {int(address.name): state for address, state in turn.companions.items()}
+        decided = expire_due(turn.state, seats, turn.now_ms)
+        events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
+            (seat_address(turn.address.key, number), event) for number, event in decided.seat_events
+        ]
+        events += [(turn.address, counted) for counted in decided.ledger_events]
+        return Decision(None, events)
+
+    def evolve(self, state: Ledger, event: LedgerEvent) -> Ledger:
+        return evolve_ledger(state, event)
+
+    def encode_state(self, state: Ledger) -> bytes:
+        return self._pack.encode(state)
+
+    def decode_state(self, data: bytes) -> Ledger | None:
+        try:
+            return self._states.decode(data)
+        except msgspec.ValidationError:
+            return None

@@ -1,0 +1,65 @@
+"""How an instance is doing: for probes, and as numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+
+from actors.journal import Journal, JournalError
+from actors.runtime import Runtime
+from booking.api import Readiness
+from booking.views.queue import QueueView
+
+JOURNAL_PING_TIMEOUT_S = 1.0
+"""A journal that needs longer to say hello serves nobody within their deadline."""
+
+
+async def check_readiness(
+    runtime: Runtime, journal: Journal, is_draining: Callable[[], bool]
+) -> Readiness:
+    """Whether to send this instance requests. Membership is not part of it: without Redis every
+    owner goes on serving."""
+    return Readiness(
+        {
+            "journal": await _journal_problem(journal),
+            "shards": runtime.problem(),
+            "draining": "draining" if is_draining() else None,
+        }
+    )
+
+
+async def _journal_problem(journal: Journal) -> str | None:
+    try:
+        async with asyncio.timeout(JOURNAL_PING_TIMEOUT_S):
+            await journal.ping()
+    except (JournalError, TimeoutError):
+        return "out of reach"
+    return None
+
+
+def gauges(runtime: Runtime, queues: Collection[QueueView]) -> Mapping[str, float]:
+    """The application's numbers for ``/metrics``."""
+    seen = runtime.statistics()
+    numbers: dict[str, float] = {
+        "shards_owned": seen.shards,
+        "entities": seen.entities,
+        "mailbox_depth": seen.mailbox_depth,
+        "uncommitted_decisions": seen.queued_rows,
+        "callers_waiting": seen.in_flight,
+        "timers": seen.timers,
+        "sagas": seen.sagas,
+        "batch_rows_average": seen.batch_rows_avg,
+        "turns_total": seen.turns,
+        "commits_total": seen.commits,
+        "events_total": seen.rows,
+        "loads_total": seen.loads,
+        "refused_total": seen.refused,
+        "deadlines_exceeded_total": seen.deadlines_exceeded,
+        "shards_fenced_total": seen.fenced,
+        "entity_crashes_total": seen.crashes,
+        "queue_waiting": sum(view.waiting for view in queues),
+        "queue_active": sum(view.active for view in queues),
+    }
+    if seen.last_commit_age_s is not None:
+        numbers["last_commit_age_seconds"] = seen.last_commit_age_s
+    return numbers

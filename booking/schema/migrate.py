@@ -1,0 +1,143 @@
+"""The migration runner: numbered SQL files, forward only.
+
+A migration is a file ``NNNN_name.sql`` of this folder. Each is applied once, in order, in a
+transaction together with its line in ``schema_migrations``, so a start that is cut short leaves
+the database at one version or the next. A file that was ever released is never changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
+import asyncpg
+import msgspec
+
+LOCK = 0x626F6F6B696E67
+"""The advisory lock that migrations hold: any number that is only ours ("booking" in ASCII)."""
+LOCK_TIMEOUT_S = 60
+"""How long one starter waits for another one's migrations, and a migration for a table lock."""
+CONNECT_TIMEOUT_S = 10.0
+
+_FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+
+_CREATE_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version    integer     PRIMARY KEY,
+    name       text        NOT NULL,
+    checksum   text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+_APPLIED = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
+_REMEMBER = "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)"
+
+
+class SchemaMismatch(Exception):  # noqa: N818 -- named for what it says, as StopIteration is
+    """The database's schema is not the one this program knows. The message is one line that
+    tells the operator what to do."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.version:04}_{self.name}"
+
+    @property
+    def checksum(self) -> str:
+        return sha256(self.sql.encode()).hexdigest()
+
+
+@cache
+def known() -> Sequence[Migration]:
+    """The migrations of this program, by version from 1 without a gap."""
+    found = [
+        Migration(int(match[1]), match[2], file.read_text("utf-8"))
+        for file in resources.files("booking.schema").iterdir()
+        if (match := _FILE_NAME.fullmatch(file.name))
+    ]
+    found.sort(key=lambda migration: migration.version)
+    versions = [migration.version for migration in found]
+    assert versions == list(range(1, len(found) + 1)), f"migrations are misnumbered: {versions}"
+    return found
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Bring the database to the newest version; returns the names of what was applied now.
+
+    Several may call this at once: one works, the others wait and find nothing left to do.
+    Raises :class:`SchemaMismatch` if the database was made by a newer or a different program, and
+    what asyncpg raises if it cannot be reached.
+    """
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    try:
+        await connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        # The lock belongs to the session: it ends with the connection, however that ends.
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        await connection.execute(_CREATE_TABLE)
+        applied = await _applied(connection)
+        _compare(applied)
+        missing = known()[len(applied) :]
+        for migration in missing:
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    _REMEMBER, migration.version, migration.name, migration.checksum
+                )
+        return [migration.label for migration in missing]
+    finally:
+        await _close(connection)
+
+
+async def check(dsn: str) -> None:
+    """Raise :class:`SchemaMismatch` unless the database is exactly at this program's version."""
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    try:
+        applied = await _applied(connection)
+    except asyncpg.UndefinedTableError:
+        applied = []
+    finally:
+        await _close(connection)
+    if not applied:
+        raise SchemaMismatch("the database has no booking schema yet: run `booking migrate`")
+    _compare(applied)
+    if missing := known()[len(applied) :]:
+        raise SchemaMismatch(
+            f"the database schema is at version {len(applied)}, this program needs "
+            f"{missing[-1].version}: run `booking migrate`"
+        )
+
+
+async def _applied(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    return await connection.fetch(_APPLIED)
+
+
+def _compare(applied: Sequence[asyncpg.Record]) -> None:
+    """What the database has must be the beginning of what the program knows."""
+    newest = len(known())
+    if applied and applied[-1]["version"] > newest:
+        raise SchemaMismatch(
+            f"the database schema is at version {applied[-1]['version']}, newer than this program, "
+            f"which knows {newest}: use a newer program"
+        )
+    for record, migration in zip(applied, known(), strict=False):
+        if (record["version"], record["checksum"]) != (migration.version, migration.checksum):
+            raise SchemaMismatch(
+                f"migration {record['version']:04}_{record['name']} was applied to the database "
+                f"with another content than this program's {migration.label}: "
+                "use the program that made it"
+            )
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    """Close, without hiding what went wrong before."""
+    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.close(timeout=CONNECT_TIMEOUT_S)

@@ -1,0 +1,333 @@
+"""The application: each call of the product as a few messages to the entities concerned.
+
+Nothing here decides anything. Entities decide (:mod:`booking.domain`), views answer what is only
+read (:mod:`booking.views`), and this module says who is asked in which order, such that a repeat
+with the same key after any crash ends the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from actors.address import Address
+from actors.behaviour import CommandKey
+from actors.clock import Clock
+from actors.errors import UnavailableError
+from actors.journal import Journal, JournalError, Row
+from actors.transport import Answer
+from booking.api import (
+    Attempt,
+    Charged,
+    HistoryItem,
+    NotAdmittedError,
+    Outcome,
+    Page,
+    Payment,
+    QueueToken,
+    Readiness,
+    ReservationRecord,
+    Standing,
+    TokenError,
+    UnknownError,
+)
+from booking.cursors import cursor_of, seq_of
+from booking.domain import account, queue, seat
+from booking.domain.account import Reservation, reservation_status
+from booking.domain.catalogue import Catalogue
+from booking.domain.decision import Rejected
+from booking.entities.addresses import account_address, queue_address, seat_address
+from booking.ids import command_key, new_id
+from booking.tokens import TokenSigner
+from booking.views.queue import QueueView
+from booking.views.seats import DateSeats, SeatMaps
+
+PAYMENTS_SEARCHED_MAX = 1_000
+"""How far back a single payment is looked for: twenty dates of fifty seats each."""
+
+
+class Actors(Protocol):
+    """What the service needs of the runtime."""
+
+    def ask(
+        self, address: Address, command: Any, *, key: CommandKey | None = None
+    ) -> Awaitable[Answer]: ...
+    async def begin(self, address: Address, key: CommandKey) -> Answer | None: ...
+    def abandon(self, address: Address, key: CommandKey) -> None: ...
+
+
+class BookingService:
+    """Implements :class:`booking.api.Bookings`."""
+
+    def __init__(
+        self,
+        *,
+        actors: Actors,
+        journal: Journal,
+        clock: Clock,
+        signer: TokenSigner,
+        seats: SeatMaps,
+        queues: dict[str, QueueView],
+        read_event: Callable[[Row], Any],
+        readiness: Callable[[], Awaitable[Readiness]],
+    ) -> None:
+        self._actors = actors
+        self._journal = journal
+        self._clock = clock
+        self._signer = signer
+        self._seats = seats
+        self._queues = queues
+        self._read_event = read_event
+        self._readiness = readiness
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self._seats.catalogue
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    # -- the queue --------------------------------------------------------------------------------
+
+    async def issue(self, user: str, queue: str, attempt: Attempt | None) -> Outcome:
+        view = self._queues.get(queue)
+        if view is None:
+            raise UnknownError(f"queue {queue}")
+        if attempt is None:
+            return Outcome(await self._join(view, user, ""))
+        key = command_key(user, "issue", attempt)
+        return await self._once(user, key, lambda: self._join(view, user, key.id.hex()))
+
+    async def _join(self, view: QueueView, user: str, attempt: str) -> Standing | Rejected:
+        reply = await self._ask(queue_address(view.name), queue.Join(user, attempt))
+        match reply:
+            case Rejected():
+                return reply
+            case queue.Place():
+                token = QueueToken(user, view.name, reply.number, reply.joined_ms)
+                return view.standing_of(reply, self._signer.sign(token), self.now_ms())
+        raise AssertionError(f"a queue answered {type(reply).__name__} to a join")
+
+    def token(self, text: str) -> QueueToken:
+        if not text:
+            raise TokenError("token_missing")
+        return self._signer.read(text)
+
+    def standing(self, token: QueueToken, text: str) -> Standing:
+        view = self._queues.get(token.queue)
+        if view is None:
+            raise TokenError("token_invalid")
+        return view.standing(token, text, self._clock.now_ms())
+
+    def admitted(self, text: str) -> QueueToken:
+        token = self.token(text)
+        view = self._queues.get(token.queue)
+        if view is None:
+            raise TokenError("token_invalid")
+        now_ms = self._clock.now_ms()
+        if not view.is_active(token, now_ms):
+            raise NotAdmittedError(view.standing(token, text, now_ms))
+        return token
+
+    async def leave(self, token: QueueToken) -> None:
+        await self._ask(queue_address(token.queue), queue.Leave(token.user, token.number))
+
+    # -- seats and reservations -------------------------------------------------------------------
+
+    def seat_map(self, schedule: str) -> DateSeats:
+        seats = self._seats.get(schedule)
+        if seats is None:
+            raise UnknownError(f"date {schedule}")
+        return seats
+
+    async def reserve(
+        self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
+    ) -> Outcome:
+        if attempt is None:
+            return Outcome(await self._reserve(token.user, schedule, seat, new_id("rsv")))
+        key = command_key(token.user, "reservation", attempt)
+        reservation = new_id("rsv", key)
+        return await self._once(
+            token.user, key, lambda: self._reserve(token.user, schedule, seat, reservation)
+        )
+
+    async def _reserve(
+        self, user: str, schedule: str, number: int, reservation: str
+    ) -> ReservationRecord | Rejected:
+        held = await self._ask(seat_address(schedule, number), seat.HoldSeat(user, reservation))
+        if isinstance(held, Rejected):
+            return held
+        if not isinstance(held, seat.HoldGranted):
+            raise AssertionError(f"a seat answered {type(held).__name__} to a hold")
+        noted = Reservation(
+            reservation, schedule, number, held.price, held.held_at_ms, held.until_ms
+        )
+        kept = await self._ask(account_address(user), account.NoteReservation(noted))
+        match kept:
+            case account.ReservationKept():
+                return ReservationRecord(kept.reservation, "PENDING")
+            case Rejected():
+                return kept
+        raise AssertionError(f"an account answered {type(kept).__name__} to a reservation")
+
+    async def reservations(self, token: QueueToken) -> list[ReservationRecord]:
+        view = await self._account(token.user)
+        return [
+            ReservationRecord(each, reservation_status(each, view.now_ms))
+            for each in view.reservations
+        ]
+
+    async def reservation(self, token: QueueToken, reservation_id: str) -> ReservationRecord:
+        for record in await self.reservations(token):
+            if record.reservation.id == reservation_id:
+                return record
+        raise UnknownError(f"reservation {reservation_id}")
+
+    async def release(self, token: QueueToken, reservation_id: str) -> Rejected | None:
+        held = (await self.reservation(token, reservation_id)).reservation
+        if not held.payment:
+            ended = await self._ask(
+                seat_address(held.schedule, held.seat),
+                seat.ReleaseSeat(token.user, reservation_id),
+            )
+            if isinstance(ended, Rejected):
+                return ended
+        noted = await self._ask(
+            account_address(token.user), account.NoteCancellation(reservation_id)
+        )
+        return noted if isinstance(noted, Rejected) else None
+
+    async def _account(self, user: str) -> account.AccountView:
+        view = await self._ask(account_address(user), account.GetAccount())
+        if not isinstance(view, account.AccountView):
+            raise AssertionError(f"an account answered {type(view).__name__} when looked at")
+        return view
+
+    # -- money ------------------------------------------------------------------------------------
+
+    async def charge(self, user: str, amount: int, attempt: Attempt | None) -> Outcome:
+        key = command_key(user, "charge", attempt) if attempt else None
+        command = account.Charge(new_id("chg", key), amount)
+        answer = await self._actors.ask(account_address(user), command, key=key)
+        match answer.reply:
+            case account.ChargeDone(balance):
+                return Outcome(Charged(balance), answer.replayed)
+            case Rejected():
+                return Outcome(answer.reply, answer.replayed)
+        raise AssertionError(f"an account answered {type(answer.reply).__name__} to a charge")
+
+    async def balance(self, user: str) -> int:
+        return (await self._account(user)).balance
+
+    async def pay(
+        self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
+    ) -> Outcome:
+        key = command_key(token.user, "payment", attempt) if attempt else None
+        command = account.Pay(new_id("pay", key), schedule, seat, token.queue, token.number)
+        answer = await self._actors.ask(account_address(token.user), command, key=key)
+        return Outcome(_paid(answer.reply), answer.replayed)
+
+    async def replay(
+        self, token: QueueToken, call: Literal["reservation", "payment"], attempt: Attempt
+    ) -> Outcome | None:
+        key = command_key(token.user, call, attempt)
+        owner = account_address(token.user)
+        stored = await self._actors.begin(owner, key)
+        if stored is None:
+            self._actors.abandon(owner, key)
+            return None
+        if call == "payment":
+            return Outcome(_paid(stored.reply), replayed=True)
+        return Outcome(_STORED.decode(stored.reply.body), replayed=True)
+
+    async def history(self, user: str, limit: int, after: str | None) -> Page:
+        rows, has_more = await self._rows(
+            user, ("Charged", "PaymentStarted", "PaymentRefunded"), limit, after
+        )
+        return Page([_history_item(user, row, self._read_event(row)) for row in rows], has_more)
+
+    async def payments(self, user: str, limit: int, after: str | None) -> Page:
+        rows, has_more = await self._rows(user, ("PaymentCompleted",), limit, after)
+        return Page([_payment(self._read_event(row)) for row in rows], has_more)
+
+    async def payment(self, user: str, payment_id: str) -> Payment:
+        rows, _ = await self._rows(user, ("PaymentCompleted",), PAYMENTS_SEARCHED_MAX, None)
+        for row in rows:
+            completed = self._read_event(row)
+            if completed.id == payment_id:
+                return _payment(completed)
+        raise UnknownError(f"payment {payment_id}")
+
+    async def _rows(
+        self, user: str, types: Collection[str], limit: int, after: str | None
+    ) -> tuple[list[Row], bool]:
+        """A page of the account's events, newest first, and whether there are more."""
+        before_seq = None if after is None else seq_of(user, after)
+        try:
+            rows = await self._journal.history(account_address(user), types, limit + 1, before_seq)
+        except JournalError as error:
+            raise UnavailableError("the journal is out of reach") from error
+        return rows[:limit], len(rows) > limit
+
+    # -- health -----------------------------------------------------------------------------------
+
+    async def readiness(self) -> Readiness:
+        return await self._readiness()
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    async def _once(
+        self,
+        user: str,
+        key: CommandKey,
+        run: Callable[[], Awaitable[Standing | ReservationRecord | Rejected]],
+    ) -> Outcome:
+        """Run a call of several messages once for its key, and keep its outcome with the user.
+
+        Each message in ``run`` has to be idempotent under the key: after a crash between them the
+        repeat runs all of them again.
+        """
+        owner = account_address(user)
+        stored = await self._actors.begin(owner, key)
+        if stored is not None:
+            return Outcome(_STORED.decode(stored.reply.body), replayed=True)
+        try:
+            value = await run()
+            await self._ask(owner, account.NoteOutcome(msgspec.msgpack.encode(value)), key)
+        except BaseException:
+            self._actors.abandon(owner, key)
+            raise
+        return Outcome(value)
+
+    async def _ask(self, address: Address, command: Any, key: CommandKey | None = None) -> Any:
+        return (await self._actors.ask(address, command, key=key)).reply
+
+
+_STORED = msgspec.msgpack.Decoder(Standing | ReservationRecord | Rejected)
+
+
+def _paid(reply: Any) -> Payment | Rejected:
+    match reply:
+        case account.PaymentDone():
+            return _payment(reply)
+        case Rejected():
+            return reply
+    raise AssertionError(f"an account answered {type(reply).__name__} to a payment")
+
+
+def _payment(done: account.PaymentDone | account.PaymentCompleted) -> Payment:
+    return Payment(done.id, done.schedule, done.seat, done.amount, done.at_ms)
+
+
+def _history_item(user: str, row: Row, event: Any) -> HistoryItem:
+    shown = cursor_of(user, row.seq)
+    match event:
+        case account.Charged():
+            return HistoryItem(shown, "CHARGE", event.amount, event.balance, row.at_ms)
+        case account.PaymentStarted():
+            return HistoryItem(shown, "USE", event.amount, event.balance, row.at_ms)
+        case account.PaymentRefunded():
+            return HistoryItem(shown, "REFUND", event.amount, event.balance, row.at_ms)
+    raise AssertionError(f"{type(event).__name__} is not part of a history")

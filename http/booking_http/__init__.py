@@ -1,0 +1,12 @@
+"""The HTTP edge: turns requests into calls of :class:`booking.api.Bookings`, and answers back.
+
+It knows HTTP and nothing of actors. In reading order: ``server`` (start and stop), ``connection``
+(limits of a connection), ``dispatch`` (one request), ``routes`` (the table), ``calls`` (each call),
+``problems`` (each refusal), ``openapi`` (the document, made from the same table).
+"""
+
+from booking_http.metrics import EdgeMetrics
+from booking_http.server import EdgeServer, build_server
+from booking_http.settings import EdgeSettings
+
+__all__ = ["EdgeMetrics", "EdgeServer", "EdgeSettings", "build_server"]

@@ -1,0 +1,194 @@
+"""A connection's limits, which aiohttp leaves open: headers in time, and not too many at once.
+
+aiohttp bounds an idle connection by its keep-alive timer only, and answers what its parser refuses
+in plain text. This module reaches into a few private names of ``RequestHandler`` (they are listed
+at their use); the raw-socket tests notice if a new release changes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from booking_http.inputs import RequestIds
+from booking_http.metrics import EdgeMetrics
+from booking_http.problems import Refusal
+from booking_http.reply import Reply
+from booking_http.settings import EdgeSettings
+
+_log = logging.getLogger("booking.http")
+
+HEADER_SIZE_MAX = 8 * 1024
+"""Bytes of the request line, and of one header; what common proxies allow."""
+HEADERS_MAX = 64
+"""Header fields of a request; browsers behind two proxies send about 30."""
+REFUSED_LINGER_S = 1.0
+"""How long a refused connection may take to read why."""
+REFUSED_MAX = 256
+"""Refused connections waiting for that; further ones are cut off without a word."""
+
+ProblemReply = Callable[[Refusal, str, str], Reply]
+
+
+class EdgeConnections(web.Server):
+    """All connections of one edge."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        problem_reply: ProblemReply,
+        settings: EdgeSettings,
+        metrics: EdgeMetrics,
+    ) -> None:
+        super().__init__(handler)
+        self.settings = settings
+        self.metrics = metrics
+        self.problem_reply = problem_reply
+        self.request_ids = RequestIds()
+        self.refused: set[Connection] = set()
+        metrics.connections = lambda: self.open
+
+    def __call__(self) -> Connection:
+        return Connection(self)
+
+    @property
+    def open(self) -> int:
+        """Open connections, without those being refused."""
+        return len(self._connections)
+
+    @property
+    def full(self) -> bool:
+        return self.open >= self.settings.connections_max
+
+    async def drained(self, timeout_s: float) -> None:
+        """Ends the idle connections and waits for the busy ones to finish their request; those
+        still there after ``timeout_s`` are cut off."""
+        for connection in self.connections:
+            if isinstance(connection, Connection) and connection.idle:
+                connection.force_close()
+        # A connection's task ends with the request that it is working on. (``_task_handler``)
+        tasks = [connection._task_handler for connection in self.connections]
+        busy = [task for task in tasks if task is not None]
+        if busy:
+            await asyncio.wait(busy, timeout=timeout_s)
+        await self.shutdown(0.1)
+
+
+class Connection(RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_edge", "_head_timer", "_refused_timer")
+
+    def __init__(self, edge: EdgeConnections) -> None:
+        settings = edge.settings
+        super().__init__(
+            edge,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=settings.keepalive_timeout_s,
+            lingering_time=settings.linger_s,
+            max_line_size=HEADER_SIZE_MAX,
+            max_field_size=HEADER_SIZE_MAX,
+            max_headers=HEADERS_MAX,
+            auto_decompress=False,
+            access_log=None,  # type: ignore[arg-type]  # documented as the way to switch it off
+            logger=_log,
+        )
+        self._edge = edge
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._refused_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """No request under way and none waiting. (``_waiter``: start() waits for a request.)"""
+        return self._waiter is not None and not self._messages
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._edge.full:
+            assert isinstance(transport, asyncio.Transport)
+            self._refuse(transport)
+        else:
+            super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused_timer is not None:
+            return
+        super().data_received(data)
+        if self._messages or (self._waiter is None and self._request_count):
+            # A request is complete, or one is being worked on (its body has its own limit).
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif self._head_timer is None and not self._force_close:
+            # The rare case: the head did not come in one piece. Only then there is a timer.
+            self._head_timer = self._loop.call_later(
+                self._edge.settings.header_timeout_s, self._head_timed_out
+            )
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        for timer in (self._head_timer, self._refused_timer):
+            if timer is not None:
+                timer.cancel()
+        self._edge.refused.discard(self)
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answers what the parser refused, in the form of all other refusals. Not logged as an
+        error: it is the client's."""
+        if isinstance(exc, HttpProcessingError):
+            refusal = Refusal("malformed", _parser_words(exc))
+        else:
+            _log.error("a connection failed", exc_info=exc)
+            refusal = Refusal("internal_error", "The request could not be completed.")
+        reply = self._problem(refusal)
+        self._edge.metrics.observe("_OTHER", "unmatched", reply.status, 0.0)
+        return reply
+
+    def _problem(self, refusal: Refusal) -> Reply:
+        request_id = self._edge.request_ids.new()
+        reply = self._edge.problem_reply(refusal, "/", request_id)
+        reply.request_id = request_id
+        reply.force_close()
+        return reply
+
+    def _head_timed_out(self) -> None:
+        self._head_timer = None
+        if self.transport is not None and self.idle:
+            limit_s = self._edge.settings.header_timeout_s
+            words = f"The headers did not arrive within {limit_s:g} seconds."
+            self.transport.write(self._problem(Refusal("request_timeout", words)).wire())
+        self.force_close()
+
+    def _refuse(self, transport: asyncio.Transport) -> None:
+        """Too many connections: say so and end it. What the client has sent stays unread for a
+        moment, because closing at once would reset the connection under our answer."""
+        edge = self._edge
+        edge.metrics.connections_refused += 1
+        self._force_close = True
+        if len(edge.refused) >= REFUSED_MAX:
+            transport.abort()
+            return
+        edge.refused.add(self)
+        words = "There are too many connections; try again soon."
+        refusal = Refusal("too_many_connections", words, {"Retry-After": "1"})
+        transport.write(self._problem(refusal).wire())
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._refused_timer = self._loop.call_later(REFUSED_LINGER_S, transport.abort)
+
+
+def _parser_words(error: HttpProcessingError) -> str:
+    """What is wrong, without echoing the client's bytes."""
+    if isinstance(error, LineTooLong):
+        return f"The request line or a header is longer than {HEADER_SIZE_MAX} bytes."
+    return "This is not a valid HTTP/1.1 request."

@@ -1,0 +1,195 @@
+"""One coroutine from a request to its answer. No middleware: what every call needs is here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from booking.api import Bookings, TokenError
+from booking_http.access_log import AccessLog
+from booking_http.bodies import read_body
+from booking_http.inputs import IDEMPOTENCY_KEY, RequestIds, query_parameters, required_token
+from booking_http.metrics import EdgeMetrics
+from booking_http.problems import (
+    NOT_FOUND_WORDS,
+    Refusal,
+    RefusedError,
+    malformed,
+    of_exception,
+)
+from booking_http.reply import JSON, NO_STORE, PROBLEM, Reply, header
+from booking_http.routes import Call, Handler, Param, Resource, Route, RouteTable
+from booking_http.schemas import Problem
+from booking_http.settings import EdgeSettings
+
+_log = logging.getLogger("booking.http")
+_ENCODE = msgspec.json.Encoder().encode
+_INSTANCE_LENGTH_MAX = 256
+"""Of a path that is told back to the client: ours are under 100 characters."""
+_UNFINISHED = frozenset({408, 413})
+"""Answers after which the rest of the body is not wanted any more: the connection ends."""
+UNMATCHED = "unmatched"
+"""The route label of requests that no row is for."""
+
+
+class Dispatcher:
+    """The handler that aiohttp's low-level server calls for each request."""
+
+    def __init__(
+        self,
+        bookings: Bookings,
+        table: RouteTable,
+        settings: EdgeSettings,
+        metrics: EdgeMetrics,
+    ) -> None:
+        self._bookings = bookings
+        self._table = table
+        self._settings = settings
+        self._metrics = metrics
+        self._ids = RequestIds()
+        self._access_log = AccessLog() if settings.access_log else None
+        self.draining = False
+        """Set: each answer ends its connection."""
+
+    async def __call__(self, request: web.BaseRequest) -> Reply:
+        started = perf_counter()
+        metrics = self._metrics
+        metrics.active += 1
+        request_id = self._ids.of(request.headers)
+        path, _, query = _target(request).partition("?")
+        resource, path_id = self._table.find(path)
+        try:
+            try:
+                reply = await self._answer(request, resource, path_id, query)
+            except Exception as error:  # noqa: BLE001  -- the one place where every failure becomes an answer
+                reply = self._refused(request, request_id, path, error)
+        finally:
+            metrics.active -= 1
+        reply.request_id = request_id
+        reply.write_timeout_s = self._settings.write_timeout_s
+        if self.draining:
+            reply.force_close()
+        label = UNMATCHED if resource is None else resource.template
+        seconds = perf_counter() - started
+        metrics.observe(request.method, label, reply.status, seconds)
+        if self._access_log is not None:
+            self._access_log.write(request, path, label, reply.status, request_id, seconds)
+        return reply
+
+    async def _answer(
+        self, request: web.BaseRequest, resource: Resource | None, path_id: str, query: str
+    ) -> Reply:
+        if resource is None:
+            return self._no_such_path(request)
+        route = resource.route(request.method)
+        if route is None:
+            return self._other_method(request, resource.allow)
+        call = Call(request, path_id)
+        handle = route.handle
+        if route.gate == "admitted":
+            handle = self._pass_gate(call, route)
+        if query or route.params:
+            call.params = _parsed(query, route.params_by_name)
+        if route.body is None and request.content is not EMPTY_PAYLOAD:
+            # Nobody wants it, but what is too large or too slow is refused here as anywhere.
+            await read_body(request, self._settings.body_timeout_s)
+        return await handle(call)
+
+    def _pass_gate(self, call: Call, route: Route) -> Handler:
+        """Puts the token into the call and says who handles it; raises if it opens nothing."""
+        headers = call.request.headers
+        text = required_token(headers)
+        try:
+            call.token = self._bookings.admitted(text)
+        except TokenError as error:
+            if error.code != "token_expired" or route.replay is None:
+                raise
+            if IDEMPOTENCY_KEY not in headers:
+                raise
+            call.token = self._bookings.token(text)
+            return route.replay
+        return route.handle
+
+    @staticmethod
+    def _no_such_path(request: web.BaseRequest) -> Reply:
+        if request.method == "OPTIONS" and request.raw_path == "*":
+            return Reply(204, header("Allow", "DELETE, GET, HEAD, OPTIONS, POST"))
+        raise RefusedError("not_found", NOT_FOUND_WORDS)
+
+    @staticmethod
+    def _other_method(request: web.BaseRequest, allow: str) -> Reply:
+        if request.method == "OPTIONS":
+            return Reply(204, header("Allow", allow))
+        raise RefusedError("method_not_allowed", f"Allowed: {allow}.", {"Allow": allow})
+
+    def _refused(
+        self, request: web.BaseRequest, request_id: str, path: str, error: Exception
+    ) -> Reply:
+        refusal = of_exception(error)
+        if refusal.status == 500:
+            _log.error("request %s failed: %s %s", request_id, request.method, path, exc_info=error)
+        reply = problem_reply(refusal, path, request_id)
+        if refusal.status in _UNFINISHED:
+            reply.force_close()
+        return reply
+
+
+def problem_reply(refusal: Refusal, path: str, request_id: str) -> Reply:
+    """A refusal as an RFC 9457 document."""
+    problem = Problem(
+        type=f"/docs#{refusal.code}",
+        title=refusal.title,
+        status=refusal.status,
+        detail=refusal.detail,
+        instance=path[:_INSTANCE_LENGTH_MAX],
+        success=False,
+        message=refusal.detail,
+        code=str(refusal.code),
+        request_id=request_id,
+        **refusal.extensions,
+    )
+    lines = b"".join(header(name, value) for name, value in refusal.headers.items())
+    return Reply(refusal.status, PROBLEM + NO_STORE + lines, _ENCODE(problem))
+
+
+def data_body(data: object) -> bytes:
+    """The envelope of every success."""
+    return b'{"success":true,"data":%b}' % _ENCODE(data)
+
+
+def data_reply(data: object, status: int = 200, headers: bytes = NO_STORE) -> Reply:
+    """A success. Answers are not to be stored unless ``headers`` says otherwise."""
+    return Reply(status, JSON + headers, data_body(data))
+
+
+def _target(request: web.BaseRequest) -> str:
+    """Path and query as sent; a proxy's absolute form is cut down to them (RFC 9112, 3.2.2)."""
+    raw = request.raw_path
+    if raw.startswith("/") or raw == "*":
+        return raw
+    return request.rel_url.raw_path_qs
+
+
+def _parsed(query: str, known: Mapping[str, Param]) -> Mapping[str, Any]:
+    given = query_parameters(query, known) if query else {}
+    parsed: dict[str, Any] = {}
+    for name, param in known.items():
+        text = given.get(name)
+        if text is None:
+            if param.required:
+                raise malformed(f"{name}: this query parameter is needed")
+            parsed[name] = param.default
+            continue
+        try:
+            if not text and not param.allow_empty:
+                raise ValueError("a value is expected")
+            parsed[name] = param.parse(text)
+        except ValueError as error:
+            raise malformed(f"{name}: {error}") from None
+    return parsed

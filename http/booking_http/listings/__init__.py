@@ -1,0 +1,1 @@
+"""Encoded lists of dates and seats, kept until what they show has changed."""

@@ -1,0 +1,116 @@
+"""The edge's own numbers, and those of the application, as Prometheus reads them.
+
+Durations are counted in plain lists and rendered when somebody asks: an ``observe()`` of
+prometheus_client takes a lock three times, which one event loop does not need.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""The bounds OpenTelemetry's semantic conventions give for http.server.request.duration."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
+_OTHER_METHOD = "_OTHER"
+"""As in the same conventions, so that clients cannot make up label values."""
+
+
+class _Series:
+    """The histogram of one method, route and status."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.sum_s = 0.0
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        buckets, so_far = [], 0
+        for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), self.counts, strict=True):
+            so_far += count
+            buckets.append((bound, float(so_far)))
+        return buckets
+
+
+class EdgeMetrics(Collector):
+    """Counts requests; ``gauges`` is asked for the application's numbers at each scrape.
+
+    A name of ``gauges`` is rendered with the prefix ``booking_``; one that ends in ``_total`` is a
+    counter, any other a gauge.
+    """
+
+    def __init__(self, gauges: Callable[[], Mapping[str, float]] = dict) -> None:
+        self._gauges = gauges
+        self._series: dict[tuple[str, str, int], _Series] = {}
+        self.active = 0
+        """Requests being worked on."""
+        self.connections: Callable[[], int] = lambda: 0
+        """Open connections; the server puts itself here."""
+        self.connections_refused = 0
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one answered request."""
+        series = self._series.get((method, route, status))
+        if series is None:
+            if method not in _METHODS:
+                method = _OTHER_METHOD
+            series = self._series.setdefault((method, route, status), _Series())
+        series.counts[bisect_left(BUCKETS_S, seconds)] += 1
+        series.sum_s += seconds
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition that the scraper accepts, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterable[Metric]:
+        yield self._durations()
+        yield GaugeMetricFamily(
+            "http_server_active_requests", "Requests being worked on.", self.active
+        )
+        yield GaugeMetricFamily("http_server_connections", "Open connections.", self.connections())
+        yield CounterMetricFamily(
+            "http_server_connections_refused",
+            "Connections refused because there were too many.",
+            self.connections_refused,
+        )
+        for name, value in self._gauges().items():
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            yield family(f"booking_{name}", f"Application: {name.replace('_', ' ')}.", value)
+
+    def _durations(self) -> Metric:
+        family = HistogramMetricFamily(
+            "http_server_request_duration_seconds",
+            "From the end of a request's headers to its answer.",
+            labels=("http_request_method", "http_route", "http_response_status_code"),
+        )
+        for (method, route, status), series in self._series.items():
+            family.add_metric(
+                (method, route, str(status)), buckets=series.cumulative(), sum_value=series.sum_s
+            )
+        return family
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: asking for the application's numbers at registration would be too early."""
+        return ()

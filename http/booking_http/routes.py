@@ -1,0 +1,158 @@
+"""What a call is: one row of the table that is served and documented.
+
+The dispatcher finds a row by method and path and obeys its ``gate`` and ``params``; the OpenAPI
+document is written from the same rows, so what is documented is what is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from booking.api import QueueToken
+from booking_http.inputs import opaque_id
+from booking_http.reply import Reply
+
+Gate = Literal["none", "optional", "required", "admitted"]
+"""What token a call needs. ``optional``: checked if sent; ``required``: authentic and not ended;
+``admitted``: inside now."""
+
+
+class Call:
+    """One request on its way to its handler."""
+
+    __slots__ = ("params", "path_id", "request", "token")
+
+    def __init__(self, request: web.BaseRequest, path_id: str) -> None:
+        self.request = request
+        self.path_id = path_id
+        """The ``{id}`` of the path, decoded; empty without one."""
+        self.params: Mapping[str, Any] = _NONE
+        """Query parameters by name, parsed; those left out have their default."""
+        self.token: QueueToken | None = None
+        """Set when the row says ``admitted``."""
+
+    @property
+    def holder(self) -> QueueToken:
+        """The token of a call that is only reached with one."""
+        assert self.token is not None, "the row does not ask for an admitted token"
+        return self.token
+
+
+_NONE: Mapping[str, Any] = {}
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A query parameter. ``parse`` raises :class:`ValueError` with words for the client."""
+
+    name: str
+    parse: Callable[[str], Any]
+    schema: dict[str, Any]
+    description: str
+    required: bool = False
+    default: Any = None
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The good outcome. ``data`` is the type under ``data``, ``None`` for an answer without JSON,
+    or a JSON Schema of the whole body."""
+
+    status: int = 200
+    data: Any = None
+    description: str = "Done."
+    headers: tuple[str, ...] = ()
+    media: str = "application/json"
+    also: tuple[int, ...] = ()
+    """Further statuses without a body, such as 304."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One call."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    """May end in ``/{id}``."""
+    handle: Handler
+    name: str
+    summary: str
+    answer: Answer
+    tag: str
+    gate: Gate = "none"
+    params: tuple[Param, ...] = ()
+    body: type | None = None
+    idempotent: bool = False
+    """Whether an Idempotency-Key is honoured."""
+    replay: Handler | None = None
+    """Instead of ``handle`` for a token that has ended, if an Idempotency-Key was sent: a payment
+    uses its token up, and its answer may have been lost. Tells a stored outcome or refuses."""
+    problems: tuple[str, ...] = ()
+    """Codes of :data:`booking_http.problems.STATUS` beyond those every call may answer."""
+    documented: bool = True
+    params_by_name: dict[str, Param] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params_by_name", {param.name: param for param in self.params})
+
+
+_ID = "{id}"
+
+
+class Resource:
+    """One path and what can be done with it."""
+
+    __slots__ = ("_by_method", "template")
+
+    def __init__(self, template: str) -> None:
+        self.template = template
+        self._by_method: dict[str, Route] = {}
+
+    def add(self, route: Route) -> None:
+        assert route.method not in self._by_method, f"{route.method} {route.path} is there twice"
+        self._by_method[route.method] = route
+        if route.method == "GET":
+            self._by_method["HEAD"] = route
+
+    def route(self, method: str) -> Route | None:
+        return self._by_method.get(method)
+
+    @property
+    def allow(self) -> str:
+        """The ``Allow`` header."""
+        return ", ".join(sorted({*self._by_method, "OPTIONS"}))
+
+
+class RouteTable:
+    """Finds rows. Static paths are one dictionary lookup; ``/x/{id}`` is one more."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._exact: dict[str, Resource] = {}
+        self._prefixed: dict[str, Resource] = {}
+        for route in self.routes:
+            found, key = self._exact, route.path
+            if key.endswith(_ID):
+                found, key = self._prefixed, key.removesuffix(_ID)
+            found.setdefault(key, Resource(route.path)).add(route)
+
+    def find(self, path: str) -> tuple[Resource | None, str]:
+        """What a path names, and the path's id (empty for a static path)."""
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact, ""
+        head, slash, tail = path.rpartition("/")
+        prefixed = self._prefixed.get(head + slash)
+        if prefixed is None:
+            return None, ""
+        try:
+            return prefixed, opaque_id(unquote(tail, errors="strict"))
+        except ValueError:
+            return None, ""  # empty, not UTF-8, or nothing that an id can look like

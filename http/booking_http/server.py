@@ -1,0 +1,115 @@
+"""Puts the edge together, starts and stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from booking.api import Bookings
+from booking_http.calls.concert import ConcertCalls
+from booking_http.calls.identity import Identity
+from booking_http.calls.payment import PaymentCalls
+from booking_http.calls.queue import QueueCalls
+from booking_http.calls.reservation import ReservationCalls
+from booking_http.calls.system import SystemCalls
+from booking_http.calls.user import UserCalls
+from booking_http.connection import EdgeConnections
+from booking_http.dispatch import Dispatcher, problem_reply
+from booking_http.metrics import EdgeMetrics
+from booking_http.openapi import document
+from booking_http.pages import documentation_pages
+from booking_http.routes import RouteTable
+from booking_http.settings import EdgeSettings
+
+BACKLOG = 1024
+"""Connections the kernel keeps for us while the loop is busy; a sale starts with a burst."""
+
+
+class EdgeServer:
+    """One listening edge. Made by :func:`build_server`."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        table: RouteTable,
+        settings: EdgeSettings,
+        metrics: EdgeMetrics,
+    ) -> None:
+        self.table = table
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._metrics = metrics
+        self._connections: EdgeConnections | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is listened on; 0 before the start or with a unix socket only."""
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return 0 if self._connections is None else self._connections.open
+
+    async def start(
+        self,
+        host: str | None = "127.0.0.1",
+        port: int = 0,
+        *,
+        reuse_port: bool = False,
+        unix_path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Listens on TCP, unless ``host`` is ``None``, and on a unix socket if ``unix_path`` is
+        given. Port 0 takes a free one. :class:`OSError` if an address cannot be had."""
+        assert self._connections is None, "an edge is started once"
+        loop = asyncio.get_running_loop()
+        connections = EdgeConnections(
+            self._dispatcher, problem_reply, self._settings, self._metrics
+        )
+        self._connections = connections
+        if host is not None:
+            listener = await loop.create_server(
+                connections, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+            )
+            self._listeners.append(listener)
+            self._port = listener.sockets[0].getsockname()[1]
+        if unix_path is not None:
+            self._listeners.append(
+                await loop.create_unix_server(connections, unix_path, backlog=BACKLOG)
+            )
+
+    def drain(self) -> None:
+        """``/readyz`` fails and each answer ends its connection; still listening, so that a load
+        balancer has the time to notice."""
+        self._dispatcher.draining = True
+
+    async def stop(self, timeout_s: float = 10.0) -> None:
+        """Stops listening, ends idle connections, lets requests under way finish for at most
+        ``timeout_s``. Safe to call twice."""
+        self.drain()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        if self._connections is not None:
+            await self._connections.drained(timeout_s)
+
+
+def build_server(bookings: Bookings, settings: EdgeSettings, metrics: EdgeMetrics) -> EdgeServer:
+    """An edge in front of this application, ready to start."""
+    identity = Identity(bookings, settings)
+    system = SystemCalls(bookings, settings, metrics, lambda: dispatcher.draining)
+    table = RouteTable(
+        (
+            *QueueCalls(bookings, settings, identity).routes(),
+            *ConcertCalls(bookings).routes(),
+            *ReservationCalls(bookings, settings).routes(),
+            *UserCalls(bookings, settings, identity).routes(),
+            *PaymentCalls(bookings, settings, identity).routes(),
+            *system.routes(documentation_pages()),
+        )
+    )
+    system.openapi = document(table.routes, settings)
+    dispatcher = Dispatcher(bookings, table, settings, metrics)
+    return EdgeServer(dispatcher, table, settings, metrics)

@@ -1,0 +1,35 @@
+"""What an operator may choose about the edge, with where each number comes from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+BODY_SIZE_MAX = 16 * 1024
+"""Bytes of a request body, fixed by the contract; the largest valid body is under 300."""
+
+
+class EdgeSettings(msgspec.Struct, frozen=True):
+    """Limits of the edge. All times in seconds."""
+
+    user_auth: Literal["open", "token"] = "open"
+    """``token``: charge, balance, history and payments need a live queue token of that user."""
+    default_queue: str = "main"
+    """The queue of ``POST /queue/issue`` when the body names none."""
+    header_timeout_s: float = 10.0
+    """From the first byte of a request to the end of its headers."""
+    body_timeout_s: float = 10.0
+    """From the end of the headers to the end of the body."""
+    write_timeout_s: float = 60.0
+    """For a client to take an answer: the largest (about 1 MB) at 20 kB/s."""
+    keepalive_timeout_s: float = 75.0
+    """For a connection without a request; as long as common proxies keep theirs."""
+    linger_s: float = 2.0
+    """For a client to finish a body that nobody wants, after the answer."""
+    readiness_timeout_s: float = 2.0
+    """For the checks behind ``/readyz``; probes commonly give up after a few seconds."""
+    connections_max: int = 10_000
+    """Open connections; each costs about 14 kB, so 140 MB. Above it: 503 and close."""
+    access_log: bool = False
+    """One JSON line for each request, without query strings and tokens."""

@@ -1,0 +1,36 @@
+"""Fixtures that any test may ask for: real servers, started once for the session when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import TestServers
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[TestServers]:
+    """A private PostgreSQL and Valkey, or the running ones that the environment names."""
+    with TestServers.running() as running:
+        yield running
+
+
+@pytest.fixture
+def database_url(servers: TestServers) -> Iterator[str]:
+    """A fresh database with the current schema, cloned from a template."""
+    with servers.database(migrated=True) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(servers: TestServers) -> Iterator[str]:
+    """A fresh database without any table."""
+    with servers.database(migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(servers: TestServers) -> str:
+    """An empty logical database."""
+    return servers.redis()

@@ -1,0 +1,193 @@
+"""`booking audit` over a real journal table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+
+from booking.audit import AuditError, AuditReport, run
+from booking.cli import audit as command
+from tests.support.journals import (
+    JournalBuilder,
+    JournalRow,
+    busy_season,
+    season,
+    user_id,
+    write,
+)
+from tests.support.servers import run as finish
+
+CLEAN = season()
+
+
+async def audited(dsn: str, rows: list[JournalRow], book: JournalBuilder = CLEAN) -> AuditReport:
+    await write(dsn, rows, book.epochs())
+    return await run(dsn)
+
+
+def broken(report: AuditReport) -> dict[str, list[tuple[int, int, str]]]:
+    return {
+        verdict.check: [(v.shard, v.seq, v.entity) for v in verdict.named]
+        for verdict in report.verdicts
+        if not verdict.ok
+    }
+
+
+def find(rows: list[JournalRow], event: str, nth: int = 0) -> JournalRow:
+    return [row for row in rows if row.type == event][nth]
+
+
+async def test_an_empty_journal_is_clean(database_url: str) -> None:
+    report = await run(database_url)
+    assert report.ok
+    assert report.events == 0
+
+
+async def test_a_clean_journal_is_clean_across_pages_and_shards(database_url: str) -> None:
+    book = busy_season(3_000, users=40)
+    report = await audited(database_url, book.rows, book)
+    assert report.ok, broken(report)
+    assert report.events == len(book.rows)
+    assert report.shards == len(book.epochs())
+
+
+Tamper = Callable[[list[JournalRow]], JournalRow]
+
+
+def changed(event: str, **fields: object) -> Tamper:
+    def tamper(rows: list[JournalRow]) -> JournalRow:
+        row = find(rows, event)
+        row.payload.update(fields)
+        return row
+
+    return tamper
+
+
+def seat_held_twice(rows: list[JournalRow]) -> JournalRow:
+    ended = find(rows, "HoldReleased")
+    rows.remove(ended)
+    return next(row for row in rows if row.type == "SeatHeld" and row.address == ended.address)
+
+
+def epoch_fallen(rows: list[JournalRow]) -> JournalRow:
+    row = next(row for row in rows if row.epoch == 2 and row.seq > 8)
+    row.epoch = 1
+    return row
+
+
+def sold_late(rows: list[JournalRow]) -> JournalRow:
+    row = find(rows, "SeatSold")
+    row.at_ms += 300_000
+    return row
+
+
+@pytest.mark.parametrize(
+    ("check", "tamper"),
+    [
+        ("I1", changed("SeatHeld", user=user_id(99))),
+        ("I1", seat_held_twice),
+        ("I1", changed("ReservationNoted", seat=49)),
+        ("I2", changed("Charged", balance=1)),
+        ("I2", changed("PaymentRefunded", balance=-5)),
+        ("I4", epoch_fallen),
+        ("I5", changed("Admitted", first=2)),
+        ("I6", sold_late),
+        ("I7", changed("SeatSold", payment="pay-99999999")),
+        ("I7", changed("PaymentCompleted", seat=50)),
+        ("I7", changed("PaymentCompleted", id="pay-99999999")),
+        ("events", changed("Charged", amount="much")),
+    ],
+)
+async def test_a_violation_is_caught_and_its_row_named(
+    database_url: str, check: str, tamper: Tamper
+) -> None:
+    rows = CLEAN.sorted_rows()
+    row = tamper(rows)
+    found = broken(await audited(database_url, rows))
+    assert check in found
+    assert row.address in {entity for _, _, entity in found[check]}, found
+    # Two books that differ are named at the row that shows it, in either of them.
+    assert (row.shard, row.seq, row.address) in found[check] or check == "I1", found
+
+
+async def test_a_sale_without_its_payment_names_the_seat(database_url: str) -> None:
+    rows = [row for row in CLEAN.sorted_rows() if row.type != "PaymentCompleted"]
+    found = broken(await audited(database_url, rows))
+    sold = {(row.shard, row.seq, row.address) for row in rows if row.type == "SeatSold"}
+    assert sold <= set(found["I7"])
+
+
+async def test_a_hold_missing_in_the_account_is_no_violation(database_url: str) -> None:
+    book = JournalBuilder()
+    book.hold(user_id(1), "d", 1)
+    rows = [row for row in book.sorted_rows() if row.type != "ReservationNoted"]
+    assert broken(await audited(database_url, rows, book)) == {}
+
+
+async def test_an_epoch_nobody_claimed_is_named(database_url: str) -> None:
+    await write(database_url, CLEAN.sorted_rows(), CLEAN.epochs())
+    conn = await asyncpg.connect(database_url)
+    try:
+        await conn.execute("DELETE FROM epochs WHERE epoch = 2")
+    finally:
+        await conn.close()
+    assert set(broken(await run(database_url))) == {"I4"}
+
+
+async def test_the_audit_changes_nothing_and_sees_one_moment(database_url: str) -> None:
+    book = busy_season(2_000, users=30)
+    await write(database_url, book.rows, book.epochs())
+    conn = await asyncpg.connect(database_url)
+    try:
+        transaction = conn.transaction()
+        await transaction.start()
+        await conn.execute("DELETE FROM journal WHERE seq % 2 = 0")  # not committed, so not seen
+        assert (await run(database_url)).ok
+        await transaction.rollback()
+        assert await conn.fetchval("SELECT count(*) FROM journal") == len(book.rows)
+    finally:
+        await conn.close()
+
+
+async def test_a_database_that_cannot_be_read_is_said_to_be_so(empty_database_url: str) -> None:
+    with pytest.raises(AuditError, match="does not exist"):
+        await run(empty_database_url)
+    with pytest.raises(AuditError):
+        await run("postgresql://nobody@/none?host=/nonexistent")
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def cli(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["audit", *words])
+    return int(args.run(args))
+
+
+def test_the_command_prints_a_verdict_and_exits_0_1_or_2(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BOOKING_DATABASE_URL", raising=False)
+    assert cli() == 2
+    monkeypatch.setenv("BOOKING_DATABASE_URL", database_url)
+    rows = CLEAN.sorted_rows()
+    finish(write(database_url, rows, CLEAN.epochs()))
+    capsys.readouterr()
+    assert cli() == 0
+    assert "I1     ok" in capsys.readouterr().out
+    row = changed("Charged", amount=1)(rows)
+    finish(write(database_url, rows, CLEAN.epochs()))
+    assert cli() == 1
+    assert f"shard {row.shard} seq {row.seq} {row.address}" in capsys.readouterr().out
+    assert cli("--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is False
+    assert [verdict["check"] for verdict in report["verdicts"]][:3] == ["events", "I1", "I2"]
+    monkeypatch.setenv("BOOKING_DATABASE_URL", "postgresql://nobody@/none?host=/nonexistent")
+    assert cli() == 2

@@ -1,0 +1,26 @@
+"""Fixtures for tests against the whole service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.support.service import Service, StartService
+from tests.support.service import start_service as start
+
+
+@pytest.fixture
+async def start_service(database_url: str, redis_url: str) -> AsyncIterator[StartService]:
+    """Starts services that are stopped at the end of the test, the last one first."""
+    started: list[Service] = []
+
+    async def start_one(catalogue: dict[str, Any], **settings: str) -> Service:
+        service = await start(database_url, redis_url, catalogue, settings)
+        started.append(service)
+        return service
+
+    yield start_one
+    for service in reversed(started):
+        await service.stop()

@@ -1,0 +1,76 @@
+"""Each contract is tested with the in-memory twin and with the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from actors.clock import SystemClock
+from actors.journal import Journal
+from actors.membership import Membership
+from actors.memory_journal import MemoryJournal, MemoryStore
+from actors.memory_membership import MemoryMembers, MemoryMembership
+from actors.postgres_journal import PostgresJournal
+from actors.redis_membership import RedisMembership
+
+Connect = Callable[[], Awaitable[Journal]]
+Join = Callable[[], Membership]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def journal_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue("database_url") if request.param == "postgres" else ""
+    return url
+
+
+@pytest.fixture
+async def connect(journal_url: str) -> AsyncIterator[Connect]:
+    """Opens journals over one store: what several instances see."""
+    opened: list[Journal] = []
+    store = MemoryStore()
+
+    async def open_one() -> Journal:
+        journal: Journal
+        if journal_url:
+            journal = await PostgresJournal.open(journal_url, lanes=2)
+        else:
+            journal = MemoryJournal(store)
+        opened.append(journal)
+        return journal
+
+    yield open_one
+    for journal in opened:
+        await journal.close()
+
+
+@pytest.fixture
+async def journal(connect: Connect) -> Journal:
+    """A journal whose shards 0 to 9 are claimed with epoch 1."""
+    journal = await connect()
+    leases = await journal.claim([(shard, 0) for shard in range(10)], "one", "one-1")
+    assert len(leases) == 10
+    return journal
+
+
+@pytest.fixture(params=["memory", "redis"])
+def membership_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue("redis_url") if request.param == "redis" else ""
+    return url
+
+
+@pytest.fixture
+async def join(membership_url: str) -> AsyncIterator[Join]:
+    """Connects instances to one membership store."""
+    joined: list[Membership] = []
+    store = MemoryMembers(SystemClock())
+
+    def join_one() -> Membership:
+        membership: Membership
+        membership = RedisMembership(membership_url) if membership_url else MemoryMembership(store)
+        joined.append(membership)
+        return membership
+
+    yield join_one
+    for membership in joined:
+        await membership.close()

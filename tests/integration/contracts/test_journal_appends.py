@@ -1,0 +1,200 @@
+"""What is written, what is fenced, and what is found again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from actors.journal import Batch, Journal
+from tests.support.journal_rows import address_in, event, mark, outcome, snapshot
+
+Connect = Callable[[], Awaitable[Journal]]
+
+
+async def test_an_event_comes_back_as_it_was_written(journal: Journal) -> None:
+    address = address_in(3)
+    row = event(
+        address,
+        seq=1,
+        type_="Renamed",
+        version=7,
+        payload='{"name":"한 \\u0000 \\"x\\"","n":[1,2.50,null]}'.encode(),
+        command=bytes(range(16)),
+    )
+    bare = event(address, seq=2)
+
+    assert not await journal.append(0, Batch(rows=[row, bare]))
+
+    [loaded] = await journal.load([address])
+    assert loaded.address == address
+    assert loaded.snapshot is None
+    assert list(loaded.rows) == [row, bare]
+
+
+async def test_an_empty_batch_writes_nothing(journal: Journal) -> None:
+    assert not await journal.append(0, Batch())
+
+
+async def test_rows_of_one_batch_may_belong_to_many_shards(journal: Journal) -> None:
+    addresses = [address_in(shard) for shard in range(10)]
+
+    assert not await journal.append(1, Batch(rows=[event(address, 1) for address in addresses]))
+
+    loaded = await journal.load(addresses)
+    assert [[row.seq for row in entity.rows] for entity in loaded] == [[1]] * 10
+
+
+async def test_a_later_append_comes_after_an_earlier_one(journal: Journal) -> None:
+    first, second = address_in(4), address_in(4, 1)
+    for seq in range(1, 21):
+        await journal.append(0, Batch(rows=[event(second if seq % 3 else first, seq)]))
+
+    loaded = await journal.load([first, second])
+
+    assert [row.seq for row in loaded[0].rows] == [3, 6, 9, 12, 15, 18]
+    assert [row.seq for row in loaded[1].rows] == [s for s in range(1, 21) if s % 3]
+
+
+async def test_nothing_of_a_fenced_shard_is_written_and_all_of_the_others(
+    journal: Journal, connect: Connect
+) -> None:
+    lost, kept = address_in(2), address_in(5)
+    other = await connect()
+    await other.claim([(2, 1)], "two", "two-1")
+
+    fenced = await journal.append(
+        0,
+        Batch(
+            rows=[event(lost, 1), event(kept, 1)],
+            outcomes=[outcome(2, 21), outcome(5, 51)],
+            snapshots=[snapshot(lost, 1), snapshot(kept, 1)],
+            marks=[mark(lost), mark(kept)],
+        ),
+    )
+
+    assert set(fenced) == {2}
+    lost_entity, kept_entity = await journal.load([lost, kept])
+    assert (lost_entity.snapshot, list(lost_entity.rows)) == (None, [])
+    assert kept_entity.snapshot == snapshot(kept, 1)
+    [kept_whole] = await journal.load([kept], whole=True)
+    assert list(kept_whole.rows) == [event(kept, 1)]
+    found = await journal.outcomes([(2, (21).to_bytes(16, "big")), (5, (51).to_bytes(16, "big"))])
+    assert list(found.values()) == [outcome(5, 51)]
+    assert await journal.wakes(range(256)) == [kept]
+
+
+@pytest.mark.parametrize("part", ["rows", "outcomes", "snapshots", "marks", "removal"])
+async def test_each_part_alone_is_fenced(journal: Journal, connect: Connect, part: str) -> None:
+    address = address_in(2)
+    await journal.append(0, Batch(marks=[mark(address)]))
+    await (await connect()).claim([(2, 1)], "two", "two-1")
+    batch = {
+        "rows": Batch(rows=[event(address, 1)]),
+        "outcomes": Batch(outcomes=[outcome(2, 1)]),
+        "snapshots": Batch(snapshots=[snapshot(address, 1)]),
+        "marks": Batch(marks=[mark(address_in(2, 1))]),
+        "removal": Batch(marks=[mark(address, wanted=False)]),
+    }[part]
+
+    assert set(await journal.append(0, batch)) == {2}
+
+    [entity] = await journal.load([address])
+    assert (entity.snapshot, list(entity.rows)) == (None, [])
+    assert await journal.outcomes([(2, (1).to_bytes(16, "big"))]) == {}
+    assert await journal.wakes([2]) == [address]
+
+
+async def test_a_future_epoch_is_fenced_too(journal: Journal) -> None:
+    assert set(await journal.append(0, Batch(rows=[event(address_in(2), 1, epoch=2)]))) == {2}
+
+
+async def test_a_batch_with_two_epochs_for_a_shard_writes_nothing_of_it(
+    journal: Journal, connect: Connect
+) -> None:
+    await (await connect()).claim([(2, 1)], "one", "one-2")
+    torn, whole = address_in(2), address_in(3)
+
+    fenced = await journal.append(
+        0, Batch(rows=[event(torn, 1, epoch=1), event(torn, 2, epoch=2), event(whole, 1)])
+    )
+
+    assert set(fenced) == {2}
+    loaded = await journal.load([torn, whole])
+    assert [len(entity.rows) for entity in loaded] == [0, 1]
+
+
+async def test_the_same_seq_twice_under_a_live_epoch_is_a_crash(journal: Journal) -> None:
+    first, second = address_in(2), address_in(2, 1)
+    await journal.append(0, Batch(rows=[event(first, 1)]))
+
+    with pytest.raises(AssertionError):
+        await journal.append(0, Batch(rows=[event(second, 1)]))
+
+    loaded = await journal.load([first, second])
+    assert [len(entity.rows) for entity in loaded] == [1, 0]
+    assert not await journal.append(0, Batch(rows=[event(second, 2)])), "the lane still works"
+
+
+async def test_an_event_in_a_shard_that_is_not_its_entitys_is_a_crash(journal: Journal) -> None:
+    with pytest.raises(AssertionError):
+        await journal.append(0, Batch(rows=[event(address_in(2), 1, shard=3)]))
+
+
+async def test_two_lanes_append_at_the_same_time(journal: Journal) -> None:
+    async def fill(lane: int, shard: int) -> None:
+        for seq in range(1, 31):
+            assert not await journal.append(lane, Batch(rows=[event(address_in(shard), seq)]))
+
+    await asyncio.gather(fill(0, 0), fill(1, 1))
+
+    loaded = await journal.load([address_in(0), address_in(1)])
+    assert [[row.seq for row in entity.rows] for entity in loaded] == [list(range(1, 31))] * 2
+
+
+async def test_an_outcome_is_found_by_shard_and_command(journal: Journal) -> None:
+    stored = outcome(1, 77, reply=b"\x00\xff")
+    await journal.append(0, Batch(outcomes=[stored, outcome(1, 78)]))
+
+    command = stored.command
+    assert await journal.outcomes([(1, command), (1, b"?" * 16)]) == {command: stored}
+    assert await journal.outcomes([(2, command)]) == {}
+    assert await journal.outcomes([]) == {}
+
+
+async def test_the_first_outcome_of_a_command_stays(journal: Journal) -> None:
+    await journal.append(0, Batch(outcomes=[outcome(1, 7, reply=b"first")]))
+    await journal.append(0, Batch(outcomes=[outcome(1, 7, reply=b"second")]))
+
+    [found] = (await journal.outcomes([(1, (7).to_bytes(16, "big"))])).values()
+    assert found.reply == b"first"
+
+
+async def test_purging_takes_the_oldest_outcomes_up_to_a_number(journal: Journal) -> None:
+    await journal.append(
+        0, Batch(outcomes=[outcome(1, number, at_ms=1_000 + number) for number in range(10)])
+    )
+
+    assert await journal.purge_outcomes(before_ms=1_006, limit=4) == 4
+    assert await journal.purge_outcomes(before_ms=1_006, limit=4) == 2
+    assert await journal.purge_outcomes(before_ms=1_006, limit=4) == 0
+
+    commands = [(1, number.to_bytes(16, "big")) for number in range(10)]
+    left = await journal.outcomes(commands)
+    assert sorted(row.at_ms for row in left.values()) == [1_006, 1_007, 1_008, 1_009]
+
+
+async def test_a_mark_is_seen_until_it_is_taken_away(journal: Journal) -> None:
+    first, second, elsewhere = address_in(1), address_in(1, 1), address_in(2)
+    await journal.append(0, Batch(marks=[mark(first), mark(second), mark(elsewhere)]))
+    await journal.append(0, Batch(marks=[mark(first)]))
+
+    assert set(await journal.wakes([1])) == {first, second}
+
+    await journal.append(0, Batch(marks=[mark(first, wanted=False), mark(elsewhere)]))
+    await journal.append(0, Batch(marks=[mark(first, wanted=False)]))
+
+    assert await journal.wakes([1]) == [second]
+    assert set(await journal.wakes({1, 2})) == {second, elsewhere}
+    assert await journal.wakes([]) == []

@@ -1,0 +1,128 @@
+"""Loading entities, their history, and who owns what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from actors.journal import Batch, Journal, Lease, ShardInfo
+from tests.support.journal_rows import address_in, event, snapshot
+
+Connect = Callable[[], Awaitable[Journal]]
+
+
+async def test_an_entity_without_events_is_loaded_as_such(journal: Journal) -> None:
+    [loaded] = await journal.load([address_in(1)])
+    assert (loaded.address, loaded.snapshot, list(loaded.rows)) == (address_in(1), None, [])
+    assert await journal.load([]) == []
+
+
+async def test_loading_gives_the_snapshot_and_what_came_after_it(journal: Journal) -> None:
+    address, neighbour = address_in(1), address_in(1, 1)
+    rows = [event(address if seq != 3 else neighbour, seq) for seq in range(1, 6)]
+    await journal.append(0, Batch(rows=rows[:4], snapshots=[snapshot(address, 2)]))
+    await journal.append(0, Batch(rows=rows[4:]))
+
+    [loaded] = await journal.load([address])
+    assert loaded.snapshot == snapshot(address, 2)
+    assert list(loaded.rows) == [rows[3], rows[4]]
+
+    [whole] = await journal.load([address], whole=True)
+    assert whole.snapshot is None
+    assert list(whole.rows) == [rows[0], rows[1], rows[3], rows[4]]
+
+
+async def test_the_newest_snapshot_counts(journal: Journal) -> None:
+    address = address_in(1)
+    rows = [event(address, seq) for seq in range(1, 5)]
+    await journal.append(0, Batch(rows=rows, snapshots=[snapshot(address, 2, state=b"two")]))
+    await journal.append(0, Batch(snapshots=[snapshot(address, 4, state=b"four")]))
+
+    [loaded] = await journal.load([address])
+    assert loaded.snapshot == snapshot(address, 4, state=b"four")
+    assert list(loaded.rows) == []
+
+
+async def test_many_entities_are_loaded_in_the_order_asked(journal: Journal) -> None:
+    addresses = [address_in(shard, number) for number in range(3) for shard in (7, 0, 3)]
+    rows = [event(address, 1 + place // 3) for place, address in enumerate(addresses)]
+    await journal.append(
+        0, Batch(rows=rows, snapshots=[snapshot(addresses[4], 2), snapshot(addresses[8], 3)])
+    )
+
+    asked = [*reversed(addresses), address_in(9)]
+    loaded = await journal.load(asked)
+
+    assert [entity.address for entity in loaded] == asked
+    by_address = {entity.address: entity for entity in loaded}
+    assert by_address[addresses[4]].snapshot == snapshot(addresses[4], 2)
+    for place in (0, 1, 2, 3, 5, 6, 7):
+        assert list(by_address[addresses[place]].rows) == [rows[place]]
+    for place in (4, 8):
+        assert list(by_address[addresses[place]].rows) == []
+
+
+async def test_history_is_newest_first_and_of_the_wanted_types_only(journal: Journal) -> None:
+    address, neighbour = address_in(6), address_in(6, 1)
+    types = ["Charged", "Paid", "Noted"]
+    rows = [event(address, seq, type_=types[seq % 3]) for seq in range(1, 10)]
+    await journal.append(0, Batch(rows=[*rows, event(neighbour, 10, type_="Charged")]))
+
+    wanted = {"Charged", "Paid"}
+    page = await journal.history(address, wanted, 4)
+    assert [row.seq for row in page] == [9, 7, 6, 4]
+    assert page[0] == rows[8]
+    assert [r.seq for r in await journal.history(address, wanted, 4, before_seq=4)] == [3, 1]
+    assert await journal.history(address, wanted, 4, before_seq=1) == []
+    assert await journal.history(address, [], 4) == []
+    assert await journal.history(address_in(6, 2), wanted, 4) == []
+
+
+async def test_a_claim_raises_the_epoch_of_shards_whose_epoch_was_the_one_seen(
+    connect: Connect,
+) -> None:
+    journal = await connect()
+
+    assert await journal.claim([(9, 0), (3, 0), (4, 5)], "one", "one-1") == [
+        Lease(9, 1, 0),
+        Lease(3, 1, 0),
+    ]
+    assert await journal.claim([(9, 0), (3, 1)], "two", "two-1") == [Lease(3, 2, 0)]
+    assert await journal.claim([], "two", "two-1") == []
+
+    shards = await journal.shards()
+    assert [info.shard for info in shards] == list(range(256))
+    assert shards[3] == ShardInfo(3, 2, "two", "two-1")
+    assert shards[9] == ShardInfo(9, 1, "one", "one-1")
+    assert shards[4] == ShardInfo(4, 0, "", "")
+
+
+async def test_a_claim_tells_where_each_shard_ends(journal: Journal) -> None:
+    first, second = address_in(1), address_in(2)
+    await journal.append(
+        0, Batch(rows=[event(first, 1), event(first, 2), event(first, 3), event(second, 1)])
+    )
+
+    leases = await journal.claim([(0, 1), (1, 1), (2, 1)], "one", "one-2")
+
+    assert leases == [Lease(0, 2, 0), Lease(1, 2, 3), Lease(2, 2, 1)]
+    assert not await journal.append(0, Batch(rows=[event(first, 4, epoch=2)]))
+
+
+async def test_of_two_who_claim_at_once_one_gets_each_shard(connect: Connect) -> None:
+    one, two = await connect(), await connect()
+    wanted = [(shard, 0) for shard in range(256)]
+
+    granted = await asyncio.gather(
+        one.claim(wanted, "one", "one-1"), two.claim(list(reversed(wanted)), "two", "two-1")
+    )
+
+    shards = [lease.shard for leases in granted for lease in leases]
+    assert sorted(shards) == list(range(256))
+    owners = {info.shard: info.owner for info in await one.shards()}
+    for owner, leases in zip(("one", "two"), granted, strict=True):
+        assert all(owners[lease.shard] == owner and lease.epoch == 1 for lease in leases)
+
+
+async def test_a_journal_that_can_be_reached_answers_a_ping(journal: Journal) -> None:
+    await journal.ping()

@@ -1,0 +1,73 @@
+"""Membership when Redis is away, silent, or holds something else: an error, and soon."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from actors.membership import Member, MembershipError
+from actors.redis_membership import CALL_TIMEOUT_S, RedisMembership
+
+ANNA = Member("anna", "anna-1", "http://10.0.0.1:8080", 1_800_000_000_000)
+
+
+async def all_calls_fail(membership: RedisMembership) -> None:
+    calls = (membership.announce(ANNA), membership.leave(ANNA), membership.members())
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [MembershipError] * 3, results
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere/valkey.sock"])
+async def test_a_redis_that_is_not_there_is_an_error(url: str) -> None:
+    membership = RedisMembership(url)
+    await all_calls_fail(membership)
+    await membership.close()
+
+
+async def test_a_redis_that_never_answers_is_an_error_in_time() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    membership = RedisMembership(f"redis://127.0.0.1:{port}/0")
+    began = time.monotonic()
+    await all_calls_fail(membership)
+    assert time.monotonic() - began < CALL_TIMEOUT_S + 1
+    await membership.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_broken_connection_is_replaced(redis_url: str) -> None:
+    membership = RedisMembership(redis_url)
+    await membership.announce(ANNA)
+    async with Redis.from_url(redis_url) as redis:
+        for client in await redis.client_list():
+            if client["lib-name"] and client["age"] != "never":
+                await redis.client_kill_filter(_id=client["id"], skipme=True)
+
+    assert await membership.members() == [ANNA]
+    await membership.close()
+
+
+async def test_a_value_of_another_program_is_an_error(redis_url: str) -> None:
+    membership = RedisMembership(redis_url)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.set("booking:member:odd", "?")
+    with pytest.raises(MembershipError, match="another program"):
+        await membership.members()
+    await membership.close()
+
+
+async def test_keys_beside_the_members_are_left_alone(redis_url: str) -> None:
+    membership = RedisMembership(redis_url, prefix="a[b]*:")
+    async with Redis.from_url(redis_url) as redis:
+        await redis.set("abc:odd", "?")
+    await membership.announce(ANNA)
+    assert await membership.members() == [ANNA]
+    await membership.close()

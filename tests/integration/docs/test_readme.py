@@ -1,0 +1,49 @@
+"""The README's walk through the API, pasted into a shell against a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+from tests.support.house import ROOT
+
+WALK_TIMEOUT_S = 60
+"""A dozen requests; the rest is for a busy machine."""
+
+
+def walk() -> str:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## A walk through")[2]
+    fenced = re.search(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert fenced is not None, "the README has lost its walk"
+    return fenced.group(1)
+
+
+async def test_the_walk_in_the_readme_books_a_seat(running_service: str) -> None:
+    script, replaced = re.subn(r"^base=.*$", f"base={running_service}", walk(), flags=re.MULTILINE)
+    assert replaced == 1
+    shell = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-eu",
+        "-c",
+        script,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        said, complaints = await asyncio.wait_for(shell.communicate(), WALK_TIMEOUT_S)
+    finally:
+        if shell.returncode is None:
+            shell.kill()
+            await shell.wait()
+    assert shell.returncode == 0, complaints.decode()
+    answers = [json.loads(line) for line in said.splitlines() if line.strip()]
+    assert all(answer["success"] for answer in answers), said
+
+    held, charged, repeated, paid, balance, history = (answer["data"] for answer in answers)
+    assert held["status"] == "PENDING"
+    assert charged == repeated == {"balance": held["price"]}
+    assert paid["status"] == "COMPLETED"
+    assert paid["totalAmount"] == held["price"]
+    assert balance == {"balance": 0}
+    assert [item["type"] for item in history["items"]] == ["USE", "CHARGE"]

@@ -1,0 +1,60 @@
+"""kill -9 in the middle of a storm: whatever a client was told before is still true after."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.api_client import Api
+from tests.support.served import Served, served
+from tests.support.storm import Storm
+from tests.support.verdict import all_is_true
+
+SEED = int(os.environ.get("BOOKING_TEST_SEED", "20240611"))
+"""Says when the service is killed; the interleaving is the machine's."""
+CLIENTS = 40
+
+
+async def survive(
+    instance: Served, database_url: str, dates: Sequence[str], seats: Sequence[str], rounds: int
+) -> None:
+    random = Random(SEED)
+    await instance.start()
+    async with Storm([instance.url], seats, clients=CLIENTS, seed=SEED) as storm:
+        for _ in range(rounds):
+            await storm.answers(random.randint(200, 600))
+            instance.kill()
+            await instance.start()
+        await storm.answers(200)
+        await storm.settle()
+        assert any(one.status == 0 for one in storm.failures), "nobody noticed the crashes"
+        async with Api(instance.url) as api:
+            await all_is_true(storm, api, dates, database_url)
+
+
+async def test_nothing_acknowledged_is_lost_when_the_service_is_killed(
+    stocked_database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    dates: list[str],
+    seats: list[str],
+) -> None:
+    with served(stocked_database_url, redis_url, tmp_path) as instance:
+        await survive(instance, stocked_database_url, dates, seats, rounds=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_nothing_acknowledged_is_lost_when_the_service_is_killed_ten_times(
+    stocked_database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    dates: list[str],
+    seats: list[str],
+) -> None:
+    with served(stocked_database_url, redis_url, tmp_path) as instance:
+        await survive(instance, stocked_database_url, dates, seats, rounds=10)

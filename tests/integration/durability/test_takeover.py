@@ -1,0 +1,72 @@
+"""Two processes on one journal: a namesake takes over and fences, anybody else is turned away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.api_client import Api, eventually
+from tests.support.served import served
+from tests.support.storm import Storm
+from tests.support.verdict import all_is_true
+
+
+async def test_an_instance_of_another_name_is_refused_with_one_line(
+    stocked_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with (
+        served(stocked_database_url, redis_url, tmp_path) as first,
+        served(stocked_database_url, redis_url, tmp_path, BOOKING_INSTANCE="other") as second,
+    ):
+        await first.start()
+        second.launch()
+        assert await second.ended() == 1
+        lines = second.said.splitlines()
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("booking: cannot start: instance test serves from here already")
+        async with Api(first.url) as api:
+            user, token = await api.enter()
+            assert (await api.charge(user, 10)).status == 200
+            assert (await api.leave(token)).status == 204
+            assert (await api.call("GET", "/readyz")).status == 200
+
+
+async def test_an_owner_that_was_frozen_and_taken_over_is_fenced(
+    stocked_database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    dates: list[str],
+    seats: list[str],
+) -> None:
+    """The first instance stops in mid-flight, a second of the same name takes its shards, then the
+    first goes on. Its clients stay with it until it has refused them three times."""
+    with (
+        served(stocked_database_url, redis_url, tmp_path) as old,
+        served(stocked_database_url, redis_url, tmp_path) as new,
+    ):
+        await old.start()
+        async with Storm([old.url], seats, clients=40, seed=11, patience=3) as storm:
+            await storm.answers(300)
+            old.freeze()
+            await new.start()
+            storm.add_url(new.url)
+            old.thaw()
+            await storm.answers(400)
+            await storm.settle()
+
+            fenced = [one for one in storm.failures if one.url == old.url]
+            assert fenced, "nobody asked the old owner after the takeover"
+            assert {one.code for one in fenced} <= {
+                "moved",
+                "outcome_unknown",
+                "deadline_exceeded",
+            }, storm.tries
+            async with Api(new.url) as api:
+                await all_is_true(storm, api, dates, stocked_database_url)
+            async with Api(old.url) as api:
+
+                async def knows() -> bool:
+                    return (await api.call("GET", "/readyz")).status == 503
+
+                await eventually(knows)
+        assert await old.end() == 0
+        assert await new.end() == 0

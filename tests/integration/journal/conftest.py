@@ -1,0 +1,24 @@
+"""A journal, and a plain connection to look at its tables."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from actors.postgres_journal import PostgresJournal
+
+
+@pytest.fixture
+async def journal(database_url: str) -> AsyncIterator[PostgresJournal]:
+    journal = await PostgresJournal.open(database_url)
+    yield journal
+    await journal.close()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()

@@ -1,0 +1,113 @@
+"""Migrations: applied once, in order, by one starter; anything else is refused in one line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from booking.schema.migrate import SchemaMismatch, check, known, migrate
+
+Starter = Callable[[str], Awaitable[object]]
+
+
+@pytest.fixture
+def labels() -> list[str]:
+    return [migration.label for migration in known()]
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def test_the_first_run_applies_everything_and_the_second_nothing(
+    empty_database_url: str, labels: list[str]
+) -> None:
+    assert labels[0] == "0001_journal"
+    assert await migrate(empty_database_url) == labels
+    assert await migrate(empty_database_url) == []
+    await check(empty_database_url)
+
+
+async def test_two_starters_at_once_apply_each_migration_once(
+    empty_database_url: str, labels: list[str]
+) -> None:
+    applied = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
+
+    assert sorted(applied, key=len) == [[], [], [], labels]
+
+
+async def test_an_older_database_gets_only_what_it_lacks(
+    empty_database_url: str, labels: list[str]
+) -> None:
+    await migrate(empty_database_url)
+    await execute(
+        empty_database_url,
+        "DELETE FROM schema_migrations WHERE version > 1",
+        "DROP TABLE seat, concert_schedule, concert, catalogue_version",
+    )
+
+    with pytest.raises(SchemaMismatch, match="version 1, this program needs"):
+        await check(empty_database_url)
+    assert await migrate(empty_database_url) == labels[1:]
+    await check(empty_database_url)
+
+
+async def test_a_migration_that_fails_leaves_nothing_of_itself(empty_database_url: str) -> None:
+    await execute(empty_database_url, "CREATE TABLE wakes (in_the_way integer)")
+
+    with pytest.raises(asyncpg.DuplicateTableError):
+        await migrate(empty_database_url)
+
+    connection = await asyncpg.connect(empty_database_url)
+    assert await connection.fetchval("SELECT to_regclass('journal')") is None
+    assert await connection.fetchval("SELECT count(*) FROM schema_migrations") == 0
+    await connection.close()
+
+
+async def test_a_database_without_schema_is_refused_in_one_line(empty_database_url: str) -> None:
+    with pytest.raises(SchemaMismatch, match=r"run `booking migrate`$") as refusal:
+        await check(empty_database_url)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("refused", [check, migrate])
+async def test_a_newer_database_is_refused_in_one_line(database_url: str, refused: Starter) -> None:
+    await execute(
+        database_url,
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, 'later', 'x')",
+    )
+
+    with pytest.raises(SchemaMismatch, match="newer than this program") as refusal:
+        await refused(database_url)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("refused", [check, migrate])
+async def test_a_migration_that_was_changed_after_it_was_applied_is_refused_in_one_line(
+    database_url: str, refused: Starter
+) -> None:
+    await execute(database_url, "UPDATE schema_migrations SET checksum = 'x' WHERE version = 1")
+
+    with pytest.raises(SchemaMismatch, match=r"0001_journal .* another content") as refusal:
+        await refused(database_url)
+    assert "\n" not in str(refusal.value)
+
+
+async def test_every_table_and_column_of_the_journal_says_what_it_is(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    bare = await connection.fetch(
+        "SELECT c.relname, a.attname FROM pg_class c"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
+        " WHERE c.relname = ANY($1) AND c.relkind = 'r'"
+        " AND (obj_description(c.oid, 'pg_class') IS NULL"
+        "      OR col_description(c.oid, a.attnum) IS NULL)",
+        ["shards", "epochs", "journal", "snapshots", "outcomes", "wakes"],
+    )
+    await connection.close()
+    assert bare == []

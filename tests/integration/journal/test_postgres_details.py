@@ -1,0 +1,87 @@
+"""What only the real journal can get wrong: equal hashes, plans, statements."""
+
+from __future__ import annotations
+
+import re
+
+import asyncpg
+import pytest
+
+from actors.append import located
+from actors.journal import Batch
+from actors.postgres_journal import PostgresJournal
+from actors.statements import numbered, parts_of, statement
+from tests.support.journal_rows import address_in, event
+
+
+async def test_two_entities_with_equal_hashes_are_not_mixed(
+    journal: PostgresJournal, database: asyncpg.Connection
+) -> None:
+    mine, twin = address_in(3), address_in(3, 1)
+    await journal.claim([(3, 0)], "one", "one-1")
+    await journal.append(0, Batch(rows=[event(mine, 1), event(twin, 2), event(mine, 3)]))
+    await database.execute("UPDATE journal SET entity = $1", located(mine)[1])
+
+    [loaded] = await journal.load([mine])
+
+    assert [row.seq for row in loaded.rows] == [1, 3]
+    assert [row.seq for row in await journal.history(mine, ["Happened"], 9)] == [3, 1]
+
+
+async def test_a_plan_made_for_empty_tables_still_uses_the_keys_when_they_are_full(
+    journal: PostgresJournal, database: asyncpg.Connection
+) -> None:
+    """Statements are prepared before the first row is written and planned only once."""
+    address = address_in(3)
+    await journal.load([address])
+    await journal.history(address, ["Happened"], 5)
+    await journal.claim([(3, 0)], "one", "one-1")
+    connection = journal._pool._links[-1]._connection
+    assert connection is not None
+    load = statement("journal", "load_rows")
+    await connection.execute(
+        f"PREPARE load (smallint[], bigint[], text[], bigint[]) AS {load.text}"
+    )
+    plan = await connection.fetch("EXPLAIN EXECUTE load ('{3}', '{1}', '{x}', '{0}')")
+
+    text = "\n".join(line[0] for line in plan)
+    assert "journal_entity" in text
+    assert "Seq Scan" not in text
+
+
+async def test_every_statement_can_be_prepared(database: asyncpg.Connection) -> None:
+    for name in parts_of("journal"):
+        query = statement("journal", name)
+        prepared = await database.prepare(query.text)
+        assert len(prepared.get_parameters()) == len(query.parameters), name
+
+
+@pytest.mark.parametrize("file", ["append", "journal"])
+def test_every_statement_says_what_it_is_for(file: str) -> None:
+    from importlib import resources
+
+    source = resources.files("actors").joinpath(f"sql/{file}.sql").read_text("utf-8")
+    named = re.findall(r"^-- name: \w+\n(.*)$", source, re.MULTILINE)
+    assert len(named) == len(parts_of(file))
+    assert all(line.startswith("-- ") for line in named)
+
+
+def test_parameters_are_numbered_by_first_use_and_casts_are_left_alone() -> None:
+    query = numbered("SELECT :b::int[], :a, :b, x::text")
+    assert query.text == "SELECT $1::int[], $2, $1, x::text"
+    assert query.arguments({"a": 1, "b": [2]}) == [[2], 1]
+    with pytest.raises(KeyError):
+        query.arguments({"a": 1})
+
+
+async def test_a_word_with_the_separator_in_it_is_a_crash_and_nothing_is_written(
+    journal: PostgresJournal,
+) -> None:
+    address = address_in(3)
+    await journal.claim([(3, 0)], "one", "one-1")
+
+    with pytest.raises(AssertionError):
+        await journal.append(0, Batch(rows=[event(address, 1, payload=b'{"n":\x1f1}')]))
+
+    [loaded] = await journal.load([address])
+    assert list(loaded.rows) == []

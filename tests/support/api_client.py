@@ -1,0 +1,144 @@
+"""A plain client of the HTTP API for tests: the calls by name, answers as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+
+class Reply:
+    """Status, headers and decoded body of one answer."""
+
+    def __init__(self, status: int, headers: Any, body: Any) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def data(self) -> Any:
+        assert isinstance(self.body, dict), self
+        assert self.body.get("success") is True, self
+        return self.body["data"]
+
+    @property
+    def code(self) -> str:
+        assert isinstance(self.body, dict), self
+        return str(self.body["code"])
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.body}>"
+
+
+class Api:
+    """Speaks to one base URL. Every call returns a :class:`Reply`, whatever its status."""
+
+    def __init__(self, url: str, connections: int = 600) -> None:
+        self.url = url
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections),
+            timeout=aiohttp.ClientTimeout(total=20),
+        )
+
+    async def __aenter__(self) -> Api:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        token: str | None = None,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        **query: str,
+    ) -> Reply:
+        sent = dict(headers or {})
+        if token is not None:
+            sent["queue-token"] = token
+        if key is not None:
+            sent["Idempotency-Key"] = key
+        async with self._session.request(
+            method, self.url + path, json=body, params=query or None, headers=sent
+        ) as answer:
+            raw = await answer.read()
+            is_json = "json" in answer.headers.get("Content-Type", "")
+            decoded = await answer.json(content_type=None) if is_json and raw else raw
+            return Reply(answer.status, answer.headers, decoded)
+
+    # -- the calls --------------------------------------------------------------------------------
+
+    async def issue(self, user: str, key: str | None = None) -> Reply:
+        return await self.call("POST", "/queue/issue", body={"userId": user}, key=key)
+
+    async def status(self, token: str) -> Reply:
+        return await self.call("GET", "/queue/status", token=token)
+
+    async def leave(self, token: str) -> Reply:
+        return await self.call("DELETE", "/queue", token=token)
+
+    async def dates(self, token: str) -> Reply:
+        return await self.call("GET", "/concert/available-dates", token=token)
+
+    async def seats(self, token: str, date: str, **query: str) -> Reply:
+        return await self.call(
+            "GET", "/concert/available-seats", token=token, concertScheduleId=date, **query
+        )
+
+    async def reserve(self, token: str, seat: str, key: str | None = None) -> Reply:
+        return await self.call("POST", "/reservation", body={"seatId": seat}, token=token, key=key)
+
+    async def release(self, token: str, reservation: str) -> Reply:
+        return await self.call("DELETE", f"/reservation/{reservation}", token=token)
+
+    async def charge(self, user: str, amount: int, key: str | None = None) -> Reply:
+        return await self.call(
+            "POST", "/user/charge", body={"userId": user, "amount": amount}, key=key
+        )
+
+    async def balance(self, user: str) -> int:
+        reply = await self.call("GET", "/user/check", userId=user)
+        return int(reply.data["balance"])
+
+    async def history(self, user: str, **query: str) -> Reply:
+        return await self.call("GET", "/user/history", userId=user, **query)
+
+    async def pay(self, token: str, seat: str, key: str | None = None) -> Reply:
+        return await self.call("POST", "/payment", body={"seatId": seat}, token=token, key=key)
+
+    # -- shorthands -------------------------------------------------------------------------------
+
+    async def enter(self, user: str | None = None) -> tuple[str, str]:
+        """A user (a fresh one unless given) who has been let in, and the token."""
+        user = user or new_user()
+        reply = await self.issue(user)
+        assert reply.status == 201, reply
+        return user, reply.data["token"]
+
+
+def new_user() -> str:
+    return str(uuid.uuid4())
+
+
+async def eventually(
+    look: Callable[[], Awaitable[bool]], *, within_s: float = 5.0, every_s: float = 0.02
+) -> None:
+    """Wait for a condition, with a limit."""
+    end = time.monotonic() + within_s
+    while not await look():
+        assert time.monotonic() < end, f"not so within {within_s} s"
+        await asyncio.sleep(every_s)

@@ -1,0 +1,63 @@
+"""Rows for tests of the journal, and addresses that lie in a wanted shard."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from actors.address import Address
+from actors.journal import OutcomeRow, Row, SnapshotRow, WakeMark
+
+AT_MS = 1_800_000_000_000
+
+
+def address_in(shard: int, number: int = 0) -> Address:
+    """The ``number``-th of the test addresses in this shard."""
+    matching = (
+        address
+        for n in itertools.count()
+        if (address := Address("thing", f"key-{n}", "x" if n % 2 else "")).slot == shard
+    )
+    return next(itertools.islice(matching, number, None))
+
+
+def event(address: Address, seq: int, epoch: int = 1, type_: str = "Happened", **more: Any) -> Row:
+    values: dict[str, Any] = {
+        "shard": address.slot,
+        "seq": seq,
+        "epoch": epoch,
+        "address": address,
+        "type": type_,
+        "version": 1,
+        "payload": b'{"n":%d}' % seq,
+        "at_ms": AT_MS + seq,
+    }
+    return Row(**(values | more))
+
+
+def outcome(
+    shard: int, number: int, epoch: int = 1, reply: bytes = b"done", at_ms: int = AT_MS
+) -> OutcomeRow:
+    command = number.to_bytes(16, "big")
+    return OutcomeRow(shard, epoch, command, b"f" * 16, reply, at_ms)
+
+
+def snapshot(
+    address: Address, seq: int, epoch: int = 1, state: bytes = b"\x00state"
+) -> SnapshotRow:
+    return SnapshotRow(address.slot, epoch, address, seq, state)
+
+
+def mark(address: Address, wanted: bool = True, epoch: int = 1) -> WakeMark:
+    return WakeMark(address.slot, epoch, address, wanted)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], limit_s: float = 10.0) -> None:
+    """Wait until the condition holds; fails after the limit."""
+    deadline = time.monotonic() + limit_s
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {limit_s} s"
+        await asyncio.sleep(0.01)

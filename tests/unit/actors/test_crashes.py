@@ -1,0 +1,128 @@
+"""A broken invariant harms one caller, then the entity is what the journal says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from actors.address import Address
+from actors.errors import EntityCrashedError, NotOwnedError
+from actors.limits import Limits
+from tests.support.runtimes import Cluster, Instance, pass_time, same_shard, until
+
+ANN = Address("counter", "ann")
+A, B = Address("pair", "left", "a"), Address("pair", "left", "b")
+
+
+@pytest.mark.parametrize("command", ["crash", "poison"])
+async def test_a_crash_leaves_nothing_half_applied(one: Instance, command: str) -> None:
+    await one.ask(ANN, ("add", 5))
+    with pytest.raises(EntityCrashedError):
+        await one.ask(ANN, command)
+    assert await one.reply(ANN, "get") == 5
+    assert one.runtime.statistics().crashes == 1
+
+
+async def test_an_event_for_an_entity_that_is_no_companion_is_a_crash(
+    cluster: Cluster, one: Instance
+) -> None:
+    ben = same_shard("counter", 2)[1]
+    with pytest.raises(EntityCrashedError):
+        await one.ask(same_shard("counter", 1)[0], ("elsewhere", ben))
+    assert cluster.store.events(ben) == []
+
+
+async def test_messages_around_a_crash_are_decided(one: Instance) -> None:
+    commands = [("add", 1), ("add", 1), "crash", ("add", 1)]
+    results = await asyncio.gather(*[one.ask(ANN, c) for c in commands], return_exceptions=True)
+    assert [getattr(result, "reply", type(result)) for result in results] == [
+        1,
+        2,
+        EntityCrashedError,
+        3,
+    ]
+
+
+async def test_the_entity_is_loaded_again_after_its_uncommitted_events_are_in_the_journal(
+    one: Instance,
+) -> None:
+    await one.reply(ANN, "get")
+    one.journal.latency_s = 0.1
+    added = one.ask(ANN, ("add", 5))
+    crashed = one.ask(ANN, "crash")
+    later = one.ask(ANN, "get")
+    with pytest.raises(EntityCrashedError):
+        await crashed
+    assert not added.done()
+    assert ((await added).reply, (await later).reply) == (5, 5)
+    assert one.journal.loads == 2
+
+
+async def test_companions_of_a_crashed_decision_are_loaded_again_too(one: Instance) -> None:
+    await one.ask(A, ("move", 3))
+    before = one.runtime.statistics().loads
+    with pytest.raises(EntityCrashedError):
+        await one.ask(A, "crash")
+    assert await one.runtime.load_state([A, B]) == [7, 13]
+    assert one.runtime.statistics().loads == before + 2
+
+
+async def test_neighbours_of_a_crashed_entity_keep_their_place_in_memory(one: Instance) -> None:
+    crashing, healthy = same_shard("counter", 2)
+    await one.ask(healthy, ("add", 1))
+    loads = one.journal.loads
+    with pytest.raises(EntityCrashedError):
+        await one.ask(crashing, "crash")
+    assert await one.reply(healthy, "get") == 1
+    assert one.journal.loads == loads + 1
+
+
+async def test_the_log_names_the_place_and_never_the_content(
+    one: Instance, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(EntityCrashedError), caplog.at_level(logging.ERROR):
+        await one.ask(ANN, "crash")
+    assert "counter/ann crashed on str: ValueError at" in caplog.text
+    assert "toys.py" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_a_crash_loop_fences_its_shard_for_a_while_and_no_other(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(crashes_max=2, crash_backoff_s=5.0))
+    await one.ask(ANN, ("add", 5))
+    for _ in range(3):
+        with pytest.raises(EntityCrashedError):
+            await one.ask(ANN, "crash")
+    with pytest.raises(NotOwnedError) as refusal:
+        await one.ask(ANN, "get")
+    assert refusal.value.retry_after_s > 0
+    assert not one.runtime.healthy
+    assert await one.reply(Address("counter", "ben"), "get") == 0
+    await until(lambda: one.runtime.healthy)
+    assert await one.reply(ANN, "get") == 5
+    assert one.runtime.statistics().epochs[ANN.slot] == 2
+    assert one.views.lost_shards == []
+
+
+async def test_crashes_that_are_far_apart_fence_nothing(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(crashes_max=2))
+    for _ in range(6):
+        with pytest.raises(EntityCrashedError):
+            await one.ask(ANN, "crash")
+        await pass_time(31.0)
+    assert one.runtime.statistics().epochs[ANN.slot] == 1
+
+
+async def test_what_was_submitted_before_a_crash_loop_is_still_answered(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(crashes_max=0))
+    other = same_shard("counter", 2)
+    await one.runtime.load_state(other)
+    one.journal.latency_s = 0.5
+    added = one.ask(other[0], ("add", 5))
+    with pytest.raises(EntityCrashedError):
+        await one.ask(other[1], "crash")
+    assert (await added).reply == 5
+    await until(lambda: one.runtime.healthy)
+    assert await one.reply(other[0], "get") == 5

@@ -1,0 +1,174 @@
+"""Entities come from the journal when they are needed and leave memory when there are too many."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from actors.address import Address
+from actors.errors import DeadlineExceededError, EntityCrashedError
+from actors.limits import Limits
+from tests.support.runtimes import Cluster, Instance, pass_time, until
+
+ANN = Address("counter", "ann")
+A, B = Address("pair", "left", "a"), Address("pair", "left", "b")
+
+
+async def test_an_entity_is_what_its_events_made_it(cluster: Cluster, one: Instance) -> None:
+    for amount in (1, 2, 3):
+        await one.ask(ANN, ("add", amount))
+    two = await cluster.start("two-1")
+    assert await two.reply(ANN, "get") == 6
+
+
+async def test_many_cold_entities_are_loaded_with_few_queries(one: Instance) -> None:
+    addresses = [Address("counter", f"user-{number}") for number in range(1_000)]
+    states = await one.runtime.load_state(addresses)
+    assert states == [0] * 1_000
+    assert one.journal.loads == 5
+
+
+async def test_at_most_two_loads_run_at_a_time(one: Instance) -> None:
+    one.journal.latency_s = 1.0
+    addresses = [Address("counter", f"user-{number}") for number in range(1_000)]
+    began = one.clock.monotonic()
+    await one.runtime.load_state(addresses)
+    assert one.clock.monotonic() - began == pytest.approx(3.0)
+
+
+async def test_load_state_tells_the_newest_states_in_the_order_asked(one: Instance) -> None:
+    ben = Address("counter", "ben")
+    await one.ask(ANN, ("add", 5))
+    assert await one.runtime.load_state([ben, ANN, ben]) == [0, 5, 0]
+
+
+async def test_callers_come_before_recovery(cluster: Cluster, one: Instance) -> None:
+    marked = [Address("alarm", f"user-{number}") for number in range(1_000)]
+    far_ms = one.clock.now_ms() + 10**9
+    await asyncio.gather(*[one.ask(address, ("set", far_ms)) for address in marked])
+    two = cluster.new("two-1")
+    two.journal.latency_s = 0.5
+    await two.runtime.start()
+    began = two.clock.monotonic()
+    assert await two.reply(ANN, "get") == 0
+    assert two.clock.monotonic() - began <= 1.0
+    await until(lambda: two.runtime.statistics().timers == 1_000)
+    assert two.clock.monotonic() - began >= 2.0
+
+
+async def test_only_so_many_entities_stay_in_memory(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(entities_max=100))
+    addresses = [Address("counter", f"user-{number}") for number in range(1_000)]
+    for start in range(0, 1_000, 50):
+        await asyncio.gather(*[one.ask(a, ("add", 1)) for a in addresses[start:][:50]])
+    assert one.runtime.statistics().entities <= 151
+    assert await one.runtime.load_state(addresses) == [1] * 1_000
+
+
+async def test_an_entity_in_use_stays_in_memory_while_others_come_and_go(
+    cluster: Cluster,
+) -> None:
+    one = await cluster.start(limits=Limits(entities_max=10))
+    for number in range(200):
+        await one.ask(Address("counter", f"user-{number}"), ("add", 1))
+        await one.ask(ANN, ("add", 1))
+    assert one.runtime.statistics().loads <= 202
+
+
+async def test_an_entity_with_uncommitted_events_is_not_forgotten(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(entities_max=5))
+    addresses = [Address("counter", f"user-{number}") for number in range(50)]
+    await one.runtime.load_state(addresses[:5])
+    answers = [one.ask(address, ("add", 1)) for address in addresses]
+    await asyncio.gather(*answers)
+    assert await one.runtime.load_state(addresses) == [1] * 50
+
+
+async def test_a_snapshot_is_taken_after_enough_event_bytes_and_then_used(
+    cluster: Cluster,
+) -> None:
+    one = await cluster.start(limits=Limits(snapshot_bytes_min=1_000))
+    for _ in range(100):
+        await one.ask(ANN, ("add", 1))
+        await one.ask(ANN, ("pad", 100))
+    snapshot = cluster.store.snapshots[ANN]
+    rows = cluster.store.events(ANN)
+    assert sum(len(row.payload) for row in rows if row.seq > snapshot.seq) <= 1_000
+    two = await cluster.start("two-1")
+    assert await two.reply(ANN, "get") == 100
+
+
+async def test_a_snapshot_is_written_with_the_events_it_covers(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(snapshot_bytes_min=1_000))
+    await one.ask(ANN, ("add", 1))
+    before = one.journal.appends
+    await one.ask(ANN, ("pad", 2_000))
+    assert one.journal.appends == before + 1
+    assert cluster.store.snapshots[ANN].seq == 2
+
+
+async def test_snapshots_of_a_large_state_grow_rarer(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(snapshot_bytes_min=100))
+    one.counter.encode_state = lambda state: b"%d%s" % (state, b" " * 5_000)  # type: ignore[method-assign]  # a large state
+    taken: set[int] = set()
+    for _ in range(100):
+        await one.ask(ANN, ("pad", 100))
+        if ANN in cluster.store.snapshots:
+            taken.add(cluster.store.snapshots[ANN].seq)
+    assert len(taken) <= 3
+
+
+async def test_a_snapshot_of_an_older_shape_is_left_aside(cluster: Cluster) -> None:
+    one = await cluster.start(limits=Limits(snapshot_bytes_min=10))
+    for _ in range(20):
+        await one.ask(ANN, ("add", 1))
+    assert ANN in cluster.store.snapshots
+    two = cluster.new("two-1")
+    two.counter.snapshots_readable = False
+    await two.runtime.start()
+    assert await two.reply(ANN, "get") == 20
+
+
+async def test_a_companion_is_loaded_before_the_decision(cluster: Cluster, one: Instance) -> None:
+    assert await one.reply(A, ("move", 3)) == [7, 13] or await one.reply(A, "sum") == 20
+    assert await one.runtime.load_state([A, B]) == [7, 13]
+    two = await cluster.start("two-1")
+    assert await two.reply(B, ("move", 1)) == (12, 8)
+
+
+async def test_a_message_that_waits_for_its_companion_keeps_its_place(one: Instance) -> None:
+    await one.runtime.load_state([A])
+    one.journal.latency_s = 0.1
+    answers = [one.ask(A, ("move", number)) for number in (1, 2, 3)]
+    replies = [(await answer).reply for answer in answers]
+    assert replies == [(9, 11), (7, 13), (4, 16)]
+
+
+async def test_both_companions_may_be_busy_with_each_other(one: Instance) -> None:
+    answers = [one.ask(at, ("move", 1)) for _ in range(100) for at in (A, B)]
+    await asyncio.gather(*answers)
+    assert await one.reply(A, "sum") == 20
+
+
+async def test_a_load_that_fails_is_answered_and_repeated_by_the_next_message(
+    one: Instance,
+) -> None:
+    one.counter.unreadable.add("ann")
+    answers = [one.ask(ANN, "get") for _ in range(3)]
+    for answer in answers:
+        with pytest.raises(EntityCrashedError):
+            await answer
+    one.counter.unreadable.clear()
+    assert await one.reply(ANN, "get") == 0
+
+
+async def test_a_load_that_hangs_does_not_outlast_the_deadline_of_its_callers(
+    one: Instance,
+) -> None:
+    one.journal.pause()
+    with pytest.raises(DeadlineExceededError):
+        await one.ask(ANN, "get")
+    one.journal.resume()
+    await pass_time(0.1)
+    assert one.runtime.statistics().mailbox_depth == 0

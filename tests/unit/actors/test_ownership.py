@@ -1,0 +1,243 @@
+"""Who owns a shard is what the journal says, and nothing acknowledged is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import pytest
+
+from actors.address import Address
+from actors.errors import (
+    DeadlineExceededError,
+    JournalUnavailableError,
+    NotOwnedError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from actors.journal import JournalError
+from tests.support.runtimes import Cluster, Instance, key, pass_time, same_shard, until
+from tests.support.virtual_time import START_MS
+
+ANN = Address("counter", "ann")
+
+
+async def test_a_start_claims_every_shard_with_a_higher_epoch(cluster: Cluster) -> None:
+    one = await cluster.start("one-1")
+    two = await cluster.start("two-1")
+    assert set(one.runtime.statistics().epochs.values()) == {1}
+    assert set(two.runtime.statistics().epochs.values()) == {2}
+    assert {info.incarnation for info in cluster.store.leases} == {"two-1"}
+
+
+async def test_a_start_without_a_journal_fails(cluster: Cluster) -> None:
+    one = cluster.new()
+    one.journal.go_away()
+    with pytest.raises(JournalError):
+        await one.runtime.start()
+    assert one.runtime.problem() == "not started"
+
+
+async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
+    cluster: Cluster, one: Instance
+) -> None:
+    await one.ask(ANN, ("add", 1))
+    two = await cluster.start("two-1")
+    with pytest.raises(NotOwnedError):
+        await one.ask(ANN, ("add", 1))
+    assert await two.reply(ANN, "get") == 1
+    assert one.runtime.lost_shards == {ANN.slot}
+    assert one.views.lost_shards == [ANN.slot]
+    assert one.runtime.problem() == "1 shards lost"
+
+
+async def test_a_fence_takes_only_the_shards_that_were_claimed(
+    cluster: Cluster, one: Instance
+) -> None:
+    ben = Address("counter", "ben")
+    await cluster.start("two-1", shards=[ANN.slot])
+    results = await asyncio.gather(
+        one.ask(ANN, ("add", 1)), one.ask(ben, ("add", 1)), return_exceptions=True
+    )
+    assert isinstance(results[0], NotOwnedError)
+    assert getattr(results[1], "reply", None) == 1
+
+
+async def test_a_stopped_owner_that_resumes_after_a_takeover_is_fenced(
+    cluster: Cluster, one: Instance
+) -> None:
+    await one.ask(ANN, ("add", 1))
+    one.journal.pause()
+    stale = one.ask(ANN, ("add", 10), timeout_s=60.0)
+    await pass_time(1.0)
+    two = await cluster.start("two-1")
+    assert await two.reply(ANN, ("add", 1)) == 2
+    one.journal.resume()
+    with pytest.raises(NotOwnedError):
+        await stale
+    assert await two.reply(ANN, "get") == 2
+
+
+async def test_everybody_who_waits_at_a_fenced_shard_is_told(
+    cluster: Cluster, one: Instance
+) -> None:
+    await one.reply(ANN, "get")
+    one.journal.latency_s = 0.1
+    await cluster.start("two-1")
+    answers = [one.ask(ANN, c) for c in (("add", 1), "get", ("add", 1))]
+    await pass_time(0.05)
+    answers += [one.ask(ANN, ("add", 1), key=key(1)), one.ask(ANN, "get")]
+    results = await asyncio.gather(*answers, return_exceptions=True)
+    assert [type(result) for result in results] == [NotOwnedError] * 5
+
+
+@pytest.mark.parametrize("fault", ["fail_next", "unknown_after_write", "late_write"])
+async def test_a_commit_without_an_answer_is_claimed_again_and_the_key_tells(
+    cluster: Cluster, one: Instance, fault: str
+) -> None:
+    await one.ask(ANN, ("add", 1))
+    getattr(one.journal, fault)()
+    with pytest.raises(OutcomeUnknownError):
+        await one.ask(ANN, ("add", 10), key=key(1))
+    await until(lambda: one.runtime.healthy)
+    again = await one.ask(ANN, ("add", 10), key=key(1))
+    assert again.reply == 11
+    assert again.replayed is (fault == "unknown_after_write")
+    await pass_time(1.0)
+    assert await one.reply(ANN, "get") == 11
+    assert one.runtime.statistics().epochs[ANN.slot] == 2
+    assert len(cluster.store.events(ANN)) == 2
+
+
+async def test_events_whose_commit_was_in_doubt_reach_the_views_exactly_once(
+    one: Instance,
+) -> None:
+    first, second = same_shard("counter", 2)
+    await one.ask(first, ("add", 1))
+    await one.reply(second, "get")
+    one.journal.unknown_after_write()
+    answers = [one.ask(first, ("add", 2)), one.ask(second, ("add", 3))]
+    await asyncio.gather(*answers, return_exceptions=True)
+    await until(lambda: one.runtime.healthy)
+    await one.ask(first, ("add", 4))
+    assert one.views.events(first) == [("added", 1), ("added", 2), ("added", 4)]
+    assert one.views.events(second) == [("added", 3)]
+    assert one.views.told[-1] == (first, (("added", 4),), 7)
+
+
+async def test_events_that_turned_out_unwritten_never_reach_the_views(one: Instance) -> None:
+    one.journal.fail_next()
+    with pytest.raises(OutcomeUnknownError):
+        await one.ask(ANN, ("add", 1))
+    await until(lambda: one.runtime.healthy)
+    await one.ask(ANN, ("add", 2))
+    assert one.views.events(ANN) == [("added", 2)]
+
+
+async def test_what_was_not_sent_when_the_journal_went_away_was_not_done(
+    cluster: Cluster, one: Instance
+) -> None:
+    await one.reply(ANN, "get")
+    one.journal.latency_s = 0.1
+    sent = one.ask(ANN, ("add", 1))
+    await pass_time(0.05)
+    unsent = one.ask(ANN, ("add", 1))
+    one.journal.go_away()
+    results = await asyncio.gather(sent, unsent, return_exceptions=True)
+    assert [type(result) for result in results] == [OutcomeUnknownError, JournalUnavailableError]
+    assert cluster.store.events(ANN) == []
+
+
+async def test_while_the_journal_is_away_callers_are_refused_at_once(one: Instance) -> None:
+    await one.reply(ANN, "get")
+    one.journal.go_away()
+    with pytest.raises(OutcomeUnknownError):
+        await one.ask(ANN, ("add", 1))
+    assert one.runtime.problem() == "the journal is out of reach"
+    began = one.clock.monotonic()
+    for address in (ANN, Address("counter", "ben")):
+        with pytest.raises(JournalUnavailableError) as refusal:
+            await one.ask(address, "get")
+        assert refusal.value.retry_after_s == 1.0
+    assert one.clock.monotonic() == began
+
+
+async def test_serving_goes_on_by_itself_when_the_journal_is_back(
+    cluster: Cluster, one: Instance
+) -> None:
+    await one.ask(ANN, ("add", 1))
+    one.journal.go_away()
+    with pytest.raises(OutcomeUnknownError):
+        await one.ask(ANN, ("add", 1))
+    await pass_time(600.0)
+    one.journal.come_back()
+    await until(lambda: one.runtime.healthy, wait_max_s=2.1)
+    assert await one.reply(ANN, ("add", 1)) == 2
+    assert one.views.lost_shards == []
+
+
+async def test_a_load_that_finds_the_journal_away_refuses_and_serves_again_later(
+    one: Instance,
+) -> None:
+    one.journal.go_away()
+    answers = [one.ask(ANN, "get"), one.ask(ANN, "get", key=key(1))]
+    results = await asyncio.gather(*answers, return_exceptions=True)
+    assert [type(result) for result in results] == [JournalUnavailableError] * 2
+    one.journal.come_back()
+    await until(lambda: one.runtime.healthy)
+    assert (await one.ask(ANN, "get", key=key(1))).reply == 0
+    assert one.runtime.statistics().epochs[ANN.slot] == 1
+
+
+async def test_timers_that_come_due_in_an_outage_wake_after_it(one: Instance) -> None:
+    alarm = Address("alarm", "ann")
+    await one.ask(alarm, ("set", START_MS + 10_000))
+    one.journal.go_away()
+    with pytest.raises(OutcomeUnknownError):
+        await one.ask(alarm, ("set", START_MS + 20_000))
+    await pass_time(60.0)
+    assert one.alarm.woken == []
+    one.journal.come_back()
+    await until(lambda: one.alarm.woken)
+    await until(lambda: one.views.events(alarm)[-1] == ("rung",))
+
+
+async def test_an_owner_replaced_during_an_outage_learns_of_it_when_the_journal_is_back(
+    cluster: Cluster, one: Instance
+) -> None:
+    await one.reply(ANN, "get")
+    one.journal.go_away()
+    with pytest.raises(OutcomeUnknownError):
+        await one.ask(ANN, ("add", 1))
+    await cluster.start("two-1")
+    one.journal.come_back()
+    await until(lambda: one.runtime.lost_shards)
+    with pytest.raises(NotOwnedError):
+        await one.ask(ANN, "get")
+    assert one.views.lost_shards == [ANN.slot]
+
+
+async def test_two_instances_never_hold_a_shard_under_one_epoch(cluster: Cluster) -> None:
+    await asyncio.gather(*[cluster.start(f"{name}-1") for name in ("one", "two", "three")])
+    claims = [(info.shard, info.epoch) for info in cluster.store.claims]
+    assert len(claims) == len(set(claims))
+
+
+async def test_a_hanging_journal_lets_nobody_wait_for_ever(one: Instance) -> None:
+    await one.reply(ANN, "get")
+    one.journal.pause()
+    cold = Address("counter", "ben")
+    asked = [one.ask(ANN, ("add", 1)), one.ask(ANN, "get"), one.ask(cold, "get")]
+    asked.append(one.ask(ANN, "get", key=key(1)))
+    began = one.clock.monotonic()
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(result) for result in results} == {DeadlineExceededError}
+    assert one.clock.monotonic() - began <= 5.1
+
+
+async def test_a_failing_observer_ends_the_runtime_loudly(one: Instance) -> None:
+    del one.views.told  # the next event finds the observer broken
+    answer = one.ask(ANN, ("add", 1))
+    error = await one.runtime.failed
+    assert isinstance(error, AttributeError)
+    assert one.runtime.problem() == "ended by a failure"
+    with pytest.raises(UnavailableError):
+        await answer

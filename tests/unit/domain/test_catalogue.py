@@ -1,0 +1,47 @@
+import pytest
+
+from booking.domain.catalogue import Catalogue, Schedule, seat_id
+
+OPEN = Schedule("hall-1", "c", "Concert", 100, 200, 10, 20, {1: 5, 7: 6, 50: 7})
+CATALOGUE = Catalogue({"hall-1": OPEN, "hall": OPEN})
+
+
+@pytest.mark.parametrize(("now_ms", "yes"), [(9, False), (10, True), (19, True), (20, False)])
+def test_a_date_is_bookable_from_its_start_until_just_before_its_end(now_ms, yes):
+    assert OPEN.bookable(now_ms) is yes
+
+
+def test_a_date_has_as_many_seats_as_it_has_prices():
+    assert OPEN.total_seats == 3
+
+
+def test_a_seat_is_found_by_the_id_it_was_given():
+    assert CATALOGUE.find_seat(seat_id("hall-1", 7)) == (OPEN, 7)
+    assert CATALOGUE.find_seat("hall-1") == (OPEN, 1)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "",
+        "-",
+        "7",
+        "hall-1-",
+        "hall-1-2",
+        "hall-1-07",
+        "hall-1-+7",
+        "hall-1--7",
+        "hall-1- 7",
+        "hall-1-7 ",
+        "hall-1-7.0",
+        "hall-1-1_0",
+        "hall-1-７",  # noqa: RUF001  a full-width digit, which int() would take
+        "hall-1-²",
+        "hall-1-9999999999",
+        "hall-1-" + "9" * 5000,
+        "nowhere-7",
+        "HALL-1-7",
+    ],
+)
+def test_only_the_canonical_spelling_of_an_existing_seat_is_found(wanted):
+    assert CATALOGUE.find_seat(wanted) is None

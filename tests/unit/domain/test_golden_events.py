@@ -1,0 +1,73 @@
+"""The journal is for ever: every event ever written has to be read and taken in.
+
+``golden_events.jsonl`` has the events of one small history, each type of each version at least
+once. Lines are only added, never changed: a changed payload is a new version and an upcaster.
+"""
+
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from booking.domain.account import (
+    Account,
+    AccountEvent,
+)
+from booking.domain.account_rules import evolve_account
+from booking.domain.ledger import EMPTY_LEDGER, LedgerEvent, evolve_ledger
+from booking.domain.queue import Line, QueueEvent, evolve_queue
+from booking.domain.seat import FREE, SeatEvent, Sold, evolve_seat
+from tests.support.scenario import fold
+
+
+class Recorded(msgspec.Struct):
+    entity: str
+    version: int
+    event: msgspec.Raw
+
+
+GOLDEN = [
+    msgspec.json.decode(line, type=Recorded)
+    for line in Path(__file__).with_name("golden_events.jsonl").read_bytes().splitlines()
+]
+UNIONS = {
+    "seat": SeatEvent,
+    "ledger": LedgerEvent,
+    "account": AccountEvent,
+    "queue": QueueEvent,
+}
+
+
+def recorded(entity):
+    return [
+        msgspec.json.decode(line.event, type=UNIONS[entity])
+        for line in GOLDEN
+        if line.entity == entity
+    ]
+
+
+@pytest.mark.parametrize("entity", UNIONS)
+def test_every_event_type_is_on_record(entity):
+    assert {type(event) for event in recorded(entity)} == set(get_args(UNIONS[entity]))
+
+
+@pytest.mark.parametrize("line", GOLDEN, ids=lambda line: f"{line.entity}-{bytes(line.event)[:30]}")
+def test_an_event_of_the_newest_version_is_still_written_as_it_was(line):
+    assert line.version == 1
+    event = msgspec.json.decode(line.event, type=UNIONS[line.entity])
+    assert msgspec.json.decode(msgspec.json.encode(event)) == msgspec.json.decode(line.event)
+    assert msgspec.json.decode(line.event)["type"] == type(event).__name__
+
+
+def test_the_recorded_history_leads_to_the_same_state():
+    assert fold(evolve_seat, FREE, recorded("seat")) == Sold("r3", "bob", "p2", 90000)
+    ledger = fold(evolve_ledger, EMPTY_LEDGER, recorded("ledger"))
+    assert (ledger.holds, ledger.sold) == ({}, {7})
+    account = fold(evolve_account, Account(), recorded("account"))
+    assert account.balance == 10_000
+    assert account.reservations["r3"].paid
+    assert account.reservations["r4"].cancelled
+    line = fold(evolve_queue, Line(), recorded("queue"))
+    assert (line.last_number, line.watermark, len(line.active), line.waiting) == (5, 4, 1, 0)
+    assert list(line.left_numbers()) == [5]

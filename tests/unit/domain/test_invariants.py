@@ -1,0 +1,162 @@
+"""Random commands on a date, three accounts and a queue, with a moving clock and sagas that crash
+between any two steps. What is checked is in :mod:`tests.support.world`."""
+
+from collections import defaultdict
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
+
+from booking.domain import account, queue, seat
+from tests.support.world import HOLD_MS, SEATS, World
+
+USERS = ["ann", "bob", "cid"]
+users = st.sampled_from(USERS)
+crowd = st.sampled_from([*USERS, *(f"fan{n}" for n in range(6))])
+seats = st.sampled_from(sorted(SEATS))
+
+
+class Booking(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.world = World(USERS)
+        self.answers = defaultdict(list)
+        self.last_settle = {}
+        self.reservations = defaultdict(list)
+        self.named = 0
+
+    def name(self, prefix):
+        self.named += 1
+        return f"{prefix}{self.named}"
+
+    # -- time and timers ---------------------------------------------------------------------------
+
+    @rule(ms=st.one_of(st.integers(0, 2_000), st.sampled_from([HOLD_MS - 1, HOLD_MS, 150_000])))
+    def time_passes(self, ms):
+        self.world.now_ms += ms
+
+    @rule()
+    def the_ledgers_timer_fires(self):
+        self.world.ledger_timer()
+
+    @rule()
+    def the_queues_timer_fires(self):
+        self.world.ask_queue(queue.Admit())
+
+    # -- the queue ---------------------------------------------------------------------------------
+
+    @rule(user=crowd, attempt=st.sampled_from(["", "try"]))
+    def join(self, user, attempt):
+        self.world.ask_queue(queue.Join(user, attempt))
+
+    @rule(user=crowd, shift=st.sampled_from([0, 0, 0, -1, 1]), uses=st.booleans())
+    def leave(self, user, shift, uses):
+        member = self.world.line.members.get(user)
+        number = (member.number if member else 1) + shift
+        self.world.ask_queue((queue.UseToken if uses else queue.Leave)(user, number))
+
+    @rule(max_active=st.sampled_from([0, 2, 4]), rate=st.sampled_from([0, 2, 2, 6]))
+    def the_policy_changes(self, max_active, rate):
+        self.world.policy = replace(self.world.policy, max_active=max_active, admit_per_minute=rate)
+        self.world.ask_queue(queue.Admit())
+
+    # -- seats and money ---------------------------------------------------------------------------
+
+    @rule(user=users, number=seats, noted=st.booleans())
+    def hold(self, user, number, noted):
+        self._hold(user, number, self.name("r"), noted)
+
+    @precondition(lambda self: any(self.reservations.values()))
+    @rule(data=st.data())
+    def hold_again(self, data):
+        user = data.draw(st.sampled_from([u for u in USERS if self.reservations[u]]))
+        number, reservation = data.draw(st.sampled_from(self.reservations[user]))
+        self._hold(user, number, reservation, True)
+
+    def _hold(self, user, number, reservation, noted):
+        reply = self.world.ask_seat(number, seat.HoldSeat(user, reservation))
+        self.reservations[user].append((number, reservation))
+        if isinstance(reply, seat.HoldGranted) and noted:
+            record = account.Reservation(
+                reservation, "s", number, reply.price, reply.held_at_ms, reply.until_ms
+            )
+            self.world.ask_account(user, account.NoteReservation(record))
+
+    @precondition(lambda self: any(self.reservations.values()))
+    @rule(data=st.data(), user=users, noted=st.booleans())
+    def release(self, data, user, noted):
+        owner = data.draw(st.sampled_from([u for u in USERS if self.reservations[u]]))
+        number, reservation = data.draw(st.sampled_from(self.reservations[owner]))
+        self.world.ask_seat(number, seat.ReleaseSeat(user, reservation))
+        if noted:
+            self.world.ask_account(user, account.NoteCancellation(reservation))
+
+    @rule(user=users, amount=st.integers(1, 500))
+    def charge(self, user, amount):
+        self.world.ask_account(user, account.Charge(self.name("c"), amount))
+
+    @rule(user=users, number=seats)
+    def pay(self, user, number):
+        member = self.world.line.members.get(user)
+        token = member.number if member else 0
+        self.world.ask_account(user, account.Pay(self.name("p"), "s", number, "main", token))
+
+    @rule(user=users, number=seats)
+    def hold_and_pay(self, user, number):
+        self.charge(user, 500)
+        self.hold(user, number, True)
+        self.pay(user, number)
+
+    # -- sagas -------------------------------------------------------------------------------------
+
+    def under_way(self):
+        return [
+            (user, payment)
+            for user, state in self.world.accounts.items()
+            for payment in account.pending_payments(state)
+        ]
+
+    @precondition(lambda self: self.under_way())
+    @rule(data=st.data(), lost=st.booleans())
+    def a_payment_takes_its_next_step(self, data, lost):
+        user, payment = data.draw(st.sampled_from(self.under_way()))
+        self._step(user, payment, lost)
+
+    def _step(self, user, payment, lost):
+        settle = self.world.saga_step(user, payment, self.answers[payment])
+        if lost:
+            self.answers[payment].clear()
+        elif settle is not None:
+            decided = self.world.ask_account(user, settle)
+            assert decided.settles == payment
+            self.last_settle[user] = settle
+
+    @precondition(lambda self: self.last_settle)
+    @rule(data=st.data())
+    def a_settled_payment_hears_its_last_step_again(self, data):
+        user = data.draw(st.sampled_from(sorted(self.last_settle)))
+        decided = self.world.ask_account(user, self.last_settle[user])
+        assert (decided.events, decided.settles) == ((), None)
+
+    # -- checks ------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_books_agree(self):
+        self.world.check()
+
+    def teardown(self):
+        """However it went, every payment ends and every hold too."""
+        for _ in range(3):
+            for user, payment in self.under_way():
+                self._step(user, payment, lost=False)
+        assert self.world.books.in_flight == {}, "I7"
+        self.world.now_ms += HOLD_MS
+        for _ in range(2):
+            self.world.ledger_timer()
+        assert self.world.books.holds == {}, "I6"
+        self.world.check()
+
+
+Booking.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestBooking = Booking.TestCase

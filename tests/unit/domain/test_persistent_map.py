@@ -1,0 +1,106 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from booking.domain.persistent_map import PersistentMap, PersistentSorted
+
+KEYS = st.one_of(st.integers(-50, 10_000), st.text(max_size=3))
+STEPS = st.lists(st.tuples(st.booleans(), KEYS, st.integers()), max_size=80)
+PAIRS = st.tuples(st.integers(0, 30), st.integers(0, 30))
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps):
+    made: PersistentMap[int | str, int] = PersistentMap()
+    model: dict[int | str, int] = {}
+    history = []
+    for step, (is_set, key, value) in enumerate(steps):
+        if step % 20 == 0:
+            history.append((made, dict(model)))
+        if is_set:
+            made = made.set(key, value)
+            model[key] = value
+        elif key in model:
+            made = made.delete(key)
+            del model[key]
+        else:
+            with pytest.raises(KeyError):
+                made.delete(key)
+        assert len(made) == len(model)
+        assert made.get(key) == model.get(key)
+        assert (key in made) == (key in model)
+    history.append((made, model))
+    for version, expected in history:
+        assert dict(version.to_items()) == expected
+        assert len(version) == len(expected)
+        assert set(version) == expected.keys()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(KEYS, st.integers(), max_size=40))
+def test_a_map_is_rebuilt_from_its_items(model):
+    made = PersistentMap.from_items(model.items())
+    assert dict(made.items()) == model
+    assert len(made) == len(model)
+    grown: PersistentMap[int | str, int] = PersistentMap()
+    for key, value in model.items():
+        grown = grown.set(key, value)
+    assert grown == made == PersistentMap.from_items(made.to_items())
+
+
+def test_a_missing_key_is_an_error_or_the_default():
+    made: PersistentMap[str, int] = PersistentMap()
+    with pytest.raises(KeyError):
+        made["a"]
+    assert made.get("a", 3) == 3
+    assert made.set("a", 1)["a"] == 1
+    assert made == PersistentMap()
+    assert made != made.set("a", 1)
+
+
+def test_keys_with_one_hash_are_told_apart():
+    low, high = 1, 1 + (2**61 - 1)  # equal hashes, by the modulus of integers' hashes
+    assert hash(low) == hash(high)
+    made = PersistentMap.from_items([(low, "low"), (high, "high")])
+    assert made.delete(low).to_items() == [(high, "high")]
+
+
+@settings(max_examples=70, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), PAIRS), max_size=80))
+def test_a_sorted_set_does_what_a_sorted_list_of_a_set_does(steps):
+    made, model = PersistentSorted(), set()
+    for is_add, pair in steps:
+        if is_add == (pair in model):
+            with pytest.raises(ValueError, match="in the set"):
+                made.add(pair) if is_add else made.discard(pair)
+        elif is_add:
+            made, model = made.add(pair), model | {pair}
+        else:
+            made, model = made.discard(pair), model - {pair}
+        assert list(made) == sorted(model)
+        assert len(made) == len(model)
+        assert made.first() == min(model, default=None)
+        assert (pair in made) == (pair in model)
+    assert made == PersistentSorted.from_items(model)
+
+
+@pytest.mark.parametrize("order", ["up", "down", "inside out"])
+def test_a_large_sorted_set_stays_sorted_whatever_the_order(order):
+    pairs = [(n, n % 7) for n in range(2_000)]
+    added = {
+        "up": pairs,
+        "down": pairs[::-1],
+        "inside out": sorted(pairs, key=lambda pair: abs(pair[0] - 1_000)),
+    }[order]
+    made = PersistentSorted()
+    for pair in added:
+        made = made.add(pair)
+    assert list(made) == pairs
+    for pair in pairs[::3]:
+        made = made.discard(pair)
+    assert list(made) == [pair for n, pair in enumerate(pairs) if n % 3]
+    for pair in list(made):
+        made = made.discard(pair)
+    assert list(made) == []
+    assert made.first() is None

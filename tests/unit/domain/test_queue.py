@@ -1,0 +1,394 @@
+from collections import deque
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from booking.domain.decision import BrokenInvariantError
+from booking.domain.queue import (
+    ADMITTED_TOGETHER_MAX,
+    EXPIRED_TOGETHER_MAX,
+    AdmissionsDone,
+    Admit,
+    Admitted,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    Line,
+    LineSnapshot,
+    Place,
+    Policy,
+    TokenEnded,
+    TokensExpired,
+    TokenUsed,
+    UseToken,
+    decide_queue,
+    evolve_queue,
+    line_from_snapshot,
+    line_to_snapshot,
+    place_of,
+    queue_next_wake,
+)
+from tests.support.scenario import T0, GivenLine, fold
+
+ACTIVE_MS = 600_000
+END = T0 + ACTIVE_MS
+ONE = Policy(max_active=1, admit_per_minute=0, active_ms=ACTIVE_MS)
+CLOSED = replace(ONE, max_active=0)
+ANN_IN = (Joined("ann", 1, T0), Admitted(1, 1, 1, T0, END))
+
+
+def lined_up(*users: str) -> GivenLine:
+    return GivenLine(*(Joined(user, n, T0) for n, user in enumerate(users, 1)))
+
+
+# -- join ------------------------------------------------------------------------------------------
+
+
+def test_the_first_passes_straight_through_when_there_is_room():
+    GivenLine().when(Join("ann"), policy=ONE).then(*ANN_IN, reply=Place("ann", 1, T0, 0, END))
+
+
+def test_the_next_waits_behind_when_there_is_none():
+    GivenLine(*ANN_IN).when(Join("bob"), policy=ONE).then(
+        Joined("bob", 2, T0), reply=Place("bob", 2, T0, 0, 0)
+    )
+
+
+def test_nobody_passes_those_who_wait():
+    given = lined_up("ann", "bob")
+    outcome = given.when(Join("cid"), policy=ONE)
+    outcome.then(Admitted(1, 1, 1, T0, END), Joined("cid", 3, T0), reply=Place("cid", 3, T0, 1, 0))
+
+
+def test_a_user_in_the_queue_keeps_the_place_and_is_told_so():
+    GivenLine(*ANN_IN).when(Join("ann"), policy=ONE, at=T0 + 1).refused("already_queued")
+    lined_up("ann", "bob").when(Join("bob"), policy=CLOSED).refused("already_queued")
+
+
+def test_a_repeated_attempt_gets_the_same_place():
+    given = GivenLine(Joined("ann", 1, T0, "try1"), Joined("bob", 2, T0, "try2"))
+    given.when(Join("bob", "try2"), policy=CLOSED, at=T0 + 9).then(reply=Place("bob", 2, T0, 1, 0))
+    given.when(Join("bob", "try1"), policy=CLOSED).refused("already_queued")
+    given.when(Join("bob", ""), policy=CLOSED).refused("already_queued")
+
+
+def test_an_empty_attempt_is_never_the_same():
+    lined_up("ann").when(Join("ann", ""), policy=CLOSED).refused("already_queued")
+
+
+def test_a_repeated_attempt_learns_that_it_has_come_in_meanwhile():
+    given = GivenLine(Joined("ann", 1, T0, "try"), Admitted(1, 1, 1, T0, END))
+    given.when(Join("ann", "try"), policy=ONE, at=END - 1).then(reply=Place("ann", 1, T0, 0, END))
+
+
+def test_a_full_queue_takes_nobody_more():
+    policy = replace(CLOSED, max_waiting=2)
+    given = lined_up("ann", "bob")
+    given.when(Join("cid"), policy=policy).refused("queue_full")
+    given.when(Leave("ann", 1), policy=policy)
+    given.when(Join("cid"), policy=policy).then(
+        Joined("cid", 3, T0), reply=Place("cid", 3, T0, 1, 0)
+    )
+
+
+def test_who_has_ended_lines_up_again_at_the_end():
+    given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
+    outcome = given.when(Join("ann"), policy=ONE, at=END)
+    outcome.then(
+        TokensExpired((1,)),
+        Admitted(2, 2, 1, END, END + ACTIVE_MS),
+        Joined("ann", 3, END),
+        reply=Place("ann", 3, END, 0, 0),
+    )
+
+
+# -- leave and use ---------------------------------------------------------------------------------
+
+
+def test_a_place_given_up_moves_those_behind_one_on():
+    given = lined_up("ann", "bob", "cid")
+    given.when(Leave("bob", 2), policy=CLOSED).then(Left("bob", 2), reply=TokenEnded(2))
+    assert place_of(given.line, "cid") == Place("cid", 3, T0, 1, 0)
+    assert place_of(given.line, "bob") is None
+    assert given.line.waiting == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [(Leave("ann", 1), Left("ann", 1)), (UseToken("ann", 1), TokenUsed("ann", 1))],
+)
+def test_an_active_slot_that_ends_lets_the_next_in_within_the_same_decision(command, event):
+    given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
+    given.when(command, policy=ONE, at=T0 + 5).then(
+        event, Admitted(2, 2, 1, T0 + 5, END + 5), reply=TokenEnded(1)
+    )
+    given.when(command, policy=ONE, at=T0 + 6).then(reply=TokenEnded(1))
+
+
+def test_a_place_in_the_line_cannot_be_used_up_only_given_up():
+    lined_up("ann").when(UseToken("ann", 1), policy=CLOSED).then(
+        Left("ann", 1), reply=TokenEnded(1)
+    )
+
+
+@pytest.mark.parametrize("make", [Leave, UseToken])
+def test_a_number_that_is_not_this_users_ends_nothing(make):
+    given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
+    for user, number in [("bob", 1), ("cid", 2), ("ann", 3), ("ann", 0), ("ann", -1)]:
+        given.when(make(user, number), policy=ONE).refused("not_queued")
+
+
+def test_an_old_number_of_a_user_who_came_back_ends_nothing():
+    given = GivenLine(*ANN_IN, TokenUsed("ann", 1), Joined("ann", 2, T0))
+    given.when(Leave("ann", 1), policy=CLOSED).then(reply=TokenEnded(1))
+    assert place_of(given.line, "ann") == Place("ann", 2, T0, 0, 0)
+
+
+def test_a_slot_whose_time_is_over_has_ended_whoever_asks():
+    given = GivenLine(*ANN_IN)
+    given.when(UseToken("ann", 1), policy=ONE, at=END).then(
+        TokensExpired((1,)), reply=TokenEnded(1)
+    )
+
+
+# -- admission -------------------------------------------------------------------------------------
+
+
+def test_one_event_admits_as_many_as_there_is_room_for_and_skips_those_who_left():
+    given = lined_up("ann", "bob", "cid", "dan", "eve")
+    given.when(Leave("bob", 2), policy=CLOSED)
+    outcome = given.when(Admit(), policy=replace(ONE, max_active=3))
+    outcome.then(Admitted(1, 4, 3, T0, END), reply=AdmissionsDone())
+    assert dict(given.line.active_numbers()) == {1: END, 3: END, 4: END}
+    assert list(given.line.left_numbers()) == []
+    assert place_of(given.line, "eve") == Place("eve", 5, T0, 0, 0)
+
+
+def test_those_at_the_front_who_left_are_passed_over():
+    given = lined_up("ann", "bob", "cid")
+    given.when(Leave("ann", 1), policy=CLOSED)
+    assert list(given.line.left_numbers()) == [1]
+    given.when(Admit(), policy=ONE).then(Admitted(2, 2, 1, T0, END), reply=AdmissionsDone())
+
+
+def test_a_lowered_limit_throws_nobody_out_and_admits_nobody():
+    given = lined_up("ann", "bob", "cid")
+    given.when(Admit(), policy=replace(ONE, max_active=2))
+    given.when(Admit(), policy=ONE).then(reply=AdmissionsDone())
+    given.when(UseToken("ann", 1), policy=ONE).then(TokenUsed("ann", 1), reply=TokenEnded(1))
+    given.when(UseToken("bob", 2), policy=ONE).then(
+        TokenUsed("bob", 2), Admitted(3, 3, 1, T0, END), reply=TokenEnded(2)
+    )
+
+
+def test_a_shortened_time_ends_those_who_came_later_first():
+    given = GivenLine(*ANN_IN)
+    brief = replace(ONE, max_active=2, active_ms=1000)
+    given.when(Join("bob"), policy=brief)
+    assert queue_next_wake(given.line, brief) == T0 + 1000
+    given.when(Admit(), policy=brief, at=T0 + 1000).then(
+        TokensExpired((2,)), reply=AdmissionsDone()
+    )
+
+
+def test_one_decision_ends_and_admits_a_bounded_number_and_the_timer_comes_back_for_the_rest():
+    users = [f"u{n}" for n in range(1, 1201)]
+    given = lined_up(*users)
+    wide = replace(ONE, max_active=1200)
+    for _ in range(3):
+        wake = queue_next_wake(given.line, wide)
+        assert wake is not None
+        assert wake <= T0
+        given.when(Admit(), policy=wide)
+    assert len(given.line.active) == 1200
+    outcome = given.when(Admit(), policy=wide, at=END)
+    assert len(outcome.events[0].numbers) == EXPIRED_TOGETHER_MAX
+    assert ADMITTED_TOGETHER_MAX < 1200
+    # A user whose own time is over does not have to wait for a later turn.
+    late = given.when(Leave("u1200", 1200), policy=wide, at=END)
+    assert TokensExpired((1200,)) in late.events
+    assert late.reply == TokenEnded(1200)
+
+
+def test_nothing_to_wait_for_is_no_wake():
+    assert queue_next_wake(Line(), ONE) is None
+    assert queue_next_wake(lined_up("ann").line, CLOSED) is None
+    assert queue_next_wake(GivenLine(*ANN_IN, Joined("bob", 2, T0)).line, ONE) == END
+
+
+# -- rate ------------------------------------------------------------------------------------------
+
+
+def test_a_rate_lets_people_in_one_by_one_at_even_steps():
+    policy = Policy(max_active=100, admit_per_minute=6, active_ms=ACTIVE_MS)
+    given = lined_up(*"abcdefgh")
+    at, admissions = T0, []
+    for _ in range(8):
+        outcome = given.when(Admit(), policy=policy, at=at)
+        admissions += [(event.at_ms - T0, event.count) for event in outcome.events]
+        at = queue_next_wake(given.line, policy) or 0
+    assert admissions == [(10_000 * i, 1) for i in range(8)]
+
+
+def test_the_wake_is_the_first_moment_at_which_the_rate_admits():
+    policy = Policy(max_active=100, admit_per_minute=7, active_ms=ACTIVE_MS)
+    given = lined_up(*"abc")
+    given.when(Admit(), policy=policy)
+    wake = queue_next_wake(given.line, policy)
+    assert wake == T0 + 8572  # 60,000 / 7, rounded up
+    given.when(Admit(), policy=policy, at=wake - 1).then(reply=AdmissionsDone())
+    assert given.when(Admit(), policy=policy, at=wake).events[0].count == 1
+
+
+def test_a_fast_rate_wakes_ten_times_a_second_and_loses_nothing_by_it():
+    policy = Policy(max_active=10_000, admit_per_minute=6000, active_ms=ACTIVE_MS)
+    given = lined_up(*(f"u{n}" for n in range(200)))
+    given.when(Admit(), policy=policy, at=T0)
+    for step in range(1, 11):
+        assert queue_next_wake(given.line, policy) == T0 + step * 100
+        given.when(Admit(), policy=policy, at=T0 + step * 100)
+    assert len(given.line.active) == 26 + 100
+
+
+def test_a_pause_gives_no_burst_beyond_a_quarter_of_a_second():
+    policy = Policy(max_active=10_000, admit_per_minute=6000, active_ms=ACTIVE_MS)
+    given = lined_up(*(f"u{n}" for n in range(200)))
+    assert given.when(Admit(), policy=policy, at=T0).events[0].count == 26
+    assert given.when(Admit(), policy=policy, at=T0 + 30_000).events[0].count == 26
+    assert given.when(Admit(), policy=policy, at=T0 + 30_020).events[0].count == 2
+
+
+def test_a_rate_set_anew_counts_the_last_minute_and_starts_even_steps():
+    given = lined_up(*"abcdef")
+    given.when(Admit(), policy=replace(ONE, max_active=3), at=T0)
+    rated = Policy(max_active=100, admit_per_minute=4, active_ms=ACTIVE_MS)
+    given.when(Admit(), policy=rated, at=T0 + 14_999).then(reply=AdmissionsDone())
+    first = given.when(Admit(), policy=rated, at=T0 + 15_000).events[0]
+    assert (first.first, first.count) == (4, 1)
+    # Four in the last minute: the next waits for the first three to be a minute ago.
+    wake = queue_next_wake(given.line, rated)
+    assert wake is not None
+    assert T0 + 60_000 <= wake <= T0 + 61_000
+    assert given.when(Admit(), policy=rated, at=wake).events[0].count == 1
+
+
+def test_a_raised_rate_takes_effect_at_once():
+    slow = Policy(max_active=100, admit_per_minute=1, active_ms=ACTIVE_MS)
+    fast = replace(slow, admit_per_minute=600)
+    given = lined_up(*"abc")
+    given.when(Admit(), policy=slow)
+    assert queue_next_wake(given.line, slow) == T0 + 60_000
+    assert queue_next_wake(given.line, fast) == T0 + 100
+
+
+def _in_any_minute(admissions: list[tuple[int, int]]) -> int:
+    """The most admissions in any window of 60 s, counted the plain way."""
+    window: deque[tuple[int, int]] = deque()
+    inside = most = 0
+    for at_ms, count in admissions:
+        window.append((at_ms, count))
+        inside += count
+        while window[0][0] <= at_ms - 60_000:
+            inside -= window.popleft()[1]
+        most = max(most, inside)
+    return most
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rate=st.integers(1, 3000),
+    steps_ms=st.lists(
+        st.one_of(st.integers(0, 400), st.integers(0, 30_000), st.just(-1)), max_size=60
+    ),
+)
+def test_no_minute_ever_has_more_admissions_than_the_rate(rate, steps_ms):
+    """A step of -1 jumps to the queue's own next wake, where somebody has to come in."""
+    policy = Policy(max_active=10**6, admit_per_minute=rate, active_ms=10**9)
+    given_line = lined_up(*(f"u{n}" for n in range(400)))
+    now, admissions = T0, []
+    for step_ms in steps_ms:
+        wake = queue_next_wake(given_line.line, policy)
+        assert wake is not None
+        now = max(now, wake) if step_ms < 0 else now + step_ms
+        events = given_line.when(Admit(), policy=policy, at=now).events
+        admissions += [(e.at_ms, e.count) for e in events if isinstance(e, Admitted)]
+        if wake <= now:
+            assert events
+        elif rate <= 600:  # faster ones are not woken for each single admission
+            assert not events
+        if not given_line.line.waiting:
+            break
+    assert _in_any_minute(admissions) <= rate
+
+
+# -- state -----------------------------------------------------------------------------------------
+
+
+def _busy() -> Line:
+    given_line = lined_up(*(f"u{n}" for n in range(1, 31)))
+    policy = Policy(max_active=10, admit_per_minute=100, active_ms=ACTIVE_MS)
+    for at in range(T0, T0 + 10_000, 500):
+        given_line.when(Admit(), policy=policy, at=at)
+    given_line.when(UseToken("u3", 3), policy=replace(policy, max_active=0), at=T0 + 10_000)
+    for number in (15, 20, 21):
+        given_line.when(Leave(f"u{number}", number), policy=CLOSED, at=T0 + 10_000)
+    return given_line.line
+
+
+def test_a_line_survives_its_snapshot():
+    line = _busy()
+    data = msgspec.msgpack.encode(line_to_snapshot(line))
+    again = line_from_snapshot(msgspec.msgpack.decode(data, type=LineSnapshot))
+    assert again == line
+    assert again.waiting == line.waiting == 17
+    assert list(again.left_numbers()) == [15, 20, 21]
+    assert len(again.active) == 9
+
+
+def test_a_place_is_exact_among_those_who_left():
+    line = _busy()
+    waiting = [n for n in range(11, 31) if n not in (15, 20, 21)]
+    for ahead, number in enumerate(waiting):
+        place = place_of(line, f"u{number}")
+        assert place is not None
+        assert (place.ahead, place.until_ms) == (ahead, 0)
+
+
+def test_thousands_who_left_are_skipped_by_the_chunk_and_forgotten():
+    users = [f"u{n}" for n in range(1, 20_001)]
+    line = fold(evolve_queue, Line(), (Joined(u, n, T0) for n, u in enumerate(users, 1)))
+    for number in range(2, 15_000):
+        line = evolve_queue(line, Left(f"u{number}", number))
+    decided = decide_queue(line, Admit(), replace(ONE, max_active=2), T0)
+    assert decided.events == (Admitted(1, 15_000, 2, T0, END),)
+    line = fold(evolve_queue, line, decided.events)
+    assert line.waiting == 5_000
+    assert len(list(line.left.chunks())) <= 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Joined("ann", 4, T0),
+        Joined("dan", 5, T0),
+        Joined("dan", 3, T0),
+        Admitted(1, 1, 1, T0, END),
+        Admitted(2, 3, 1, T0, END),
+        Admitted(2, 4, 3, T0, END),
+        Admitted(2, 2, 0, T0, END),
+        Left("bob", 3),
+        Left("zoe", 4),
+        TokenUsed("bob", 2),
+        TokenUsed("bob", 1),
+        TokensExpired((2,)),
+        TokensExpired((1, 1)),
+    ],
+)
+def test_an_event_that_cannot_follow_crashes(event):
+    line = GivenLine(*ANN_IN, Joined("bob", 2, T0), Joined("cid", 3, T0)).line
+    with pytest.raises(BrokenInvariantError):
+        evolve_queue(line, event)

@@ -1,0 +1,204 @@
+"""Every setting: its default, its range, and the one line that a wrong one gets."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from booking.settings import KNOWN, Settings, SettingsError
+from tests.support.processes import REPO
+
+SECRET = "f3b1c05a9d2e47886a10cb5d9e7f2034"
+OLDER = "9c41d7e2b8a05f6312de78cb4a90f5e1"
+MINIMAL = {
+    "BOOKING_DATABASE_URL": "postgresql://booking@db/booking",
+    "BOOKING_REDIS_URL": "redis://cache:6379/0",
+    "BOOKING_TOKEN_SECRET": SECRET,
+}
+
+
+def read(**changes: str) -> Settings:
+    return Settings.from_env(MINIMAL | changes)
+
+
+def refusal(environ: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env(environ)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = read()
+    assert (settings.host, settings.port, settings.admin_port) == ("0.0.0.0", 8080, None)
+    assert (settings.hold_s, settings.holds_max, settings.active_s) == (300, 4, 600)
+    assert (settings.queue_active_max, settings.queue_admit_per_minute) == (1_000, 0)
+    assert (settings.user_auth, settings.log) == ("none", "json")
+    assert (settings.admin_token, settings.advertise_url) == ("", "")
+    assert settings.token_secrets == (SECRET,)
+
+
+def test_every_setting_is_read() -> None:
+    settings = read(
+        BOOKING_HOST="127.0.0.1",
+        BOOKING_PORT="9000",
+        BOOKING_ADVERTISE_URL="http://10.0.0.7:9000/",
+        BOOKING_INSTANCE="seoul-1",
+        BOOKING_TOKEN_SECRET=f"{SECRET}, {OLDER}",
+        BOOKING_ADMIN_TOKEN="8e4f1d6b2c7a9053",
+        BOOKING_ADMIN_PORT="9001",
+        BOOKING_HOLD_SECONDS="60",
+        BOOKING_MAX_HOLDS="2",
+        BOOKING_QUEUE_MAX_ACTIVE="50",
+        BOOKING_QUEUE_ADMIT_PER_MINUTE="30",
+        BOOKING_ACTIVE_SECONDS="120",
+        BOOKING_USER_AUTH="token",
+        BOOKING_LOG="text",
+    )
+    assert settings == Settings(
+        database_url=MINIMAL["BOOKING_DATABASE_URL"],
+        redis_url=MINIMAL["BOOKING_REDIS_URL"],
+        host="127.0.0.1",
+        port=9000,
+        advertise_url="http://10.0.0.7:9000",
+        instance="seoul-1",
+        token_secrets=(SECRET, OLDER),
+        admin_token="8e4f1d6b2c7a9053",
+        admin_port=9001,
+        hold_s=60,
+        holds_max=2,
+        queue_active_max=50,
+        queue_admit_per_minute=30,
+        active_s=120,
+        user_auth="token",
+        log="text",
+    )
+
+
+def test_port_stands_in_for_booking_port_which_wins() -> None:
+    assert read(PORT="5000").port == 5000
+    assert read(PORT="5000", BOOKING_PORT="6000").port == 6000
+
+
+def test_an_empty_variable_is_an_absent_one() -> None:
+    assert read(BOOKING_ADMIN_PORT="", BOOKING_HOLD_SECONDS=" ") == read()
+
+
+@pytest.mark.parametrize(
+    "name", ["BOOKING_DATABASE_URL", "BOOKING_REDIS_URL", "BOOKING_TOKEN_SECRET"]
+)
+def test_what_serving_needs_is_missed_by_name(name: str) -> None:
+    assert name in refusal({key: value for key, value in MINIMAL.items() if key != name})
+
+
+def test_a_command_that_only_uses_the_database_needs_nothing_else() -> None:
+    environ = {"BOOKING_DATABASE_URL": "postgres:///x"}
+    assert Settings.from_env(environ, serving=False).token_secrets == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("BOOKING_PORT", ["-1", "65536", "http", "80.0", "\uff11\uff12", "0x50"]),
+        ("PORT", ["65536"]),
+        ("BOOKING_ADMIN_PORT", ["0", "65536"]),
+        ("BOOKING_HOLD_SECONDS", ["0", "86401", "5m", "1e3"]),
+        ("BOOKING_MAX_HOLDS", ["0", "1001", "four"]),
+        ("BOOKING_QUEUE_MAX_ACTIVE", ["0", "1000001"]),
+        ("BOOKING_QUEUE_ADMIT_PER_MINUTE", ["-1", "1000001"]),
+        ("BOOKING_ACTIVE_SECONDS", ["0", "86401"]),
+        ("BOOKING_USER_AUTH", ["yes", "TOKEN"]),
+        ("BOOKING_LOG", ["xml"]),
+        ("BOOKING_DATABASE_URL", ["mysql://x", "db:5432", "postgresql:"]),
+        ("BOOKING_REDIS_URL", ["http://x", "localhost"]),
+        (
+            "BOOKING_ADVERTISE_URL",
+            [
+                "10.0.0.7:9000",
+                "ftp://x",
+                "http://x/path",
+                "http://x:99999",
+                "http://u@x",
+                "http://",
+            ],
+        ),
+        ("BOOKING_INSTANCE", ["-a", "a b", "a" * 64, "a/b"]),
+        ("BOOKING_ADMIN_TOKEN", ["short", "change-me-change-me", "aaaaaaaaaaaaaaaaaaaa"]),
+        (
+            "BOOKING_TOKEN_SECRET",
+            [
+                SECRET[:31],
+                f"{SECRET},",
+                f"{SECRET},short",
+                "x" * 40,
+                "changeme" + SECRET,
+                "CHANGE_ME_" + SECRET,
+                "your-secret-here-" + SECRET,
+                "0123456789abcdef0123456789abcdef",
+                "a password of more than thirty-two characters",
+                f"{SECRET}é",
+            ],
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_that_names_it(name: str, values: list[str]) -> None:
+    for value in values:
+        told = refusal(MINIMAL | {name: value})
+        assert re.search(rf"\b{name}\b", told), (value, told)
+
+
+def test_the_two_ports_must_differ() -> None:
+    assert "BOOKING_ADMIN_PORT" in refusal(
+        MINIMAL | {"BOOKING_PORT": "9000", "BOOKING_ADMIN_PORT": "9000"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("BOOKING_HOLD_SECOND", "BOOKING_HOLD_SECONDS"),
+        ("BOOKING_DATABASE", "BOOKING_DATABASE_URL"),
+        ("BOOKING_TOKEN", "BOOKING_ADMIN_TOKEN"),
+        ("BOOKING_ADMIT_PER_MINUTE", "BOOKING_QUEUE_ADMIT_PER_MINUTE"),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_known(wrong: str, meant: str) -> None:
+    told = refusal(MINIMAL | {wrong: "1"})
+    assert wrong in told
+    assert meant in told
+
+
+def test_variables_of_the_tests_are_not_the_services_business() -> None:
+    assert read(BOOKING_TEST_DATABASE_URL="anything") == read()
+
+
+def test_a_secret_is_never_in_a_message_or_a_repr() -> None:
+    with_password = {"BOOKING_DATABASE_URL": "mysql://u:hunter2@db/x"}
+    assert "hunter2" not in refusal(MINIMAL | with_password)
+    assert "tooshort77" not in refusal(MINIMAL | {"BOOKING_TOKEN_SECRET": "tooshort77"})
+    assert SECRET not in repr(read())
+
+
+def test_the_reference_page_names_every_setting() -> None:
+    page = (REPO / "docs" / "reference" / "settings.md").read_text("utf-8")
+    named = set(re.findall(r"^\| `(BOOKING_\w+)`", page, flags=re.MULTILINE))
+    assert named == set(KNOWN)
+    assert "`PORT`" in page
+
+
+def test_the_reference_page_gives_the_defaults_that_the_program_has() -> None:
+    page = (REPO / "docs" / "reference" / "settings.md").read_text("utf-8")
+    settings = read()
+    for name, value in (
+        ("HOST", settings.host),
+        ("PORT", settings.port),
+        ("HOLD_SECONDS", settings.hold_s),
+        ("MAX_HOLDS", settings.holds_max),
+        ("QUEUE_MAX_ACTIVE", settings.queue_active_max),
+        ("QUEUE_ADMIT_PER_MINUTE", settings.queue_admit_per_minute),
+        ("ACTIVE_SECONDS", settings.active_s),
+        ("USER_AUTH", settings.user_auth),
+        ("LOG", settings.log),
+    ):
+        assert re.search(rf"^\| `BOOKING_{name}` \| `{value}` \|", page, re.MULTILINE), name
