@@ -9,7 +9,7 @@ from memory and loaded again from the journal.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -99,6 +99,12 @@ class Behaviour(ABC):
     def companions(self, address: Address, state: Any, command: Any) -> Sequence[Address]:
         """Other entities of the same slot that :meth:`decide` has to see for this command."""
         return ()
+
+    def infer(self, address: Address, state_of: Callable[[Address], Any | None]) -> Any | None:
+        """The state of an entity that is not in memory, if it follows from entities of the same
+        slot that are (``state_of``, ``None`` for one that is not); it saves a look into the
+        journal. ``None``: look. Only for states that want no wake and have no saga."""
+        return None
 
     # -- time ----------------------------------------------------------------------------------
 

@@ -42,15 +42,41 @@ class Folded:
         ]
 
 
-def fold(behaviour: Behaviour, address: Address, loaded: Loaded) -> Folded | None:
+def initial_state(behaviour: Behaviour, loaded: Loaded) -> Any | None:
+    """The state before the loaded events; ``None`` if the snapshot is not readable any more."""
+    if loaded.snapshot is None:
+        return behaviour.initial(loaded.address)
+    return behaviour.decode_state(loaded.snapshot.state)
+
+
+def fold(behaviour: Behaviour, loaded: Loaded) -> Folded | None:
     """The entity's state, or ``None`` if its snapshot is of a shape no longer read and the whole
     journal of the entity is needed. Raises whatever a behaviour raises."""
-    if loaded.snapshot is None:
-        state = behaviour.initial(address)
-    else:
-        state = behaviour.decode_state(loaded.snapshot.state)
-        if state is None:
-            return None
+    state = initial_state(behaviour, loaded)
+    if state is None:
+        return None
     for row in loaded.rows:
         state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
     return Folded(behaviour, state, loaded)
+
+
+Missed = tuple[int, Address, Any, Any]
+"""Seq, entity, event and state after it; without an event when only the state is known."""
+
+
+def missed_events(behaviour: Behaviour, loaded: Loaded, known_seq: int) -> Sequence[Missed] | None:
+    """The entity's events after ``known_seq``, or ``None`` as :func:`fold`. Raises whatever a
+    behaviour raises."""
+    address, snapshot = loaded.address, loaded.snapshot
+    state = initial_state(behaviour, loaded)
+    if state is None:
+        return None
+    missed: list[Missed] = []
+    if snapshot is not None and snapshot.seq > known_seq:
+        missed.append((snapshot.seq, address, None, state))
+    for row in loaded.rows:
+        event = behaviour.decode_event(row.type, row.version, row.payload)
+        state = behaviour.evolve(state, event)
+        if row.seq > known_seq:
+            missed.append((row.seq, address, event, state))
+    return missed

@@ -99,6 +99,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_max_s: float = 10.0
     """Most that an overloaded instance tells callers to wait, lest they give up."""
 
+    lease_check_s: float = 1.0
+    """Longest time without a look whether the shards are still ours: as long as an instance that
+    was frozen and replaced may answer reads from its past. The question is 256 small rows."""
+
     marks_swept_max: int = 500
     """Wake marks taken back in one round, half a batch."""
 

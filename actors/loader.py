@@ -164,7 +164,7 @@ class Loader:
     def _hand_over(cell: Cell, loaded: Loaded) -> bool:
         """Give the shard its entity; false if the whole journal of the entity is needed."""
         try:
-            folded = fold(cell.behaviour, cell.address, loaded)
+            folded = fold(cell.behaviour, loaded)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
             cell.shard.broken(cell, error)
             return True

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from actors.address import Address
 from actors.commit import Commit
 from actors.errors import JournalUnavailableError, NotOwnedError, OutcomeUnknownError
-from actors.journal import Journal, JournalError, Lease, Loaded
+from actors.fold import Missed, missed_events
+from actors.journal import Journal, JournalError, Lease, ShardInfo
 from actors.lane import Lane
 from actors.room import Room
 from actors.shard import Shard
@@ -56,6 +56,11 @@ class Ownership:
         self._tasks = tasks
         self._lane_count = lanes
         self._kick = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        """One round of claims at a time, so that none sees the half of another."""
+        self._suspicious = False
+        """One shard was found to be lost, so all are looked at: a shard that appends nothing would
+        never notice, and answer reads and repeated keys from a past that is over."""
         self._room: Room
         self._backoff: Backoff
         self.lanes: list[Lane] = []
@@ -125,6 +130,8 @@ class Ownership:
             if not shard.closed:
                 self._close(shard, NotOwnedError)
                 self._lose(shard.number)
+        self._suspicious = True
+        self._kick.set()
 
     def doubtful(
         self, error: JournalError, sent: Sequence[Commit], unsent: Sequence[Commit]
@@ -157,33 +164,58 @@ class Ownership:
 
     # -- claiming ------------------------------------------------------------------------------
 
-    async def start(self, numbers: Iterable[int]) -> None:
-        """Claim these shards from whoever has them, and serve."""
-        for lane in self.lanes:
-            self._tasks.spawn(lane.run(), f"lane-{self.lanes.index(lane)}")
-        fresh = [Reclaim(number) for number in numbers]
-        self.pending.update((reclaim.number, reclaim) for reclaim in fresh)
-        await self._claim(fresh)
+    def start(self) -> None:
+        """Commit, and claim again what falls due, until the tasks are closed."""
+        for number, lane in enumerate(self.lanes):
+            self._tasks.spawn(lane.run(), f"lane-{number}")
         self._tasks.spawn(self._run(), "reclaim")
+
+    async def claim(self, numbers: Iterable[int]) -> None:
+        """Take these shards from whoever has them, and serve. Raises :class:`JournalError`."""
+        async with self._claiming:
+            absent = [number for number in numbers if number not in self.shards]
+            fresh = [Reclaim(number) for number in absent if number not in self.pending]
+            self.pending.update((reclaim.number, reclaim) for reclaim in fresh)
+            try:
+                await self._claim(fresh)
+            except JournalError:
+                for reclaim in fresh:
+                    del self.pending[reclaim.number]
+                raise
 
     async def _run(self) -> None:
         """Claim shards again as they fall due, and notice when the journal is back."""
         while True:
-            if not self.pending and not self._room.away:
+            if not (self.pending or self._room.away or self._suspicious):
                 self._kick.clear()
-                await self._kick.wait()
-            due = self._due()
-            if not due and not self._room.away:
-                await asyncio.sleep(SETTLE_CHECK_S)
-                continue
+                await self._wait_for_kick()
             try:
-                await self._claim(due)
+                if not await self._claim_due():
+                    await asyncio.sleep(SETTLE_CHECK_S)
+                    continue
             except JournalError as error:
                 self.journal_lost(error)
                 await asyncio.sleep(self._backoff.next_s())
             else:
                 self._backoff.reset()
                 self._back()
+
+    async def _wait_for_kick(self) -> None:
+        """Wait for something to do, at most until the leases are to be looked at again."""
+        try:
+            async with asyncio.timeout(self._room.limits.lease_check_s):
+                await self._kick.wait()
+        except TimeoutError:
+            self._suspicious = True
+
+    async def _claim_due(self) -> bool:
+        """One round, if there is anything to claim or to look at."""
+        async with self._claiming:
+            due = self._due()
+            if due or self._room.away or self._suspicious:
+                await self._claim(due)
+                return True
+        return False
 
     def _due(self) -> list[Reclaim]:
         now = self._room.clock.monotonic()
@@ -207,6 +239,10 @@ class Ownership:
         was faster."""
         wanted: list[tuple[int, int]] = []
         infos = {info.shard: info for info in await self._journal.shards()}
+        self._suspicious = False
+        for shard in [each for each in self.shards.values() if self._superseded(each, infos)]:
+            self._close(shard, NotOwnedError)
+            self._lose(shard.number)
         for reclaim in reclaims:
             info = infos[reclaim.number]
             if reclaim.old is None or info.incarnation == self._incarnation:
@@ -222,46 +258,62 @@ class Ownership:
             marked[address.slot].append(address)
         missed = [await self._missed(self.pending[lease.shard]) for lease in leases]
         for lease, events in zip(leases, missed, strict=True):
-            del self.pending[lease.shard]
             for _, address, event, state in events:
-                self._room.observer.committed(address, (event,), state)
+                if event is None:
+                    self._room.observer.loaded(address, state)
+                else:
+                    self._room.observer.committed(address, (event,), state)
             self._install(lease, marked[lease.shard])
 
+    @staticmethod
+    def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
+        """Whether somebody claimed the shard after this instance did. What was read before our own
+        latest claim has a lower epoch, and says nothing."""
+        return infos[shard.number].epoch > shard.epoch
+
     def _install(self, lease: Lease, marked: Collection[Address]) -> None:
-        shard = self.shards[lease.shard] = Shard(lease, self._room)
+        old = self.pending.pop(lease.shard).old
+        began_ms = 0 if old is None else old.now_ms()
+        shard = self.shards[lease.shard] = Shard(lease, self._room, began_ms)
         shard.marked.update(marked)
         self.lost.discard(lease.shard)
         self._tasks.spawn(shard.writer.run(), f"shard-{lease.shard}-{lease.epoch}")
         self._room.loader.recover(shard, marked)
 
-    async def _missed(self, reclaim: Reclaim) -> list[tuple[int, Address, Any, Any]]:
-        """The events, by seq, that were in doubt and turned out to be written: the views have not
-        heard of them."""
+    async def _missed(self, reclaim: Reclaim) -> list[Missed]:
+        """What was in doubt and turned out to be written, by seq: the views have not heard of
+        it."""
         if not reclaim.doubtful:
             return []
         assert reclaim.old is not None
-        known_seq = reclaim.old.committed_seq
         addresses = list(reclaim.doubtful)
-        missed: list[tuple[int, Address, Any, Any]] = []
+        missed: list[Missed] = []
         for start in range(0, len(addresses), self._room.limits.loads_max):
             chunk = addresses[start : start + self._room.limits.loads_max]
-            for loaded in await self._journal.load(chunk, whole=True):
-                missed += self._after(loaded, known_seq)
+            missed += await self._load_missed(chunk, reclaim.old.committed_seq)
         return sorted(missed, key=lambda one: one[0])
 
-    def _after(self, loaded: Loaded, known_seq: int) -> list[tuple[int, Address, Any, Any]]:
-        behaviour = self._room.behaviours[loaded.address.kind]
-        missed: list[tuple[int, Address, Any, Any]] = []
-        try:
-            state = behaviour.initial(loaded.address)
-            for row in loaded.rows:
-                event = behaviour.decode_event(row.type, row.version, row.payload)
-                state = behaviour.evolve(state, event)
-                if row.seq > known_seq:
-                    missed.append((row.seq, loaded.address, event, state))
-        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            log.error("%s cannot be loaded: %s", loaded.address.text, where(error))
-            self._room.counters.crashes += 1
+    async def _load_missed(
+        self, addresses: Sequence[Address], known_seq: int, *, whole: bool = False
+    ) -> list[Missed]:
+        """What these entities have after ``known_seq``. A snapshot written with those events hides
+        them; then only the state is told."""
+        missed: list[Missed] = []
+        outdated: list[Address] = []
+        for loaded in await self._journal.load(addresses, whole=whole):
+            address = loaded.address
+            try:
+                found = missed_events(self._room.behaviours[address.kind], loaded, known_seq)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                log.error("%s cannot be loaded: %s", address.text, where(error))
+                self._room.counters.crashes += 1
+                continue
+            if found is None:
+                outdated.append(address)
+            else:
+                missed += found
+        if outdated:
+            missed += await self._load_missed(outdated, known_seq, whole=True)
         return missed
 
     # -- the end -------------------------------------------------------------------------------

@@ -172,25 +172,21 @@ class PostgresJournal:
         if not addresses:
             return []
         entities = [located(address) for address in addresses]
-        keys = {
+        values = {
             "shards": [shard for shard, _, _ in entities],
+            "entities": [entity for _, entity, _ in entities],
             "addresses": [text for _, _, text in entities],
+            "with_snapshots": not whole,
         }
-        snapshots: dict[int, SnapshotRow] = {}
-        if not whole:
-            snapshots = _snapshots(await self._ask("load_snapshots", keys), addresses)
-        after = [
-            snapshots[place].seq if place in snapshots else 0 for place in range(len(addresses))
-        ]
-        hashes = [entity for _, entity, _ in entities]
+        snapshots: list[SnapshotRow | None] = [None] * len(addresses)
         rows: list[list[Row]] = [[] for _ in addresses]
-        for record in await self._ask("load_rows", keys | {"entities": hashes, "after": after}):
+        for record in await self._ask("load", values):
             place = record["place"] - 1
-            rows[place].append(_row(record, addresses[place]))
-        return [
-            Loaded(address, snapshots.get(place), rows[place])
-            for place, address in enumerate(addresses)
-        ]
+            if record["state"] is None:
+                rows[place].append(_row(record, addresses[place]))
+            else:
+                snapshots[place] = _snapshot(record, addresses[place])
+        return [Loaded(*loaded) for loaded in zip(addresses, snapshots, rows, strict=True)]
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         if not commands:
@@ -250,17 +246,5 @@ def _row(record: asyncpg.Record, address: Address) -> Row:
     )
 
 
-def _snapshots(
-    records: Sequence[asyncpg.Record], addresses: Sequence[Address]
-) -> dict[int, SnapshotRow]:
-    """By the place of their address in the question, from 0."""
-    return {
-        record["place"] - 1: SnapshotRow(
-            record["shard"],
-            record["epoch"],
-            addresses[record["place"] - 1],
-            record["seq"],
-            record["state"],
-        )
-        for record in records
-    }
+def _snapshot(record: asyncpg.Record, address: Address) -> SnapshotRow:
+    return SnapshotRow(record["shard"], record["epoch"], address, record["seq"], record["state"])

@@ -97,11 +97,20 @@ class Runtime:
 
         Raises :class:`~actors.journal.JournalError`.
         """
+        await self._owned.claim(shards)
+        self._owned.start()
         for number in range(self._limits.loaders):
             self._tasks.spawn(self._loader.run(), f"loader-{number}")
-        await self._owned.start(shards)
         self._tasks.spawn(self._keep_house(), "housekeeping")
         self._started = True
+
+    async def claim(self, shards: Collection[int]) -> None:
+        """Take shards from whoever has them while running, such as those that were lost. The
+        views learn of their entities as these are loaded.
+
+        Raises :class:`~actors.journal.JournalError`.
+        """
+        await self._owned.claim(shards)
 
     async def stop(self, timeout_s: float) -> None:
         """Refuse new asks, answer what is queued, and end within ``timeout_s``; whoever still

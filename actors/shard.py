@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from actors.address import Address
 from actors.behaviour import WAKE, Decision
@@ -22,7 +23,7 @@ from actors.errors import (
     OverloadedError,
 )
 from actors.fold import Folded
-from actors.journal import Lease, OutcomeRow, WakeMark
+from actors.journal import Lease, Loaded, OutcomeRow, WakeMark
 from actors.keys import KeyBook
 from actors.room import Room
 from actors.sagas import Saga
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 class Shard:
     """See the module. Everything in here happens on the event loop's thread."""
 
-    def __init__(self, lease: Lease, room: Room) -> None:
+    def __init__(self, lease: Lease, room: Room, began_ms: int = 0) -> None:
         self.number = lease.shard
         self.epoch = lease.epoch
         self.seq = lease.last_seq
@@ -62,7 +63,7 @@ class Shard:
         """The last commit submitted, until the journal has it."""
         self._waking: set[Address] = set()
         """Entities with a wake in their mailbox."""
-        self._now_ms = 0
+        self._now_ms = began_ms
 
     def now_ms(self) -> int:
         """Wall time that never falls within this shard."""
@@ -170,9 +171,18 @@ class Shard:
 
     def want(self, cell: Cell) -> None:
         """Have the entity loaded, unless it is or will be."""
-        if not (cell.loaded or cell.loading or cell.crashed):
+        if cell.loaded or cell.loading or cell.crashed:
+            return
+        state = cell.behaviour.infer(cell.address, self._state_of)
+        if state is None:
             cell.loading = True
             self._room.loader.load(cell)
+        else:
+            self.loaded(cell, Folded(cell.behaviour, state, Loaded(cell.address, None, ())))
+
+    def _state_of(self, address: Address) -> Any | None:
+        cell = self.cells.get(address)
+        return cell.state if cell is not None and cell.loaded else None
 
     def wanted(self, cell: Cell) -> bool:
         """Whether the entity is still worth loading; if not, it is forgotten."""

@@ -124,7 +124,7 @@ class Writer:
             else:
                 other.watchers.append(cell)
             self._shard.want(other)
-        return None if missing else found
+        return found if all(other.loaded for other in missing) else None
 
     def _probe(self, cell: Cell, envelope: Envelope) -> None:
         if envelope.command is PEEK:

@@ -21,7 +21,7 @@ from booking.background import (
     CatalogueWatch,
     Heartbeat,
     OutcomePurge,
-    ViewKeeper,
+    ViewLoader,
     incarnation,
 )
 from booking.catalogue import store
@@ -52,6 +52,10 @@ class AnotherInstanceError(Exception):
     """Somebody else serves from this journal. ``str()`` is one line."""
 
 
+class SupersededError(Exception):
+    """A later run of this instance has taken its shards over. ``str()`` is one line."""
+
+
 class App:
     """One running instance."""
 
@@ -61,6 +65,8 @@ class App:
         self._clock = clock
         self._draining = False
         self._tasks = Tasks("app")
+        self._superseded: asyncio.Future[BaseException]
+        self._superseded = asyncio.get_running_loop().create_future()
         self._membership: Membership = RedisMembership(settings.redis_url)
         self._journal = PostgresJournal(settings.database_url, LANES)
         run = incarnation(settings.instance, started_ms, os.urandom)
@@ -69,7 +75,7 @@ class App:
         self._queues = {MAIN_QUEUE: QueueView(MAIN_QUEUE)}
         self._seats = SeatMaps(catalogue, first_version=started_ms * 1000)
         self._runtime = self._make_runtime()
-        self._views = ViewKeeper(self._runtime, self._seats, self._queues)
+        self._views = ViewLoader(self._runtime, self._seats, self._queues)
         self._watch = CatalogueWatch(settings.database_url, self._seats, self._views)
         self._edge = self._make_edge()
 
@@ -92,7 +98,6 @@ class App:
         await self._runtime.start()
         await self._views.load(self._views.shown())
         self._tasks.spawn(self._heartbeat.run(), "heartbeat")
-        self._tasks.spawn(self._views.run(), "views")
         self._tasks.spawn(self._watch.run(), "catalogue")
         self._tasks.spawn(OutcomePurge(self._journal, self._clock).run(), "purge")
         await self._edge.start(self._settings.host, self._settings.port)
@@ -151,7 +156,10 @@ class App:
         )
 
     def _lost(self, shard: int) -> None:
-        self._views.lost(shard)
+        """One instance owns all shards for now, so whoever has this one is our successor."""
+        if not self._superseded.done():
+            line = f"a later run of {self._settings.instance} has taken over (shard {shard})"
+            self._superseded.set_result(SupersededError(line))
 
     def _read_event(self, row: Row) -> Any:
         behaviour = self._runtime.behaviour(row.address.kind)
@@ -166,7 +174,7 @@ class App:
 
     async def failed(self) -> BaseException:
         """Wait for what this instance cannot go on after."""
-        waiting = [self._tasks.failed, self._runtime.failed]
+        waiting = [self._tasks.failed, self._runtime.failed, self._superseded]
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 

@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 CATALOGUE_POLL_S = 1.0
 """An import shows within this time; the question is one indexed row."""
 
-VIEW_RETRY_S = 0.1
-"""Between tries to load a shard that is not served: less than a second of stale seat maps."""
-
 LOADED_TOGETHER_MAX = 200
 """Entities asked for at once at the start, as many as one load query takes."""
 
@@ -74,49 +71,30 @@ class Heartbeat:
             log.warning("could not say good-bye, we are forgotten by ourselves soon: %s", error)
 
 
-class ViewKeeper:
-    """Sees to it that everything the views show has been loaded since its shard was claimed."""
+class ViewLoader:
+    """Loads the entities that views are made of, so that the runtime tells the views of them."""
 
     def __init__(self, runtime: Runtime, seats: SeatMaps, queues: Collection[str]) -> None:
         self._runtime = runtime
         self._seats = seats
         self._queues = queues
-        self._stale: set[int] = set()
-        self._wakeup = asyncio.Event()
-
-    def lost(self, shard: int) -> None:
-        """This shard's entities have to be loaded again."""
-        self._stale.add(shard)
-        self._wakeup.set()
-
-    async def load(self, addresses: Collection[Address]) -> None:
-        """Load what is not in memory yet; the runtime's observer does the rest."""
-        wanted = list(addresses)
-        for first in range(0, len(wanted), LOADED_TOGETHER_MAX):
-            await self._runtime.load_state(wanted[first : first + LOADED_TOGETHER_MAX])
 
     def shown(self) -> list[Address]:
         """Every entity that a view is made of."""
         ledgers = [ledger_address(schedule) for schedule in self._seats.catalogue.schedules]
         return ledgers + [queue_address(name) for name in self._queues]
 
-    async def run(self) -> None:
-        while True:
-            await self._wakeup.wait()
-            self._wakeup.clear()
-            while self._stale:
-                shard = self._stale.pop()
-                try:
-                    await self.load([each for each in self.shown() if each.slot == shard])
-                except UnavailableError:
-                    self._stale.add(shard)
-                    await asyncio.sleep(VIEW_RETRY_S)
+    async def load(self, addresses: Collection[Address]) -> None:
+        """Have these in memory; raises as :meth:`actors.runtime.Runtime.load_state`."""
+        wanted = list(addresses)
+        for first in range(0, len(wanted), LOADED_TOGETHER_MAX):
+            await self._runtime.load_state(wanted[first : first + LOADED_TOGETHER_MAX])
 
 
 class CatalogueWatch:
     """Takes over a changed catalogue."""
 
-    def __init__(self, dsn: str, seats: SeatMaps, views: ViewKeeper) -> None:
+    def __init__(self, dsn: str, seats: SeatMaps, views: ViewLoader) -> None:
         self._dsn = dsn
         self._seats = seats
         self._views = views

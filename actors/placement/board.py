@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -61,6 +61,13 @@ class Board:
             movable[self.home[shard]].append(shard)
         return movable
 
+    def settle(self, homes: Mapping[int, str]) -> None:
+        """Give the homeless these homes. One that is frozen is frozen there from now on."""
+        assert homes.keys() == set(self.homeless)
+        self.home.update(homes)
+        self.fixed.update(shard for shard in homes if self.shards[shard].frozen)
+        self.homeless.clear()
+
     def move(self, shard: int, to: str, step: str) -> None:
         """Rearrange one shard for the sake of balance."""
         assert shard not in self.fixed
@@ -98,11 +105,10 @@ class Board:
             self._hold(state, f"frozen ({state.frozen}), pinned to {pin}")
 
     def _stay(self, state: ShardState) -> None:
-        """Where it is wanted, else where it is, else nowhere yet."""
+        """Where it is wanted, else where it is, else nowhere yet. So a move under way goes on; but
+        balance may still send it elsewhere, which is one pause instead of two."""
         if state.desired in self.weights:
             self.home[state.shard] = state.desired
-            if state.desired != state.owner:
-                self.fixed.add(state.shard)  # a move under way is left to finish
         elif state.owner in self.weights:
             self.home[state.shard] = state.owner
         elif self._lingers(state.owner):

@@ -65,8 +65,7 @@ def house(board: Board) -> None:
     shares = shares_of(total, kept, kept, board.weights)
     room = {name: share.quota - kept[name] for name, share in shares.items()}
     donors = {s: first_choice(s, board.weights) for s in board.homeless}
-    board.home.update(_match(board, donors, {}, room))
-    board.homeless.clear()
+    board.settle(_match(board, donors, {}, room))
 
 
 def balance_counts(board: Board) -> None:

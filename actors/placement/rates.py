@@ -27,7 +27,7 @@ class _Step(msgspec.Struct, frozen=True, order=True):
     """Ordered by merit, least first."""
 
     peak: float
-    """The load of the higher of the two afterwards; at least the goal, below which it is all one."""
+    """The load of the higher of the two afterwards; at least the goal: below it all is one."""
     shards: int
     moved: int
     """Thousandths a second of all shards that move: the callers who notice."""
@@ -75,24 +75,25 @@ class _Heat:
 
     def best(self, donor: str, taker: str) -> _Step | None:
         """The best step between the two, if any is worth it."""
-        enough = self.load(donor) - self.gain
         steps = (*self._gifts(donor, taker), *self._exchanges(donor, taker))
-        return min((s for s in steps if s.peak <= enough), default=None)
+        return min((step for step in steps if step is not None), default=None)
 
-    def _step(self, donor: str, taker: str, out: int, back: int) -> _Step:
+    def _step(self, donor: str, taker: str, out: int, back: int) -> _Step | None:
         returned = self.rate[back] if back >= 0 else 0
         change = self.rate[out] - returned
         peak = max(self.load(donor, -change), self.load(taker, change))
+        if peak > self.load(donor) - self.gain:
+            return None
         moved = self.rate[out] + returned
         return _Step(max(peak, self.goal), 1 if back < 0 else 2, moved, out, back)
 
-    def _gifts(self, donor: str, taker: str) -> Iterator[_Step]:
+    def _gifts(self, donor: str, taker: str) -> Iterator[_Step | None]:
         spare = self.counts[donor] > self.shares[donor].low
         room = self.counts[taker] < self.shares[taker].high
         if spare and room:
             yield from (self._step(donor, taker, out, -1) for out in self.movable[donor])
 
-    def _exchanges(self, donor: str, taker: str) -> Iterator[_Step]:
+    def _exchanges(self, donor: str, taker: str) -> Iterator[_Step | None]:
         """For each shard the two of the taker that come nearest to making both loads equal."""
         theirs = sorted((self.rate[shard], shard) for shard in self.movable[taker])
         weights = self.board.weights
@@ -122,7 +123,9 @@ def _cool(heat: _Heat, donor: str) -> bool:
     if heat.load(donor) <= heat.goal:
         return False
     for taker in reversed(heat.hottest_first()):
-        if taker != donor and (step := heat.best(donor, taker)) is not None:
+        if heat.load(taker) > heat.load(donor) - heat.gain:
+            return False  # nor is any of those that follow cool enough
+        if (step := heat.best(donor, taker)) is not None:
             heat.apply(step, donor, taker)
             return True
     return False

@@ -18,11 +18,11 @@ from functools import lru_cache
 
 from actors.address import stable_hash
 
-DRAWS_KEPT_MAX = 65_536
-"""Draws kept in memory: 256 shards of 256 instance names. Each is made again in a microsecond."""
+SCORES_KEPT_MAX = 65_536
+"""Scores kept in memory, some 10 MB: 256 shards with 256 instance names. A lost one is made again
+in a few microseconds."""
 
 
-@lru_cache(maxsize=DRAWS_KEPT_MAX)
 def draw(shard: int, instance: str) -> float:
     """The pair's number, between 0 and 1 without the ends, uniform over pairs.
 
@@ -33,6 +33,7 @@ def draw(shard: int, instance: str) -> float:
     return (bits + 0.5) / 2**52
 
 
+@lru_cache(maxsize=SCORES_KEPT_MAX)
 def score(shard: int, instance: str, weight: float = 1.0) -> float:
     """How much this instance is the shard's place; above 0, higher is better."""
     return -weight / math.log(draw(shard, instance))

@@ -33,7 +33,8 @@ def fair_shares(
     shares = {name: Fraction(kept[name]) for name in sorted(weights)}
     open_names = list(shares)
     while open_names:  # ends: each round settles at least one, or is the last
-        left = total - sum(share for name, share in shares.items() if name not in open_names)
+        settled = (share for name, share in shares.items() if name not in open_names)
+        left = total - sum(settled, Fraction(0))
         level = left / sum(Fraction(weights[name]) for name in open_names)
         above = [name for name in open_names if kept[name] > level * Fraction(weights[name])]
         if not above:

@@ -45,21 +45,29 @@ CROSS JOIN LATERAL (
     SELECT j.seq FROM journal AS j WHERE j.shard = w.shard ORDER BY j.seq DESC LIMIT 1
 ) AS last
 
--- name: load_snapshots
--- The stored states among these entities.
-SELECT k.place, s.seq, s.epoch, s.shard, s.state
-FROM unnest(:shards::smallint[], :addresses::text[]) WITH ORDINALITY AS k (shard, address, place)
-JOIN snapshots AS s ON s.shard = k.shard AND s.address = k.address
-
--- name: load_rows
--- The events of these entities above a seq each, oldest first. Asked after load_snapshots: events
--- are never deleted and snapshots only move forward, so together they are complete.
-SELECT k.place, j.shard, j.seq, j.epoch, j.type, j.version, j.payload::text, j.at_ms, j.command
-FROM unnest(:shards::smallint[], :entities::bigint[], :addresses::text[], :after::bigint[])
-     WITH ORDINALITY AS k (shard, entity, address, after, place)
+-- name: load
+-- The stored state of each of these entities, if there is one, and the events above it, oldest
+-- first. One statement, because a cold entity costs mostly the way to the server and back.
+WITH k AS MATERIALIZED (
+    SELECT w.place, w.shard, w.entity, w.address, s.seq, s.epoch, s.state
+    FROM unnest(:shards::smallint[], :entities::bigint[], :addresses::text[])
+         WITH ORDINALITY AS w (shard, entity, address, place)
+    LEFT JOIN snapshots AS s
+      ON :with_snapshots::boolean AND s.shard = w.shard AND s.address = w.address
+)
+SELECT k.place, k.shard, k.seq, k.epoch, k.state,
+       NULL::text AS type, NULL::smallint AS version, NULL::text AS payload,
+       NULL::bigint AS at_ms, NULL::bytea AS command
+FROM k
+WHERE k.state IS NOT NULL
+UNION ALL
+SELECT k.place, j.shard, j.seq, j.epoch, NULL, j.type, j.version, j.payload::text, j.at_ms,
+       j.command
+FROM k
 JOIN journal AS j
-  ON j.entity = k.entity AND j.seq > k.after AND j.shard = k.shard AND j.address = k.address
-ORDER BY k.place, j.seq
+  ON j.entity = k.entity AND j.seq > coalesce(k.seq, 0) AND j.shard = k.shard
+     AND j.address = k.address
+ORDER BY 1, 3
 
 -- name: outcomes
 -- The stored replies among these commands.

@@ -65,6 +65,8 @@ class NumberSet:
 
     def without_below(self, limit: int) -> NumberSet:
         """This set without the numbers smaller than ``limit``."""
+        if not self._chunks:
+            return self
         index, bit = divmod(limit, _CHUNK_BITS)
         kept = {i: bits for i, bits in self._chunks.items() if i >= index}
         if index in kept:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import msgspec
 
-from booking.domain.persistent_map import PersistentSorted
-
 WINDOW_MS = 60_000
 
 CATCH_UP_US = 250_000
@@ -25,16 +23,17 @@ WAKE_STEP_MS = 100
 is a row in the journal. Less than :data:`CATCH_UP_US`, so nobody is lost by it."""
 
 _UNPACED_STEP_MS = 1_000
-"""Without a rate, admissions are remembered by the second they came in, so that a rate set later
-knows the last minute: some hundred entries instead of one for each admission. They count as made
-at the end of that second, which errs on the side of too few."""
+_ENTRIES_MAX = 600
+"""Admissions are remembered one by one up to a rate of so many; a faster rate is remembered by
+tenths of a second, and none at all by seconds, so that a rate set later knows the last minute. An
+admission then counts as made at the end of its step, which errs on the side of too few."""
 
 
 class Pace(msgspec.Struct, frozen=True):
     """What has to be known of the past."""
 
-    recent: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
-    """``(at_ms, count)``, at least those of the last minute."""
+    recent: tuple[tuple[int, int], ...] = ()
+    """``(at_ms, count)`` by time, at least those of the last minute."""
     count: int = 0
     """The sum over ``recent``."""
     rate: int = 0
@@ -82,14 +81,24 @@ def paced_after(pace: Pace, rate: int, now_ms: int, count: int) -> int:
 
 def admitted(pace: Pace, at_ms: int, count: int, rate: int, paced_us: int) -> Pace:
     """The pace after an admission, without what has fallen out of the window."""
-    recent, total = pace.recent, pace.count
-    while (oldest := recent.first()) is not None and oldest[0] <= at_ms - WINDOW_MS:
-        recent, total = recent.discard(oldest), total - oldest[1]
-    key_ms = at_ms if rate else (at_ms // _UNPACED_STEP_MS + 1) * _UNPACED_STEP_MS
-    cohort = (key_ms, count)
-    while cohort in recent:  # two of the same size at the same time become one
-        recent, cohort = recent.discard(cohort), (key_ms, 2 * cohort[1])
-    return Pace(recent.add(cohort), total + count, rate, paced_us, at_ms)
+    recent, total, gone = pace.recent, pace.count, 0
+    while gone < len(recent) and recent[gone][0] <= at_ms - WINDOW_MS:
+        total -= recent[gone][1]
+        gone += 1
+    step_ms = _step_ms(rate)
+    key_ms = at_ms if step_ms == 1 else (at_ms // step_ms + 1) * step_ms
+    last_ms, last_count = recent[-1] if gone < len(recent) else (0, 0)
+    if key_ms > last_ms:
+        recent = (*recent[gone:], (key_ms, count))
+    else:
+        recent = (*recent[gone:-1], (last_ms, last_count + count))
+    return Pace(recent, total + count, rate, paced_us, at_ms)
+
+
+def _step_ms(rate: int) -> int:
+    if rate == 0:
+        return _UNPACED_STEP_MS
+    return 1 if rate <= _ENTRIES_MAX else WINDOW_MS // _ENTRIES_MAX
 
 
 def _spacing_us(rate: int) -> int:

@@ -177,7 +177,7 @@ class PersistentSorted:
         at = bisect_left(chunk, pair)
         if at < len(chunk) and chunk[at] == pair:
             raise ValueError(f"{pair} is in the set")
-        chunk = (*chunk[:at], pair, *chunk[at:])
+        chunk = (*chunk, pair) if at == len(chunk) else (*chunk[:at], pair, *chunk[at:])
         return self._with(index, self._split(chunk, at), 1)
 
     def discard(self, pair: Pair) -> PersistentSorted:

@@ -284,6 +284,8 @@ def _admit(draft: _Draft, policy: Policy, now_ms: int) -> None:
 
 def _next_waiting(line: Line, count: int) -> list[int]:
     """The next ``count`` numbers in the line."""
+    if not line.left:
+        return list(range(line.watermark + 1, line.watermark + 1 + count))
     numbers: list[int] = []
     number = line.watermark
     for _ in range(count):
@@ -468,7 +470,7 @@ def line_from_snapshot(snapshot: LineSnapshot) -> Line:
         left=NumberSet((index, int.from_bytes(bits, "big")) for index, bits in snapshot.left),
         active=PersistentSorted.from_items((row[4], row[1]) for row in rows if row[4]),
         pace=Pace(
-            PersistentSorted.from_items(snapshot.recent),
+            tuple(snapshot.recent),
             sum(count for _, count in snapshot.recent),
             snapshot.rate,
             snapshot.paced_us,

@@ -7,6 +7,7 @@ time is over; its companions are then the seats concerned.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,7 @@ from booking.domain.ledger import (
     ledger_next_wake,
 )
 from booking.domain.seat import (
-    Free,
+    FREE,
     SeatCommand,
     SeatEvent,
     SeatReply,
@@ -58,12 +59,21 @@ class SeatBehaviour(Codec, Behaviour):
         self._rules = rules
 
     def initial(self, address: Address) -> SeatState:
-        return Free()
+        return FREE
 
     def companions(
         self, address: Address, state: SeatState, command: SeatCommand
     ) -> Sequence[Address]:
         return (ledger_address(address.key),)
+
+    def infer(self, address: Address, state_of: Callable[[Address], Any]) -> SeatState | None:
+        """A seat that its ledger counts neither as held nor as sold is free: the two books change
+        together."""
+        ledger = state_of(ledger_address(address.key))
+        number = int(address.name)
+        if ledger is None or number in ledger.holds or number in ledger.sold:
+            return None
+        return FREE
 
     def decide(self, turn: Turn) -> Decision:
         ledger = ledger_address(turn.address.key)

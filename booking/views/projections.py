@@ -16,8 +16,7 @@ class Projections:
 
     ``loaded`` gives an entity's whole state, ``committed`` what happened since; the runtime calls
     them in order for each entity, so a view that follows both has missed nothing. After ``lost``
-    what the views say of that shard may be out of date until its entities are loaded again;
-    ``on_lost`` has to see to that.
+    what the views say of that shard grows stale; ``on_lost`` has to deal with it.
     """
 
     def __init__(

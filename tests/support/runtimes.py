@@ -24,13 +24,17 @@ class Views:
     def __init__(self) -> None:
         self.told: list[tuple[Address, tuple[Any, ...], Any]] = []
         self.loads: list[tuple[Address, Any]] = []
+        self.all: list[tuple[Address, tuple[Any, ...] | None, Any]] = []
+        """Both in order; without events for a load."""
         self.lost_shards: list[int] = []
 
     def loaded(self, address: Address, state: Any) -> None:
         self.loads.append((address, state))
+        self.all.append((address, None, state))
 
     def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
         self.told.append((address, tuple(events), state))
+        self.all.append((address, tuple(events), state))
 
     def lost(self, shard: int) -> None:
         self.lost_shards.append(shard)

@@ -124,9 +124,7 @@ class Served:
 
 
 @contextmanager
-def served(
-    database_url: str, redis_url: str, directory: Path, **settings: str
-) -> Iterator[Served]:
+def served(database_url: str, redis_url: str, directory: Path, **settings: str) -> Iterator[Served]:
     """An instance that has not been started yet, killed at the end if it still runs."""
     name = settings.get("BOOKING_INSTANCE", "test")
     port = free_port()

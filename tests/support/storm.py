@@ -252,8 +252,7 @@ class Storm:
         do, who have to be told the same."""
         key = str(uuid.UUID(int=self._random.getrandbits(128)))
         calls = [
-            Call(user, "POST", path, body, token, key, twin=twice)
-            for _ in range(2 if twice else 1)
+            Call(user, "POST", path, body, token, key, twin=twice) for _ in range(2 if twice else 1)
         ]
         await asyncio.gather(*(self._ask(call) for call in calls))
         assert len({str(told(call.reply)) for call in calls}) == 1, calls

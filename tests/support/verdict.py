@@ -86,8 +86,6 @@ async def _holds(api: Api, user: str, account: Account) -> None:
 
 
 async def _replay(api: Api, call: Call) -> None:
-    again = await api.call(
-        call.method, call.path, body=call.body, token=call.token, key=call.key
-    )
+    again = await api.call(call.method, call.path, body=call.body, token=call.token, key=call.key)
     assert again.headers.get("Idempotent-Replayed") == "true", (call, again)
     assert told(again) == told(call.reply), (call, again)

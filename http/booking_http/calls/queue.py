@@ -65,7 +65,7 @@ class QueueCalls:
                 gate="optional",
                 body=IssueBody,
                 idempotent=True,
-                problems=("already_queued", "queue_full"),
+                problems=("not_found", "already_queued", "queue_full"),
             ),
             Route(
                 "GET",

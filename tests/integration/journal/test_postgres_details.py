@@ -38,11 +38,9 @@ async def test_a_plan_made_for_empty_tables_still_uses_the_keys_when_they_are_fu
     await journal.claim([(3, 0)], "one", "one-1")
     connection = journal._pool._links[-1]._connection
     assert connection is not None
-    load = statement("journal", "load_rows")
-    await connection.execute(
-        f"PREPARE load (smallint[], bigint[], text[], bigint[]) AS {load.text}"
-    )
-    plan = await connection.fetch("EXPLAIN EXECUTE load ('{3}', '{1}', '{x}', '{0}')")
+    load = statement("journal", "load")
+    await connection.execute(f"PREPARE load (smallint[], bigint[], text[], boolean) AS {load.text}")
+    plan = await connection.fetch("EXPLAIN EXECUTE load ('{3}', '{1}', '{x}', true)")
 
     text = "\n".join(line[0] for line in plan)
     assert "journal_entity" in text

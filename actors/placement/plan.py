@@ -1,0 +1,194 @@
+"""A plan: the way from where the shards are to where they ought to be, as data.
+
+It can be shown before it is applied, kept under its id, and compared with the cluster as it is by
+then. To resume one after a crash, or to go on after an abort, make a new one: it begins where the
+old one got to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Literal
+
+import msgspec
+
+from actors.placement.basis import Basis, basis_of, difference, digest_of
+from actors.placement.board import Held
+from actors.placement.inputs import Node, Pause, Rules, ShardState
+from actors.placement.load import Load, load_of, owners
+from actors.placement.planner import Placement, place
+
+Reason = Literal["unowned", "dead", "evicted", "under_way", "pinned", "draining", "count", "rate"]
+"""Why a shard moves, in the order in which moves are made: first those that nobody serves."""
+
+ORDER: tuple[Reason, ...] = (
+    "unowned", "dead", "evicted", "under_way", "pinned", "draining", "count", "rate",
+)  # fmt: skip
+TAKEOVERS: frozenset[Reason] = frozenset({"unowned", "dead", "evicted"})
+"""Reasons of moves without a source that takes part."""
+
+
+class Move(msgspec.Struct, frozen=True, rename="camel"):
+    """One shard from one instance to another."""
+
+    shard: int
+    epoch: int
+    """As it was when the plan was made; the new owner claims it on the condition that it still
+    is."""
+    from_: str = msgspec.field(name="from")
+    """Empty for a shard that nobody ever had."""
+    to: str
+    reason: Reason
+    expected_pause_ms: float
+    """How long callers will be held back; 0 for a takeover, which ends a pause."""
+    overrides: str = ""
+    """The freeze that does not hold, because nobody serves the shard: frozen with a dead owner
+    it would be out of service until somebody thinks of it."""
+
+    @property
+    def takeover(self) -> bool:
+        """Nobody hands the shard over: its target claims it at once, without warming up."""
+        return self.reason in TAKEOVERS
+
+
+class Withdrawal(msgspec.Struct, frozen=True, rename="camel"):
+    """A move under way that is not wanted any more: ``desired`` has to be the owner again."""
+
+    shard: int
+    epoch: int
+    owner: str
+    desired: str
+
+
+class Plan(msgspec.Struct, frozen=True, rename="camel"):
+    """All moves to the target. Encodes to JSON and back, to be kept or shown."""
+
+    plan_id: str
+    """The same for the same moves in the same cluster."""
+    based_on: str
+    """The digest of :attr:`basis`."""
+    moves: tuple[Move, ...]
+    """In the order in which they should be made."""
+    withdrawals: tuple[Withdrawal, ...]
+    """To be written before any move; they cost nothing."""
+    held: tuple[Held, ...]
+    """What is not where it ought to be and waits for something."""
+    load_before: Load
+    load_after: Load
+    basis: Basis
+
+    @property
+    def empty(self) -> bool:
+        """There is nothing to do."""
+        return not self.moves and not self.withdrawals
+
+
+def make_plan(
+    nodes: Sequence[Node],
+    shards: Sequence[ShardState],
+    rules: Rules | None = None,
+    pauses: Sequence[Pause] = (),
+) -> Plan:
+    """Plan the way to the target.
+
+    ``nodes`` may leave out dead instances (then they do not linger). ``pauses`` are measured ones
+    of past hand-overs, as many as the caller keeps. Some milliseconds of computing.
+    """
+    placement = place(nodes, shards, rules or Rules())
+    expected = _expectations(pauses, rules or Rules())
+    by_name = {node.instance: node for node in nodes}
+    moves = [
+        _move(state, placement, by_name, expected)
+        for state in shards
+        if placement.target.get(state.shard, state.owner) != state.owner
+    ]
+    moves.sort(key=lambda move: (ORDER.index(move.reason), move.shard))
+    withdrawals = sorted(
+        (
+            Withdrawal(s.shard, s.epoch, s.owner, s.desired)
+            for s in shards
+            if s.owner and s.desired not in ("", s.owner)
+            if placement.target.get(s.shard) == s.owner
+        ),
+        key=lambda one: one.shard,
+    )
+    return _plan(nodes, shards, placement, tuple(moves), tuple(withdrawals))
+
+
+def _plan(
+    nodes: Sequence[Node],
+    shards: Sequence[ShardState],
+    placement: Placement,
+    moves: tuple[Move, ...],
+    withdrawals: tuple[Withdrawal, ...],
+) -> Plan:
+    basis = basis_of(nodes, shards)
+    based_on = basis.digest
+    steps = [(move.shard, move.from_, move.to, move.reason) for move in moves]
+    return Plan(
+        plan_id=digest_of((based_on, steps, withdrawals)),
+        based_on=based_on,
+        moves=moves,
+        withdrawals=withdrawals,
+        held=placement.held,
+        load_before=load_of(nodes, shards, owners(shards)),
+        load_after=load_of(nodes, shards, placement.target),
+        basis=basis,
+    )
+
+
+def _move(
+    state: ShardState,
+    placement: Placement,
+    nodes: Mapping[str, Node],
+    expected: Mapping[int | None, float],
+) -> Move:
+    reason = _reason(state, placement, nodes)
+    takeover = reason in TAKEOVERS
+    pause_ms = 0.0 if takeover else expected.get(state.shard, expected[None])
+    return Move(
+        shard=state.shard,
+        epoch=state.epoch,
+        from_=state.owner,
+        to=placement.target[state.shard],
+        reason=reason,
+        expected_pause_ms=pause_ms,
+        overrides=state.frozen if takeover else "",
+    )
+
+
+def _reason(state: ShardState, placement: Placement, nodes: Mapping[str, Node]) -> Reason:
+    to = placement.target[state.shard]
+    owner = nodes.get(state.owner)
+    if not state.owner:
+        return "unowned"
+    if owner is None or not owner.serves:
+        return "evicted" if owner is not None and owner.evicted else "dead"
+    if state.desired == to:
+        return "under_way"
+    if state.pinned_to == to:
+        return "pinned"
+    if owner.draining:
+        return "draining"
+    return "rate" if placement.moved_by[state.shard] == "rate" else "count"
+
+
+def _expectations(pauses: Sequence[Pause], rules: Rules) -> dict[int | None, float]:
+    """The median of each shard's own pauses, and for all others the median of all."""
+    own: dict[int, list[float]] = {}
+    for pause in pauses:
+        own.setdefault(pause.shard, []).append(pause.pause_ms)
+    everyone = [pause.pause_ms for pause in pauses] or [rules.pause_guess_ms]
+    expected: dict[int | None, float] = {s: round(median(ms), 1) for s, ms in own.items()}
+    expected[None] = round(median(everyone), 1)
+    return expected
+
+
+def stale_reason(plan: Plan, nodes: Sequence[Node], shards: Sequence[ShardState]) -> str | None:
+    """Why the plan must not be begun any more, in words for people; ``None`` if it may be.
+
+    For the start only: its own moves change the cluster. While it runs ask
+    :func:`actors.placement.pace.progress`.
+    """
+    return difference(plan.basis, basis_of(nodes, shards))

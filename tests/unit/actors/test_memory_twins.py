@@ -1,0 +1,97 @@
+"""The faults that tests order of the in-memory twins are what they say."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from actors.address import Address
+from actors.errors import NotOwnedError, OutcomeUnknownError
+from actors.journal import Batch, JournalError, Row
+from actors.memory_journal import MemoryJournal
+from actors.memory_transport import MemoryTransport
+from tests.support.runtimes import Cluster, Instance, pass_time
+
+ANN = Address("counter", "ann")
+
+
+def batch(seq: int, epoch: int = 1) -> Batch:
+    return Batch([Row(ANN.slot, seq, epoch, ANN, "added", 1, b'["added",1]', 0)])
+
+
+@pytest.fixture
+async def journal() -> MemoryJournal:
+    journal = MemoryJournal()
+    await journal.claim([(ANN.slot, 0)], "one", "one-1")
+    return journal
+
+
+async def test_a_refused_append_writes_nothing(journal: MemoryJournal) -> None:
+    journal.fail_next()
+    with pytest.raises(JournalError):
+        await journal.append(0, batch(1))
+    assert journal.store.events(ANN) == []
+
+
+async def test_an_unknown_append_is_written(journal: MemoryJournal) -> None:
+    journal.unknown_after_write()
+    with pytest.raises(JournalError):
+        await journal.append(0, batch(1))
+    assert len(journal.store.events(ANN)) == 1
+
+
+async def test_a_late_append_is_written_later(journal: MemoryJournal) -> None:
+    journal.late_write()
+    with pytest.raises(JournalError):
+        await journal.append(0, batch(1))
+    assert journal.store.events(ANN) == []
+    await pass_time(0.1)
+    assert len(journal.store.events(ANN)) == 1
+
+
+async def test_a_late_append_is_fenced_by_a_claim(journal: MemoryJournal) -> None:
+    journal.late_write()
+    with pytest.raises(JournalError):
+        await journal.append(0, batch(1))
+    await journal.claim([(ANN.slot, 1)], "one", "one-1")
+    await pass_time(0.1)
+    assert journal.store.events(ANN) == []
+
+
+async def test_a_gap_in_seq_is_a_broken_invariant(journal: MemoryJournal) -> None:
+    with pytest.raises(AssertionError):
+        await journal.append(0, batch(2))
+
+
+async def test_the_transport_carries_commands_to_the_named_instance(
+    cluster: Cluster, one: Instance
+) -> None:
+    transport = MemoryTransport(one.clock)
+    transport.join("one", one.runtime)
+    answer = await transport.ask("one", ANN, ("add", 2), key=None, deadline=5.0)
+    assert answer.reply == 2
+
+
+async def test_what_cannot_be_sent_was_not_done(one: Instance) -> None:
+    transport = MemoryTransport(one.clock)
+    transport.join("one", one.runtime)
+    transport.cut("one")
+    for instance in ("one", "nobody"):
+        with pytest.raises(NotOwnedError):
+            await transport.ask(instance, ANN, ("add", 2), key=None, deadline=5.0)
+    transport.heal("one")
+    assert (await transport.ask("one", ANN, "get", key=None, deadline=5.0)).reply == 0
+
+
+async def test_what_was_sent_before_the_cut_may_be_done(one: Instance) -> None:
+    transport = MemoryTransport(one.clock)
+    transport.join("one", one.runtime)
+    one.journal.latency_s = 0.5
+    sent = asyncio.ensure_future(transport.ask("one", ANN, ("add", 2), key=None, deadline=5.0))
+    await pass_time(0.1)
+    transport.cut("one")
+    with pytest.raises(OutcomeUnknownError):
+        await sent
+    transport.heal("one")
+    assert (await transport.ask("one", ANN, "get", key=None, deadline=5.0)).reply == 2

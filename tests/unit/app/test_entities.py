@@ -1,0 +1,103 @@
+"""The domain as actors: what the wrapping adds to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from actors.address import Address
+from actors.behaviour import Ask, Tell
+from booking.domain.account import Account, PendingPayment, Reservation, SettlePayment
+from booking.domain.catalogue import Catalogue
+from booking.domain.decision import Code, Rejected
+from booking.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
+from booking.domain.queue import TokenEnded, UseToken
+from booking.domain.seat import FREE, ConfirmSale, SaleConfirmed
+from booking.entities.account_entity import AccountBehaviour
+from booking.entities.addresses import ledger_address, queue_address, seat_address
+from booking.entities.codec import Codec
+from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
+
+T0 = 1_800_000_000_000
+SEATS = SeatBehaviour(lambda: Catalogue({}), HoldRules(300_000, 4))
+
+
+def account(*, other_seat: bool = False) -> Account:
+    held = Reservation("r1", "d", 7, 1_000, T0, T0 + 300_000, payment="p1")
+    other = Reservation("r2", "d", 8, 1_000, T0, T0 + 300_000)
+    reservations = {"r1": held} | ({"r2": other} if other_seat else {})
+    pending = {"p1": PendingPayment("p1", "r1", 1_000, T0 + 5, "main", 3)}
+    return Account(500, reservations, pending, user="ann")
+
+
+def steps(state: Account, *answers: Any) -> list[Ask | Tell]:
+    saga = AccountBehaviour()
+    return [saga.step(state, "p1", answers[:count]) for count in range(len(answers) + 1)]
+
+
+def test_a_payment_asks_the_seat_then_ends_the_token_then_settles() -> None:
+    assert steps(account(), SaleConfirmed("r1", "p1"), TokenEnded(3)) == [
+        Ask(seat_address("d", 7), ConfirmSale("ann", "r1", "p1")),
+        Ask(queue_address("main"), UseToken("ann", 3)),
+        Tell(SettlePayment("p1")),
+    ]
+
+
+def test_the_token_stays_while_another_seat_is_unpaid() -> None:
+    assert steps(account(other_seat=True), SaleConfirmed("r1", "p1"))[-1] == Tell(
+        SettlePayment("p1")
+    )
+
+
+def test_a_refused_sale_is_settled_with_the_refusal() -> None:
+    refused = Rejected(Code.HOLD_EXPIRED, "too late")
+    assert steps(account(), refused)[-1] == Tell(SettlePayment("p1", Code.HOLD_EXPIRED, "too late"))
+
+
+def test_a_seat_is_known_to_be_free_from_its_ledger_alone() -> None:
+    ledger = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "r1", "ann", T0))
+    ledger = evolve_ledger(ledger, HoldCounted(2, "r2", "ann", T0))
+    ledger = evolve_ledger(ledger, SaleCounted(2, "r2"))
+    states: dict[Address, Any] = {ledger_address("d"): ledger}
+    inferred = [SEATS.infer(seat_address("d", number), states.get) for number in (1, 2, 3)]
+    assert inferred == [None, None, FREE]
+    assert SEATS.infer(seat_address("e", 3), states.get) is None
+
+
+def test_the_ledgers_timer_looks_only_at_the_seats_that_end_next() -> None:
+    ledger = EMPTY_LEDGER
+    for number, end in ((1, 0), (2, 10), (3, 10_000)):
+        ledger = evolve_ledger(ledger, HoldCounted(number, f"r{number}", "ann", T0 + end))
+    behaviour = LedgerBehaviour()
+    assert behaviour.next_wake_ms(ledger) == T0
+    assert behaviour.companions(ledger_address("d"), ledger, None) == [
+        seat_address("d", 1),
+        seat_address("d", 2),
+    ]
+
+
+class Grown(msgspec.Struct, frozen=True, tag=True):
+    amount: int
+    unit: str
+
+
+def test_events_of_older_versions_are_brought_up_to_date_step_by_step() -> None:
+    codec = Codec(
+        events=Grown,
+        commands=None,
+        replies=None,
+        upcasters={
+            ("Grown", 1): lambda old: {"type": "Grown", "amount": old["size"]},
+            ("Grown", 2): lambda old: {**old, "unit": "won"},
+        },
+    )
+    assert codec.encode_event(Grown(5, "won"))[:2] == ("Grown", 3)
+    for version, payload in ((1, b'{"size":5}'), (2, b'{"type":"Grown","amount":5}')):
+        assert codec.decode_event("Grown", version, payload) == Grown(5, "won")
+    assert codec.decode_event(*codec.encode_event(Grown(5, "won"))) == Grown(5, "won")
+
+
+def test_an_unreadable_snapshot_is_left_aside() -> None:
+    for behaviour in (AccountBehaviour(), SEATS, LedgerBehaviour()):
+        assert behaviour.decode_state(msgspec.msgpack.encode("of another shape")) is None

@@ -1,0 +1,58 @@
+"""Seat maps follow ledgers and catalogues, and their versions only grow."""
+
+from __future__ import annotations
+
+from booking.domain.catalogue import Catalogue, Schedule
+from booking.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
+from booking.views.seats import SeatMaps
+
+DATE = Schedule("d", "c", "Concert", 3, 4, 1, 2, {1: 100, 2: 100})
+HELD = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "r1", "ann", 10))
+SOLD = evolve_ledger(HELD, SaleCounted(1, "r1"))
+
+
+def maps() -> SeatMaps:
+    return SeatMaps(Catalogue({"d": DATE}), first_version=1_000)
+
+
+def test_a_ledger_shows_in_the_map_with_a_new_version() -> None:
+    shown = maps()
+    date = shown.get("d")
+    assert date is not None
+    versions = [date.version]
+    for ledger, held, sold in ((HELD, {1}, set()), (SOLD, set(), {1})):
+        shown.put("d", ledger)
+        assert (set(date.held), set(date.sold)) == (held, sold)
+        versions.append(date.version)
+    assert versions == sorted(set(versions))
+
+
+def test_the_same_ledger_changes_nothing() -> None:
+    shown = maps()
+    shown.put("d", HELD)
+    date = shown.get("d")
+    assert date is not None
+    before = date.version
+    shown.put("d", HELD)
+    assert date.version == before
+
+
+def test_a_new_catalogue_keeps_the_seats_and_changes_the_version() -> None:
+    shown = maps()
+    shown.put("d", HELD)
+    before = shown.get("d")
+    changed = Schedule("d", "c", "Renamed", 3, 4, 1, 2, {1: 100, 2: 100})
+    shown.use(Catalogue({"d": changed}))
+    after = shown.get("d")
+    assert before is not None
+    assert after is not None
+    assert after.schedule.concert_name == "Renamed"
+    assert set(after.held) == {1}
+    assert after.version > before.version
+
+
+def test_dates_that_left_the_catalogue_are_gone_and_their_ledgers_ignored() -> None:
+    shown = maps()
+    shown.use(Catalogue({}))
+    shown.put("d", HELD)
+    assert shown.get("d") is None
