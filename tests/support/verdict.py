@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from booking import audit
 from booking.audit.report import render
@@ -52,14 +53,14 @@ async def _money(api: Api, user: str, account: Account) -> None:
 
 
 async def _pages(api: Api, path: str, user: str) -> list[Any]:
+    query = {"userId": user, "limit": str(PAGE)}
     items: list[Any] = []
-    after: dict[str, str] = {}
     while True:
-        page = (await api.call("GET", path, userId=user, limit=str(PAGE), **after)).data
+        page = (await api.call("GET", f"{path}?{urlencode(query)}")).data
         items += page["items"]
         if not page["has_more"]:
             return items
-        after = {"starting_after": items[-1]["id"]}
+        query["starting_after"] = items[-1]["id"]
 
 
 async def _seats(storm: Storm, api: Api, dates: Iterable[str]) -> None:

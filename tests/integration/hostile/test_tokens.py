@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from booking.tokens import TokenSigner
@@ -146,8 +147,6 @@ async def test_a_token_signed_with_another_secret_opens_nothing(service: Service
 async def test_a_token_of_a_queue_that_is_not_there_opens_nothing(service: Service) -> None:
     _, token = await service.api.enter()
     content = TokenSigner([SECRET]).read(token)
-    import msgspec
-
     elsewhere = TokenSigner([SECRET]).sign(msgspec.structs.replace(content, queue="vip"))
     await assert_opens_nothing(service, "queue-token", elsewhere, "token_invalid")
     later = TokenSigner([SECRET]).sign(msgspec.structs.replace(content, number=10**15))
