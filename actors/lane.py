@@ -71,6 +71,8 @@ class Lane:
             if not self._pending:
                 self._wakeup = asyncio.get_running_loop().create_future()
                 await self._wakeup
+            # What callers have sent already is read and decided first, so that it is in this batch.
+            await asyncio.sleep(0)
             commits = self._take()
             self._in_flight = commits
             try:

@@ -45,7 +45,8 @@ MAIN_QUEUE = "main"
 """The one queue of the house."""
 
 LANES = 1
-"""Connections that append. One is enough for one process: see bench/README.md."""
+"""Connections that append. While one batch is in flight the next one forms; two batches in flight
+would be smaller each, and cost the process more."""
 
 
 class AnotherInstanceError(Exception):

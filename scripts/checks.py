@@ -6,6 +6,7 @@ scripts/test format|lint|types|imports
 scripts/test unit|integration|... [PYTEST ARGUMENT...]
                                   the tests of that folder of tests/
 scripts/test PYTEST ARGUMENT...   the tests, with these arguments for pytest
+scripts/test -m slow              the long forms of some tests, which are left out otherwise
 """
 
 from __future__ import annotations
