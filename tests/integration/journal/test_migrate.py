@@ -49,7 +49,8 @@ async def test_an_older_database_gets_only_what_it_lacks(
     await execute(
         empty_database_url,
         "DELETE FROM schema_migrations WHERE version > 1",
-        "DROP TABLE seat, concert_schedule, concert, catalogue_version",
+        "DROP TABLE seat, concert_schedule, concert, catalogue_version, leadership, operator_log",
+        "ALTER TABLE shards DROP desired, DROP desired_term, DROP pinned_to, DROP frozen",
     )
 
     with pytest.raises(SchemaMismatch, match="version 1, this program needs"):
@@ -100,6 +101,8 @@ async def test_a_migration_that_was_changed_after_it_was_applied_is_refused_in_o
 
 
 async def test_every_table_and_column_of_the_journal_says_what_it_is(database_url: str) -> None:
+    tables = ["shards", "epochs", "journal", "snapshots", "outcomes", "wakes"]
+    tables += ["leadership", "operator_log"]
     connection = await asyncpg.connect(database_url)
     bare = await connection.fetch(
         "SELECT c.relname, a.attname FROM pg_class c"
@@ -107,7 +110,7 @@ async def test_every_table_and_column_of_the_journal_says_what_it_is(database_ur
         " WHERE c.relname = ANY($1) AND c.relkind = 'r'"
         " AND (obj_description(c.oid, 'pg_class') IS NULL"
         "      OR col_description(c.oid, a.attnum) IS NULL)",
-        ["shards", "epochs", "journal", "snapshots", "outcomes", "wakes"],
+        tables,
     )
     await connection.close()
     assert bare == []

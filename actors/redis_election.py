@@ -1,0 +1,86 @@
+"""The election in Redis (or Valkey): one key with an end, changed only by whoever holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError
+
+from actors.election import KEY_TTL_S, ElectionError
+
+CALL_TIMEOUT_S = 0.8
+"""For a whole call with its retry: half a renewal. Two renewals in a row may fail, and the third
+still comes before the leader gives up (see :class:`actors.candidacy.Times`)."""
+SOCKET_TIMEOUT_S = 0.7
+RETRIES = 1
+"""For the connection that was closed while it lay idle; a second failure is an outage."""
+CONNECTIONS_MAX = 2
+"""One call at a time, and one to spare for what a time-out left behind."""
+
+_CAMPAIGN = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then
+    return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_RESIGN = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    return redis.call('DEL', KEYS[1])
+end
+return 0
+"""
+
+
+class RedisElection:
+    """``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``key`` is this election's alone."""
+
+    def __init__(self, url: str, key: str = "booking:leader", ttl_s: float = KEY_TTL_S) -> None:
+        self._key = key
+        self._ttl_s = ttl_s
+        self._redis: Redis = Redis.from_url(
+            url,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
+            max_connections=CONNECTIONS_MAX,
+            retry=Retry(ConstantBackoff(0.02), RETRIES),
+            decode_responses=False,
+        )
+
+    @property
+    def ttl_s(self) -> float:
+        return self._ttl_s
+
+    async def campaign(self, incarnation: str) -> bool:
+        ttl_ms = round(self._ttl_s * 1000)
+        async with _reaching():
+            return bool(await self._redis.eval(_CAMPAIGN, 1, self._key, incarnation, str(ttl_ms)))
+
+    async def resign(self, incarnation: str) -> None:
+        async with _reaching():
+            await self._redis.eval(_RESIGN, 1, self._key, incarnation)
+
+    async def leader(self) -> str | None:
+        async with _reaching():
+            holder = await self._redis.get(self._key)
+        return holder.decode(errors="replace") if isinstance(holder, bytes) else holder
+
+    async def close(self) -> None:
+        """Close the connections; a grant stays until its time is over."""
+        await self._redis.aclose()
+
+
+@asynccontextmanager
+async def _reaching() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            yield
+    except (RedisError, OSError) as error:
+        words = str(error) or "no answer in time"
+        raise ElectionError(f"{type(error).__name__}: {words}") from error

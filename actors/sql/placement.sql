@@ -1,0 +1,116 @@
+-- Who leads, where each shard ought to be, and what operators did. Every statement is a transaction
+-- of its own. Locks are taken in this order: the row of leadership, then shards by number.
+
+-- name: leadership
+-- The leader's row, and whether its time is over by the database's own clock.
+SELECT term, holder, via, expires_at, expires_at <= clock_timestamp() AS expired FROM leadership
+
+-- name: raise_term
+-- Begins the next term if the row is still exactly the one seen: a renewal changes expires_at, so it
+-- wins over whoever thought the row abandoned.
+UPDATE leadership
+SET term = term + 1, holder = :holder::text, via = :via::text,
+    expires_at = clock_timestamp() + :lease_s::float8 * interval '1 second'
+WHERE term = :term::bigint AND expires_at = :expires_at::timestamptz
+RETURNING term
+
+-- name: renew_term
+-- Holds the row for another lease, if the term is still this one.
+UPDATE leadership
+SET via = :via::text, expires_at = clock_timestamp() + :lease_s::float8 * interval '1 second'
+WHERE term = :term::bigint
+RETURNING term
+
+-- name: yield_term
+-- Lets the next one in at once. The term stays current, and ends with the next one.
+UPDATE leadership SET expires_at = clock_timestamp() WHERE term = :term::bigint
+
+-- name: placed
+-- All shards with everything a planner asks of the database.
+SELECT shard, epoch, owner, incarnation, coalesce(desired, '') AS desired,
+       coalesce(desired_term, 0) AS desired_term, pinned_to, coalesce(frozen, '') AS frozen
+FROM shards
+ORDER BY shard
+
+-- name: write_desired
+-- Writes where these shards ought to be: all whose epoch is still the one seen, and nothing at all
+-- unless the term is the current one. FOR SHARE makes a new term wait until this has committed, and
+-- this look again if it waited for a new term. Always answers with at least one row.
+WITH current AS (
+    SELECT term FROM leadership WHERE term = :term::bigint FOR SHARE
+), locked AS (
+    SELECT s.shard, w.desired, c.term
+    FROM current AS c
+    CROSS JOIN unnest(:shards::smallint[], :epochs::bigint[], :desired::text[])
+         AS w (shard, epoch, desired)
+    JOIN shards AS s ON s.shard = w.shard AND s.epoch = w.epoch
+    WHERE coalesce(s.desired_term, 0) <= c.term
+    ORDER BY s.shard
+    FOR UPDATE OF s
+), written AS (
+    UPDATE shards AS s
+    SET desired = l.desired, desired_term = l.term
+    FROM locked AS l
+    WHERE s.shard = l.shard
+    RETURNING s.shard
+)
+SELECT c.term, w.shard
+FROM (SELECT 1) AS always
+LEFT JOIN current AS c ON true
+LEFT JOIN written AS w ON true
+
+-- name: claim_desired
+-- As the journal's claim, and only what ought to be this owner's.
+WITH locked AS (
+    SELECT s.shard
+    FROM shards AS s
+    JOIN unnest(:shards::smallint[], :seen::bigint[]) AS w (shard, epoch)
+      ON s.shard = w.shard AND s.epoch = w.epoch
+    WHERE s.desired = :owner::text
+    ORDER BY s.shard
+    FOR UPDATE OF s
+), claimed AS (
+    UPDATE shards AS s
+    SET epoch = s.epoch + 1, owner = :owner::text, incarnation = :incarnation::text,
+        claimed_at = now()
+    FROM locked AS l
+    WHERE s.shard = l.shard
+    RETURNING s.shard, s.epoch, s.owner, s.incarnation, s.claimed_at
+), remembered AS (
+    INSERT INTO epochs (shard, epoch, owner, incarnation, claimed_at)
+    SELECT shard, epoch, owner, incarnation, claimed_at FROM claimed
+)
+SELECT shard, epoch FROM claimed
+
+-- name: set_pin
+-- Pins a shard, or with a null unpins it, and says so in the log. Not bound to a term: operators
+-- may, whoever leads.
+WITH changed AS (
+    UPDATE shards SET pinned_to = :pinned_to::text WHERE shard = :shard::smallint RETURNING shard
+)
+INSERT INTO operator_log (who, what, detail)
+SELECT :who::text, :what::text, :detail::text::json FROM changed
+RETURNING id
+
+-- name: set_frozen
+-- Freezes a shard for a reason, or with a null unfreezes it, and says so in the log.
+WITH changed AS (
+    UPDATE shards SET frozen = :frozen::text WHERE shard = :shard::smallint RETURNING shard
+)
+INSERT INTO operator_log (who, what, detail)
+SELECT :who::text, :what::text, :detail::text::json FROM changed
+RETURNING id
+
+-- name: log
+-- A line of the operators' log about a change that is made elsewhere.
+INSERT INTO operator_log (who, what, detail)
+VALUES (:who::text, :what::text, :detail::text::json)
+RETURNING id
+
+-- name: logged
+-- The newest lines of the operators' log below an id.
+SELECT id, floor(extract(epoch FROM at) * 1000)::bigint AS at_ms, who, what, detail::text AS detail
+FROM operator_log
+WHERE id < :before_id::bigint
+ORDER BY id DESC
+LIMIT :limit::bigint

@@ -1,0 +1,307 @@
+"""Terms, plans under them, claims of what is desired, and the operators' log: the twin and the real
+thing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from actors.clock import SystemClock
+from actors.journal import Batch, Journal, JournalError, Lease
+from actors.memory_journal import MemoryJournal, MemoryStore
+from actors.memory_placement import MemoryPlacement, MemoryTables
+from actors.placement.inputs import ShardState
+from actors.placement_store import PlacementStore, Written
+from actors.postgres_journal import PostgresJournal
+from actors.postgres_placement import PostgresPlacement
+from tests.support.journal_rows import address_in, event, until
+
+
+class Tables:
+    """One database, and connections to it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._store = MemoryStore()
+        self._tables = MemoryTables(self._store, SystemClock())
+        self._opened: list[PlacementStore | Journal] = []
+
+    def placement(self) -> PlacementStore:
+        store: PlacementStore
+        store = PostgresPlacement(self._url) if self._url else MemoryPlacement(self._tables)
+        self._opened.append(store)
+        return store
+
+    def journal(self) -> Journal:
+        journal: Journal
+        journal = PostgresJournal(self._url) if self._url else MemoryJournal(self._store)
+        self._opened.append(journal)
+        return journal
+
+    async def close(self) -> None:
+        for one in self._opened:
+            await one.close()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def placement_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue("database_url") if request.param == "postgres" else ""
+    return url
+
+
+@pytest.fixture
+async def tables(placement_url: str) -> AsyncIterator[Tables]:
+    tables = Tables(placement_url)
+    yield tables
+    await tables.close()
+
+
+@pytest.fixture
+def store(tables: Tables) -> PlacementStore:
+    return tables.placement()
+
+
+async def raised(store: PlacementStore, holder: str = "anna-1", lease_s: float = 60.0) -> int:
+    """The next term, whoever holds the row."""
+    term = await store.raise_term(holder, "redis", lease_s, await store.leadership())
+    assert term is not None
+    return term
+
+
+# -- terms -------------------------------------------------------------------------------------
+
+
+async def test_at_first_there_is_no_leader_and_the_row_is_free(store: PlacementStore) -> None:
+    row = await store.leadership()
+    assert (row.term, row.holder, row.via, row.expired) == (0, "", "", True)
+
+
+async def test_a_raised_term_is_seen_by_all_and_held_for_its_lease(tables: Tables) -> None:
+    anna, bert = tables.placement(), tables.placement()
+    assert await raised(anna) == 1
+    row = await bert.leadership()
+    assert (row.term, row.holder, row.via, row.expired) == (1, "anna-1", "redis", False)
+
+
+async def test_of_many_who_saw_the_same_row_one_raises_the_term(tables: Tables) -> None:
+    stores = [tables.placement() for _ in range(6)]
+    seen = await stores[0].leadership()
+    raises = (one.raise_term(f"i-{n}", "redis", 60.0, seen) for n, one in enumerate(stores))
+    terms = await asyncio.gather(*raises)
+    assert sorted(terms, key=str) == [1, None, None, None, None, None]
+    assert (await stores[0].leadership()).holder == f"i-{terms.index(1)}"
+
+
+async def test_a_renewal_wins_over_who_thought_the_row_abandoned(store: PlacementStore) -> None:
+    term = await raised(store)
+    seen = await store.leadership()
+    assert await store.renew_term(term, "postgres", 61.0)
+    assert await store.raise_term("bert-1", "redis", 60.0, seen) is None
+    row = await store.leadership()
+    assert (row.holder, row.via) == ("anna-1", "postgres")
+    assert not row.same_as(seen)
+
+
+async def test_a_term_that_is_over_is_neither_renewed_nor_yielded(store: PlacementStore) -> None:
+    old = await raised(store, "anna-1")
+    new = await raised(store, "bert-1")
+    assert new == old + 1
+    assert not await store.renew_term(old, "redis", 60.0)
+    await store.yield_term(old)
+    row = await store.leadership()
+    assert (row.holder, row.expired) == ("bert-1", False)
+
+
+async def test_a_lease_ends_by_the_stores_own_clock_and_a_yielded_one_at_once(
+    store: PlacementStore,
+) -> None:
+    await raised(store, lease_s=0.05)
+
+    async def expired() -> bool:
+        return (await store.leadership()).expired
+
+    await until(expired, limit_s=2)
+    term = await raised(store)
+    assert not await expired()
+    await store.yield_term(term)
+    assert await expired()
+
+
+# -- plans -------------------------------------------------------------------------------------
+
+
+async def test_a_plan_is_written_and_read_as_the_planner_wants_it(store: PlacementStore) -> None:
+    term = await raised(store)
+    assert await store.write_desired(term, {3: (0, "anna"), 255: (0, "bert")}) == Written(
+        True, frozenset({3, 255})
+    )
+    placed = await store.shards()
+    assert [one.shard for one in placed] == list(range(256))
+    assert (placed[3].desired, placed[3].desired_term, placed[4].desired) == ("anna", term, "")
+    assert placed[255].state(rate=2.5, entities=7) == ShardState(
+        shard=255, desired="bert", rate=2.5, entities=7
+    )
+    assert await store.write_desired(term, {}) == Written(True)
+
+
+async def test_under_a_term_that_is_over_nothing_is_written(tables: Tables) -> None:
+    anna, bert = tables.placement(), tables.placement()
+    old = await raised(anna, "anna-1")
+    new = await raised(bert, "bert-1")
+    assert await anna.write_desired(old, {1: (0, "anna")}) == Written(current=False)
+    assert await anna.write_desired(new + 1, {1: (0, "anna")}) == Written(current=False)
+    assert (await bert.shards())[1].desired == ""
+    assert await bert.write_desired(new, {1: (0, "bert")}) == Written(True, frozenset({1}))
+
+
+async def test_a_term_that_is_current_may_write_though_its_lease_is_over(
+    store: PlacementStore,
+) -> None:
+    """What counts is whether there is a later one."""
+    term = await raised(store)
+    await store.yield_term(term)
+    assert (await store.write_desired(term, {1: (0, "anna")})).current
+
+
+async def test_a_shard_whose_epoch_moved_on_is_left_out_of_a_plan(tables: Tables) -> None:
+    store, journal = tables.placement(), tables.journal()
+    await journal.claim([(7, 0)], "cleo", "cleo-1")
+    term = await raised(store)
+    written = await store.write_desired(term, {6: (0, "anna"), 7: (0, "anna"), 8: (1, "anna")})
+    assert written == Written(True, frozenset({6}))
+    seven = (await store.shards())[7]
+    assert (seven.owner, seven.incarnation, seven.epoch, seven.desired) == (
+        "cleo", "cleo-1", 1, "",
+    )  # fmt: skip
+
+
+# -- claims ------------------------------------------------------------------------------------
+
+
+async def test_only_the_owner_to_be_claims_and_only_from_the_epoch_seen(tables: Tables) -> None:
+    store, journal = tables.placement(), tables.journal()
+    await journal.claim([(2, 0)], "cleo", "cleo-1")
+    await journal.append(0, Batch(rows=[event(address_in(2), 1)]))
+    term = await raised(store)
+    await store.write_desired(term, {1: (0, "anna"), 2: (1, "anna"), 3: (0, "bert")})
+
+    wanted = [(3, 0), (2, 1), (1, 5), (4, 0)]
+    assert await store.claim(wanted, "anna", "anna-1") == [Lease(2, 2, 1)]
+    assert await store.claim(wanted, "anna", "anna-1") == []
+    assert await store.claim([], "anna", "anna-1") == []
+
+    infos = await journal.shards()
+    assert [(infos[s].epoch, infos[s].owner) for s in (1, 2, 3)] == [(0, ""), (2, "anna"), (0, "")]
+    assert await journal.append(0, Batch(rows=[event(address_in(2), 2)])) == {2}, "cleo is fenced"
+
+
+async def test_two_runs_that_claim_at_once_share_no_shard(tables: Tables) -> None:
+    store, other = tables.placement(), tables.placement()
+    term = await raised(store)
+    shards = range(40)
+    await store.write_desired(term, dict.fromkeys(shards, (0, "anna")))
+    wanted = [(shard, 0) for shard in shards]
+    one, two = await asyncio.gather(
+        store.claim(wanted, "anna", "anna-1"), other.claim(wanted[::-1], "anna", "anna-2")
+    )
+    assert sorted([lease.shard for lease in (*one, *two)]) == list(shards)
+
+
+# -- operators ---------------------------------------------------------------------------------
+
+
+async def test_pins_and_freezes_are_kept_and_told_in_the_log(store: PlacementStore) -> None:
+    await store.pin(5, "anna", "ops")
+    await store.freeze(6, "disk is being replaced", "ops")
+    placed = await store.shards()
+    assert (placed[5].pinned_to, placed[5].frozen) == ("anna", "")
+    assert (placed[6].pinned_to, placed[6].frozen) == (None, "disk is being replaced")
+
+    await store.unpin(5, "ops")
+    await store.unfreeze(6, "night shift")
+    placed = await store.shards()
+    assert {(placed[s].pinned_to, placed[s].frozen) for s in (5, 6)} == {(None, "")}
+    lines = await store.logged(10)
+    assert [(line.who, line.what, line.detail) for line in lines] == [
+        ("night shift", "unfreeze", {"shard": 6}),
+        ("ops", "unpin", {"shard": 5}),
+        ("ops", "freeze", {"shard": 6, "frozen": "disk is being replaced"}),
+        ("ops", "pin", {"shard": 5, "pinned_to": "anna"}),
+    ]
+
+
+async def test_the_log_is_paged_newest_first(store: PlacementStore) -> None:
+    ids = [await store.log("ops", "drain", {"instance": f"i-{n}"}) for n in range(5)]
+    assert ids == sorted(set(ids))
+    newest = await store.logged(2)
+    assert [line.id for line in newest] == ids[:2:-1]
+    rest = await store.logged(10, before_id=newest[-1].id)
+    assert [line.id for line in rest] == ids[2::-1]
+    assert rest[-1].detail == {"instance": "i-0"}
+    assert abs(rest[-1].at_ms - SystemClock().now_ms()) < 60_000
+
+
+async def test_a_shard_or_a_reason_that_is_not_there_is_a_crash(store: PlacementStore) -> None:
+    with pytest.raises((AssertionError, IndexError)):
+        await store.pin(256, "anna", "ops")
+    with pytest.raises(AssertionError):
+        await store.freeze(1, "", "ops")
+    assert await store.logged(10) == []
+
+
+# -- PostgreSQL alone --------------------------------------------------------------------------
+
+
+async def test_a_plan_waits_for_a_new_term_under_way_and_writes_nothing(
+    database_url: str,
+) -> None:
+    """It looks at the term again."""
+    store = PostgresPlacement(database_url)
+    term = await raised(store)
+    other = await asyncpg.connect(database_url)
+    raising = other.transaction()
+    await raising.start()
+    await other.execute("UPDATE leadership SET term = term + 1")
+    writing = asyncio.ensure_future(store.write_desired(term, {1: (0, "anna")}))
+
+    async def waits() -> bool:
+        return bool(await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    await until(waits, limit_s=1.5)
+    await raising.commit()
+    assert await writing == Written(current=False)
+    await other.close()
+    await store.close()
+
+
+async def test_a_plan_waits_for_a_claim_under_way_and_leaves_its_shard_out(
+    database_url: str,
+) -> None:
+    """It looks at the epoch again."""
+    store = PostgresPlacement(database_url)
+    term = await raised(store)
+    other = await asyncpg.connect(database_url)
+    claiming = other.transaction()
+    await claiming.start()
+    await other.execute("UPDATE shards SET epoch = epoch + 1 WHERE shard = 1")
+    writing = asyncio.ensure_future(store.write_desired(term, {1: (0, "anna"), 2: (0, "anna")}))
+
+    async def waits() -> bool:
+        return bool(await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    await until(waits, limit_s=1.5)
+    await claiming.commit()
+    assert await writing == Written(True, frozenset({2}))
+    await other.close()
+    await store.close()
+
+
+async def test_a_database_that_is_not_there_is_an_error() -> None:
+    store = PostgresPlacement("postgresql://nobody@127.0.0.1:1/nothing")
+    for call in (store.leadership(), store.shards(), store.renew_term(1, "redis", 5.0)):
+        with pytest.raises(JournalError):
+            await call
+    await store.close()

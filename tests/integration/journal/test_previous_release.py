@@ -1,0 +1,34 @@
+"""A migration is applied while instances of the release before it are at work."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.journal import Batch, Lease
+from actors.postgres_journal import PostgresJournal
+from booking.schema import migrate
+from tests.support.journal_rows import address_in, event
+
+
+async def test_a_journal_in_use_goes_on_over_the_migration_for_placement(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = migrate.known()
+    with monkeypatch.context() as before:
+        before.setattr(migrate, "known", lambda: everything[:2])
+        await migrate.migrate(empty_database_url)
+    journal = await PostgresJournal.open(empty_database_url)
+
+    async def use(round_: int) -> None:
+        """Each statement about shards, on connections that have prepared it before."""
+        [lease] = await journal.claim([(5, round_ - 1)], "one", f"one-{round_}")
+        assert lease == Lease(5, round_, round_ - 1)
+        row = event(address_in(5), round_, epoch=round_)
+        assert not await journal.append(0, Batch(rows=[row]))
+        assert (await journal.shards())[5].incarnation == f"one-{round_}"
+        await journal.ping()
+
+    await use(1)
+    assert "0003_placement" in await migrate.migrate(empty_database_url)
+    await use(2)
+    await journal.close()

@@ -1,0 +1,160 @@
+"""Both transports give the same answers and the same errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from actors.behaviour import CommandKey
+from actors.clock import SystemClock
+from actors.envelope import BEGIN, PEEK
+from actors.errors import (
+    DeadlineExceededError,
+    EntityCrashedError,
+    JournalUnavailableError,
+    KeyInFlightError,
+    KeyReusedError,
+    NotOwnedError,
+    OutcomeUnknownError,
+    OverloadedError,
+    StoppingError,
+    UnavailableError,
+)
+from actors.memory_transport import MemoryTransport
+from actors.transport import Transport
+from tests.support.peer_links import ANN, Clerk, Pair, until
+
+KEY = CommandKey(b"k" * 16, b"f" * 16)
+
+
+class Asking:
+    """A transport to the instance ``two``, and how to cut it."""
+
+    transport: Transport
+    clerk: Clerk
+    pair: Pair | None = None
+
+    def in_s(self, seconds: float) -> float:
+        return SystemClock().monotonic() + seconds
+
+    def cut(self) -> None:
+        if self.pair is not None:
+            self.pair.relay.cut()
+        else:
+            assert isinstance(self.transport, MemoryTransport)
+            self.transport.cut("two")
+
+
+@pytest.fixture(params=["memory", "websocket"])
+async def asking(request: pytest.FixtureRequest, pair: Pair) -> AsyncIterator[Asking]:
+    await pair.start()
+    asking = Asking()
+    asking.clerk = pair.clerk
+    if request.param == "memory":
+        memory = MemoryTransport(SystemClock())
+        memory.join("two", pair.clerk)
+        asking.transport = memory
+    else:
+        asking.transport, asking.pair = pair.transport(), pair
+    yield asking
+    pair.clerk.finish()
+
+
+async def test_the_reply_comes_back(asking: Asking) -> None:
+    answer = await asking.transport.ask("two", ANN, 5, key=None, deadline=asking.in_s(5))
+    assert (answer.reply, answer.replayed) == (5, False)
+
+
+async def test_address_key_and_time_arrive(asking: Asking) -> None:
+    await asking.transport.ask("two", ANN, "get", key=KEY, deadline=asking.in_s(5))
+    ((address, command, key, timeout_s),) = asking.clerk.got
+    assert (address, command, key) == (ANN, "get", KEY)
+    assert 4 < timeout_s <= 5
+
+
+async def test_a_stored_reply_says_so(asking: Asking) -> None:
+    asking.clerk.replayed = True
+    answer = await asking.transport.ask("two", ANN, "get", key=KEY, deadline=asking.in_s(5))
+    assert answer.replayed
+
+
+async def test_a_beginning_has_no_reply(asking: Asking) -> None:
+    answer = await asking.transport.ask("two", ANN, BEGIN, key=KEY, deadline=asking.in_s(5))
+    assert (answer.reply, answer.replayed) == (None, False)
+    assert asking.clerk.got[0][1] is BEGIN
+
+
+async def test_a_state_can_be_asked_for(asking: Asking) -> None:
+    answer = await asking.transport.ask("two", ANN, PEEK, key=None, deadline=asking.in_s(5))
+    assert answer.reply == 7
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnavailableError("not now", 3.0),
+        OverloadedError("full", 2.5),
+        NotOwnedError("elsewhere", 0.25),
+        JournalUnavailableError("gone"),
+        OutcomeUnknownError("who knows"),
+        StoppingError("bye"),
+        EntityCrashedError("broken"),
+        KeyReusedError(),
+        KeyInFlightError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_the_error_that_goes_in_comes_out(asking: Asking, error: Exception) -> None:
+    asking.clerk.errors["fail"] = error
+    with pytest.raises(type(error)) as raised:
+        await asking.transport.ask("two", ANN, "fail", key=None, deadline=asking.in_s(5))
+    assert str(raised.value) == str(error)
+    if isinstance(error, UnavailableError):
+        assert isinstance(raised.value, UnavailableError)
+        assert raised.value.retry_after_s == error.retry_after_s
+
+
+async def test_who_is_no_member_is_not_asked(asking: Asking) -> None:
+    with pytest.raises(NotOwnedError):
+        await asking.transport.ask("nobody", ANN, "get", key=None, deadline=asking.in_s(5))
+
+
+async def test_a_caller_is_told_when_its_time_is_over(asking: Asking) -> None:
+    with pytest.raises(DeadlineExceededError):
+        await asking.transport.ask("two", ANN, ["wait"], key=None, deadline=asking.in_s(0.1))
+
+
+async def test_many_callers_each_get_their_own_reply(asking: Asking) -> None:
+    asks = [
+        asking.transport.ask("two", ANN, number, key=None, deadline=asking.in_s(5))
+        for number in range(500)
+    ]
+    assert [answer.reply for answer in await asyncio.gather(*asks)] == list(range(500))
+
+
+async def test_what_was_sent_before_a_cut_has_an_unknown_outcome(asking: Asking) -> None:
+    asks = [
+        asyncio.ensure_future(
+            asking.transport.ask("two", ANN, ["wait"], key=None, deadline=asking.in_s(5))
+        )
+        for _ in range(20)
+    ]
+    await until(lambda: len(asking.clerk.waiting) == 20)
+    asking.cut()
+    for error in await asyncio.gather(*asks, return_exceptions=True):
+        assert type(error) is OutcomeUnknownError
+
+
+async def test_a_caller_may_give_up(asking: Asking) -> None:
+    ask = asyncio.ensure_future(
+        asking.transport.ask("two", ANN, ["wait"], key=None, deadline=asking.in_s(5))
+    )
+    await until(lambda: asking.clerk.waiting)
+    ask.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ask
+    asking.clerk.finish()
+    answer = await asking.transport.ask("two", ANN, 1, key=None, deadline=asking.in_s(5))
+    assert answer.reply == 1

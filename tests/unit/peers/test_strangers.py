@@ -1,0 +1,199 @@
+"""Who does not know the secret, or speaks otherwise, gets nothing and learns nothing."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+import aiohttp
+import msgspec
+import pytest
+
+from actors.errors import NotOwnedError
+from actors.peers import PEER_PATH, Secret
+from actors.peers.frames import VERSION, Challenge, Hello, Proof, Replied, encode, frame_of
+from actors.peers.greeting import NONCE_BYTES, TurnedAwayError
+from tests.support.peer_links import ANN, LIMITS, SECRET, Pair, until
+
+OTHER = b"another secret of another cluster"
+HELLO = Hello(VERSION, "one", "one-1", b"n" * NONCE_BYTES)
+CHALLENGE = Challenge(VERSION, "two", "two-1", b"m" * NONCE_BYTES)
+
+
+async def refused(pair: Pair, secret: bytes = SECRET) -> str:
+    transport = pair.transport(secret=secret)
+    with pytest.raises(NotOwnedError) as raised:
+        await transport.ask("two", ANN, 1, key=None, deadline=pair.in_s(5))
+    return str(raised.value)
+
+
+async def test_a_wrong_secret_opens_nothing(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    await pair.start()
+    await refused(pair, OTHER)
+    assert pair.clerk.got == []
+    assert pair.listening.endpoint.statistics().links == 0
+    await until(lambda: pair.listening.endpoint.statistics().turned_away >= 3)
+    there = [r for r in caplog.records if r.name == "actors.peers.endpoint"]
+    assert len(there) == 1, "repeats are counted, not logged"
+    assert OTHER.decode() not in caplog.text
+    assert SECRET.decode() not in caplog.text
+
+
+async def test_the_side_that_connects_is_told_why(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pair.start()
+    with caplog.at_level(logging.WARNING, logger="actors.peers.peer"):
+        await refused(pair, OTHER)
+    assert "secret is not the same" in caplog.text
+
+
+async def test_an_old_address_where_another_instance_listens_is_not_used(pair: Pair) -> None:
+    await pair.start(instance="three")
+    await refused(pair)
+    assert pair.clerk.got == []
+
+
+async def word_from(pair: Pair, *said: bytes) -> aiohttp.WSMessage:
+    """What the endpoint says last to somebody who says this."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(pair.relay.url + PEER_PATH) as socket,
+    ):
+        message = None
+        for part in said:
+            await socket.send_bytes(part)
+            message = await socket.receive()
+        assert message is not None
+        return message
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [
+        encode(Hello(VERSION + 1, "one", "one-1", b"n" * NONCE_BYTES)),
+        encode(Hello(VERSION, "one", "one-1", b"short")),
+        encode(Hello(VERSION, "", "one-1", b"n" * NONCE_BYTES)),
+        encode(Hello(VERSION, "one", "x" * 10_000, b"n" * NONCE_BYTES)),
+        encode(Proof(b"p" * 32)),
+        frame_of([encode(Replied(1, b""))]),
+        b"\xc1 no msgpack",
+        b"",
+    ],
+)
+async def test_other_words_end_the_link_clearly(pair: Pair, hello: bytes) -> None:
+    await pair.start()
+    message = await word_from(pair, hello)
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1002)
+    assert message.extra
+
+
+async def test_a_guessed_proof_ends_the_link(pair: Pair) -> None:
+    await pair.start()
+    message = await word_from(pair, encode(HELLO), encode(Proof(secrets.token_bytes(32))))
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+
+
+async def greeted(pair: Pair, socket: aiohttp.ClientWebSocketResponse) -> None:
+    await socket.send_bytes(encode(HELLO))
+    challenge = msgspec.msgpack.decode(await socket.receive_bytes(), type=Challenge)
+    await socket.send_bytes(encode(Secret(SECRET).proof("connects", HELLO, challenge)))
+    await socket.receive_bytes()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"\xc1", b"", frame_of([encode(Replied(1, b""))]), frame_of([encode(HELLO)])],
+    ids=["no msgpack", "empty", "an answer", "a greeting"],
+)
+async def test_a_peer_that_misspeaks_loses_its_link(pair: Pair, frame: bytes) -> None:
+    await pair.start()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(pair.relay.url + PEER_PATH) as socket,
+    ):
+        await greeted(pair, socket)
+        await socket.send_bytes(frame)
+        while (message := await socket.receive()).type is aiohttp.WSMsgType.BINARY:
+            """Its pings."""
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1002)
+
+
+async def test_a_frame_that_is_too_long_ends_the_link(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pair.start()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(pair.relay.url + PEER_PATH) as socket,
+    ):
+        await greeted(pair, socket)
+        with caplog.at_level(logging.INFO, logger="actors.peers.endpoint"):
+            await socket.send_bytes(b"x" * (LIMITS.frame_bytes_max + 2))
+            await until(lambda: pair.listening.endpoint.statistics().links == 0)
+    assert "exceeds limit" in caplog.text
+
+
+async def test_who_says_nothing_is_cut_off(pair: Pair) -> None:
+    await pair.start(limits=msgspec.structs.replace(LIMITS, greeting_s=0.05))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(pair.relay.url + PEER_PATH) as socket,
+    ):
+        assert (await socket.receive(timeout=5)).type in (
+            aiohttp.WSMsgType.CLOSED,
+            aiohttp.WSMsgType.ERROR,
+        )
+
+
+async def test_only_so_many_strangers_at_a_time(pair: Pair) -> None:
+    await pair.start(limits=msgspec.structs.replace(LIMITS, greetings_max=1))
+    url = pair.relay.url + PEER_PATH
+    async with aiohttp.ClientSession() as session, session.ws_connect(url):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            await session.ws_connect(url)
+        assert raised.value.status == 503
+
+
+async def test_a_browser_is_told_that_this_is_for_peers(pair: Pair) -> None:
+    await pair.start()
+    async with aiohttp.ClientSession() as session:
+        response = await session.get(pair.relay.url + PEER_PATH)
+        assert response.status == 426
+
+
+async def test_a_second_link_of_one_instance_replaces_the_first(pair: Pair) -> None:
+    await pair.start()
+    url = pair.relay.url + PEER_PATH
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as first:
+        await greeted(pair, first)
+        async with session.ws_connect(url) as second:
+            await greeted(pair, second)
+            while (message := await first.receive(timeout=5)).type is aiohttp.WSMsgType.BINARY:
+                """Its pings."""
+            assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+            assert pair.listening.endpoint.statistics().links == 1
+
+
+def test_a_proof_is_good_for_one_side_one_pair_and_one_nonce() -> None:
+    secret = Secret(SECRET)
+    proof = secret.proof("connects", HELLO, CHALLENGE)
+    secret.check("connects", HELLO, CHALLENGE, proof)
+    replace = msgspec.structs.replace
+    for side, hello, challenge in (
+        ("listens", HELLO, CHALLENGE),
+        ("connects", replace(HELLO, nonce=b"x" * NONCE_BYTES), CHALLENGE),
+        ("connects", replace(HELLO, incarnation="one-2"), CHALLENGE),
+        ("connects", HELLO, replace(CHALLENGE, nonce=b"x" * NONCE_BYTES)),
+        ("connects", HELLO, replace(CHALLENGE, incarnation="two-2")),
+    ):
+        with pytest.raises(TurnedAwayError):
+            secret.check(side, hello, challenge, proof)  # type: ignore[arg-type]  # a literal
+    with pytest.raises(TurnedAwayError):
+        Secret(OTHER).check("connects", HELLO, CHALLENGE, proof)
+
+
+def test_a_secret_is_long_and_stays_unsaid() -> None:
+    with pytest.raises(ValueError, match="at least 16"):
+        Secret(b"short")
+    assert SECRET.decode() not in repr(Secret(SECRET))
