@@ -1,9 +1,10 @@
 """One application on one data directory, and no server outliving it unseen.
 
 Two ``flock`` files. ``application.lock`` is held by the application alone and vanishes with it, so
-finding it taken means a living application. ``servers.lock`` is inherited by the guardian and by
-every server process, so finding only that one taken means that the servers of a dead application
-are still stopping: waiting helps. Once both are ours, any pid file lying around is stale.
+finding it taken for longer than a death takes means a living application. ``servers.lock`` is
+inherited by the guardian and by every server process, so finding only that one taken means that
+the servers of a dead application are still stopping: waiting helps. Once both are ours, any pid
+file lying around is stale.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from booking.embedded.errors import EmbeddedServersError
 SERVERS_STOP_MAX_S = 20.0
 """How long a start waits for the servers of a dead application: the guardian's slowest stop is
 15 s (10 s fast, 3 s immediate, 2 s kill), and initdb on a slow disk takes a few seconds."""
+
+DEATH_MAX_S = 1.0
+"""How long a killed application may take to be gone: the kernel lets go of its lock only once all
+its memory is freed, which takes a moment on a busy machine. A second start is refused this late."""
 
 _POLL_S = 0.02
 
@@ -36,8 +41,7 @@ class DataDirectoryLock:
         """Take both locks. :class:`EmbeddedServersError` when somebody else has the directory."""
         application_fd = _open(data_dir / "application.lock")
         try:
-            if not _try_lock(application_fd):
-                raise EmbeddedServersError(_in_use(data_dir, application_fd))
+            _wait_for_application(data_dir, application_fd)
             os.ftruncate(application_fd, 0)
             os.pwrite(application_fd, f"{os.getpid()}\n".encode(), 0)
             servers_fd = _open(data_dir / "servers.lock")
@@ -76,6 +80,14 @@ def _in_use(data_dir: Path, application_fd: int) -> str:
         f"the data directory {data_dir} is in use by another booking{holder}: stop that one, or "
         f"name another directory with --data"
     )
+
+
+def _wait_for_application(data_dir: Path, application_fd: int) -> None:
+    deadline = time.monotonic() + DEATH_MAX_S
+    while not _try_lock(application_fd):
+        if time.monotonic() > deadline:
+            raise EmbeddedServersError(_in_use(data_dir, application_fd))
+        time.sleep(_POLL_S)
 
 
 def _wait_for_servers(data_dir: Path, servers_fd: int, progress: Callable[[str], None]) -> None:
