@@ -113,8 +113,6 @@ class Loader:
             cell.shard.checked(cell, envelope, rows.get(envelope.key.id))
 
     async def _load_cells(self) -> None:
-        # Whoever else is asked for in this turn of the event loop is loaded with the same query.
-        await asyncio.sleep(0)
         cells: list[Cell] = []
         while self._cells and len(cells) < self._limits.loads_max:
             cell = self._cells.popleft()

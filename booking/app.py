@@ -49,6 +49,10 @@ LANES = 1
 would be smaller each, and cost the process more."""
 
 
+START_GIVEN_UP_S = 1.0
+"""For a runtime whose instance could not start: nobody waits for it."""
+
+
 class AnotherInstanceError(Exception):
     """Somebody else serves from this journal. ``str()`` is one line."""
 
@@ -89,6 +93,7 @@ class App:
         try:
             await app._start()
         except BaseException:
+            await app._runtime.stop(START_GIVEN_UP_S)
             await app._close()
             raise
         return app
