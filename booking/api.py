@@ -133,6 +133,55 @@ class Readiness(msgspec.Struct, frozen=True):
         return all(problem is None for problem in self.checks.values())
 
 
+class QueueReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A queue for its operators: the rules in force, and how it is doing."""
+
+    queue: str
+    mode: Literal["open", "paused", "queue_all"]
+    """``open``: who has room comes in at once; ``paused``: nobody comes in; ``queue_all``:
+    everybody lines up, and comes in at the rate, also when there is room."""
+    max_active: int
+    """How many may be inside at once; 0 for no such limit."""
+    admit_per_interval: int
+    """How many may come in per interval, released evenly; 0 for no such limit."""
+    interval_s: int
+    active_s: int
+    max_waiting: int
+    opens_at: str | None
+    """RFC 3339: who comes before it waits for a draw; ``None`` without a scheduled opening."""
+    seed: str | None
+    """Of that draw, once it was made."""
+    waiting: int
+    active: int
+    last_number: int
+    watermark: int
+    admitted_last_minute: int
+    left_last_minute: int
+
+
+class QueueChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What an operator wants different; a field left out stays as it is."""
+
+    mode: Literal["open", "paused", "queue_all"] | msgspec.UnsetType = msgspec.UNSET
+    max_active: int | msgspec.UnsetType = msgspec.UNSET
+    admit_per_interval: int | msgspec.UnsetType = msgspec.UNSET
+    interval_s: int | msgspec.UnsetType = msgspec.UNSET
+    active_s: int | msgspec.UnsetType = msgspec.UNSET
+    max_waiting: int | msgspec.UnsetType = msgspec.UNSET
+    opens_at: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class QueueDesk(Protocol):
+    """What operators may ask of a queue. Raises as the coroutines of :class:`Bookings`."""
+
+    async def queue_report(self, queue: str) -> QueueReport:
+        """:class:`UnknownError` for an unknown queue."""
+
+    async def change_queue(self, queue: str, change: QueueChange, who: str) -> QueueReport:
+        """In force when it returns. :class:`UnknownError`, and :class:`ValueError` with words for
+        the operator when the rules would contradict each other."""
+
+
 class Bookings(Protocol):
     """The application. Coroutines raise :class:`actors.errors.UnavailableError` and its kin,
     :class:`actors.errors.KeyReusedError` and :class:`actors.errors.KeyInFlightError`."""
@@ -159,6 +208,13 @@ class Bookings(Protocol):
         :class:`NotAdmittedError`. The gate before dates, seats, reservation and payment."""
 
     async def leave(self, token: QueueToken) -> None: ...
+
+    def present(self, token: QueueToken) -> None:
+        """The token's holder is there: polls, or listens on a socket. Cheap; call it often."""
+
+    def queue_version(self, queue: str) -> int:
+        """Grows with every change of what :meth:`standing` says in this queue;
+        :class:`UnknownError`."""
 
     # -- seats: answered from memory --------------------------------------------------------------
 

@@ -134,6 +134,15 @@ class BookingService:
     async def leave(self, token: QueueToken) -> None:
         await self._ask(queue_address(token.queue), queue.Leave(token.user, token.number))
 
+    def present(self, token: QueueToken) -> None:
+        """Polls and sockets are not counted yet: nobody loses a place for being silent."""
+
+    def queue_version(self, queue: str) -> int:
+        view = self._queues.get(queue)
+        if view is None:
+            raise UnknownError(f"queue {queue}")
+        return view.version
+
     # -- seats and reservations -------------------------------------------------------------------
 
     def seat_map(self, schedule: str) -> DateSeats:

@@ -48,6 +48,8 @@ class QueueView:
 
     def __init__(self, name: str, draw: Callable[[], float] = random.random) -> None:
         self.name = name
+        self.version = 0
+        """Grows with every change of what is told of any token."""
         self._draw = draw
         self._last_number = 0
         self._watermark = 0
@@ -64,6 +66,7 @@ class QueueView:
 
     def reset(self, line: Line) -> None:
         """Start again from the owner's state."""
+        self.version += 1
         self._last_number = line.last_number
         self._watermark = line.watermark
         self._left = sorted(line.left_numbers())
@@ -71,6 +74,7 @@ class QueueView:
 
     def apply(self, events: Sequence[QueueEvent]) -> None:
         """Take in events that are in the journal, in their order."""
+        self.version += 1
         for event in events:
             match event:
                 case Joined():

@@ -91,6 +91,8 @@ class FakeBookings:
         self.max_active, self.active_ms = max_active, active_ms
         self.hold_ms, self.max_holds, self.queue_max = hold_ms, max_holds, queue_max
         self.places: dict[int, _Place] = {}
+        self.version = 0
+        self.seen: list[int] = []
         self.maps = {name: FakeSeatMap(date) for name, date in dates.schedules.items()}
         self.balances: dict[str, int] = {}
         self.items: dict[str, list[HistoryItem]] = {}
@@ -186,6 +188,13 @@ class FakeBookings:
     async def leave(self, token: QueueToken) -> None:
         await self._command()
         self.places[token.number].ended = True
+        self.version += 1
+
+    def present(self, token: QueueToken) -> None:
+        self.seen.append(token.number)
+
+    def queue_version(self, queue: str) -> int:
+        return self.version
 
     # -- seats and reservations -------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Many instances, one writer: who has which shard, how shards move, and how messages get there."""
