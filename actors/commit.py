@@ -23,6 +23,7 @@ class Change:
         "cell",
         "events",
         "last_seq",
+        "rows",
         "snapshot",
         "state",
         "unfinished",
@@ -34,6 +35,8 @@ class Change:
         self.state = state
         """After the decision."""
         self.events: list[Any] = []
+        self.rows: list[Row] = []
+        """The events as they are journalled."""
         self.bytes = 0
         """Size of the events' payloads."""
         self.last_seq = 0

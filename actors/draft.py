@@ -82,9 +82,9 @@ def _add_events(
         seq += 1
         change.last_seq = seq
         change.bytes += len(payload)
-        commit.rows.append(
-            Row(number, seq, epoch, address, kind, version, payload, now_ms, command)
-        )
+        row = Row(number, seq, epoch, address, kind, version, payload, now_ms, command)
+        commit.rows.append(row)
+        change.rows.append(row)
     commit.changes = tuple(changes.values())
     for change in commit.changes:
         _look_ahead(commit, change)

@@ -17,6 +17,7 @@ class Folded:
         "at_ms",
         "event_bytes",
         "keys",
+        "seq",
         "snapshot_bytes",
         "state",
         "unfinished",
@@ -31,6 +32,8 @@ class Folded:
     ) -> None:
         rows, snapshot = loaded.rows, loaded.snapshot
         self.state = state
+        self.seq = rows[-1].seq if rows else 0 if snapshot is None else snapshot.seq
+        """Of its last event; 0 for an entity without any."""
         self.at_ms = rows[-1].at_ms if rows else 0
         """When its last event was decided, if that is known."""
         self.event_bytes = sum([len(row.payload) for row in rows])

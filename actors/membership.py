@@ -18,6 +18,17 @@ DEAD_AFTER_S = 5.0
 event loop or of Redis for a death."""
 
 
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a process was doing at its last heartbeat."""
+
+    loop_lag_ms: float = 0.0
+    commit_age_ms: int | None = None
+    """Since its last commit; ``None`` before the first."""
+    journal_away: bool = False
+    loads: tuple[tuple[int, float, int], ...] = ()
+    """Of each shard it serves: number, commands a second, entities in memory."""
+
+
 class Member(msgspec.Struct, frozen=True):
     """One running process."""
 
@@ -27,6 +38,11 @@ class Member(msgspec.Struct, frozen=True):
     """This run of it; never used twice."""
     url: str
     since_ms: int
+    beat: int = 0
+    """Grows with every heartbeat, so that a silent member shows before it is forgotten."""
+    draining: bool = False
+    """It wants to stop: its shards ought to be elsewhere."""
+    health: Health = Health()
 
 
 class MembershipError(Exception):

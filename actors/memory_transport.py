@@ -62,6 +62,8 @@ class MemoryTransport:
         *,
         key: CommandKey | None,
         deadline: float,
+        hops: int = 1,
+        epoch: int = 0,
     ) -> Answer:
         peer = self._peers.get(instance)
         if peer is None or self._cut[instance].done():
@@ -69,6 +71,13 @@ class MemoryTransport:
         timeout_s = max(deadline - self._clock.monotonic(), 0.0)
         answer = peer.ask(address, command, key=key, timeout_s=timeout_s)
         return await self._unless_cut(instance, answer)
+
+    def hears(self, instance: str) -> bool:
+        """Whether it is there and not cut off."""
+        return instance in self._peers and not self._cut[instance].done()
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
     async def _unless_cut(self, instance: str, answer: asyncio.Future[Answer]) -> Answer:
         cut = self._cut[instance]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from actors.address import Address
 from actors.commit import Commit
@@ -24,6 +24,10 @@ from actors.supervision import Backoff, where
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
+
+QUIET_CHECK_S = 0.002
+"""Between two looks whether a shard that is to be left has come to rest; a commit takes a few
+milliseconds, and its callers wait."""
 
 SETTLE_CHECK_S = 0.05
 """Between two looks whether a closed shard's last commits have left the lane; a commit takes a
@@ -104,6 +108,13 @@ class Ownership:
         self._room.loader.pause()
         for shard in self.shards.values():
             shard.refuse_mail(self.unavailable)
+        self._kick.set()
+
+    def stood_still(self) -> None:
+        """This process did nothing for so long that its shards may be others' by now."""
+        log.warning("stood still for a while: asking the journal whose the shards are")
+        self._room.unverified = True
+        self._suspicious = True
         self._kick.set()
 
     def unavailable(self) -> JournalUnavailableError:
@@ -226,11 +237,12 @@ class Ownership:
         ]
 
     def _back(self) -> None:
-        if not self._room.away:
+        if not (self._room.away or self._room.unverified):
             return
-        log.warning("the journal is back")
-        self._room.away = False
-        self._room.loader.resume()
+        if self._room.away:
+            log.warning("the journal is back")
+            self._room.loader.resume()
+        self._room.away = self._room.unverified = False
         for shard in self.shards.values():
             shard.writer.rouse()
 
@@ -253,9 +265,7 @@ class Ownership:
         if not wanted:
             return
         leases = await self._journal.claim(wanted, self._instance, self._incarnation)
-        marked: dict[int, list[Address]] = {lease.shard: [] for lease in leases}
-        for address in await self._journal.wakes(marked):
-            marked[address.slot].append(address)
+        marked = await self._marks(leases)
         missed = [await self._missed(self.pending[lease.shard]) for lease in leases]
         for lease, events in zip(leases, missed, strict=True):
             for _, address, event, state in events:
@@ -265,6 +275,47 @@ class Ownership:
                     self._room.observer.committed(address, (event,), state)
             self._install(lease, marked[lease.shard])
 
+    async def _marks(self, leases: Sequence[Lease]) -> dict[int, list[Address]]:
+        """The entities of these shards that want to be woken."""
+        marked: dict[int, list[Address]] = {lease.shard: [] for lease in leases}
+        if marked:
+            for address in await self._journal.wakes(marked):
+                marked[address.slot].append(address)
+        return marked
+
+    # -- planned moves -------------------------------------------------------------------------
+
+    async def adopt(self, claim: Callable[[], Awaitable[Sequence[Lease]]]) -> list[int]:
+        """Serve the shards that ``claim`` gets; returns which. Raises :class:`JournalError`; then
+        shards may be ours in the journal that are not served, and have to be claimed again."""
+        async with self._claiming:
+            leases = await claim()
+            marked = await self._marks(leases)
+            for lease in leases:
+                self._install(lease, marked[lease.shard])
+            return [lease.shard for lease in leases]
+
+    async def release(self, number: int, limit_s: float) -> bool:
+        """Let go of a shard once everybody who waits for it has been answered; false if that took
+        longer than ``limit_s``, and then it is served on. Meanwhile newcomers are refused with
+        :class:`~actors.errors.NotOwnedError`, which is also raised if the shard is not ours."""
+        shard = self.shards.get(number)
+        if shard is None or shard.frozen:
+            raise NotOwnedError
+        shard.frozen = True
+        ends = self._room.clock.monotonic() + limit_s
+        while not shard.quiet:
+            if shard.closed:
+                raise NotOwnedError
+            if self._room.clock.monotonic() >= ends:
+                shard.frozen = False
+                return False
+            await asyncio.sleep(QUIET_CHECK_S)
+        if shard.closed:
+            raise NotOwnedError
+        self._close(shard, NotOwnedError)
+        return True
+
     @staticmethod
     def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
         """Whether somebody claimed the shard after this instance did. What was read before our own
@@ -272,7 +323,8 @@ class Ownership:
         return infos[shard.number].epoch > shard.epoch
 
     def _install(self, lease: Lease, marked: Collection[Address]) -> None:
-        old = self.pending.pop(lease.shard).old
+        reclaim = self.pending.pop(lease.shard, None)
+        old = None if reclaim is None else reclaim.old
         began_ms = 0 if old is None else old.now_ms()
         shard = self.shards[lease.shard] = Shard(lease, self._room, began_ms)
         shard.marked.update(marked)

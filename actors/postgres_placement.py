@@ -25,7 +25,7 @@ POOL_SIZE = 2
 ID_MAX = 2**63 - 1
 
 
-def _settings(timeout_s: float) -> dict[str, str]:
+def store_settings(timeout_s: float) -> dict[str, str]:
     """The server gives up when the client does, so that no lock outlives its owner for long."""
     timeout_ms = str(round(timeout_s * 1000))
     return {
@@ -43,8 +43,8 @@ class PostgresPlacement:
     of ours, and a few for the rest. Opened when first needed and again after each failure."""
 
     def __init__(self, dsn: str) -> None:
-        self._term_link = Link(dsn, _settings(TERM_TIMEOUT_S), TERM_TIMEOUT_S)
-        links = [Link(dsn, _settings(TIMEOUT_S), TIMEOUT_S) for _ in range(POOL_SIZE)]
+        self._term_link = Link(dsn, store_settings(TERM_TIMEOUT_S), TERM_TIMEOUT_S)
+        links = [Link(dsn, store_settings(TIMEOUT_S), TIMEOUT_S) for _ in range(POOL_SIZE)]
         self._pool = LinkPool(links, TIMEOUT_S)
 
     async def close(self) -> None:

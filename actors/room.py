@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actors.address import Address
 from actors.behaviour import Behaviour
 from actors.clock import Clock
-from actors.commit import Commit
+from actors.commit import Change, Commit
+from actors.guard import Guard
 from actors.limits import Limits
 from actors.passivation import Pool
 from actors.statistics import Counters
@@ -38,6 +39,17 @@ class Observer(Protocol):
 
     def lost(self, shard: int) -> None:
         """Another instance owns this shard now: what is known of it grows stale."""
+
+
+class Tap(Protocol):
+    """Carries what became true to other instances, as it is journalled. Called after the observer,
+    synchronously and in order within a shard."""
+
+    def loaded(self, shard: Shard, address: Address, state: Any, seq: int) -> None:
+        """The entity was read from the journal, up to and including ``seq``."""
+
+    def committed(self, shard: Shard, change: Change) -> None:
+        """This change of an entity is in the journal."""
 
 
 class NoObserver:
@@ -73,6 +85,7 @@ class Room:
         "counters",
         "crashes",
         "drain_rate",
+        "guard",
         "keeper",
         "limits",
         "loader",
@@ -81,7 +94,9 @@ class Room:
         "pool",
         "random",
         "sagas",
+        "tap",
         "timers",
+        "unverified",
     )
 
     loader: Loader
@@ -108,6 +123,11 @@ class Room:
         self.random = Random()  # noqa: S311 - spreads retries, guards nothing
         self.drain_rate = 0.0
         """Turns a second, measured over the last round of housekeeping."""
+        self.tap: Tap | None = None
+        self.unverified = False
+        """This process stood still for so long that its shards may have new owners: nothing is
+        decided or told until the journal says whose they are."""
+        self.guard = Guard(clock, self.loop)
         self.away = False
         """The journal is out of reach: nothing is decided until it is back."""
 

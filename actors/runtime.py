@@ -13,7 +13,7 @@ what a shard remembers, :mod:`actors.ownership` for how shards come and go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
@@ -29,11 +29,11 @@ from actors.errors import (
     StoppingError,
     UnavailableError,
 )
-from actors.journal import Journal
+from actors.journal import Journal, Lease
 from actors.limits import Limits
 from actors.loader import Loader
 from actors.ownership import Ownership
-from actors.room import NoObserver, Observer, Room
+from actors.room import NoObserver, Observer, Room, Tap
 from actors.sagas import Asker, Sagas
 from actors.statistics import RuntimeStatistics
 from actors.tasks import Tasks
@@ -99,6 +99,7 @@ class Runtime:
         """
         await self._owned.claim(shards)
         self._owned.start()
+        self._room.guard.start(self._owned.stood_still)
         for number in range(self._limits.loaders):
             self._tasks.spawn(self._loader.run(), f"loader-{number}")
         self._tasks.spawn(self._keep_house(), "housekeeping")
@@ -112,6 +113,20 @@ class Runtime:
         """
         await self._owned.claim(shards)
 
+    async def adopt(self, claim: Callable[[], Awaitable[Sequence[Lease]]]) -> list[int]:
+        """Serve the shards that ``claim`` gets from the journal; returns which. Raises
+        :class:`~actors.journal.JournalError`."""
+        return await self._owned.adopt(claim)
+
+    async def release(self, shard: int, limit_s: float) -> bool:
+        """Let go of a shard in good order; false if it did not come to rest in time and is served
+        on. Raises :class:`~actors.errors.NotOwnedError`."""
+        return await self._owned.release(shard, limit_s)
+
+    def listen(self, tap: Tap) -> None:
+        """Have what becomes true carried to other instances too. To be called before the start."""
+        self._room.tap = tap
+
     async def stop(self, timeout_s: float) -> None:
         """Refuse new asks, answer what is queued, and end within ``timeout_s``; whoever still
         waits then is refused."""
@@ -123,6 +138,7 @@ class Runtime:
         await self._tasks.close()
         self._owned.answer_unfinished(StoppingError)
         self._room.timers.close()
+        self._room.guard.close()
         self._deadlines.close()
 
     @property
@@ -236,6 +252,51 @@ class Runtime:
                 states.append(answer.reply)
         return states
 
+    # -- shards --------------------------------------------------------------------------------
+
+    def epoch_of(self, shard: int) -> int:
+        """The epoch under which this instance serves the shard now; 0 if it does not."""
+        held = self._owned.shards.get(shard)
+        return 0 if held is None or held.frozen else held.epoch
+
+    def holds(self, shard: int) -> bool:
+        """Whether it is here, also if it is on the move already."""
+        return shard in self._owned.shards
+
+    def epochs(self) -> dict[int, int]:
+        """Of all shards that are served here."""
+        return {n: shard.epoch for n, shard in self._owned.shards.items() if not shard.frozen}
+
+    def turns(self) -> dict[int, tuple[int, int]]:
+        """Of each shard: messages decided since it was claimed, and entities in memory."""
+        return {n: (shard.turns, len(shard.cells)) for n, shard in self._owned.shards.items()}
+
+    @property
+    def claiming(self) -> frozenset[int]:
+        """Shards that were ours a moment ago and are being claimed again."""
+        return frozenset(self._owned.pending)
+
+    @property
+    def trustworthy(self) -> bool:
+        """False after this process stood still, until the journal has said whose the shards are;
+        what is in memory must not be told before."""
+        room = self._room
+        return not (room.guard.jumped(self._clock.monotonic()) or room.unverified)
+
+    @property
+    def journal_away(self) -> bool:
+        return self._room.away
+
+    @property
+    def commit_age_s(self) -> float | None:
+        """Since the last commit; ``None`` before the first."""
+        return _age(self._clock.monotonic(), self._room.counters.last_commit)
+
+    @property
+    def lag_s(self) -> float:
+        """How late the event loop runs what is due."""
+        return self._room.guard.lag_s
+
     def behaviour(self, kind: str) -> Behaviour:
         """The behaviour of this kind of entity. Raises :class:`KeyError`."""
         return self._room.behaviours[kind]
@@ -256,7 +317,6 @@ class Runtime:
             "not started": not self._started,
             "the journal is out of reach": self._room.away,
             f"{len(owned.pending)} shards not claimed": bool(owned.pending),
-            f"{len(owned.lost)} shards lost": bool(owned.lost),
         }
         return next((words for words, wrong in problems.items() if wrong), None)
 

@@ -19,6 +19,7 @@ from actors.envelope import Envelope
 from actors.errors import (
     EntityCrashedError,
     KeyReusedError,
+    NotOwnedError,
     OutcomeUnknownError,
     OverloadedError,
 )
@@ -34,6 +35,9 @@ from actors.writer import Writer
 
 log = logging.getLogger(__name__)
 
+ON_THE_MOVE_S = 0.1
+"""What callers of a shard on the move are told to wait: about as long as a hand-over takes."""
+
 
 class Shard:
     """See the module. Everything in here happens on the event loop's thread."""
@@ -46,6 +50,12 @@ class Shard:
         self.committed_seq = lease.last_seq
         """Of the last event known to be in the journal."""
         self.closed = False
+        self.frozen = False
+        """On the move: nobody new is let in, and what is there is decided."""
+        self.turns = 0
+        """Messages decided; the load that balancing looks at."""
+        self.mail = 0
+        """Messages in all mailboxes."""
         self.cells: dict[Address, Cell] = {}
         self.keys = KeyBook(room.limits.outcomes_max, room.limits.begun_max)
         self.parked: dict[tuple[Address, str], list[Envelope]] = {}
@@ -76,6 +86,8 @@ class Shard:
 
     def post(self, address: Address, envelope: Envelope) -> None:
         """Put a message into the entity's mailbox, or answer it at once. Raises what refuses it."""
+        if self.frozen and envelope.external:
+            raise NotOwnedError("the shard is on the move", ON_THE_MOVE_S)
         cell = self.cells.get(address) or self.open(address)
         if envelope.external and cell.size >= self._room.limits.mailbox_max:
             raise OverloadedError("the entity's mailbox is full", self._room.retry_after_s())
@@ -88,6 +100,7 @@ class Shard:
             if envelope.unchecked:
                 self._room.loader.look_up(cell, envelope)
         cell.put(envelope)
+        self.mail += 1
         if envelope.external:
             self._room.counters.waiting += 1
         if cell.loaded:
@@ -98,6 +111,7 @@ class Shard:
     def take(self, cell: Cell) -> Envelope:
         """The next message out of the mailbox."""
         envelope = cell.take()
+        self.mail -= 1
         if envelope.external:
             self._room.counters.waiting -= 1
         if envelope.command is WAKE:
@@ -206,6 +220,8 @@ class Shard:
         self._now_ms = max(self._now_ms, folded.at_ms)
         self._room.counters.loads += 1
         self._room.observer.loaded(address, folded.state)
+        if self._room.tap is not None:
+            self._room.tap.loaded(self, address, folded.state, folded.seq)
         for key in folded.keys:
             if key is not None:
                 self.keys.hold_for_saga(key)
@@ -282,6 +298,13 @@ class Shard:
         """Nothing of this shard is on its way to the journal."""
         return self._tail is None
 
+    @property
+    def quiet(self) -> bool:
+        """Nobody waits for anything of this shard: it can be left without a word."""
+        if self.mail or self._tail is not None:
+            return False
+        return all(waiter.over for waiting in self.parked.values() for waiter in waiting)
+
     def committed(self, commit: Commit) -> None:
         """The journal has it: tell the views, the sagas, and who waits."""
         self.ended(commit)
@@ -292,6 +315,8 @@ class Shard:
             cell.uncommitted -= 1
             cell.committed = change.state
             self._room.observer.committed(cell.address, change.events, change.state)
+            if self._room.tap is not None:
+                self._room.tap.committed(self, change)
             if self.closed:
                 continue
             for saga in change.unfinished:

@@ -54,7 +54,7 @@ class Writer:
         """Decide what comes until the shard is closed."""
         runnable, room = self._runnable, self._room
         while not self._shard.closed:
-            if not runnable or room.away:
+            if not runnable or room.away or room.unverified:
                 self._wakeup = room.loop.create_future()
                 await self._wakeup
             else:
@@ -66,6 +66,8 @@ class Writer:
         """As many turns as may pass before other work gets the event loop."""
         runnable, shard = self._runnable, self._shard
         now, now_ms = self._room.clock.monotonic(), shard.now_ms()
+        if self._room.guard.jumped(now):
+            return
         for _ in range(min(self._room.limits.turns_max, len(runnable))):
             cell = runnable.popleft()
             cell.queued = False
@@ -148,6 +150,7 @@ class Writer:
         shard, key = self._shard, envelope.key
         states = {a: other.state for a, other in others.items()} if others else NO_STATES
         self._room.counters.turns += 1
+        shard.turns += 1
         try:
             decision = cell.behaviour.decide(
                 Turn(cell.address, cell.state, states, envelope.command, now_ms, key)

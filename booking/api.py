@@ -207,6 +207,10 @@ class Bookings(Protocol):
         """The token's content if its holder is inside now, else :class:`TokenError` or
         :class:`NotAdmittedError`. The gate before dates, seats, reservation and payment."""
 
+    async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
+        """Where it stands by the word of the queue's owner, if that may know more than
+        :meth:`standing` and :meth:`admitted`, which refused; else raises ``refusal``."""
+
     async def leave(self, token: QueueToken) -> None: ...
 
     def present(self, token: QueueToken) -> None:
@@ -218,8 +222,9 @@ class Bookings(Protocol):
 
     # -- seats: answered from memory --------------------------------------------------------------
 
-    def seat_map(self, schedule: str) -> SeatMap:
-        """:class:`UnknownError` for an unknown date."""
+    def seat_map(self, schedule: str, *, fresh: bool = True) -> SeatMap:
+        """:class:`UnknownError` for an unknown date. With ``fresh``
+        :class:`actors.errors.UnavailableError` if what is known here is older than two seconds."""
 
     # -- reservations -----------------------------------------------------------------------------
 

@@ -1,35 +1,41 @@
 """The composition root: builds one instance out of its parts, starts it, stops it.
 
-This is the only place that knows the real journal, the real membership and the edge together.
+This is the only place that knows the real stores, the cluster and the edge together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import secrets
+from collections.abc import Callable, Collection
+from random import Random
 from typing import Any
 
+from actors.address import Address
+from actors.behaviour import Behaviour
 from actors.clock import Clock, SystemClock
-from actors.journal import Row
-from actors.membership import DEAD_AFTER_S, Member, Membership, MembershipError
+from actors.cluster.node import TIMES, ClusterNode, Stores
+from actors.journal import JournalError, Row
+from actors.membership import Member, MembershipError
+from actors.peers import PeerEndpoint, PeerTransport, Secret
 from actors.postgres_journal import PostgresJournal
+from actors.postgres_operations import PostgresOperations
+from actors.postgres_placement import PostgresPlacement
+from actors.redis_election import RedisElection
 from actors.redis_membership import RedisMembership
-from actors.runtime import Runtime
 from actors.tasks import Tasks
 from booking.api import Readiness
-from booking.background import (
-    CatalogueWatch,
-    Heartbeat,
-    OutcomePurge,
-    ViewLoader,
-    incarnation,
-)
+from booking.background import CatalogueWatch, OutcomePurge, ViewLoader, incarnation
 from booking.catalogue import store
 from booking.domain.catalogue import Catalogue
 from booking.domain.queue import Policy
 from booking.entities.account_entity import AccountBehaviour
+from booking.entities.addresses import LEDGER, QUEUE
 from booking.entities.queue_entity import QueueBehaviour
 from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
+from booking.freshness import NodeFreshness
 from booking.health import check_readiness, gauges
 from booking.service import BookingService
 from booking.settings import Settings
@@ -41,6 +47,8 @@ from booking_http.metrics import EdgeMetrics
 from booking_http.server import EdgeServer, build_server
 from booking_http.settings import EdgeSettings
 
+log = logging.getLogger(__name__)
+
 MAIN_QUEUE = "main"
 """The one queue of the house."""
 
@@ -48,13 +56,17 @@ LANES = 1
 """Connections that append. While one batch is in flight the next one forms; two batches in flight
 would be smaller each, and cost the process more."""
 
-
 START_GIVEN_UP_S = 1.0
 """For a runtime whose instance could not start: nobody waits for it."""
 
+READY_WAIT_S = 20.0
+"""How long a start waits until every shard has an owner. An instance that starts while others are
+being taken over listens all the same after that, and tells at ``/readyz`` what is missing."""
 
-class AnotherInstanceError(Exception):
-    """Somebody else serves from this journal. ``str()`` is one line."""
+READY_CHECK_S = 0.02
+
+SHOWN = {LEDGER: True, QUEUE: False}
+"""What views are made of: the ledgers' states, and the queues' events."""
 
 
 class SupersededError(Exception):
@@ -72,81 +84,137 @@ class App:
         self._tasks = Tasks("app")
         self._superseded: asyncio.Future[BaseException]
         self._superseded = asyncio.get_running_loop().create_future()
-        self._membership: Membership = RedisMembership(settings.redis_url)
         self._journal = PostgresJournal(settings.database_url, LANES)
         run = incarnation(settings.instance, started_ms, os.urandom)
         self._member = Member(settings.instance, run, settings.advertise_url, started_ms)
-        self._heartbeat = Heartbeat(self._membership, self._member)
         self._queues = {MAIN_QUEUE: QueueView(MAIN_QUEUE)}
         self._seats = SeatMaps(catalogue, first_version=started_ms * 1000)
-        self._runtime = self._make_runtime()
-        self._views = ViewLoader(self._runtime, self._seats, self._queues)
+        self._stores = self._make_stores()
+        self._node = self._make_node()
+        self._views = ViewLoader(self._node, self._seats, self._queues)
         self._watch = CatalogueWatch(settings.database_url, self._seats, self._views)
+        self._endpoint = self._make_endpoint()
         self._edge = self._make_edge()
 
     @classmethod
     async def start(cls, settings: Settings) -> App:
         """Everything up and listening, or nothing: OSError when a server or the port cannot be
-        had, :class:`AnotherInstanceError`."""
+        had."""
         clock = SystemClock()
         app = cls(settings, clock, await store.load(settings.database_url))
         try:
             await app._start()
         except BaseException:
-            await app._runtime.stop(START_GIVEN_UP_S)
+            await app._node.stop(START_GIVEN_UP_S)
+            await app._edge.stop(START_GIVEN_UP_S)
             await app._close()
             raise
         return app
 
     async def _start(self) -> None:
-        await self._refuse_company()
         await self._journal.connect()
-        await self._runtime.start()
-        await self._views.load(self._views.shown())
-        self._tasks.spawn(self._heartbeat.run(), "heartbeat")
-        self._tasks.spawn(self._watch.run(), "catalogue")
-        self._tasks.spawn(OutcomePurge(self._journal, self._clock).run(), "purge")
+        # Others reach this instance as soon as it is a member, so it listens before.
         await self._edge.start(self._settings.host, self._settings.port)
-
-    async def _refuse_company(self) -> None:
-        """One instance owns all shards for now. A namesake is an earlier run of this one, which
-        the new epochs fence."""
+        self._node.pulse.advertise(self._settings.advertise_url or self._own_url())
         try:
-            members = await self._membership.members()
-            await self._heartbeat.announce()
+            await self._node.start()
         except MembershipError as error:
             raise ConnectionError(f"BOOKING_REDIS_URL: {error}") from error
-        for member in members:
-            if member.instance != self._settings.instance:
-                raise AnotherInstanceError(
-                    f"instance {member.instance} serves from here already; stop it first, or wait "
-                    f"{DEAD_AFTER_S:.0f} s if it was killed"
-                )
+        self._tasks.spawn(self._views.run(), "views")
+        await self._views.load(self._views.shown())
+        self._tasks.spawn(self._watch.run(), "catalogue")
+        self._tasks.spawn(OutcomePurge(self._journal, self._clock).run(), "purge")
+        await self._wait_until_ready()
 
-    def _make_runtime(self) -> Runtime:
+    def _own_url(self) -> str:
+        host = self._settings.host
+        if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._edge.port}"
+
+    async def _wait_until_ready(self) -> None:
+        ends = self._clock.monotonic() + READY_WAIT_S
+        while (problem := self._problem()) is not None:
+            if self._clock.monotonic() >= ends:
+                log.warning("listening, but not ready yet: %s", problem)
+                return
+            await asyncio.sleep(READY_CHECK_S)
+
+    def _problem(self) -> str | None:
+        """Why this instance cannot answer everything, in a few words."""
+        if (problem := self._node.problem()) is not None:
+            return problem
+        missing = self._views.missing()
+        return f"{missing} views not loaded" if missing else None
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _make_stores(self) -> Stores:
+        settings = self._settings
+        return Stores(
+            journal=self._journal,
+            placement=PostgresPlacement(settings.database_url),
+            operations=PostgresOperations(settings.database_url),
+            membership=RedisMembership(settings.redis_url),
+            election=RedisElection(settings.redis_url, ttl_s=TIMES.key_ttl_s),
+        )
+
+    def _make_node(self) -> ClusterNode:
         settings = self._settings
         rules = HoldRules(settings.hold_s * 1000, settings.holds_max)
         policy = Policy(
             settings.queue_active_max, settings.queue_admit_per_minute, settings.active_s * 1000
         )
-        return Runtime(
-            instance=settings.instance,
-            incarnation=self._member.incarnation,
-            behaviours=[
+        return ClusterNode(
+            self._member,
+            self._stores,
+            [
                 AccountBehaviour(),
                 SeatBehaviour(lambda: self._seats.catalogue, rules),
                 LedgerBehaviour(),
                 QueueBehaviour(lambda: policy),
             ],
-            journal=self._journal,
-            clock=self._clock,
-            observer=Projections(self._seats, self._queues, self._lost),
+            Projections(self._seats, self._queues, self._lost),
+            self._clock,
+            shown=SHOWN,
+            links=self._make_links,
             lanes=LANES,
+            on_gained=self._gained,
         )
+
+    def _make_links(
+        self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
+    ) -> PeerTransport:
+        return PeerTransport(
+            instance=self._member.instance,
+            incarnation=self._member.incarnation,
+            secret=self._secret(),
+            url_of=url_of,
+            behaviour_of=behaviour_of,
+            clock=self._clock,
+            nonces=secrets.token_bytes,
+            random=Random(),  # noqa: S311 - spreads attempts to connect, guards nothing
+        )
+
+    def _make_endpoint(self) -> PeerEndpoint:
+        return PeerEndpoint(
+            instance=self._member.instance,
+            incarnation=self._member.incarnation,
+            secret=self._secret(),
+            ask_here=self._node.ask_here,
+            behaviour_of=self._node.behaviour_of,
+            clock=self._clock,
+            nonces=secrets.token_bytes,
+            owner_of=self._node.owner_of,
+        )
+
+    def _secret(self) -> Secret:
+        """Peers know each other by the secrets that sign tokens; both are the cluster's."""
+        return Secret(*(secret.encode() for secret in self._settings.token_secrets))
 
     def _make_edge(self) -> EdgeServer:
         service = BookingService(
-            actors=self._runtime,
+            actors=self._node.router,
             journal=self._journal,
             clock=self._clock,
             signer=TokenSigner(self._settings.token_secrets),
@@ -154,47 +222,75 @@ class App:
             queues=self._queues,
             read_event=self._read_event,
             readiness=self._readiness,
+            freshness=NodeFreshness(self._node),
         )
         return build_server(
             service,
             EdgeSettings(user_auth="token" if self._settings.user_auth == "token" else "open"),
-            EdgeMetrics(lambda: gauges(self._runtime, self._queues.values())),
+            EdgeMetrics(lambda: gauges(self._node, self._queues.values())),
+            self._endpoint.serve,
         )
 
-    def _lost(self, shard: int) -> None:
-        """One instance owns all shards for now, so whoever has this one is our successor."""
-        if not self._superseded.done():
-            line = f"a later run of {self._settings.instance} has taken over (shard {shard})"
-            self._superseded.set_result(SupersededError(line))
-
     def _read_event(self, row: Row) -> Any:
-        behaviour = self._runtime.behaviour(row.address.kind)
+        behaviour = self._node.runtime.behaviour(row.address.kind)
         return behaviour.decode_event(row.type, row.version, row.payload)
 
+    # -- shards come and go --------------------------------------------------------------------
+
+    def _gained(self, shards: Collection[int]) -> None:
+        self._views.gained(shards)
+
+    def _lost(self, shard: int) -> None:
+        """Somebody claimed it without asking; if that is a later run of this instance, there is
+        nothing left to do for this one."""
+        self._node.steward.kick()
+        if not self._superseded.done():
+            self._tasks.spawn(self._look_for_successor(shard), f"lost-{shard}")
+
+    async def _look_for_successor(self, shard: int) -> None:
+        try:
+            placed = (await self._stores.placement.shards())[shard]
+        except JournalError as error:
+            log.warning("shard %d is lost, and the journal does not say to whom: %s", shard, error)
+            return
+        mine = placed.owner == self._member.instance
+        if mine and placed.incarnation != self._member.incarnation:
+            line = f"a later run of {placed.owner} has taken over (shard {shard})"
+            if not self._superseded.done():
+                self._superseded.set_result(SupersededError(line))
+
+    # -- health --------------------------------------------------------------------------------
+
     async def _readiness(self) -> Readiness:
-        return await check_readiness(self._runtime, self._journal, lambda: self._draining)
+        return await check_readiness(self._problem, self._journal, lambda: self._draining)
 
     @property
     def port(self) -> int:
         return self._edge.port
 
+    def shown(self) -> list[Address]:
+        """Every entity that a view of this instance is made of."""
+        return self._views.shown()
+
     async def failed(self) -> BaseException:
         """Wait for what this instance cannot go on after."""
-        waiting = [self._tasks.failed, self._runtime.failed, self._superseded]
+        waiting = [self._tasks.failed, *self._node.failures, self._superseded]
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
     async def stop(self, timeout_s: float) -> None:
-        """Drain: refuse new work, answer what was accepted, close everything."""
+        """Hand everything over, answer what was accepted, close everything."""
         end = self._clock.monotonic() + timeout_s
         self._draining = True
-        await self._edge.stop(timeout_s / 2)
-        await self._runtime.stop(max(end - self._clock.monotonic(), 1.0))
-        await self._heartbeat.leave()
+        self._edge.drain()
+        await self._node.drain(timeout_s / 2)
+        await self._endpoint.close()
+        await self._edge.stop(timeout_s / 4)
+        await self._node.stop(max(end - self._clock.monotonic(), 1.0))
         await self._close()
 
     async def _close(self) -> None:
         await self._tasks.close()
         await self._watch.close()
-        await self._membership.close()
-        await self._journal.close()
+        await self._endpoint.close()
+        await self._stores.close()

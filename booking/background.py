@@ -14,10 +14,9 @@ import asyncpg
 
 from actors.address import Address
 from actors.clock import Clock
+from actors.cluster.node import ClusterNode
 from actors.errors import UnavailableError
 from actors.journal import Journal, JournalError
-from actors.membership import HEARTBEAT_EVERY_S, Member, Membership, MembershipError
-from actors.runtime import Runtime
 from booking.catalogue import store
 from booking.entities.addresses import ledger_address, queue_address
 from booking.views.seats import SeatMaps
@@ -30,6 +29,9 @@ CATALOGUE_POLL_S = 1.0
 LOADED_TOGETHER_MAX = 200
 """Entities asked for at once at the start, as many as one load query takes."""
 
+LOAD_AGAIN_S = 0.2
+"""Before views that could not be loaded are tried again."""
+
 OUTCOMES_KEPT_MS = 48 * 3600 * 1000
 """Twice the promised 24 hours, so that a wrong clock breaks no promise."""
 OUTCOMES_PURGE_EVERY_S = 600.0
@@ -37,58 +39,50 @@ OUTCOMES_PURGED_TOGETHER_MAX = 5_000
 """A statement of well under a second."""
 
 
-class Heartbeat:
-    """Tells the membership that this instance lives."""
-
-    def __init__(self, membership: Membership, member: Member) -> None:
-        self._membership = membership
-        self._member = member
-        self.problem: str | None = None
-        """Why others may not see us, in a few words."""
-
-    async def announce(self) -> None:
-        """Once; :class:`MembershipError`."""
-        await self._membership.announce(self._member)
-
-    async def run(self) -> None:
-        while True:
-            try:
-                await self.announce()
-            except MembershipError as error:
-                if self.problem is None:
-                    log.warning("membership is out of reach, serving goes on: %s", error)
-                self.problem = "membership is out of reach"
-            else:
-                if self.problem is not None:
-                    log.info("membership is back")
-                self.problem = None
-            await asyncio.sleep(HEARTBEAT_EVERY_S)
-
-    async def leave(self) -> None:
-        try:
-            await self._membership.leave(self._member)
-        except MembershipError as error:
-            log.warning("could not say good-bye, we are forgotten by ourselves soon: %s", error)
-
-
 class ViewLoader:
-    """Loads the entities that views are made of, so that the runtime tells the views of them."""
+    """Has the entities that views are made of in memory: those of this instance's shards by its
+    runtime, which tells the views of them, and copies of all others."""
 
-    def __init__(self, runtime: Runtime, seats: SeatMaps, queues: Collection[str]) -> None:
-        self._runtime = runtime
+    def __init__(self, node: ClusterNode, seats: SeatMaps, queues: Collection[str]) -> None:
+        self._node = node
         self._seats = seats
         self._queues = queues
+        self._gained: asyncio.Queue[Collection[int]] = asyncio.Queue()
 
     def shown(self) -> list[Address]:
         """Every entity that a view is made of."""
         ledgers = [ledger_address(schedule) for schedule in self._seats.catalogue.schedules]
         return ledgers + [queue_address(name) for name in self._queues]
 
+    def missing(self) -> int:
+        """How many of them are not known here yet."""
+        return sum(not self._node.copies.has((address,)) for address in self.shown())
+
+    def gained(self, shards: Collection[int]) -> None:
+        """These shards are this instance's now: what it knew of them as a copy may be behind."""
+        self._gained.put_nowait(shards)
+
     async def load(self, addresses: Collection[Address]) -> None:
-        """Have these in memory; raises as :meth:`actors.runtime.Runtime.load_state`."""
-        wanted = list(addresses)
-        for first in range(0, len(wanted), LOADED_TOGETHER_MAX):
-            await self._runtime.load_state(wanted[first : first + LOADED_TOGETHER_MAX])
+        """Have these in memory, sooner or later; raises as
+        :meth:`actors.runtime.Runtime.load_state`."""
+        here = [each for each in addresses if self._node.runtime.holds(each.slot)]
+        self._node.copies.want(addresses)
+        for first in range(0, len(here), LOADED_TOGETHER_MAX):
+            await self._node.runtime.load_state(here[first : first + LOADED_TOGETHER_MAX])
+
+    async def run(self) -> None:
+        """Load what is shown of each shard that is gained."""
+        while True:
+            shards = await self._gained.get()
+            try:
+                await self.load([each for each in self.shown() if each.slot in shards])
+            except UnavailableError as error:
+                # Lost again, or the journal is away; whoever has them by then does this too.
+                log.info("the views of %d shards wait: %s", len(shards), error)
+                await asyncio.sleep(LOAD_AGAIN_S)
+                held = {n for n in shards if self._node.runtime.holds(n)}
+                if held:
+                    self.gained(held)
 
 
 class CatalogueWatch:

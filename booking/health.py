@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 
+from actors.cluster.node import ClusterNode
 from actors.journal import Journal, JournalError
-from actors.runtime import Runtime
 from booking.api import Readiness
 from booking.views.queue import QueueView
 
@@ -15,14 +15,14 @@ JOURNAL_PING_TIMEOUT_S = 1.0
 
 
 async def check_readiness(
-    runtime: Runtime, journal: Journal, is_draining: Callable[[], bool]
+    problem: Callable[[], str | None], journal: Journal, is_draining: Callable[[], bool]
 ) -> Readiness:
     """Whether to send this instance requests. Membership is not part of it: without Redis every
     owner goes on serving."""
     return Readiness(
         {
             "journal": await _journal_problem(journal),
-            "shards": runtime.problem(),
+            "shards": problem(),
             "draining": "draining" if is_draining() else None,
         }
     )
@@ -37,9 +37,10 @@ async def _journal_problem(journal: Journal) -> str | None:
     return None
 
 
-def gauges(runtime: Runtime, queues: Collection[QueueView]) -> Mapping[str, float]:
+def gauges(node: ClusterNode, queues: Collection[QueueView]) -> Mapping[str, float]:
     """The application's numbers for ``/metrics``."""
-    seen = runtime.statistics()
+    seen = node.runtime.statistics()
+    leader = node.leader.view()
     numbers: dict[str, float] = {
         "shards_owned": seen.shards,
         "entities": seen.entities,
@@ -57,6 +58,17 @@ def gauges(runtime: Runtime, queues: Collection[QueueView]) -> Mapping[str, floa
         "deadlines_exceeded_total": seen.deadlines_exceeded,
         "shards_fenced_total": seen.fenced,
         "entity_crashes_total": seen.crashes,
+        "shards_claimed_total": node.steward.claims,
+        "shards_moving": len(node.runtime.claiming) + node.steward.moving,
+        "instances_alive": len(node.roster.others()) + 1,
+        "leader": float(leader.mine),
+        "leader_term": leader.term,
+        "messages_held": node.router.held,
+        "messages_held_total": node.router.held_total,
+        "messages_held_in_vain_total": node.router.refused,
+        "messages_sent_on_total": node.router.sent_on,
+        "view_reads_total": node.copies.reads,
+        "loop_lag_seconds": node.runtime.lag_s,
         "queue_waiting": sum(view.waiting for view in queues),
         "queue_active": sum(view.active for view in queues),
     }

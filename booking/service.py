@@ -38,11 +38,20 @@ from booking.domain import account, queue, seat
 from booking.domain.account import Reservation, reservation_status
 from booking.domain.catalogue import Catalogue
 from booking.domain.decision import Rejected
-from booking.entities.addresses import account_address, queue_address, seat_address
+from booking.entities.addresses import (
+    account_address,
+    ledger_address,
+    queue_address,
+    seat_address,
+)
 from booking.ids import command_key, new_id
 from booking.tokens import TokenSigner
 from booking.views.queue import QueueView
 from booking.views.seats import DateSeats, SeatMaps
+
+AHEAD_ASKED_MAX = 1_000
+"""Of those in front, when the owner is asked about somebody who waits: what one busy moment lets
+in between two words of the owner to the others."""
 
 PAYMENTS_SEARCHED_MAX = 1_000
 """How far back a single payment is looked for: twenty dates of fifty seats each."""
@@ -52,10 +61,29 @@ class Actors(Protocol):
     """What the service needs of the runtime."""
 
     def ask(
-        self, address: Address, command: Any, *, key: CommandKey | None = None
+        self,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None = None,
+        repeatable: bool = False,
     ) -> Awaitable[Answer]: ...
     async def begin(self, address: Address, key: CommandKey) -> Answer | None: ...
     def abandon(self, address: Address, key: CommandKey) -> None: ...
+
+
+class Freshness(Protocol):
+    """How well this instance knows what it did not decide itself."""
+
+    def check(self, address: Address) -> None:
+        """Raises :class:`~actors.errors.UnavailableError` if the view of this entity is too old to
+        be told."""
+
+    def check_here(self) -> None:
+        """Raises it if this instance stood still just now and does not know what became of it."""
+
+    def newest(self, address: Address) -> bool:
+        """Whether nobody knows more of the entity than the view here."""
 
 
 class BookingService:
@@ -72,6 +100,7 @@ class BookingService:
         queues: dict[str, QueueView],
         read_event: Callable[[Row], Any],
         readiness: Callable[[], Awaitable[Readiness]],
+        freshness: Freshness,
     ) -> None:
         self._actors = actors
         self._journal = journal
@@ -81,6 +110,7 @@ class BookingService:
         self._queues = queues
         self._read_event = read_event
         self._readiness = readiness
+        self._freshness = freshness
 
     @property
     def catalogue(self) -> Catalogue:
@@ -101,7 +131,9 @@ class BookingService:
         return await self._once(user, key, lambda: self._join(view, user, key.id.hex()))
 
     async def _join(self, view: QueueView, user: str, attempt: str) -> Standing | Rejected:
-        reply = await self._ask(queue_address(view.name), queue.Join(user, attempt))
+        # Without a name for the try, the second would be told that the user is in line already.
+        join = queue.Join(user, attempt)
+        reply = await self._ask(queue_address(view.name), join, repeatable=bool(attempt))
         match reply:
             case Rejected():
                 return reply
@@ -119,6 +151,7 @@ class BookingService:
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
+        self._freshness.check(queue_address(view.name))
         return view.standing(token, text, self._clock.now_ms())
 
     def admitted(self, text: str) -> QueueToken:
@@ -126,10 +159,28 @@ class BookingService:
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
+        self._freshness.check(queue_address(view.name))
         now_ms = self._clock.now_ms()
         if not view.is_active(token, now_ms):
             raise NotAdmittedError(view.standing(token, text, now_ms))
         return token
+
+    async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
+        view = self._queues.get(token.queue)
+        if view is None or not self._may_be_behind(view, token, refusal):
+            raise refusal
+        reply = await self._ask(queue_address(token.queue), queue.Look(token.user, token.number))
+        if not isinstance(reply, queue.Place):
+            raise refusal
+        return view.standing_of(reply, text, self.now_ms())
+
+    def _may_be_behind(self, view: QueueView, token: QueueToken, refusal: Exception) -> bool:
+        """Whether the owner may have let somebody in who waits by what is known here. Those far
+        back are not asked for: they would cost the owner what the view is there to save."""
+        if isinstance(refusal, NotAdmittedError):
+            newest = self._freshness.newest(queue_address(view.name))
+            return not newest and refusal.standing.ahead < AHEAD_ASKED_MAX
+        return isinstance(refusal, TokenError) and token.number > view.last_number
 
     async def leave(self, token: QueueToken) -> None:
         await self._ask(queue_address(token.queue), queue.Leave(token.user, token.number))
@@ -145,10 +196,14 @@ class BookingService:
 
     # -- seats and reservations -------------------------------------------------------------------
 
-    def seat_map(self, schedule: str) -> DateSeats:
+    def seat_map(self, schedule: str, *, fresh: bool = True) -> DateSeats:
         seats = self._seats.get(schedule)
         if seats is None:
             raise UnknownError(f"date {schedule}")
+        if fresh:
+            self._freshness.check(ledger_address(schedule))
+        else:
+            self._freshness.check_here()
         return seats
 
     async def reserve(
@@ -310,8 +365,18 @@ class BookingService:
             raise
         return Outcome(value)
 
-    async def _ask(self, address: Address, command: Any, key: CommandKey | None = None) -> Any:
-        return (await self._actors.ask(address, command, key=key)).reply
+    async def _ask(
+        self,
+        address: Address,
+        command: Any,
+        key: CommandKey | None = None,
+        *,
+        repeatable: bool = True,
+    ) -> Any:
+        """The reply. All commands sent this way do no harm if they are decided twice, but for
+        those that say otherwise."""
+        asked = self._actors.ask(address, command, key=key, repeatable=repeatable)
+        return (await asked).reply
 
 
 _STORED = msgspec.msgpack.Decoder(Standing | ReservationRecord | Rejected)

@@ -43,6 +43,8 @@ class Dialler:
         self._secret = secret
         self._nonces = nonces
         self._limits = limits
+        self._which = 0
+        """The secret to try next, if there are several."""
         # Names are looked up at each connect: a cached address may be a dead one.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=limits.links_max, use_dns_cache=False),
@@ -76,8 +78,12 @@ class Dialler:
         if challenge.instance != wanted:
             # The address is an old one: somebody else listens there now.
             raise TurnedAwayError(NOT_UNDERSTOOD, f"{wanted} is wanted, not {challenge.instance}")
-        await socket.send_bytes(encode(self._secret.proof("connects", hello, challenge)))
+        proof = self._secret.proof("connects", hello, challenge, self._which)
+        await socket.send_bytes(encode(proof))
+        # Unless all goes well, another one is tried with the next attempt.
+        self._which += 1
         self._secret.check("listens", hello, challenge, await hear(socket, Proof))
+        self._which -= 1
         return challenge
 
     async def close(self) -> None:

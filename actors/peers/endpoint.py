@@ -101,8 +101,8 @@ class PeerEndpoint:
         check_words(hello)
         challenge = Challenge(VERSION, self._instance, self._incarnation, self._nonces(NONCE_BYTES))
         await socket.send_bytes(encode(challenge))
-        self._secret.check("connects", hello, challenge, await hear(socket, Proof))
-        await socket.send_bytes(encode(self._secret.proof("listens", hello, challenge)))
+        which = self._secret.check("connects", hello, challenge, await hear(socket, Proof))
+        await socket.send_bytes(encode(self._secret.proof("listens", hello, challenge, which)))
         return hello
 
     async def _turn_away(

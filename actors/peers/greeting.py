@@ -52,23 +52,37 @@ class TurnedAwayError(Exception):
 
 
 class Secret:
-    """The cluster's secret, only ever used as a key. Says nothing of it when it is printed."""
+    """The cluster's secret, only ever used as a key. Says nothing of it when it is printed.
 
-    def __init__(self, secret: bytes) -> None:
-        """Raises :class:`ValueError` if it is too short."""
-        if len(secret) < SECRET_BYTES_MIN:
+    While secrets are changed an instance knows several. Who listens takes any of them and answers
+    with the one that was used; who connects tries them in turn, one with each attempt.
+    """
+
+    def __init__(self, secret: bytes, *others: bytes) -> None:
+        """Raises :class:`ValueError` if one is too short."""
+        secrets = (secret, *others)
+        if any(len(one) < SECRET_BYTES_MIN for one in secrets):
             raise ValueError(f"the cluster's secret needs at least {SECRET_BYTES_MIN} bytes")
-        self._key = blake2b(secret, digest_size=64, person=b"peer-link-key").digest()
+        self._keys = [
+            blake2b(one, digest_size=64, person=b"peer-link-key").digest() for one in secrets
+        ]
 
-    def proof(self, side: Side, hello: Hello, challenge: Challenge) -> Proof:
-        """What this side says to prove that it knows the secret."""
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def proof(self, side: Side, hello: Hello, challenge: Challenge, which: int = 0) -> Proof:
+        """What this side says to prove that it knows the secret of this place."""
         said = msgspec.msgpack.encode([side, hello, challenge])
-        return Proof(blake2b(said, key=self._key, digest_size=MAC_BYTES).digest())
+        key = self._keys[which % len(self._keys)]
+        return Proof(blake2b(said, key=key, digest_size=MAC_BYTES).digest())
 
-    def check(self, side: Side, hello: Hello, challenge: Challenge, said: Proof) -> None:
-        """Raises :class:`TurnedAwayError` unless this side knows the secret."""
-        if not compare_digest(self.proof(side, hello, challenge).mac, said.mac):
-            raise TurnedAwayError(WRONG_SECRET, "the cluster's secret is not the same")
+    def check(self, side: Side, hello: Hello, challenge: Challenge, said: Proof) -> int:
+        """The place of the secret that this side knows. Raises :class:`TurnedAwayError` if it
+        knows none."""
+        for which in range(len(self._keys)):
+            if compare_digest(self.proof(side, hello, challenge, which).mac, said.mac):
+                return which
+        raise TurnedAwayError(WRONG_SECRET, "the cluster's secret is not the same")
 
 
 def check_words(said: Hello | Challenge) -> None:

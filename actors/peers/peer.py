@@ -67,6 +67,11 @@ class Peer:
         self._traffic = Traffic()
         self._round_trip = RoundTrip()
 
+    @property
+    def connected(self) -> bool:
+        """A link is up; one on which nothing is heard is cut after a while."""
+        return self._link is not None
+
     # -- asking --------------------------------------------------------------------------------
 
     async def ask(self, parcel: Parcel) -> Answer:

@@ -92,6 +92,11 @@ class PeerTransport:
         answer.reply = self._codec.unpack_reply(address.kind, content, answer.reply)
         return answer
 
+    def hears(self, instance: str) -> bool:
+        """Whether there is a link to it on which it answers."""
+        peer = self._peers.get(instance)
+        return peer is not None and peer.connected
+
     def _meet(self, instance: str) -> Peer:
         if self._closed:
             raise StoppingError("the links are closed")

@@ -13,7 +13,7 @@ import sys
 import asyncpg
 import uvloop
 
-from booking.app import AnotherInstanceError, App
+from booking.app import App
 from booking.schema import migrate
 from booking.settings import Settings
 
@@ -33,7 +33,6 @@ _EXPECTED = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     migrate.SchemaMismatch,
-    AnotherInstanceError,
 )
 """What can be wrong outside when an instance starts; anything else is a bug and shows where."""
 

@@ -59,11 +59,18 @@ class UseToken(msgspec.Struct, frozen=True, tag=True):
     number: int
 
 
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """Where does this place stand? Asked by instances that only have a view."""
+
+    user: str
+    number: int
+
+
 class Admit(msgspec.Struct, frozen=True, tag=True):
     """Time has passed: end what is over, admit who may come in."""
 
 
-QueueCommand = Join | Leave | UseToken | Admit
+QueueCommand = Join | Leave | UseToken | Look | Admit
 
 # -- events ----------------------------------------------------------------------------------------
 
@@ -242,6 +249,8 @@ def decide_queue(
         case UseToken(user, number):
             reply = _end(draft, user, number, TokenUsed(user, number), now_ms)
             _admit(draft, policy, now_ms)
+        case Look(user, number):
+            reply = _look(draft, user, number, now_ms)
         case Admit():
             reply = AdmissionsDone()
         case _:
@@ -327,6 +336,15 @@ def _end(
         # A place in the line cannot be used up, only given up.
         draft.add(event if member.until_ms else Left(user, number))
         return TokenEnded(number)
+    if number in draft.line.users or not 1 <= number <= draft.line.last_number:
+        return Rejected(Code.NOT_QUEUED, "This is not your place in this queue.")
+    return TokenEnded(number)
+
+
+def _look(draft: _Draft, user: str, number: int, now_ms: int) -> Place | TokenEnded | Rejected:
+    member = _current(draft, user, now_ms)
+    if member is not None and member.number == number:
+        return _present(draft.line, user)
     if number in draft.line.users or not 1 <= number <= draft.line.last_number:
         return Rejected(Code.NOT_QUEUED, "This is not your place in this queue.")
     return TokenEnded(number)

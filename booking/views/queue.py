@@ -111,6 +111,11 @@ class QueueView:
     # -- answering --------------------------------------------------------------------------------
 
     @property
+    def last_number(self) -> int:
+        """The last one that was given, as far as is known here."""
+        return self._last_number
+
+    @property
     def waiting(self) -> int:
         return self._last_number - self._watermark - len(self._left)
 

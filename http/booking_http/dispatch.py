@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -11,7 +11,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from booking.api import Bookings, TokenError
+from actors.peers import PEER_PATH
+from booking.api import Bookings, NotAdmittedError, QueueToken, TokenError
 from booking_http.access_log import AccessLog
 from booking_http.bodies import read_body
 from booking_http.inputs import IDEMPOTENCY_KEY, RequestIds, query_parameters, required_token
@@ -34,6 +35,8 @@ _INSTANCE_LENGTH_MAX = 256
 """Of a path that is told back to the client: ours are under 100 characters."""
 _UNFINISHED = frozenset({408, 413})
 """Answers after which the rest of the body is not wanted any more: the connection ends."""
+PeerHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Takes the connection of another instance of the cluster until it ends."""
 UNMATCHED = "unmatched"
 """The route label of requests that no row is for."""
 
@@ -47,8 +50,10 @@ class Dispatcher:
         table: RouteTable,
         settings: EdgeSettings,
         metrics: EdgeMetrics,
+        peers: PeerHandler | None = None,
     ) -> None:
         self._bookings = bookings
+        self._peers = peers
         self._table = table
         self._settings = settings
         self._metrics = metrics
@@ -57,12 +62,15 @@ class Dispatcher:
         self.draining = False
         """Set: each answer ends its connection."""
 
-    async def __call__(self, request: web.BaseRequest) -> Reply:
+    async def __call__(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
         started = perf_counter()
         metrics = self._metrics
         metrics.active += 1
-        request_id = self._ids.of(request.headers)
         path, _, query = _target(request).partition("?")
+        if path == PEER_PATH and self._peers is not None:
+            metrics.active -= 1
+            return await self._peers(request)
+        request_id = self._ids.of(request.headers)
         resource, path_id = self._table.find(path)
         try:
             try:
@@ -93,7 +101,7 @@ class Dispatcher:
         call = Call(request, path_id)
         handle = route.handle
         if route.gate == "admitted":
-            handle = self._pass_gate(call, route)
+            handle = await self._pass_gate(call, route)
         if query or route.params:
             call.params = _parsed(query, route.params_by_name)
         if route.body is None and request.content is not EMPTY_PAYLOAD:
@@ -101,20 +109,29 @@ class Dispatcher:
             await read_body(request, self._settings.body_timeout_s)
         return await handle(call)
 
-    def _pass_gate(self, call: Call, route: Route) -> Handler:
+    async def _pass_gate(self, call: Call, route: Route) -> Handler:
         """Puts the token into the call and says who handles it; raises if it opens nothing."""
         headers = call.request.headers
         text = required_token(headers)
         try:
             call.token = self._bookings.admitted(text)
+        except NotAdmittedError as error:
+            call.token = await self._ask_owner(text, error)
         except TokenError as error:
-            if error.code != "token_expired" or route.replay is None:
-                raise
-            if IDEMPOTENCY_KEY not in headers:
-                raise
-            call.token = self._bookings.token(text)
-            return route.replay
+            used_up = error.code == "token_expired" and IDEMPOTENCY_KEY in headers
+            if used_up and route.replay is not None:
+                call.token = self._bookings.token(text)
+                return route.replay
+            call.token = await self._ask_owner(text, error)
         return route.handle
+
+    async def _ask_owner(self, text: str, refusal: TokenError | NotAdmittedError) -> QueueToken:
+        """What is known here may be a moment old: the queue's owner may know better."""
+        token = self._bookings.token(text)
+        standing = await self._bookings.owners_standing(token, text, refusal)
+        if not standing.active:
+            raise NotAdmittedError(standing)
+        return token
 
     @staticmethod
     def _no_such_path(request: web.BaseRequest) -> Reply:

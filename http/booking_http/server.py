@@ -14,7 +14,7 @@ from booking_http.calls.reservation import ReservationCalls
 from booking_http.calls.system import SystemCalls
 from booking_http.calls.user import UserCalls
 from booking_http.connection import EdgeConnections
-from booking_http.dispatch import Dispatcher, problem_reply
+from booking_http.dispatch import Dispatcher, PeerHandler, problem_reply
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document
 from booking_http.pages import documentation_pages
@@ -96,8 +96,14 @@ class EdgeServer:
             await self._connections.drained(timeout_s)
 
 
-def build_server(bookings: Bookings, settings: EdgeSettings, metrics: EdgeMetrics) -> EdgeServer:
-    """An edge in front of this application, ready to start."""
+def build_server(
+    bookings: Bookings,
+    settings: EdgeSettings,
+    metrics: EdgeMetrics,
+    peers: PeerHandler | None = None,
+) -> EdgeServer:
+    """An edge in front of this application, ready to start. ``peers`` takes the connections of
+    other instances."""
     identity = Identity(bookings, settings)
     system = SystemCalls(bookings, settings, metrics, lambda: dispatcher.draining)
     table = RouteTable(
@@ -111,5 +117,5 @@ def build_server(bookings: Bookings, settings: EdgeSettings, metrics: EdgeMetric
         )
     )
     system.openapi = document(table.routes, settings)
-    dispatcher = Dispatcher(bookings, table, settings, metrics)
+    dispatcher = Dispatcher(bookings, table, settings, metrics, peers)
     return EdgeServer(dispatcher, table, settings, metrics)

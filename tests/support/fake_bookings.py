@@ -198,7 +198,10 @@ class FakeBookings:
 
     # -- seats and reservations -------------------------------------------------------------------
 
-    def seat_map(self, schedule: str) -> FakeSeatMap:
+    async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
+        raise refusal
+
+    def seat_map(self, schedule: str, *, fresh: bool = True) -> FakeSeatMap:
         found = self.maps.get(schedule)
         if found is None:
             raise UnknownError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from booking.api import Bookings, Standing
+from booking.api import Bookings, Standing, TokenError
 from booking.domain.decision import Rejected
 from booking_http.bodies import BodyReader, attempt_of
 from booking_http.calls.identity import Identity
@@ -41,16 +41,23 @@ class QueueCalls:
 
     async def status(self, call: Call) -> Reply:
         text = required_token(call.request.headers)
-        standing = self._bookings.standing(self._bookings.token(text), text)
+        standing = await self._standing(text)
         wait_s = max(1, -(-standing.poll_after_ms // 1000))
         return data_reply(_place(standing), 200, NO_STORE + b"Retry-After: %d\r\n" % wait_s)
 
     async def leave(self, call: Call) -> Reply:
         text = required_token(call.request.headers)
-        token = self._bookings.token(text)
-        self._bookings.standing(token, text)  # a token that has ended gives nothing back
-        await self._bookings.leave(token)
+        await self._standing(text)  # a token that has ended gives nothing back
+        await self._bookings.leave(self._bookings.token(text))
         return Reply(204, NO_STORE)
+
+    async def _standing(self, text: str) -> Standing:
+        """From memory, unless the token is newer than what is known here."""
+        token = self._bookings.token(text)
+        try:
+            return self._bookings.standing(token, text)
+        except TokenError as error:
+            return await self._bookings.owners_standing(token, text, error)
 
     def routes(self) -> tuple[Route, ...]:
         return (

@@ -50,7 +50,7 @@ class DateListings:
         if catalogue is not kept.catalogue or now_ms >= kept.changes_ms:
             self._choose(kept, concert, catalogue, now_ms)
         self._remember(concert, kept)
-        maps = [self._bookings.seat_map(schedule.id) for schedule in kept.open]
+        maps = [self._bookings.seat_map(schedule.id, fresh=False) for schedule in kept.open]
         versions = [seats.version for seats in maps]
         if kept.listing is None or versions != kept.versions:
             kept.versions = versions

@@ -48,7 +48,7 @@ async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
     assert await two.reply(ANN, "get") == 1
     assert ANN.slot in one.runtime.lost_shards
     assert ANN.slot in one.views.lost_shards
-    assert str(one.runtime.problem()).endswith(" shards lost")
+    assert one.runtime.problem() is None, "to own less is no failure"
 
 
 async def test_one_fenced_shard_makes_the_owner_look_at_all_others(

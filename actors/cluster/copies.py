@@ -1,0 +1,250 @@
+"""Copies of what views are made of, kept from what owners tell and from the journal.
+
+The journal is the snapshot: an entity is read from it once, up to some seq, and what its owner
+tells afterwards is applied in the order of seqs. Whatever is missed shows as a gap between the seq
+a change follows and the one that is known, and the entity is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from actors.address import Address
+from actors.behaviour import Behaviour
+from actors.cluster.control import Changed
+from actors.fold import fold
+from actors.journal import Journal, JournalError, Loaded
+from actors.room import Observer
+
+log = logging.getLogger(__name__)
+
+READ_TOGETHER_MAX = 200
+"""Entities of one query, as for any load."""
+
+GAP_PATIENCE_S = 0.03
+"""A gap may close by itself, when two owners in turn tell over two links: not worth a query yet."""
+
+JOURNAL_RETRY_S = 0.5
+
+BUFFERED_MAX = 10_000
+"""Changes of one entity kept while it is being read: two seconds of the hottest queue. Beyond it
+they are dropped, and it is read once more."""
+
+
+class Copy:
+    """One entity as this instance knows it, whoever owns it."""
+
+    __slots__ = ("buffered", "reading", "seq", "state", "wanted_seq")
+
+    def __init__(self) -> None:
+        self.seq = -1
+        """Of the last event known; below 0 before the first reading."""
+        self.state: Any = None
+        """Only for kinds whose view is made of states."""
+        self.wanted_seq = 0
+        """Of the last event heard of."""
+        self.reading = False
+        self.buffered: list[Changed] = []
+
+
+class Copies:
+    """``kinds`` says which kinds of entities are shown, and whether their view wants states.
+    ``owned`` tells whether this instance decides for an entity itself: what others say of it is
+    then overtaken."""
+
+    def __init__(
+        self,
+        kinds: dict[str, bool],
+        behaviour_of: Callable[[str], Behaviour],
+        observer: Observer,
+        journal: Journal,
+        owned: Callable[[Address], bool],
+    ) -> None:
+        self._kinds = kinds
+        self._behaviour_of = behaviour_of
+        self._observer = observer
+        self._journal = journal
+        self._owned = owned
+        self._copies: dict[Address, Copy] = {}
+        self._unread: dict[Address, None] = {}
+        self._kick = asyncio.Event()
+        self.reads = 0
+        """Entities read from the journal so far."""
+
+    def shows(self, address: Address) -> bool:
+        return address.kind in self._kinds
+
+    def seqs(self, owned: Callable[[int], bool]) -> list[tuple[str, int]]:
+        """The last seq of each entity in a shard of which this is true."""
+        return [
+            (address.text, copy.seq)
+            for address, copy in self._copies.items()
+            if copy.seq >= 0 and owned(address.slot)
+        ]
+
+    # -- what this instance's own runtime says -------------------------------------------------
+
+    def own_loaded(self, address: Address, state: Any, seq: int) -> None:
+        copy = self._open(address)
+        copy.seq = max(copy.seq, seq)
+        copy.wanted_seq = max(copy.wanted_seq, seq)
+        self._keep(address, copy, state)
+
+    def own_committed(self, address: Address, state: Any, seq: int) -> int:
+        """Returns the seq that was known before."""
+        copy = self._open(address)
+        before, copy.seq, copy.wanted_seq = copy.seq, seq, seq
+        self._keep(address, copy, state)
+        return before
+
+    def _open(self, address: Address) -> Copy:
+        copy = self._copies.get(address)
+        if copy is None:
+            copy = self._copies[address] = Copy()
+        return copy
+
+    def _keep(self, address: Address, copy: Copy, state: Any) -> None:
+        if self._kinds[address.kind]:
+            copy.state = state
+
+    # -- what owners say -----------------------------------------------------------------------
+
+    def marked(self, text: str, seq: int) -> None:
+        """An owner says what its last event is."""
+        self._want(Address.parse(text), seq)
+
+    def changed(self, change: Changed) -> None:
+        """An owner says what became true."""
+        address = Address.parse(change.address)
+        if self._owned(address) or not self.shows(address):
+            return
+        copy = self._open(address)
+        last_seq = change.rows[-1][0]
+        if last_seq <= copy.seq:
+            return
+        copy.wanted_seq = max(copy.wanted_seq, last_seq)
+        if copy.reading or copy.seq < 0 or change.before_seq > copy.seq:
+            self._buffer(address, copy, change)
+        else:
+            self._apply(address, copy, change)
+
+    def _buffer(self, address: Address, copy: Copy, change: Changed) -> None:
+        if len(copy.buffered) >= BUFFERED_MAX:
+            copy.buffered.clear()
+        copy.buffered.append(change)
+        self._want(address, copy.wanted_seq)
+
+    def _apply(self, address: Address, copy: Copy, change: Changed) -> None:
+        behaviour = self._behaviour_of(address.kind)
+        events = [
+            behaviour.decode_event(kind, version, payload)
+            for seq, kind, version, payload in change.rows
+            if seq > copy.seq
+        ]
+        copy.seq = change.rows[-1][0]
+        if self._kinds[address.kind]:
+            for event in events:
+                copy.state = behaviour.evolve(copy.state, event)
+        self._observer.committed(address, events, copy.state)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def want(self, addresses: Iterable[Address]) -> None:
+        """Have these, from the journal, unless they are known."""
+        for address in addresses:
+            if self._open(address).seq < 0:
+                self._want(address, 0)
+
+    def has(self, addresses: Collection[Address]) -> bool:
+        """Whether all of these are known."""
+        return all((c := self._copies.get(a)) is not None and c.seq >= 0 for a in addresses)
+
+    def _want(self, address: Address, seq: int) -> None:
+        if self._owned(address) or not self.shows(address):
+            return
+        copy = self._open(address)
+        copy.wanted_seq = max(copy.wanted_seq, seq)
+        if not copy.reading and (copy.seq < 0 or copy.seq < copy.wanted_seq):
+            self._unread[address] = None
+            self._kick.set()
+
+    async def run(self) -> None:
+        """Read what is wanted, for ever."""
+        while True:
+            await self._kick.wait()
+            self._kick.clear()
+            await asyncio.sleep(GAP_PATIENCE_S)
+            self._close_gaps()
+            while self._unread:
+                chunk = list(self._unread)[:READ_TOGETHER_MAX]
+                try:
+                    await self._read([a for a in chunk if not self._owned(a)])
+                except JournalError as error:
+                    log.info("views wait for the journal: %s", error)
+                    self._kick.set()
+                    await asyncio.sleep(JOURNAL_RETRY_S)
+                    break
+                for address in chunk:
+                    self._unread.pop(address, None)
+                    self._settle(address)
+
+    def _close_gaps(self) -> None:
+        """What fits by now needs no reading."""
+        for address in list(self._unread):
+            copy = self._copies[address]
+            if copy.seq >= 0:
+                self._replay(address, copy)
+            if copy.seq >= 0 and copy.wanted_seq <= copy.seq:
+                del self._unread[address]
+
+    async def _read(self, addresses: Sequence[Address], *, whole: bool = False) -> None:
+        copies = [self._copies[address] for address in addresses]
+        for copy in copies:
+            copy.reading = True
+        try:
+            found = await self._journal.load(addresses, whole=whole) if addresses else []
+        finally:
+            for copy in copies:
+                copy.reading = False
+        outdated = [one.address for one in found if not self._take(one)]
+        if outdated:
+            await self._read(outdated, whole=True)
+
+    def _take(self, loaded: Loaded) -> bool:
+        """False if the whole journal of the entity is needed."""
+        address = loaded.address
+        folded = fold(self._behaviour_of(address.kind), loaded)
+        if folded is None:
+            return False
+        copy = self._copies[address]
+        self.reads += 1
+        if folded.seq > copy.seq and not self._owned(address):
+            copy.seq = folded.seq
+            self._keep(address, copy, folded.state)
+            self._observer.loaded(address, folded.state)
+        return True
+
+    def _settle(self, address: Address) -> None:
+        """After a reading: what was told meanwhile follows, or it is read again."""
+        copy = self._copies[address]
+        if self._owned(address):
+            copy.buffered.clear()
+            return
+        self._replay(address, copy)
+        copy.buffered.clear()
+        self._want(address, copy.wanted_seq)
+
+    def _replay(self, address: Address, copy: Copy) -> None:
+        """Apply what was buffered as far as it follows."""
+        rest: list[Changed] = []
+        for change in sorted(copy.buffered, key=lambda one: one.rows[-1][0]):
+            if change.rows[-1][0] <= copy.seq:
+                continue
+            if change.before_seq > copy.seq:
+                rest.append(change)
+            else:
+                self._apply(address, copy, change)
+        copy.buffered = rest

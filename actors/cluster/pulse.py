@@ -1,0 +1,132 @@
+"""The heartbeat: says that this instance lives and how it does, and hears who else does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from msgspec.structs import replace
+
+from actors.clock import Clock
+from actors.cluster.roster import Roster
+from actors.membership import Health, Member, Membership, MembershipError
+from actors.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+BEAT_EVERY_S = 0.5
+"""Three lost beats are a silence (``roster.SILENT_MAX_S``), and two calls a second cost Redis
+nothing."""
+
+REMEMBERED_S = 10.0
+"""How long the store keeps an announcement. Who has died is found out long before, by the beats
+that do not come."""
+
+SMOOTHED_S = 30.0
+"""Over which the rates of shards are smoothed: balance should follow trends, not gusts."""
+
+
+class Rates:
+    """Commands a second of each shard, smoothed exponentially."""
+
+    def __init__(self) -> None:
+        self._turns: dict[int, int] = {}
+        self._rates: dict[int, float] = {}
+
+    def update(self, turns: Mapping[int, int], passed_s: float) -> Mapping[int, float]:
+        """``turns`` are counts since the shard was claimed, so a lower one means a new claim."""
+        weight = min(passed_s / SMOOTHED_S, 1.0)
+        rates: dict[int, float] = {}
+        for shard, count in turns.items():
+            before = self._turns.get(shard, 0)
+            now = (count - before if count >= before else count) / passed_s
+            rates[shard] = self._rates.get(shard, 0.0) * (1 - weight) + now * weight
+        self._turns, self._rates = dict(turns), rates
+        return rates
+
+
+class Pulse:
+    """One instance's. ``changed`` is called when somebody came, went or changed; ``alone`` says
+    whether silence on links has to do for silence in the store (see the roster)."""
+
+    def __init__(
+        self,
+        member: Member,
+        membership: Membership,
+        roster: Roster,
+        runtime: Runtime,
+        clock: Clock,
+        *,
+        changed: Callable[[], None],
+        alone: Callable[[], bool],
+    ) -> None:
+        self.member = member
+        self._membership = membership
+        self._roster = roster
+        self._runtime = runtime
+        self._clock = clock
+        self._changed = changed
+        self._alone = alone
+        self._rates = Rates()
+        self._beaten_s = clock.monotonic()
+        self.problem: str | None = None
+        """Why others may not see us, in a few words."""
+
+    def advertise(self, url: str) -> None:
+        """Where this instance listens. To be called before the first beat."""
+        self.member = replace(self.member, url=url)
+
+    async def beat(self) -> None:
+        """Once. Raises :class:`~actors.membership.MembershipError`."""
+        self.member = replace(self.member, beat=self.member.beat + 1, health=self._health())
+        self._roster.know(self.member)
+        await self._membership.announce(self.member, REMEMBERED_S)
+        members = await self._membership.members()
+        if self._roster.saw(members, self._clock.monotonic()):
+            self._changed()
+
+    async def run(self) -> None:
+        """For ever; an outage of the store is told once."""
+        while True:
+            try:
+                await self.beat()
+            except MembershipError as error:
+                if self.problem is None:
+                    log.warning("membership is out of reach, serving goes on: %s", error)
+                self.problem = "membership is out of reach"
+                if self._roster.missed(self._clock.monotonic(), count=self._alone()):
+                    self._changed()
+            else:
+                if self.problem is not None:
+                    log.info("membership is back")
+                self.problem = None
+            await asyncio.sleep(BEAT_EVERY_S)
+
+    async def drain(self) -> None:
+        """Tell everybody that this instance wants to be empty."""
+        self.member = replace(self.member, draining=True)
+        try:
+            await self.beat()
+        except MembershipError as error:
+            log.warning("could not say that we drain: %s", error)
+
+    async def leave(self) -> None:
+        """Say good-bye."""
+        try:
+            await self._membership.leave(self.member)
+        except MembershipError as error:
+            log.warning("could not say good-bye, we are forgotten by ourselves soon: %s", error)
+
+    def _health(self) -> Health:
+        now_s = self._clock.monotonic()
+        passed_s, self._beaten_s = max(now_s - self._beaten_s, 0.001), now_s
+        turns = self._runtime.turns()
+        rates = self._rates.update({n: count for n, (count, _) in turns.items()}, passed_s)
+        age_s = self._runtime.commit_age_s
+        return Health(
+            loop_lag_ms=round(self._runtime.lag_s * 1000, 1),
+            commit_age_ms=None if age_s is None else round(age_s * 1000),
+            journal_away=self._runtime.journal_away,
+            loads=tuple((n, round(rates[n], 2), cells) for n, (_, cells) in turns.items()),
+        )

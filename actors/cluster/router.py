@@ -1,0 +1,219 @@
+"""The way of a message to the one instance that owns its entity, from whichever it came in at.
+
+Most owners are known, so a message goes there at once: into the mailbox if it is here, over one
+link if not. While a shard is on the move its callers are held back here until the new owner
+says that it is there; they notice a pause, not a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from actors.address import Address
+from actors.behaviour import CommandKey
+from actors.clock import Clock
+from actors.cluster.control import DESK, Abandon
+from actors.cluster.directory import Directory
+from actors.cluster.links import Links
+from actors.envelope import BEGIN
+from actors.errors import (
+    DeadlineExceededError,
+    KeyInFlightError,
+    NotOwnedError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from actors.peers.limits import HOPS_MAX
+from actors.peers.refusals import MovedError
+from actors.runtime import Runtime
+from actors.tasks import Tasks
+from actors.transport import Answer
+
+ASK_TIMEOUT_S = 5.0
+"""As :attr:`actors.limits.Limits.ask_timeout_s`."""
+
+HELD_MAX = 1_000
+"""Callers held back at a time. At 10,000 commands a second and a pause of 100 ms there are as
+many; more means that something is wrong, and waiting helps nobody."""
+
+HELD_MAX_S = 2.5
+"""How long a caller is held back before being told to come again: many times a hand-over, and
+most of a takeover."""
+
+RETRY_EVERY_S = 0.05
+"""Between two tries when nothing is heard of the shard."""
+
+
+class Router:
+    """Asks as :class:`actors.runtime.Runtime` does, for entities anywhere."""
+
+    def __init__(
+        self,
+        instance: str,
+        runtime: Runtime,
+        links: Links,
+        directory: Directory,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> None:
+        self._instance = instance
+        self._runtime = runtime
+        self._links = links
+        self._directory = directory
+        self._clock = clock
+        self._tasks = tasks
+        self.held = 0
+        """Callers held back now."""
+        self.held_total = 0
+        self.refused = 0
+        """Callers who were held back for nothing, or not even that."""
+        self.sent_on = 0
+        """Messages sent to other instances."""
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None = None,
+        timeout_s: float | None = None,
+        repeatable: bool = False,
+    ) -> Awaitable[Answer]:
+        """The answer, wherever the entity lives; errors as those of
+        :meth:`actors.runtime.Runtime.ask`. A command that does no harm if it is decided twice is
+        ``repeatable``, as is any with a key: it is sent again to the next owner when the last one
+        was lost before it answered."""
+        wait_s = ASK_TIMEOUT_S if timeout_s is None else timeout_s
+        again = repeatable or key is not None
+        if self._runtime.epoch_of(address.slot):
+            return self._here(address, command, key, wait_s, again)
+        return self._anywhere(address, command, key, self._clock.monotonic() + wait_s, again)
+
+    async def begin(self, address: Address, key: CommandKey) -> Answer | None:
+        """As :meth:`actors.runtime.Runtime.begin`."""
+        answer = await self.ask(address, BEGIN, key=key)
+        return answer if answer.replayed else None
+
+    def abandon(self, address: Address, key: CommandKey) -> None:
+        """As :meth:`actors.runtime.Runtime.abandon`; told to another owner without waiting."""
+        if self._runtime.epoch_of(address.slot):
+            self._runtime.abandon(address, key)
+            return
+        owner = self._directory.owner(address.slot).instance
+        if owner and owner != self._instance:
+            told = self._tell_abandoned(owner, Abandon(address, key.id, key.fingerprint))
+            self._tasks.spawn(told, "abandon")
+
+    async def _tell_abandoned(self, owner: str, message: Abandon) -> None:
+        deadline = self._clock.monotonic() + 1.0
+        try:
+            await self._links.ask(owner, DESK, message, key=None, deadline=deadline)
+        except UnavailableError:
+            return  # Its owner lets go of the key by itself after a while.
+
+    def forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
+        """For the steps of sagas: as :meth:`actors.runtime.Runtime.ask_inside`, anywhere."""
+        if self._runtime.holds(address.slot):
+            return self._runtime.ask_inside(address, command)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        deadline = self._clock.monotonic() + ASK_TIMEOUT_S
+        self._tasks.spawn(self._forward(future, address, command, deadline), "saga-step")
+        return future
+
+    async def _forward(
+        self, future: asyncio.Future[Answer], address: Address, command: Any, deadline: float
+    ) -> None:
+        try:
+            answer = await self._anywhere(address, command, None, deadline, again=True)
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the saga's, which tells them apart
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(answer)
+
+    # -- the ways ------------------------------------------------------------------------------
+
+    async def _here(
+        self, address: Address, command: Any, key: CommandKey | None, wait_s: float, again: bool
+    ) -> Answer:
+        deadline = self._clock.monotonic() + wait_s
+        try:
+            return await self._runtime.ask(address, command, key=key, timeout_s=wait_s)
+        except NotOwnedError:
+            return await self._anywhere(address, command, key, deadline, again)
+
+    async def _anywhere(
+        self, address: Address, command: Any, key: CommandKey | None, deadline: float, again: bool
+    ) -> Answer:
+        """Try the owner, hold the caller back while there is none, and try again."""
+        slot = address.slot
+        began = self._clock.monotonic()
+        ends = min(deadline, began + HELD_MAX_S)
+        repeated = False
+        while True:
+            epoch = self._directory.owner(slot).epoch
+            try:
+                return await self._try(address, command, key, deadline)
+            except NotOwnedError as error:
+                refusal: UnavailableError = error
+            except OutcomeUnknownError as error:
+                if not again:
+                    raise
+                refusal, repeated = error, True
+            except KeyInFlightError:
+                if not repeated:
+                    raise
+                refusal = OutcomeUnknownError("the first try is still under way")
+            if self._clock.monotonic() >= ends or self.held >= HELD_MAX:
+                self.refused += 1
+                raise refusal
+            await self._hold(slot, epoch, ends)
+
+    async def _hold(self, slot: int, epoch: int, ends: float) -> None:
+        if self._directory.owner(slot).epoch > epoch:
+            return
+        self.held += 1
+        self.held_total += 1
+        wait_s = min(RETRY_EVERY_S, max(ends - self._clock.monotonic(), 0.001))
+        try:
+            await self._directory.news(slot, wait_s)
+        finally:
+            self.held -= 1
+
+    async def _try(
+        self, address: Address, command: Any, key: CommandKey | None, deadline: float
+    ) -> Answer:
+        """One try, of at most two hops."""
+        slot = address.slot
+        for hop in range(1, HOPS_MAX + 1):
+            left_s = deadline - self._clock.monotonic()
+            if left_s <= 0:
+                raise DeadlineExceededError("no owner in time")
+            if self._runtime.epoch_of(slot):
+                return await self._runtime.ask(address, command, key=key, timeout_s=left_s)
+            owner = self._directory.owner(slot)
+            if owner.instance in ("", self._instance):
+                raise NotOwnedError("nobody owns it now")
+            self.sent_on += 1
+            try:
+                return await self._links.ask(
+                    owner.instance,
+                    address,
+                    command,
+                    key=key,
+                    deadline=deadline,
+                    hops=hop,
+                    epoch=owner.epoch,
+                )
+            except MovedError as moved:
+                if not self._directory.learn(slot, moved.owner, moved.epoch):
+                    raise
+        raise NotOwnedError("it moves faster than it is followed")

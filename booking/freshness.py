@@ -1,0 +1,24 @@
+"""How well this instance knows what others decide."""
+
+from __future__ import annotations
+
+from actors.address import Address
+from actors.cluster.node import ClusterNode, StaleError
+
+
+class NodeFreshness:
+    """Implements :class:`booking.service.Freshness`."""
+
+    def __init__(self, node: ClusterNode) -> None:
+        self._node = node
+
+    def check(self, address: Address) -> None:
+        self._node.check_fresh(address.slot)
+        if not self._node.copies.has((address,)):
+            raise StaleError("not loaded yet", 0.2)
+
+    def check_here(self) -> None:
+        self._node.check_here()
+
+    def newest(self, address: Address) -> bool:
+        return self._node.runtime.holds(address.slot)
