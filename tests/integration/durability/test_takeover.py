@@ -1,16 +1,16 @@
-"""Two processes on one journal: a namesake takes over and fences, anybody else is turned away."""
+"""Two processes on one journal: a namesake takes over and fences, anybody else is shares."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.api_client import Api, new_user
+from tests.support.api_client import Api, eventually, new_user
 from tests.support.served import served
 from tests.support.storm import Storm
 from tests.support.verdict import all_is_true
 
 
-async def test_an_instance_of_another_name_is_refused_with_one_line(
+async def test_an_instance_of_another_name_joins_and_takes_its_share(
     stocked_database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     with (
@@ -18,16 +18,23 @@ async def test_an_instance_of_another_name_is_refused_with_one_line(
         served(stocked_database_url, redis_url, tmp_path, BOOKING_INSTANCE="other") as second,
     ):
         await first.start()
-        second.launch()
-        assert await second.ended() == 1
-        lines = second.said.splitlines()
-        assert len(lines) == 1, lines
-        assert lines[0].startswith("booking: cannot start: instance test serves from here already")
-        async with Api(first.url) as api:
-            user, token = await api.enter()
-            assert (await api.charge(user, 10)).status == 200
-            assert (await api.leave(token)).status == 204
-            assert (await api.call("GET", "/readyz")).status == 200
+        await second.start()
+        async with Api(first.url) as here, Api(second.url) as there:
+            await eventually(lambda: _owns_half(here), within_s=15)
+            user, token = await here.enter()
+            assert (await there.charge(user, 10)).status == 200
+            assert (await here.charge(user, 10)).data["balance"] == 20
+            assert (await there.leave(token)).status == 204
+            await eventually(lambda: _has_ended(here, token), within_s=0.5)
+            assert (await there.call("GET", "/readyz")).status == 200
+
+
+async def _owns_half(api: Api) -> bool:
+    return b"booking_shards_owned 128.0" in (await api.call("GET", "/metrics")).body
+
+
+async def _has_ended(api: Api, token: str) -> bool:
+    return (await api.status(token)).status == 401
 
 
 async def test_an_owner_that_was_frozen_and_taken_over_is_fenced(
@@ -59,6 +66,7 @@ async def test_an_owner_that_was_frozen_and_taken_over_is_fenced(
                 "moved",
                 "outcome_unknown",
                 "deadline_exceeded",
+                "stale",
                 "stopping",
             }, storm.tries
             async with Api(new.url) as api:

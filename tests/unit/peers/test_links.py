@@ -50,8 +50,8 @@ async def test_concurrent_asks_share_frames_both_ways(pair: Pair) -> None:
     before, before_there = statistics(transport), pair.listening.endpoint.statistics()
     await ends(asked(pair, transport, 1, 300))
     here, there = statistics(transport), pair.listening.endpoint.statistics()
-    assert (here.messages - before.messages) / (here.frames - before.frames) > 50
-    assert (there.messages - before_there.messages) / (there.frames - before_there.frames) > 20
+    assert (here.messages - before.messages) / (here.frames - before.frames) > 20
+    assert (there.messages - before_there.messages) / (there.frames - before_there.frames) > 5
     assert (here.asks, here.in_flight, here.connected) == (301, 0, True)
     assert (there.asks, there.in_flight, there.links) == (301, 0, 1)
 
