@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Callable, Collection
 from random import Random
 from typing import Any
@@ -97,13 +98,16 @@ class App:
         self._edge = self._make_edge()
 
     @classmethod
-    async def start(cls, settings: Settings) -> App:
+    async def start(cls, settings: Settings, shared: socket.socket | None = None) -> App:
         """Everything up and listening, or nothing: OSError when a server or the port cannot be
-        had."""
+        had. ``shared`` is a socket that listens already, for several instances; connections are
+        taken from it once this one is ready, and it is closed with it."""
         clock = SystemClock()
         app = cls(settings, clock, await store.load(settings.database_url))
         try:
             await app._start()
+            if shared is not None:
+                await app._edge.share(shared)
         except BaseException:
             await app._node.stop(START_GIVEN_UP_S)
             await app._edge.stop(START_GIVEN_UP_S)

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 
 import asyncpg
@@ -78,19 +79,22 @@ def _end_now(why: str) -> None:
     os._exit(FAILED)
 
 
-def run_instance(settings: Settings, *, exit_with_stdin: bool) -> int:
-    """Run until a signal or a failure. Exit status 0 after a drain, 1 after a failure."""
+def run_instance(
+    settings: Settings, *, exit_with_stdin: bool, shared: socket.socket | None = None
+) -> int:
+    """Run until a signal or a failure. ``shared`` is a listening socket of several instances.
+    Exit status 0 after a drain, 1 after a failure."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, exit_with_stdin=exit_with_stdin))
+        return runner.run(_serve(settings, exit_with_stdin=exit_with_stdin, shared=shared))
 
 
-async def _serve(settings: Settings, *, exit_with_stdin: bool) -> int:
+async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.socket | None) -> int:
     stop = _StopRequest()
     if exit_with_stdin:
         stop.watch_stdin()
     try:
         await migrate.check(settings.database_url)
-        app = await App.start(settings)
+        app = await App.start(settings, shared)
     except asyncio.CancelledError:
         log.info("stopped before it was ready")
         return DONE

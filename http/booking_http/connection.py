@@ -29,6 +29,9 @@ HEADERS_MAX = 64
 """Header fields of a request; browsers behind two proxies send about 30."""
 REFUSED_LINGER_S = 1.0
 """How long a refused connection may take to read why."""
+FIRST_REQUEST_GRACE_S = 0.5
+"""For a new connection to send its request although we stop: it was made before its client could
+know. Clients send with the connection; this is for a slow network between."""
 REFUSED_MAX = 256
 """Refused connections waiting for that; further ones are cut off without a word."""
 
@@ -66,17 +69,29 @@ class EdgeConnections(web.Server):
         return self.open >= self.settings.connections_max
 
     async def drained(self, timeout_s: float) -> None:
-        """Ends the idle connections and waits for the busy ones to finish their request; those
-        still there after ``timeout_s`` are cut off."""
+        """Ends the idle connections, new ones after :data:`FIRST_REQUEST_GRACE_S`, and waits for
+        the busy ones to finish their request; those still there after ``timeout_s`` are cut off.
+        """
+        self._end_idle(also_new=False)
+        await self._some_end(min(FIRST_REQUEST_GRACE_S, timeout_s))
+        self._end_idle(also_new=True)
+        await self._some_end(timeout_s)
+        await self.shutdown(0.1)
+
+    def _end_idle(self, *, also_new: bool) -> None:
         for connection in self.connections:
-            if isinstance(connection, Connection) and connection.idle:
+            if not isinstance(connection, Connection) or not connection.idle:
+                continue
+            if also_new or not connection.new:
                 connection.force_close()
+
+    async def _some_end(self, timeout_s: float) -> None:
+        """Wait until all connections have ended, but no longer than this."""
         # A connection's task ends with the request that it is working on. (``_task_handler``)
         tasks = [connection._task_handler for connection in self.connections]
-        busy = [task for task in tasks if task is not None]
-        if busy:
-            await asyncio.wait(busy, timeout=timeout_s)
-        await self.shutdown(0.1)
+        open_ones = [task for task in tasks if task is not None]
+        if open_ones:
+            await asyncio.wait(open_ones, timeout=timeout_s)
 
 
 class Connection(RequestHandler):
@@ -106,6 +121,11 @@ class Connection(RequestHandler):
     def idle(self) -> bool:
         """No request under way and none waiting. (``_waiter``: start() waits for a request.)"""
         return self._waiter is not None and not self._messages
+
+    @property
+    def new(self) -> bool:
+        """No request has come yet. (``_request_count``)"""
+        return self._request_count == 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._edge.full:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 
 from booking.api import Bookings
 from booking_http.calls.concert import ConcertCalls
@@ -41,6 +42,7 @@ class EdgeServer:
         self._metrics = metrics
         self._connections: EdgeConnections | None = None
         self._listeners: list[asyncio.Server] = []
+        self._shared: asyncio.Server | None = None
         self._port = 0
 
     @property
@@ -80,10 +82,22 @@ class EdgeServer:
                 await loop.create_unix_server(connections, unix_path, backlog=BACKLOG)
             )
 
+    async def share(self, sock: socket.socket) -> None:
+        """Takes connections from a socket too that listens already and may be shared with other
+        processes: whoever is free takes the next one. Once, after :meth:`start`."""
+        assert self._connections is not None, "started before"
+        assert self._shared is None, "one is enough"
+        loop = asyncio.get_running_loop()
+        self._shared = await loop.create_server(self._connections, sock=sock, backlog=BACKLOG)
+
     def drain(self) -> None:
         """``/readyz`` fails and each answer ends its connection; still listening, so that a load
-        balancer has the time to notice."""
+        balancer has the time to notice. What is shared is left to the others at once: it goes on
+        listening wherever else it is open."""
         self._dispatcher.draining = True
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
 
     async def stop(self, timeout_s: float = 10.0) -> None:
         """Stops listening, ends idle connections, lets requests under way finish for at most
