@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -144,25 +146,37 @@ def _run_setup(argv: list[str], text: bytes, account: Account, lock_fd: int) -> 
     """Run a set-up step to its end; it holds the servers' lock, so that a start after our own
     death waits for it. Returns what it said."""
     try:
-        done = subprocess.run(  # noqa: S603 - our own command line, no shell
-            argv,
-            check=False,
-            input=text,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=CLEAN_ENVIRONMENT,
-            pass_fds=(lock_fd,),
-            start_new_session=True,
-            timeout=SETUP_MAX_S,
-            **account.identity,
-        )
+        status, said = _run_to_its_end(argv, text, account, lock_fd)
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedServersError(f"PostgreSQL cannot be set up: {error}") from error
-    said = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0:
+    if status != 0:
         raise EmbeddedServersError(f"PostgreSQL cannot be set up: {_last_line(said)}")
     return said
+
+
+def _run_to_its_end(
+    argv: list[str], text: bytes, account: Account, lock_fd: int
+) -> tuple[int, str]:
+    """Exit status and words. When we are interrupted, what it has started itself ends with it."""
+    with subprocess.Popen(  # noqa: S603 - our own command line, no shell
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env=CLEAN_ENVIRONMENT,
+        pass_fds=(lock_fd,),
+        start_new_session=True,
+        **account.identity,
+    ) as process:
+        try:
+            said, _ = process.communicate(text, SETUP_MAX_S)
+        except BaseException:
+            # Its session is a process group of its own: initdb runs a server to fill the tables.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, said.decode("utf-8", "replace")
 
 
 def _last_line(said: str) -> str:
