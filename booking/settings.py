@@ -7,6 +7,7 @@ people is ``docs/reference/settings.md``; a test holds it to :data:`KNOWN`.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 import socket
@@ -55,6 +56,8 @@ _PLACEHOLDERS = re.compile(
 )
 _INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _DAY_S = 86_400
+_HOST_LENGTH_MAX = 50
+"""Of the 63 characters of an instance's name; a dash and the longest process id take 8."""
 
 
 class SettingsError(Exception):
@@ -191,13 +194,21 @@ def _advertised(env: _Reader) -> str:
 def _instance(env: _Reader) -> str:
     text = env.text("BOOKING_INSTANCE")
     if not text:
-        host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname().split(".")[0]).strip("-")
-        return f"{host[:40] or 'booking'}-{os.getpid()}"
+        return _unique_name(socket.gethostname(), os.getpid())
     if not _INSTANCE.fullmatch(text):
         raise SettingsError(
             f"BOOKING_INSTANCE must be 1 to 63 letters, digits, dots, dashes, not {text!r}"
         )
     return text
+
+
+def _unique_name(host: str, pid: int) -> str:
+    """Two hosts with long names must not be cut to the same one, and in a container the process id
+    is 1 everywhere, also where several share the host's name."""
+    name = re.sub(r"[^A-Za-z0-9.-]", "-", host).strip("-.") or "booking"
+    if len(name) > _HOST_LENGTH_MAX:
+        name = f"{name[:30]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
+    return f"{name}-{pid}" if pid > 1 else f"{name}-{os.urandom(3).hex()}"
 
 
 def _token_secrets(env: _Reader, *, need: bool) -> tuple[str, ...]:

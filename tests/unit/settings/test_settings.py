@@ -39,6 +39,25 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.token_secrets == (SECRET,)
 
 
+@pytest.mark.parametrize("host", ["db1.example.org", "-", "a_b", "x" * 64, "pod-" * 15 + "7d4b9"])
+def test_the_name_of_an_instance_is_unique_by_default(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(host: str, pid: int) -> list[str]:
+        monkeypatch.setattr("socket.gethostname", lambda: host)
+        monkeypatch.setattr("os.getpid", lambda: pid)
+        return [read().instance for _ in range(2)]
+
+    first, same = names(host, 4_194_304)
+    assert first == same
+    assert first.endswith("-4194304")
+    others = [*names(host, 7), *names(f"{host}z", 7)]
+    assert len({first, *others}) == 3, "another process, another host"
+    assert len(set(names(host, 1))) == 2, "in containers everybody has process id 1"
+    for name in (first, *others, *names(host, 1)):
+        assert read(BOOKING_INSTANCE=name).instance == name, "a name that one may give"
+
+
 def test_every_setting_is_read() -> None:
     settings = read(
         BOOKING_HOST="127.0.0.1",
