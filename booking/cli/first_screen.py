@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from booking.cli.fleet import Fleet
 from booking.embedded import EmbeddedServers, postgres
 
 
@@ -13,8 +14,7 @@ from booking.embedded import EmbeddedServers, postgres
 class Running:
     """What there is to show."""
 
-    base_url: str
-    instance_pid: int
+    fleet: Fleet
     servers: EmbeddedServers
     admin_token_file: Path | None
     """``None`` when the environment gave the token."""
@@ -22,20 +22,21 @@ class Running:
 
 def first_screen(running: Running) -> str:
     """Several lines; the curl lines work when pasted into any POSIX shell, again and again."""
+    base_url = running.fleet.url
     rows = [
-        ("service", f"{running.base_url}   (pid {running.instance_pid})"),
-        ("API pages", f"{running.base_url}/docs"),
+        *_service_rows(running.fleet),
+        ("API pages", f"{base_url}/docs"),
         *_server_rows(running.servers),
         ("data", str(running.servers.data_dir)),
     ]
     if running.admin_token_file is not None:
         rows.append(("admin token", f"in {running.admin_token_file}"))
     shown = "\n".join(f"  {name:<12}{value}" for name, value in rows)
-    pasted = "\n\n".join(curl_lines(running.base_url))
+    pasted = "\n\n".join(curl_lines(base_url))
     return (
         f"\nbooking is ready.\n\n{shown}\n\n"
         f"Try it: get a place in the queue, look at the dates, put money into the account.\n\n"
-        f"{pasted}\n\nCtrl-C stops everything; the data stays.\n"
+        f"{pasted}\n\n{_to_break(running.fleet)}Ctrl-C stops everything; the data stays.\n"
     )
 
 
@@ -50,6 +51,28 @@ def curl_lines(base_url: str) -> tuple[str, str, str]:
         f'curl -s {base_url}/concert/available-dates -H "queue-token: $TOKEN"; echo',
         f"curl -s {base_url}/user/charge {json_header} "
         '-d "{\\"userId\\":\\"$USER_ID\\",\\"amount\\":100000}"; echo',
+    )
+
+
+def _service_rows(fleet: Fleet) -> list[tuple[str, str]]:
+    if len(fleet.instances) == 1:
+        return [("service", f"{fleet.url}   (pid {fleet.instances[0].pid})")]
+    rows = [("service", f"{fleet.url}   ({len(fleet.instances)} instances behind it)")]
+    rows += [(each.title, f"{each.place.url}   (pid {each.pid})") for each in fleet.instances]
+    return rows
+
+
+def _to_break(fleet: Fleet) -> str:
+    """With several there is something to see when one goes."""
+    if len(fleet.instances) == 1:
+        return ""
+    pid = fleet.instances[0].pid
+    return (
+        f"Break it: `kill -9 {pid}` ends {fleet.instances[0].title} as a crash would, `kill {pid}` "
+        f"lets it hand over\nfirst. The others go on serving, and it is started again. Watch it "
+        f"with\n\n"
+        f"while sleep 0.2; do curl -s -m 1 -o /dev/null -w '%{{http_code}} ' "
+        f"{fleet.url}/readyz; done\n\n"
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 import socket
@@ -20,11 +19,12 @@ import asyncpg
 
 from booking.catalogue import demo, store
 from booking.cli.first_screen import Running, first_screen
-from booking.cli.instance import Instance, InstanceError
+from booking.cli.fleet import INSTANCES_MAX, Fleet, PortTakenError, open_port
+from booking.cli.instance import InstanceError
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
 from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
 from booking.schema import migrate
-from booking.settings import Settings
+from booking.settings import Settings, SettingsError
 
 DONE, FAILED, WRONG_USAGE, KILLED = 0, 1, 2, 130
 
@@ -36,10 +36,6 @@ _TICK_S = 0.1
 _NO_SERVER_YET = {"BOOKING_DATABASE_URL": "postgresql:///", "BOOKING_REDIS_URL": "unix:///"}
 
 
-class UpError(Exception):
-    """Something is in the way. ``str()`` is one line."""
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "up",
@@ -47,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Run everything on this machine until Ctrl-C. The data stays in DIR.",
     )
     parser.add_argument("--port", type=int, metavar="N", help="default: 8080")
-    parser.add_argument("--instances", type=int, default=1, metavar="N", help="only 1 so far")
+    parser.add_argument("--instances", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help=f"where everything is kept: {default_data_dir()}"
     )
@@ -60,14 +56,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 after Ctrl-C or SIGTERM, 1 after a failure, 2 for wrong settings."""
-    if args.instances != 1:
-        return _fail("several instances behind one port are not possible yet: --instances 1")
+    if not 1 <= args.instances <= INSTANCES_MAX:
+        return _fail(f"--instances must be from 1 to {INSTANCES_MAX}", WRONG_USAGE)
     if args.port is not None and not 0 <= args.port <= 65_535:
         return _fail("--port must be from 0 to 65535", WRONG_USAGE)
     up = Up(args, os.environ)
     try:
         return up.run()
-    except (UpError, InstanceError, EmbeddedServersError, *_REFUSALS) as error:
+    except (PortTakenError, InstanceError, EmbeddedServersError, *_REFUSALS) as error:
         return _fail(str(error))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return _fail(f"cannot start: {str(error) or type(error).__name__}")
@@ -81,7 +77,7 @@ class Up:
         self._environ = dict(environ)
         self._data_dir = (args.data or default_data_dir()).expanduser().absolute()
         self._admin_token_file: Path | None = None
-        self._instance: Instance | None = None
+        self._fleet: Fleet | None = None
         self._signals = 0
         self._interrupt_setup = True
 
@@ -90,7 +86,11 @@ class Up:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         settings = self._settle_settings()
-        _refuse_taken_port(settings)
+        # Also for one, which will listen there itself: a taken port is told before a long start.
+        port = open_port(settings)
+        shared = port if self._args.instances > 1 else None
+        if shared is None:
+            port.close()
         _say(f"data in {self._data_dir}")
         try:
             servers = EmbeddedServers.start(
@@ -104,14 +104,16 @@ class Up:
             _say("stopped before it was ready")
             return DONE
         try:
-            return self._with_servers(servers, settings)
+            return self._with_servers(servers, settings, shared)
         finally:
             self._interrupt_setup = False
             _say("stopping the servers")
             servers.stop()
             _say("stopped")
 
-    def _with_servers(self, servers: EmbeddedServers, settings: Settings) -> int:
+    def _with_servers(
+        self, servers: EmbeddedServers, settings: Settings, shared: socket.socket | None
+    ) -> int:
         try:
             self._complete_secrets()
             _say("preparing the tables")
@@ -123,30 +125,26 @@ class Up:
             "BOOKING_DATABASE_URL": servers.database_url,
             "BOOKING_REDIS_URL": servers.redis_url,
         }
-        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared
-        self._instance = Instance(environ, host, settings.port, _say)
+        self._fleet = Fleet(environ, settings, shared, self._args.instances, _say)
         try:
-            self._watch(self._instance, servers, f"http://{_in_url(host)}:{settings.port}")
+            self._watch(self._fleet, servers)
         finally:
             _say("draining the service")
-            clean = self._instance.stop()
+            clean = self._fleet.stop()
         return DONE if clean else FAILED
 
-    def _watch(self, instance: Instance, servers: EmbeddedServers, base_url: str) -> None:
+    def _watch(self, fleet: Fleet, servers: EmbeddedServers) -> None:
         """Until a signal comes, or something is beyond help."""
         _say("starting the service")
         shown = False
         while self._signals == 0:
-            instance.tend(time.monotonic())
+            fleet.tend(time.monotonic())
             for line in servers.news():
                 _say(line)
-            if not shown and instance.ready():
-                token_file = self._admin_token_file
-                print(
-                    first_screen(Running(base_url, instance.pid, servers, token_file)), flush=True
-                )
+            if not shown and fleet.ready():
+                print(first_screen(Running(fleet, servers, self._admin_token_file)), flush=True)
                 shown = True
-            if not shown and instance.age_s() > READY_MAX_S:
+            if not shown and fleet.age_s() > READY_MAX_S:
                 raise InstanceError(f"the service was not ready within {READY_MAX_S:.0f} s")
             time.sleep(_TICK_S)
 
@@ -159,8 +157,11 @@ class Up:
             environ["BOOKING_PORT"] = str(_free_port())
         environ.setdefault("BOOKING_HOST", "127.0.0.1")
         environ.setdefault("BOOKING_LOG", "text")
-        # The same name at every start: the instance knows a killed one as an earlier self.
-        environ.setdefault("BOOKING_INSTANCE", "up-1")
+        if self._args.instances == 1:
+            # The same name at every start: the instance knows a killed one as an earlier self.
+            environ.setdefault("BOOKING_INSTANCE", "up-1")
+        elif environ.get("BOOKING_ADVERTISE_URL"):
+            raise SettingsError("BOOKING_ADVERTISE_URL is one address, and there are several here")
         return Settings.from_env(_NO_SERVER_YET | environ, serving=False)
 
     def _complete_secrets(self) -> None:
@@ -177,9 +178,9 @@ class Up:
         if self._interrupt_setup:
             raise KeyboardInterrupt
         if self._signals > 1:
-            # At once: the instance is killed here, the servers by their guardian, which sees us go.
-            if self._instance is not None:
-                self._instance.kill()
+            # At once: instances are killed here, the servers by their guardian, which sees us go.
+            if self._fleet is not None:
+                self._fleet.kill()
             os._exit(KILLED)
 
 
@@ -193,31 +194,10 @@ async def _prepare(database_url: str, *, demo_wanted: bool) -> None:
     _say(f"wrote the demo season: {len(document.concerts)} concerts")
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    """Better told now than after the servers were started."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise UpError(
-                    f"port {settings.port} on {settings.host} is in use: choose another with --port"
-                ) from error
-            raise UpError(
-                f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
-            ) from error
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _say(line: str) -> None:

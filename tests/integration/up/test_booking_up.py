@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import REPO, is_alive, processes_naming, python, wait_until
+from tests.support.processes import is_alive, processes_naming, python, wait_until
 from tests.support.servers import temporary_data_dir
 
 READY_MAX_S = 30.0
@@ -234,11 +234,19 @@ def test_a_taken_port_is_told_before_any_server_is_started(data_dir: Path) -> No
     assert not (data_dir / "d").exists()
 
 
-def test_several_instances_are_refused_honestly(data_dir: Path) -> None:
-    status, said = run_cli("up", "--instances", "2", "--data", str(data_dir / "d"))
-    assert status == 1
-    assert said.count("\n") == 1
-    assert "not possible yet" in said
+@pytest.mark.parametrize("count", ["0", "9"])
+def test_a_number_of_instances_out_of_range_is_refused(data_dir: Path, count: str) -> None:
+    status, said = run_cli("up", "--instances", count, "--data", str(data_dir / "d"))
+    assert (status, said) == (2, "booking: --instances must be from 1 to 8\n")
+
+
+def test_several_instances_cannot_share_one_address(data_dir: Path) -> None:
+    environ = {"BOOKING_ADVERTISE_URL": "http://10.0.0.7:8080"}
+    arguments = ("--instances", "2", "--port", "0", "--data", str(data_dir / "d"))
+    status, said = run_cli("up", *arguments, environ=environ)
+    assert status == 2
+    assert said.startswith("booking: BOOKING_ADVERTISE_URL is one address")
+    assert not (data_dir / "d").exists()
 
 
 def test_a_wrong_setting_stops_it_before_any_server_is_started(data_dir: Path) -> None:
@@ -257,7 +265,3 @@ def test_without_demo_there_are_no_concerts(data_dir: Path) -> None:
         )
         with urllib.request.urlopen(request, timeout=10) as response:
             assert json.load(response)["data"] == []
-
-
-def test_the_procfile_runs_one_instance() -> None:
-    assert (REPO / "Procfile").read_text() == "web: booking serve\n"
