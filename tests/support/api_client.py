@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from types import TracebackType
 from typing import Any
 
@@ -38,10 +39,12 @@ class Reply:
 class Api:
     """Speaks to one base URL. Every call returns a :class:`Reply`, whatever its status."""
 
-    def __init__(self, url: str, connections: int = 600) -> None:
+    def __init__(self, url: str, connections: int = 600, *, fresh: bool = False) -> None:
+        """``fresh``: a new connection for each call, as a server may close an idle one at the very
+        moment when something is sent over it."""
         self.url = url
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections),
+            connector=aiohttp.TCPConnector(limit=connections, force_close=fresh),
             timeout=aiohttp.ClientTimeout(total=20),
         )
 
@@ -142,3 +145,16 @@ async def eventually(
     while not await look():
         assert time.monotonic() < end, f"not so within {within_s} s"
         await asyncio.sleep(every_s)
+
+
+class AnyApi(Api):
+    """Speaks to a different one of several instances at each call."""
+
+    def __init__(self, urls: Sequence[str], seed: int) -> None:
+        super().__init__(urls[0])
+        self._urls = urls
+        self._random = Random(seed)
+
+    async def call(self, method: str, path: str, **more: Any) -> Reply:
+        self.url = self._random.choice(self._urls)
+        return await super().call(method, path, **more)

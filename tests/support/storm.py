@@ -34,6 +34,14 @@ class Try:
     status: int
     code: str
     retry_after: str | None = None
+    at_s: float = 0.0
+    """When it was sent, on the monotonic clock."""
+    took_s: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """No answer, or one that is the service's fault."""
+        return self.status == 0 or self.status >= 500
 
 
 @dataclass
@@ -149,7 +157,7 @@ class Storm:
     def failures(self) -> list[Try]:
         """Attempts that had no answer or a 5xx."""
         tries = (one for call in self.calls for one in call.tries)
-        return [one for one in tries if one.status == 0 or one.status >= 500]
+        return [one for one in tries if one.failed]
 
     def _raise_failures(self) -> None:
         for task in self._running:
@@ -265,44 +273,61 @@ class Storm:
         end = time.monotonic() + OUTCOME_MAX_S
         while not await self._try(call):
             assert time.monotonic() < end, (call, Counter(call.tries))
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(self._pause_s(call, pause_s))
             pause_s = min(pause_s * 2, RETRY_MAX_S)
         self.answered += 1
         return call
 
+    def _pause_s(self, call: Call, wanted_s: float) -> float:
+        """Until the next attempt."""
+        return wanted_s
+
+    def _choose(self, call: Call) -> Api:
+        """Whom to ask this time."""
+        return self._apis[self._at[call.user]]
+
     async def _try(self, call: Call) -> bool:
-        at = self._at[call.user]
-        api = self._apis[at]
+        api = self._choose(call)
+        url, began = api.url, time.monotonic()
+
+        def tried(status: int, code: str, retry_after: str | None = None) -> None:
+            took_s = time.monotonic() - began
+            call.tries.append(Try(url, status, code, retry_after, began, took_s))
+
         try:
             async with asyncio.timeout(self._request_timeout_s):
                 reply = await api.call(
                     call.method, call.path, body=call.body, token=call.token, key=call.key
                 )
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            call.tries.append(Try(api.url, 0, type(error).__name__))
-            self._turn_away(call, at)
+            tried(0, type(error).__name__)
+            self._turn_away(call, api)
             return False
         code = "" if reply.status < 400 else reply.code
         retry_after = reply.headers.get("Retry-After")
-        call.tries.append(Try(api.url, reply.status, code, retry_after))
+        tried(reply.status, code, retry_after)
         assert reply.status != 500, (call, reply)
         if reply.status == 503:
             assert retry_after is not None, reply
-            self._turn_away(call, at)
+            self._turn_away(call, api)
             return False
         if code == "idempotency_key_in_flight":
             return False
-        if reply.status == 401 and at < len(self._apis) - 1:
-            # Tokens given elsewhere since may be unknown to an instance that was left behind.
-            self._at[call.user] = at + 1
+        if reply.status == 401 and self._is_left_behind(api):
+            # Tokens given elsewhere since may be unknown to it.
+            self._at[call.user] = self._apis.index(api) + 1
             return False
         call.outcome = reply
         return True
 
-    def _turn_away(self, call: Call, at: int) -> None:
-        refused = sum(1 for one in call.tries if one.url == self._apis[at].url)
-        if refused >= self._patience and at < len(self._apis) - 1:
-            self._at[call.user] = at + 1
+    def _is_left_behind(self, api: Api) -> bool:
+        """Whether clients go on from this instance to another one."""
+        return api is not self._apis[-1]
+
+    def _turn_away(self, call: Call, api: Api) -> None:
+        refused = sum(1 for one in call.tries if one.url == api.url)
+        if refused >= self._patience and self._is_left_behind(api):
+            self._at[call.user] = self._apis.index(api) + 1
 
 
 def told(reply: Reply) -> Any:

@@ -20,10 +20,10 @@ from actors.membership import MembershipError
 from actors.redis_membership import RedisMembership
 from booking.embedded import EmbeddedServers
 from booking.schema import migrate
-from tests.integration.durability.conftest import import_catalogue
 from tests.support.api_client import Api, eventually
 from tests.support.served import Served, served
 from tests.support.servers import TestServers, temporary_data_dir
+from tests.support.stock import import_catalogue
 from tests.support.storm import Storm
 from tests.support.verdict import all_is_true
 

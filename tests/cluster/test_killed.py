@@ -1,0 +1,79 @@
+"""kill -9 of an instance, of the leader, of both: the others serve their shards soon after."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.cluster.conftest import INSTANCES, Loaded, StartCluster, Tell
+from tests.support.cluster import Cluster
+from tests.support.load import Load
+from tests.support.served import Served
+
+SERVED_AGAIN_MAX_S = 8.0
+"""The promise; the aim is 3 s."""
+WHOM = ("an instance", "the leader", "the leader and another")
+
+
+async def killed(cluster: Cluster, load: Load, victims: list[Served], tell: Tell) -> None:
+    """End them, see the others serve all shards, start them again, and see them get shares."""
+    others = [each for each in cluster.instances if each not in victims]
+    at_s = time.monotonic()
+    for victim in victims:
+        victim.kill()
+    if others:
+        away_s = await cluster.served_again_s(through=others)
+        assert away_s < SERVED_AGAIN_MAX_S
+        tell(f"{len(victims)} killed: every shard answers again after {away_s:.2f} s")
+        await load.answers(100)
+    for victim in victims:
+        await victim.start()
+    if not others:
+        tell(f"all killed: every shard answers again after {time.monotonic() - at_s:.2f} s")
+    await cluster.balanced()
+    await load.answers(100)
+    felt = load.felt(at_s)
+    tell(f"  {felt}")
+    assert felt.longest_window_s < SERVED_AGAIN_MAX_S
+
+
+async def test_others_serve_the_shards_of_the_killed(
+    start_cluster: StartCluster,
+    loaded: Loaded,
+    stocked_database_url: str,
+    redis_url: str,
+    tell: Tell,
+) -> None:
+    async with (
+        start_cluster(stocked_database_url, redis_url) as cluster,
+        loaded(cluster) as load,
+    ):
+        for whom in WHOM:
+            await killed(cluster, load, await victims_of(whom, cluster), tell)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_others_serve_the_shards_of_the_killed_ten_times(
+    start_cluster: StartCluster,
+    loaded: Loaded,
+    stocked_database_url: str,
+    redis_url: str,
+    tell: Tell,
+) -> None:
+    async with (
+        start_cluster(stocked_database_url, redis_url) as cluster,
+        loaded(cluster) as load,
+    ):
+        for _ in range(4):
+            for whom in WHOM:
+                await killed(cluster, load, await victims_of(whom, cluster), tell)
+
+
+async def victims_of(whom: str, cluster: Cluster) -> list[Served]:
+    if INSTANCES == 1:
+        return list(cluster.instances)
+    leader = await cluster.leader()
+    other = next(each for each in cluster.instances if each is not leader)
+    return {WHOM[0]: [other], WHOM[1]: [leader], WHOM[2]: [leader, other]}[whom]

@@ -1,0 +1,106 @@
+"""Redis stops and comes back empty, or stands still: no request fails.
+
+Who owns what is in PostgreSQL; Redis only says who is alive. While it does not, every owner keeps
+its shards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.cluster.conftest import Loaded, StartCluster, Tell
+from tests.support.cluster import Cluster
+from tests.support.load import Load
+from tests.support.own_redis import OwnRedis
+
+STOPPED_S, STOPPED_LONG_S = 10.0, 30.0
+FROZEN_S = 10.0
+BACK_S = 3.0
+
+
+async def nobody_notices(
+    load: Load, cluster: Cluster, away_s: float, tell: Tell, what: str
+) -> None:
+    """Requests succeed for so long, and each instance can be read."""
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < away_s:
+        await load.answers(20)
+        assert load.failures == []
+        for instance in cluster.instances:
+            assert await load.read_meter(instance.url, load.meters[0])
+    tell(f"Redis {what} for {away_s:.0f} s: {load.felt(began_s)}")
+
+
+async def stopped_and_frozen(
+    load: Load, cluster: Cluster, redis: OwnRedis, stopped_s: float, tell: Tell
+) -> None:
+    redis.stop()
+    await nobody_notices(load, cluster, stopped_s, tell, "stopped")
+    redis.start()
+    # Nobody is known to it at first; nobody may be taken for dead for that.
+    await nobody_notices(load, cluster, BACK_S, tell, "empty")
+    await cluster.balanced()
+    redis.freeze()
+    await nobody_notices(load, cluster, FROZEN_S, tell, "frozen")
+    redis.thaw()
+    await nobody_notices(load, cluster, BACK_S, tell, "thawed")
+    await cluster.balanced()
+    await load.settle()
+    assert load.failures == []
+
+
+async def test_nobody_notices_that_redis_stops_and_comes_back_empty_or_stands_still(
+    start_cluster: StartCluster,
+    loaded: Loaded,
+    stocked_database_url: str,
+    redis: OwnRedis,
+    tell: Tell,
+) -> None:
+    async with (
+        start_cluster(stocked_database_url, redis.url) as cluster,
+        loaded(cluster) as load,
+    ):
+        await stopped_and_frozen(load, cluster, redis, STOPPED_S, tell)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_nobody_notices_that_redis_stops_for_long_again_and_again(
+    start_cluster: StartCluster,
+    loaded: Loaded,
+    stocked_database_url: str,
+    redis: OwnRedis,
+    tell: Tell,
+) -> None:
+    async with (
+        start_cluster(stocked_database_url, redis.url) as cluster,
+        loaded(cluster) as load,
+    ):
+        for _ in range(3):
+            await stopped_and_frozen(load, cluster, redis, STOPPED_LONG_S, tell)
+
+
+async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
+    start_cluster: StartCluster,
+    loaded: Loaded,
+    stocked_database_url: str,
+    redis: OwnRedis,
+    tell: Tell,
+) -> None:
+    async with (
+        start_cluster(stocked_database_url, redis.url) as cluster,
+        loaded(cluster) as load,
+    ):
+        victim, *others = cluster.instances
+        redis.stop()
+        victim.kill()
+        await asyncio.to_thread(redis.start)
+        if others:
+            away_s = await cluster.served_again_s(through=others)
+            tell(f"killed while Redis restarts: every shard answers again after {away_s:.2f} s")
+        await victim.start()
+        await cluster.balanced()
+        await load.answers(100)

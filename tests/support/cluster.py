@@ -1,0 +1,241 @@
+"""Several `booking serve` processes on one database: started, balanced, hurt, and asked.
+
+A :class:`Cluster` has instances ``c-1``, ``c-2`` and so on, each on a port of its own, and a
+rotation of those that answer ``/readyz``, as a load balancer keeps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from actors.address import SLOT_COUNT
+from tests.support.api_client import new_user
+from tests.support.cut_links import Cuts, wired
+from tests.support.probes import users_of_all_slots
+from tests.support.served import Served, served
+
+ADMIN_TOKEN = "an-admin-token-of-the-cluster-tests"
+LOOK_EVERY_S = 0.05
+"""Between two looks at each ``/readyz``. A load balancer's second would only make tests slower."""
+LOOK_MAX_S = 1.0
+BALANCED_MAX_S = 30.0
+"""A cluster of three is balanced within 3 s of its start; a busy machine may need more."""
+UNEVEN_MAX = 2
+"""Shards that the fullest instance may have more than the emptiest in a cluster at rest."""
+PROBES_TOGETHER = 64
+
+
+class Cluster:
+    """Instances on one PostgreSQL and one Redis. Made by :func:`cluster`."""
+
+    def __init__(self, instances: Sequence[Served], cuts: Cuts | None = None) -> None:
+        self.instances = instances
+        self._cuts = cuts
+        self.by_name = {one.environ["BOOKING_INSTANCE"]: one for one in instances}
+        self._ready: list[str] = []
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True),
+            timeout=aiohttp.ClientTimeout(total=LOOK_MAX_S),
+        )
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """All of them, at the same time; until they are ready and have even shares."""
+        for instance in self.instances:
+            instance.launch()
+        await asyncio.gather(*(instance.ready() for instance in self.instances))
+        self._watch = asyncio.create_task(self._look_again_and_again())
+        await self.balanced()
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await self._session.close()
+
+    @property
+    def cuts(self) -> Cuts:
+        """The wires between the instances, if the cluster has any to be cut."""
+        assert self._cuts is not None, "started without wires"
+        return self._cuts
+
+    # -- the rotation -----------------------------------------------------------------------------
+
+    def in_rotation(self) -> list[str]:
+        """URLs of the instances that were ready at the last look; all while there is none, as
+        somebody has to be asked."""
+        return self._ready or [instance.url for instance in self.instances]
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            found = await asyncio.gather(*(self._is_ready(each.url) for each in self.instances))
+            self._ready = [
+                each.url for each, ready in zip(self.instances, found, strict=True) if ready
+            ]
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _is_ready(self, url: str) -> bool:
+        try:
+            async with self._session.get(f"{url}/readyz") as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    # -- what it says of itself -------------------------------------------------------------------
+
+    async def view(self, asked: Served | None = None) -> dict[str, Any]:
+        """``GET /admin/cluster`` of this instance, or of one in rotation."""
+        url = self.in_rotation()[0] if asked is None else asked.url
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        async with self._session.get(f"{url}/admin/cluster", headers=headers) as answer:
+            body = await answer.json(content_type=None)
+            assert answer.status == 200, body
+            data: dict[str, Any] = body["data"]
+            return data
+
+    async def leader(self) -> Served:
+        """Whoever leads now; waits until somebody does."""
+
+        async def known() -> str:
+            return str((await self.view())["leader"])
+
+        return self.by_name[await _until(known, "somebody leads")]
+
+    async def operate(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """``POST`` something to the admin side of one in rotation; what it answers."""
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        url = f"{self.in_rotation()[0]}/admin{path}"
+        async with self._session.post(url, json=body or {}, headers=headers) as answer:
+            said: dict[str, Any] = await answer.json(content_type=None)
+            assert answer.status < 300, (path, said)
+            return said
+
+    async def owners(self, asked: Served | None = None) -> dict[int, tuple[str, int]]:
+        """Owner and epoch of each shard, as this instance, or one in rotation, has it."""
+        shards = (await self.view(asked))["shards"]
+        return {each["shard"]: (each["owner"], each["epoch"]) for each in shards}
+
+    async def pauses_ms(self) -> list[float]:
+        """How long callers were held back by the last hand-overs that anybody took part in."""
+        views = await asyncio.gather(*(self.view(each) for each in self.instances if each.running))
+        seen = {
+            (each["shard"], each["atMs"]): each["pauseMs"] for v in views for each in v["handovers"]
+        }
+        return [pause for pause in seen.values() if pause > 0]
+
+    async def shards_of(self, instance: Served) -> set[int]:
+        """The shards that it owns."""
+        name = instance.environ["BOOKING_INSTANCE"]
+        return {each["shard"] for each in (await self.view())["shards"] if each["owner"] == name}
+
+    async def balanced(self, among: Sequence[Served] | None = None) -> None:
+        """Wait until these (by default all) have even shares and nothing moves."""
+        names = [one.environ["BOOKING_INSTANCE"] for one in among or self.instances]
+
+        async def even() -> bool:
+            shards = (await self.view())["shards"]
+            shares = Counter(dict.fromkeys(names, 0))
+            shares.update(each["owner"] for each in shards)
+            return (
+                set(shares) == set(names)
+                and sum(shares.values()) == SLOT_COUNT
+                and max(shares.values()) - min(shares.values()) <= UNEVEN_MAX
+                and all(each["owner"] == each["desired"] for each in shards)
+            )
+
+        if len(self.instances) > 1:
+            await _until(even, f"{names} have even shares")
+
+    # -- how long something is away ---------------------------------------------------------------
+
+    async def served_again_s(self, through: Sequence[Served]) -> float:
+        """Seconds until one read in every shard succeeds, asked through these instances."""
+        began_s = time.monotonic()
+        left = list(users_of_all_slots(new_user))
+
+        async def all_answered() -> bool:
+            nonlocal left
+            gate = asyncio.Semaphore(PROBES_TOGETHER)
+            urls = [through[number % len(through)].url for number in range(len(left))]
+            asked = (self._reads(gate, *each) for each in zip(urls, left, strict=True))
+            answered = await asyncio.gather(*asked)
+            left = [user for user, ok in zip(left, answered, strict=True) if not ok]
+            return not left
+
+        await _until(all_answered, "every shard answers")
+        return time.monotonic() - began_s
+
+    async def _reads(self, gate: asyncio.Semaphore, url: str, user: str) -> bool:
+        async with gate:
+            try:
+                async with self._session.get(f"{url}/user/check?userId={user}") as answer:
+                    return answer.status == 200
+            except (aiohttp.ClientError, TimeoutError):
+                return False
+
+
+async def _until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """Wait for something true and give it back; an instance that cannot answer just now is asked
+    again."""
+    end = time.monotonic() + BALANCED_MAX_S
+    last: object = None
+    while time.monotonic() < end:
+        try:
+            last = await look()
+        except (aiohttp.ClientError, TimeoutError, AssertionError) as error:
+            last = error
+        else:
+            if last:
+                return last
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise AssertionError(f"not within {BALANCED_MAX_S:.0f} s: {what} ({last!r})")
+
+
+@asynccontextmanager
+async def cluster(
+    database_url: str,
+    redis_url: str,
+    directory: Path,
+    count: int,
+    *,
+    with_wires: bool = False,
+    **settings: str,
+) -> AsyncIterator[Cluster]:
+    """``count`` instances, started and balanced, killed at the end. ``with_wires``: what they say
+    to each other can be cut."""
+    async with AsyncExitStack() as stack:
+        instances = [
+            stack.enter_context(
+                served(
+                    database_url,
+                    redis_url,
+                    directory,
+                    BOOKING_INSTANCE=f"c-{number}",
+                    BOOKING_ADMIN_TOKEN=ADMIN_TOKEN,
+                    **settings,
+                )
+            )
+            for number in range(1, count + 1)
+        ]
+        cuts = None
+        if with_wires:
+            ports = {one.environ["BOOKING_INSTANCE"]: one.port for one in instances}
+            urls, cuts = await stack.enter_async_context(wired(ports))
+            for one in instances:
+                one.environ["BOOKING_ADVERTISE_URL"] = urls[one.environ["BOOKING_INSTANCE"]]
+        running = Cluster(instances, cuts)
+        try:
+            await running.start()
+            yield running
+        finally:
+            await running.close()

@@ -1,0 +1,48 @@
+"""Whether everything that a load was told is true at every instance, and the journal is sound."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tests.support.api_client import AnyApi, Api, eventually
+from tests.support.cluster import Cluster
+from tests.support.load import Load
+from tests.support.processes import python
+from tests.support.stock import DATES
+from tests.support.storm import Storm
+from tests.support.verdict import all_is_true, expected_seats, shown_seats
+
+VIEWS_AGREE_MAX_S = 5.0
+"""A copy of a view is at most 2 s old, or says so."""
+
+
+async def all_is_true_everywhere(load: Load, cluster: Cluster, database_url: str) -> None:
+    """To be called when the load has settled; looks at all instances that run."""
+    urls = [instance.url for instance in cluster.instances if instance.running]
+    for url in urls:
+        await _agrees(url, load)
+    async with AnyApi(urls, seed=1) as api:
+        await all_is_true(load, api, list(DATES), database_url)
+    await asyncio.to_thread(audit_is_clean, database_url)
+
+
+async def _agrees(url: str, storm: Storm) -> None:
+    """Wait until the instance shows the seats that clients were told of."""
+
+    async def same() -> bool:
+        _, token = await api.enter()
+        shown = await shown_seats(api, token, list(DATES))
+        await api.leave(token)
+        return shown == expected_seats(storm)
+
+    async with Api(url) as api:
+        await eventually(same, within_s=VIEWS_AGREE_MAX_S, every_s=0.2)
+
+
+def audit_is_clean(database_url: str) -> None:
+    """`booking audit`, as an operator runs it."""
+    command: Sequence[str] = ("-P", "-m", "booking.cli.main", "audit")
+    with python(*command, environ={"BOOKING_DATABASE_URL": database_url}) as process:
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, said

@@ -1,0 +1,23 @@
+"""A catalogue to book from under load."""
+
+from __future__ import annotations
+
+import msgspec
+
+from booking.catalogue import document, store
+from tests.support.catalogues import catalogue, concert, date
+
+DATES = {"rare": 40, "big": 3_000}
+"""One date that sells out in moments, one that lasts for the whole storm."""
+
+
+def seats_to_draw() -> list[str]:
+    """Seat ids to draw from: one in three draws is for the rare date."""
+    rare = [f"rare-{number}" for number in range(1, DATES["rare"] + 1)]
+    big = [f"big-{number}" for number in range(1, DATES["big"] + 1)]
+    return rare * (len(big) // (2 * len(rare))) + big
+
+
+async def import_catalogue(database_url: str) -> None:
+    shows = concert("alpha", *(date(name, seats=count) for name, count in DATES.items()))
+    await store.save(database_url, document.parse(msgspec.json.encode(catalogue(shows))))
