@@ -6,8 +6,8 @@ written there. So any instance takes any of these, and the loss of a leader lose
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -148,6 +148,9 @@ class Operations(Protocol):
 
     async def evict(self, instance: str, who: str) -> None:
         """Take a sick instance's shards away without asking it."""
+
+    async def note(self, who: str, what: str, detail: Mapping[str, Any]) -> None:
+        """Write a line of the audit trail about a change that is made elsewhere."""
 
     async def log(self, limit: int, before_id: int | None) -> Sequence[LogLine]:
         """The newest lines of the audit trail, newest first."""

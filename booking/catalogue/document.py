@@ -95,6 +95,21 @@ def parse(text: bytes) -> Document:
     return msgspec.json.decode(text, type=Document)
 
 
+def parse_concert(text: bytes, concert: str) -> ConcertEntry:
+    """One concert by itself, which has to have this id; :class:`DocumentError`."""
+
+    def rules() -> Iterator[_Found]:
+        entry = msgspec.json.decode(text, type=ConcertEntry)
+        if entry.id != concert:
+            yield ("id",), f"is {entry.id!r}, but the concert to be changed is {concert!r}"
+        yield from ((path[2:], message) for path, message in _rules(Document((entry,))))
+
+    problems = first_problems(text, ConcertEntry, [("dates", DateEntry)], rules)
+    if problems:
+        raise DocumentError(problems)
+    return msgspec.json.decode(text, type=ConcertEntry)
+
+
 def check(document: Document) -> Document:
     """The same document, if it was made by a program and keeps the rules."""
     return parse(encode(document))

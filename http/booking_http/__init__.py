@@ -2,11 +2,20 @@
 
 It knows HTTP and nothing of actors. In reading order: ``server`` (start and stop), ``connection``
 (limits of a connection), ``dispatch`` (one request), ``routes`` (the table), ``calls`` (each call),
-``problems`` (each refusal), ``openapi`` (the document, made from the same table).
+``problems`` (each refusal), ``openapi`` (the document, made from the same table), ``admin`` (the
+operators' side).
 """
 
+from booking_http.admin.parts import AdminParts
 from booking_http.metrics import EdgeMetrics
-from booking_http.server import EdgeServer, build_server
+from booking_http.server import EdgeServer, build_admin_server, build_server
 from booking_http.settings import EdgeSettings
 
-__all__ = ["EdgeMetrics", "EdgeServer", "EdgeSettings", "build_server"]
+__all__ = [
+    "AdminParts",
+    "EdgeMetrics",
+    "EdgeServer",
+    "EdgeSettings",
+    "build_admin_server",
+    "build_server",
+]

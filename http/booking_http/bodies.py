@@ -1,4 +1,4 @@
-"""Reads request bodies: at most 16 KiB, in at most so long, JSON of exactly one shape."""
+"""Reads request bodies: at most so many bytes, in at most so long, JSON of exactly one shape."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ _DETAIL_LENGTH_MAX = 200
 """Of words that quote the client: names of unknown fields can be as long as the body."""
 
 
-async def read_body(request: web.BaseRequest, timeout_s: float) -> bytes:
+async def read_body(
+    request: web.BaseRequest, timeout_s: float, size_max: int = BODY_SIZE_MAX
+) -> bytes:
     """The whole body. No timer is made when it has already arrived with the headers."""
     stream = request.content
     if not stream.is_eof():
-        return await _read_rest(request, timeout_s)
+        return await _read_rest(request, timeout_s, size_max)
     body = stream.read_nowait()
-    if len(body) > BODY_SIZE_MAX:
-        raise _too_large()
+    if len(body) > size_max:
+        raise _too_large(size_max)
     return body
 
 
-async def _read_rest(request: web.BaseRequest, timeout_s: float) -> bytes:
-    if (request.content_length or 0) > BODY_SIZE_MAX:
-        raise _too_large()
+async def _read_rest(request: web.BaseRequest, timeout_s: float, size_max: int) -> bytes:
+    if (request.content_length or 0) > size_max:
+        raise _too_large(size_max)
     _answer_expectation(request)
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             while chunk := await request.content.readany():
                 body += chunk
-                if len(body) > BODY_SIZE_MAX:
-                    raise _too_large()
+                if len(body) > size_max:
+                    raise _too_large(size_max)
     except TimeoutError:
         raise RefusedError(
             "request_timeout", f"The body did not arrive within {timeout_s:g} seconds."
@@ -65,8 +67,8 @@ def _answer_expectation(request: web.BaseRequest) -> None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def _too_large() -> RefusedError:
-    return RefusedError("body_too_large", f"A body may have {BODY_SIZE_MAX} bytes.")
+def _too_large(size_max: int) -> RefusedError:
+    return RefusedError("body_too_large", f"A body may have {size_max} bytes.")
 
 
 def check_content_type(request: web.BaseRequest) -> None:

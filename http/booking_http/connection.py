@@ -54,7 +54,8 @@ class EdgeConnections(web.Server):
         self.problem_reply = problem_reply
         self.request_ids = RequestIds()
         self.refused: set[Connection] = set()
-        metrics.connections = lambda: self.open
+        others = metrics.connections  # of a second listener that counts into the same numbers
+        metrics.connections = lambda: others() + self.open
 
     def __call__(self) -> Connection:
         return Connection(self)

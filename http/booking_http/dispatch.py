@@ -99,6 +99,8 @@ class Dispatcher:
         if route is None:
             return self._other_method(request, resource.allow)
         call = Call(request, path_id)
+        if route.guard is not None:
+            call.who = route.guard(request)
         handle = route.handle
         if route.gate == "admitted":
             handle = await self._pass_gate(call, route)
@@ -136,7 +138,7 @@ class Dispatcher:
     @staticmethod
     def _no_such_path(request: web.BaseRequest) -> Reply:
         if request.method == "OPTIONS" and request.raw_path == "*":
-            return Reply(204, header("Allow", "DELETE, GET, HEAD, OPTIONS, POST"))
+            return Reply(204, header("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"))
         raise RefusedError("not_found", NOT_FOUND_WORDS)
 
     @staticmethod

@@ -79,6 +79,10 @@ class EdgeMetrics(Collector):
         series.counts[bisect_left(BUCKETS_S, seconds)] += 1
         series.sum_s += seconds
 
+    def add(self, collector: Collector) -> None:
+        """Have the numbers of another part of the edge rendered with these."""
+        self._registry.register(collector)
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition that the scraper accepts, and its content type."""
         encode, content_type = choose_encoder(accept)

@@ -25,11 +25,18 @@ _TAGS = {
     "payment": "Seats paid for.",
     "user": "A user's balance.",
     "system": "Health, numbers, documents.",
+    "admin": "For operators, with their own token. Every change is written to the audit trail.",
 }
 _EVERYWHERE = ("malformed", "internal_error")
 _TOKEN_CODES = ("token_missing", "token_invalid", "token_expired")
 _BODY_CODES = ("request_timeout", "body_too_large", "unsupported_media_type", "expectation_failed")
 _UNREAD_BODY_CODES = ("request_timeout", "body_too_large", "expectation_failed")
+_ADMIN_CODES = (
+    "admin_disabled",
+    "admin_token_missing",
+    "admin_token_invalid",
+    "too_many_attempts",
+)
 _KEY_CODES = ("idempotency_key_reused", "idempotency_key_in_flight")
 _HEADERS: Json = {
     "XRequestId": {
@@ -99,6 +106,11 @@ _SECURITY_SCHEMES: Json = {
         "scheme": "bearer",
         "description": "The same token as a bearer token.",
     },
+    "adminToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The operators' token, BOOKING_ADMIN_TOKEN.",
+    },
 }
 _TOKEN_SECURITY: list[Json] = [{"queueToken": []}, {"bearerToken": []}]
 
@@ -156,7 +168,7 @@ class _Shapes:
     def __init__(self, routes: Iterable[Route]) -> None:
         types: list[Any] = [Problem]
         for route in routes:
-            types += [shape for shape in (route.body, _struct(route.answer)) if shape is not None]
+            types += [shape for shape in (route.body, *_structs(route.answer)) if shape is not None]
         schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
         self._by_type = dict(zip(map(repr, types), schemas, strict=True))
         self.components: Json = {
@@ -167,8 +179,10 @@ class _Shapes:
         return self._by_type[repr(shape)]
 
 
-def _struct(answer: Answer) -> Any:
-    return None if isinstance(answer.data, dict) else answer.data
+def _structs(answer: Answer) -> tuple[Any, ...]:
+    if answer.data is None or isinstance(answer.data, dict):
+        return ()
+    return answer.data if isinstance(answer.data, tuple) else (answer.data,)
 
 
 def _without_unset(schema: Json) -> Json:
@@ -200,6 +214,8 @@ def _operation(route: Route, shapes: _Shapes, settings: EdgeSettings) -> Json:
 
 
 def _security(route: Route, settings: EdgeSettings) -> list[Json]:
+    if route.gate == "admin":
+        return [{"adminToken": []}]
     if route.gate in ("required", "admitted"):
         return _TOKEN_SECURITY
     if route.gate == "optional":
@@ -237,7 +253,9 @@ def _query_parameter(param: Param) -> Json:
 def codes_of(route: Route) -> tuple[str, ...]:
     """Every code that a call may answer."""
     codes = [*_EVERYWHERE, *route.problems]
-    if route.gate != "none":
+    if route.gate == "admin":
+        codes += _ADMIN_CODES
+    elif route.gate != "none":
         codes += _TOKEN_CODES
     if route.gate == "admitted":
         codes.append("not_admitted")
@@ -273,7 +291,9 @@ def _success(route: Route, shapes: _Shapes) -> Json:
     if isinstance(answer.data, dict):
         response["content"] = {answer.media: {"schema": answer.data}}
     elif answer.data is not None:
-        response["content"] = {answer.media: {"schema": _envelope(shapes.of(answer.data))}}
+        kinds = [shapes.of(shape) for shape in _structs(answer)]
+        data = kinds[0] if len(kinds) == 1 else {"oneOf": kinds}
+        response["content"] = {answer.media: {"schema": _envelope(data)}}
     elif answer.status != 204:
         response["content"] = {answer.media: {"schema": {"type": "string"}}}
     return response
@@ -294,7 +314,7 @@ def _headers(names: Iterable[str]) -> Json:
 
 def _problem(status: int, codes: list[str], route: Route) -> Json:
     names = ["X-Request-Id"]
-    if status in (403, 503):
+    if status in (403, 429, 503):
         names.append("Retry-After")
     if status == 401:
         names.append("WWW-Authenticate")

@@ -17,15 +17,16 @@ from booking.api import QueueToken
 from booking_http.inputs import opaque_id
 from booking_http.reply import Reply
 
-Gate = Literal["none", "optional", "required", "admitted"]
+Gate = Literal["none", "optional", "required", "admitted", "admin"]
 """What token a call needs. ``optional``: checked if sent; ``required``: authentic and not ended;
-``admitted``: inside now."""
+``admitted``: inside now; ``admin``: not a queue token but the operators' one, see
+:attr:`Route.guard`."""
 
 
 class Call:
     """One request on its way to its handler."""
 
-    __slots__ = ("params", "path_id", "request", "token")
+    __slots__ = ("params", "path_id", "request", "token", "who")
 
     def __init__(self, request: web.BaseRequest, path_id: str) -> None:
         self.request = request
@@ -35,6 +36,8 @@ class Call:
         """Query parameters by name, parsed; those left out have their default."""
         self.token: QueueToken | None = None
         """Set when the row says ``admitted``."""
+        self.who = ""
+        """Who asks, as the row's guard knows them."""
 
     @property
     def holder(self) -> QueueToken:
@@ -63,7 +66,7 @@ class Param:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The good outcome. ``data`` is the type under ``data``, ``None`` for an answer without JSON,
-    or a JSON Schema of the whole body."""
+    a tuple of types of which it is one, or a JSON Schema of the whole body."""
 
     status: int = 200
     data: Any = None
@@ -78,9 +81,9 @@ class Answer:
 class Route:
     """One call."""
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
-    """May end in ``/{id}``."""
+    """One part may be ``{id}``: the last, or the one before it, as in ``/shards/{id}/move``."""
     handle: Handler
     name: str
     summary: str
@@ -97,6 +100,9 @@ class Route:
     problems: tuple[str, ...] = ()
     """Codes of :data:`booking_http.problems.STATUS` beyond those every call may answer."""
     documented: bool = True
+    guard: Callable[[web.BaseRequest], str] | None = None
+    """Called before anything of the request is looked at; raises if it may not come in, and says
+    who it is from (:attr:`Call.who`)."""
     params_by_name: dict[str, Param] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,28 +137,40 @@ class Resource:
 
 
 class RouteTable:
-    """Finds rows. Static paths are one dictionary lookup; ``/x/{id}`` is one more."""
+    """Finds rows. Static paths are one dictionary lookup; ``/x/{id}`` is one more, ``/x/{id}/y``
+    yet another."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._exact: dict[str, Resource] = {}
         self._prefixed: dict[str, Resource] = {}
+        self._around: dict[tuple[str, str], Resource] = {}
         for route in self.routes:
-            found, key = self._exact, route.path
-            if key.endswith(_ID):
-                found, key = self._prefixed, key.removesuffix(_ID)
-            found.setdefault(key, Resource(route.path)).add(route)
+            self._resource(route.path).add(route)
+
+    def _resource(self, path: str) -> Resource:
+        head, placeholder, tail = path.partition(_ID)
+        if not placeholder:
+            return self._exact.setdefault(path, Resource(path))
+        if not tail:
+            return self._prefixed.setdefault(head, Resource(path))
+        assert tail.startswith("/"), f"{path}: the id is a whole part"
+        assert "/" not in tail[1:], f"{path}: one part may follow the id"
+        return self._around.setdefault((head, tail[1:]), Resource(path))
 
     def find(self, path: str) -> tuple[Resource | None, str]:
         """What a path names, and the path's id (empty for a static path)."""
         exact = self._exact.get(path)
         if exact is not None:
             return exact, ""
-        head, slash, tail = path.rpartition("/")
-        prefixed = self._prefixed.get(head + slash)
-        if prefixed is None:
+        head, slash, text = path.rpartition("/")
+        found = self._prefixed.get(head + slash)
+        if found is None:
+            head, slash, text, last = *head.rpartition("/"), text
+            found = self._around.get((head + slash, last))
+        if found is None:
             return None, ""
         try:
-            return prefixed, opaque_id(unquote(tail, errors="strict"))
+            return found, opaque_id(unquote(text, errors="strict"))
         except ValueError:
             return None, ""  # empty, not UTF-8, or nothing that an id can look like

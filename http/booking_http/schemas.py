@@ -173,6 +173,14 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     checks: dict[str, str] | UnsetType = UNSET
 
 
+class Complaint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong with a document; without line and field, with what it would do."""
+
+    message: str
+    line: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    field: str | UnsetType = UNSET
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """RFC 9457, with this service's extensions."""
 
@@ -191,3 +199,6 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     etaKnown: bool | UnsetType = UNSET
     pollAfterMs: Count | UnsetType = UNSET
     checks: Annotated[dict[str, str], Meta(description="not_ready only.")] | UnsetType = UNSET
+    errors: Annotated[list[Complaint], Meta(description="Of a catalogue document.")] | UnsetType = (
+        UNSET
+    )

@@ -7,6 +7,7 @@ import os
 import socket
 
 from booking.api import Bookings
+from booking_http.admin import AdminParts, admin_routes
 from booking_http.calls.concert import ConcertCalls
 from booking_http.calls.identity import Identity
 from booking_http.calls.payment import PaymentCalls
@@ -19,7 +20,7 @@ from booking_http.dispatch import Dispatcher, PeerHandler, problem_reply
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document
 from booking_http.pages import documentation_pages
-from booking_http.routes import RouteTable
+from booking_http.routes import Route, RouteTable
 from booking_http.settings import EdgeSettings
 
 BACKLOG = 1024
@@ -114,22 +115,40 @@ def build_server(
     bookings: Bookings,
     settings: EdgeSettings,
     metrics: EdgeMetrics,
+    admin: AdminParts | None = None,
     peers: PeerHandler | None = None,
 ) -> EdgeServer:
-    """An edge in front of this application, ready to start. ``peers`` takes the connections of
-    other instances."""
+    """An edge in front of this application, ready to start. Without ``admin`` there is nothing
+    under ``/admin``: see :func:`build_admin_server`. ``peers`` takes the connections of other
+    instances."""
     identity = Identity(bookings, settings)
-    system = SystemCalls(bookings, settings, metrics, lambda: dispatcher.draining)
-    table = RouteTable(
-        (
-            *QueueCalls(bookings, settings, identity).routes(),
-            *ConcertCalls(bookings).routes(),
-            *ReservationCalls(bookings, settings).routes(),
-            *UserCalls(bookings, settings, identity).routes(),
-            *PaymentCalls(bookings, settings, identity).routes(),
-            *system.routes(documentation_pages()),
-        )
+    routes = (
+        *QueueCalls(bookings, settings, identity).routes(),
+        *ConcertCalls(bookings).routes(),
+        *ReservationCalls(bookings, settings).routes(),
+        *UserCalls(bookings, settings, identity).routes(),
+        *PaymentCalls(bookings, settings, identity).routes(),
+        *(() if admin is None else admin_routes(admin, settings, metrics)),
     )
+    return _server(bookings, settings, metrics, routes, peers)
+
+
+def build_admin_server(
+    bookings: Bookings, settings: EdgeSettings, metrics: EdgeMetrics, admin: AdminParts
+) -> EdgeServer:
+    """The operators' side by itself, for a port that clients do not reach."""
+    return _server(bookings, settings, metrics, admin_routes(admin, settings, metrics))
+
+
+def _server(
+    bookings: Bookings,
+    settings: EdgeSettings,
+    metrics: EdgeMetrics,
+    calls: tuple[Route, ...],
+    peers: PeerHandler | None = None,
+) -> EdgeServer:
+    system = SystemCalls(bookings, settings, metrics, lambda: dispatcher.draining)
+    table = RouteTable((*calls, *system.routes(documentation_pages())))
     system.openapi = document(table.routes, settings)
     dispatcher = Dispatcher(bookings, table, settings, metrics, peers)
     return EdgeServer(dispatcher, table, settings, metrics)

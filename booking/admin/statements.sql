@@ -1,0 +1,27 @@
+-- name: last_audit
+-- The newest line of the operators' log that says how an audit ended. The log is short, and the line
+-- near its end.
+SELECT who, floor(extract(epoch FROM at) * 1000)::bigint AS at_ms, detail
+  FROM operator_log
+ WHERE what = 'audit'
+ ORDER BY id DESC
+ LIMIT 1
+
+-- name: running_audit
+-- Since when the connection is there that holds the audit's lock, whichever instance it belongs to.
+-- An advisory lock on one bigint shows its halves as classid and objid (and objsubid 1).
+SELECT floor(extract(epoch FROM a.backend_start) * 1000)::bigint
+  FROM pg_locks l
+  JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.classid::bigint = $1::bigint >> 32
+   AND l.objid::bigint = $1::bigint & 4294967295
+
+-- name: lock_audit
+-- The session's, so that it ends with the connection, however that ends.
+SELECT pg_try_advisory_lock($1)
+
+-- name: note_audit
+-- How an audit ended: what the next reader of last_audit finds.
+INSERT INTO operator_log (who, what, detail) VALUES ($1, 'audit', $2::json)

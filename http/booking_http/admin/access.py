@@ -1,0 +1,111 @@
+"""Who may come in: the operators' token, and who it is that shows it.
+
+Everybody who has the token is an operator; ``X-Admin-User`` tells them apart in the audit trail,
+and is believed, because whoever could lie there has the token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from hmac import compare_digest
+from time import monotonic
+from typing import Final
+
+from aiohttp import web
+from multidict import istr
+
+from booking_http.inputs import AUTHORIZATION
+from booking_http.problems import RefusedError, retry_after
+
+ADMIN_USER: Final = istr("X-Admin-User")
+USER_LENGTH_MAX = 64
+"""Characters: longer than any user name, shorter than a line of a table."""
+NAMELESS = "admin"
+"""Whoever does not say who they are."""
+ATTEMPTS_MAX = 10
+"""Wrong tokens from one address before it is told to wait: more than a person mistypes."""
+ATTEMPT_FORGOTTEN_S = 6.0
+"""So ten wrong tokens a minute go on being answered 401."""
+ADDRESSES_MAX = 1_024
+"""Addresses remembered, some 100 kB; the one that failed the longest ago is forgotten first."""
+
+_UNWANTED = re.compile(r"[^A-Za-z0-9._@+-]+")
+_CHALLENGE = 'Bearer realm="booking admin"'
+
+
+class Access:
+    """The guard of every call under ``/admin``.
+
+    A right token is let in whatever came from its address before: it has at least 64 bits, so
+    nobody finds it by trying, and behind a proxy operators and attackers share one address, where
+    the ones could lock the others out. The limit is for misconfigured clients, which it tells to
+    stop.
+    """
+
+    def __init__(self, token: str, clock: Callable[[], float] = monotonic) -> None:
+        self._token = token.encode()
+        self._clock = clock
+        self._failures: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """Address to how many failures it has, as of when."""
+        self.refused = 0
+        """Attempts that were not let in."""
+
+    def __call__(self, request: web.BaseRequest) -> str:
+        """Who asks: a name and an address. :class:`RefusedError` for everybody else."""
+        try:
+            return self._checked(request)
+        except RefusedError:
+            self.refused += 1
+            raise
+
+    def _checked(self, request: web.BaseRequest) -> str:
+        if not self._token:
+            raise RefusedError(
+                "admin_disabled", "No operators' token is configured: set BOOKING_ADMIN_TOKEN."
+            )
+        sent = request.headers.getall(AUTHORIZATION, ())
+        if not sent:
+            raise RefusedError(
+                "admin_token_missing",
+                "Send Authorization: Bearer with the operators' token.",
+                {"WWW-Authenticate": _CHALLENGE},
+            )
+        address = request.remote or "local"
+        scheme, _, credentials = sent[0].partition(" ")
+        good = scheme.lower() == "bearer" and self._is_token(credentials.strip())
+        if not good or len(sent) > 1:
+            raise self._failed(address)
+        return f"{_name(request)} ({address})"
+
+    def _is_token(self, text: str) -> bool:
+        # In a time that depends on nothing secret (compare_digest takes bytes of any content).
+        return compare_digest(text.encode("utf-8", "surrogateescape"), self._token)
+
+    def _failed(self, address: str) -> RefusedError:
+        now = self._clock()
+        count, at = self._failures.pop(address, (0.0, now))
+        count = max(0.0, count - (now - at) / ATTEMPT_FORGOTTEN_S)
+        if count + 1 > ATTEMPTS_MAX:
+            self._failures[address] = (count, now)
+            wait_s = (count + 1 - ATTEMPTS_MAX) * ATTEMPT_FORGOTTEN_S
+            return RefusedError(
+                "too_many_attempts",
+                "Too many wrong tokens came from this address.",
+                retry_after(wait_s),
+            )
+        self._failures[address] = (count + 1, now)
+        if len(self._failures) > ADDRESSES_MAX:
+            self._failures.popitem(last=False)
+        return RefusedError(
+            "admin_token_invalid",
+            "This is not the operators' token.",
+            {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
+        )
+
+
+def _name(request: web.BaseRequest) -> str:
+    """As given, without what could look like something else in a log or a table."""
+    given = request.headers.get(ADMIN_USER, "")[: USER_LENGTH_MAX * 4]
+    return _UNWANTED.sub("_", given).strip("_")[:USER_LENGTH_MAX] or NAMELESS

@@ -1,0 +1,113 @@
+"""The operators' side on a real socket, in front of a cluster made of dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_admin_server
+from tests.support.edge import Answered
+from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.fake_desks import FakeAuditDesk, FakeCatalogueDesk, FakeQueueDesk
+from tests.support.fake_operations import FakeOperations
+
+TOKEN = "4f1d-the-operators-token-9b7c"
+
+
+class AdminEdge:
+    """The server, the fakes behind it, and a client that has the token."""
+
+    def __init__(
+        self,
+        token: str = TOKEN,
+        *,
+        operations: FakeOperations | None = None,
+        parts: AdminParts | None = None,
+    ) -> None:
+        self.operations = operations or FakeOperations()
+        self.queues = FakeQueueDesk()
+        self.catalogue = FakeCatalogueDesk()
+        self.audits = FakeAuditDesk(self.operations.clock)
+        self.metrics = EdgeMetrics()
+        self.server = build_admin_server(
+            FakeBookings(catalogue(schedule("d1"))),
+            EdgeSettings(),
+            self.metrics,
+            parts or self._parts(token),
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    def _parts(self, token: str) -> AdminParts:
+        return AdminParts(
+            token=token,
+            operations=self.operations,
+            queue_desk=self.queues,
+            queue_names=self.queues.names,
+            catalogue=self.catalogue,
+            audits=self.audits,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    async def start(self, port: int = 0) -> None:
+        await self.server.start("127.0.0.1", port)
+        self._session = aiohttp.ClientSession(skip_auto_headers=("Content-Type",))
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        await self.server.stop(1.0)
+
+    async def __call__(
+        self,
+        method: str,
+        target: str,
+        json: Any = None,
+        *,
+        token: str | None = TOKEN,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answered:
+        """Sends one request. ``target`` goes out as it is written."""
+        assert self._session is not None
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        if json is not None:
+            body = msgspec.json.encode(json)
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        url = URL(f"{self.url}{target}", encoded=True)
+        data = None if body is None else io.BytesIO(body)  # as large bodies ought to be sent
+        async with self._session.request(method, url, data=data, headers=sent) as answer:
+            return Answered(answer.status, answer.headers, await answer.read())
+
+    async def said(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """The audit trail, oldest first: who, what, detail."""
+        lines = await self.operations.log(1_000, None)
+        return [(line.who, line.what, line.detail) for line in reversed(lines)]
+
+
+@asynccontextmanager
+async def running_admin(
+    token: str = TOKEN,
+    *,
+    operations: FakeOperations | None = None,
+    parts: AdminParts | None = None,
+) -> AsyncIterator[AdminEdge]:
+    """With everything there is, unless ``parts`` are given."""
+    edge = AdminEdge(token, operations=operations, parts=parts)
+    await edge.start()
+    try:
+        yield edge
+    finally:
+        await asyncio.shield(edge.stop())
