@@ -40,6 +40,7 @@ KNOWN = (
     "BOOKING_ACTIVE_SECONDS",
     "BOOKING_USER_AUTH",
     "BOOKING_LOG",
+    "BOOKING_URL",
 )
 """Every variable there is, ``PORT`` apart, which stands in for ``BOOKING_PORT``."""
 

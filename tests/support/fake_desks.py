@@ -94,6 +94,10 @@ class FakeAuditDesk:
         self._since_ms = 0
         self.last: AuditRun | None = None
 
+    @property
+    def running(self) -> bool:
+        return self._asked_by is not None
+
     async def state(self) -> AuditState:
         since_ms = None if self._asked_by is None else self._since_ms
         return AuditState(running_since_ms=since_ms, last=self.last)

@@ -1,0 +1,269 @@
+"""Each command of ``booking admin``: one call, and how its answer is shown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.cluster.operations import ClusterView, Rebalance
+from booking.api import QueueReport
+from booking.catalogue.document import DOCUMENT_BYTES_MAX
+from booking.cli.admin import tables
+from booking.cli.admin.client import AdminError, Client, path_part
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+WAIT_EVERY_S = 0.5
+"""Between two looks while waiting: a move takes a tenth of a second, eight go on at a time."""
+TROUBLE_MAX_S = 30.0
+"""Of a service that does not answer while somebody waits for its work to end: a takeover takes 8,
+a restart a few more."""
+VERDICT_MAX_S = 10.0
+"""For the line of an audit to be there after it has stopped running."""
+IMPORT_TIMEOUT_S = 120.0
+"""For a large catalogue to be sent, read and stored."""
+
+
+class Admin:
+    """One run of the command. Every method is a command and returns its exit status."""
+
+    def __init__(self, client: Client, *, as_json: bool) -> None:
+        self.client = client
+        self._as_json = as_json
+
+    def show(self, data: Any, lines: Callable[[], Sequence[str]]) -> int:
+        """The answer: as it came, or for people."""
+        if self._as_json:
+            print(msgspec.json.format(msgspec.json.encode(data), indent=1).decode())
+        else:
+            print("\n".join(lines()))
+        sys.stdout.flush()
+        return DONE
+
+    # -- the cluster -------------------------------------------------------------------------------
+
+    def cluster(self, args: argparse.Namespace) -> int:
+        data = self.client.ask("GET", "/admin/cluster")
+        return self.show(
+            data,
+            lambda: tables.cluster(
+                msgspec.convert(data, ClusterView), _now_ms(), all_shards=args.shards
+            ),
+        )
+
+    def plan(self, args: argparse.Namespace) -> int:
+        data = self.client.ask("POST", "/admin/rebalance", {"dryRun": True})
+        return self.show(
+            data,
+            lambda: tables.plan(msgspec.convert(data, tables.PlanView), all_moves=args.moves),
+        )
+
+    def apply(self, args: argparse.Namespace) -> int:
+        data = self.client.ask("POST", "/admin/rebalance", {"planId": args.plan})
+        if not args.wait:
+            return self._progress(data)
+        return self._follow(data)
+
+    def progress(self, args: argparse.Namespace) -> int:
+        data = self.client.ask("GET", "/admin/rebalance")
+        return self._follow(data) if args.wait else self._progress(data)
+
+    def abort(self, args: argparse.Namespace) -> int:
+        return self._progress(self.client.ask("DELETE", "/admin/rebalance"))
+
+    def _progress(self, data: Any) -> int:
+        return self.show(data, lambda: [tables.progress(msgspec.convert(data, Rebalance))])
+
+    def _follow(self, data: Any) -> int:
+        """Until the plan is over; status 1 if it did not come to its end."""
+        told = -1
+        while data["state"] == "running":
+            if data["done"] != told:
+                told = data["done"]
+                _say(f"{told} of {data['moves']} moves made")
+            time.sleep(WAIT_EVERY_S)
+            data = self._look("/admin/rebalance")
+        self._progress(data)
+        return DONE if data["state"] == "done" and not data["broken"] else FAILED
+
+    # -- shards and instances ----------------------------------------------------------------------
+
+    def move(self, args: argparse.Namespace) -> int:
+        return self._shard(args.shard, "move", {"to": args.to}, f"moves to {args.to}")
+
+    def pin(self, args: argparse.Namespace) -> int:
+        return self._shard(args.shard, "pin", {"to": args.to}, f"is pinned to {args.to}")
+
+    def unpin(self, args: argparse.Namespace) -> int:
+        return self._shard(args.shard, "unpin", None, "is pinned no more")
+
+    def freeze(self, args: argparse.Namespace) -> int:
+        reason = " ".join(args.reason)
+        return self._shard(args.shard, "freeze", {"reason": reason}, "stays where it is")
+
+    def unfreeze(self, args: argparse.Namespace) -> int:
+        return self._shard(args.shard, "unfreeze", None, "may move again")
+
+    def _shard(self, shard: int, verb: str, body: object, words: str) -> int:
+        data = self.client.ask("POST", f"/admin/shards/{shard}/{verb}", body)
+        return self.show(data, lambda: [f"Shard {shard} {words}."])
+
+    def drain(self, args: argparse.Namespace) -> int:
+        data = self._instance(args.instance, "drain")
+        if not args.wait:
+            line = f"{args.instance} is given nothing more, and its shards move away."
+            return self.show(data, lambda: [line])
+        return self._await_empty(args.instance, data)
+
+    def undrain(self, args: argparse.Namespace) -> int:
+        data = self._instance(args.instance, "undrain")
+        return self.show(data, lambda: [f"{args.instance} may have shards again."])
+
+    def evict(self, args: argparse.Namespace) -> int:
+        if not args.yes and sys.stdin.isatty():
+            question = (
+                f"The others take all shards of {args.instance} without asking it; what it has"
+                " accepted and not committed is refused. Type yes: "
+            )
+            if input(question).strip() != "yes":
+                _say("nothing was done")
+                return FAILED
+        data = self._instance(args.instance, "evict")
+        return self.show(data, lambda: [f"The shards of {args.instance} are taken over."])
+
+    def _instance(self, instance: str, verb: str) -> Any:
+        return self.client.ask("POST", f"/admin/instances/{path_part(instance)}/{verb}")
+
+    def _await_empty(self, instance: str, data: Any) -> int:
+        told = -1
+        while True:
+            view = msgspec.convert(self._look("/admin/cluster"), ClusterView)
+            left = [shard for shard in view.shards if shard.owner == instance]
+            if not left:
+                return self.show(data, lambda: [f"{instance} is empty."])
+            if all(shard.frozen for shard in left):
+                numbers = ", ".join(str(shard.shard) for shard in left)
+                raise AdminError(f"frozen shards stay on {instance}: {numbers}")
+            if len(left) != told:
+                told = len(left)
+                _say(f"{told} shards are still on {instance}")
+            time.sleep(WAIT_EVERY_S)
+
+    def _look(self, path: str) -> Any:
+        """While waiting: an instance that goes away in the middle of it is no reason to give up."""
+        given_up_s = time.monotonic() + TROUBLE_MAX_S
+        while True:
+            try:
+                return self.client.ask("GET", path)
+            except AdminError as error:
+                passing = error.status in (0, 503)
+                if not passing or time.monotonic() > given_up_s:
+                    raise
+            time.sleep(WAIT_EVERY_S)
+
+    # -- queues ------------------------------------------------------------------------------------
+
+    def queues_show(self, args: argparse.Namespace) -> int:
+        if args.queue is None:
+            data = self.client.ask("GET", "/admin/queues")
+            return self._queues(data, data["items"])
+        data = self.client.ask("GET", f"/admin/queues/{path_part(args.queue)}")
+        return self._queues(data, [data])
+
+    def queues_set(self, args: argparse.Namespace) -> int:
+        named = {
+            "mode": args.mode,
+            "maxActive": args.max_active,
+            "admitPerInterval": args.admit,
+            "intervalS": args.interval,
+            "activeS": args.active,
+            "maxWaiting": args.max_waiting,
+            "opensAt": args.opens_at,
+        }
+        change: dict[str, Any] = {name: v for name, v in named.items() if v is not None}
+        if args.opens_at == "none":
+            change["opensAt"] = None
+        if not change:
+            raise AdminError("nothing to change: name a limit, see --help", status=400)
+        return self._change(args.queue, change)
+
+    def queues_mode(self, args: argparse.Namespace) -> int:
+        return self._change(args.queue, {"mode": args.mode})
+
+    def _change(self, queue: str, change: dict[str, Any]) -> int:
+        data = self.client.ask("PATCH", f"/admin/queues/{path_part(queue)}", change)
+        return self._queues(data, [data])
+
+    def _queues(self, data: Any, reports: Sequence[Any]) -> int:
+        return self.show(
+            data, lambda: tables.queues([msgspec.convert(each, QueueReport) for each in reports])
+        )
+
+    # -- catalogue, audit, trail -------------------------------------------------------------------
+
+    def concerts_put(self, args: argparse.Namespace) -> int:
+        try:
+            text = _read(args.file)
+        except OSError as error:
+            raise AdminError(f"{args.file}: {error.strerror}", status=400) from error
+        path = "/admin/concerts"
+        if args.concert is not None:
+            path += f"/{path_part(args.concert)}"
+        data = self.client.ask("PUT", path, raw=text, timeout_s=IMPORT_TIMEOUT_S)
+        return self.show(
+            data,
+            lambda: [
+                f"{data['concerts']} concerts, {data['dates']} dates; catalogue version"
+                f" {data['version']}"
+            ],
+        )
+
+    def audit(self, args: argparse.Namespace) -> int:
+        data = self.client.ask("GET", "/admin/audit")
+        before = data["endedAt"]
+        if args.begin:
+            self.client.ask("POST", "/admin/audit")
+            data = self.client.ask("GET", "/admin/audit")
+        seen_s = time.monotonic()
+        while args.wait and (data["runningSince"] or (args.begin and data["endedAt"] == before)):
+            if data["runningSince"]:
+                seen_s = time.monotonic()
+            elif time.monotonic() - seen_s > VERDICT_MAX_S:
+                raise AdminError("the audit stopped without a verdict: look into the service's log")
+            time.sleep(WAIT_EVERY_S)
+            data = self._look("/admin/audit")
+        self.show(data, lambda: tables.audit(data))
+        return FAILED if data["verdict"] in ("violated", "failed") else DONE
+
+    def log(self, args: argparse.Namespace) -> int:
+        items: list[Any] = []
+        after = ""
+        while len(items) < args.limit:
+            limit = min(100, args.limit - len(items))
+            page = self.client.ask("GET", f"/admin/log?limit={limit}{after}")
+            items += page["items"]
+            if not page["has_more"]:
+                break
+            after = f"&starting_after={items[-1]['id']}"
+        return self.show({"items": items}, lambda: tables.trail(items) or ["No change so far."])
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read(DOCUMENT_BYTES_MAX)
+    with Path(file).open("rb") as stream:
+        return stream.read(DOCUMENT_BYTES_MAX)
+
+
+def _say(line: str) -> None:
+    """On the way, beside the answer: not a part of it."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
