@@ -27,6 +27,8 @@ from actors.postgres_placement import PostgresPlacement
 from actors.redis_election import RedisElection
 from actors.redis_membership import RedisMembership
 from actors.tasks import Tasks
+from booking.admin.audits import Audits
+from booking.admin.catalogue import StoredCatalogue
 from booking.api import Readiness
 from booking.background import CatalogueWatch, OutcomePurge, ViewLoader, incarnation
 from booking.catalogue import store
@@ -44,8 +46,9 @@ from booking.tokens import TokenSigner
 from booking.views.projections import Projections
 from booking.views.queue import QueueView
 from booking.views.seats import SeatMaps
+from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
-from booking_http.server import EdgeServer, build_server
+from booking_http.server import EdgeServer, build_admin_server, build_server
 from booking_http.settings import EdgeSettings
 
 log = logging.getLogger(__name__)
@@ -95,7 +98,8 @@ class App:
         self._views = ViewLoader(self._node, self._seats, self._queues)
         self._watch = CatalogueWatch(settings.database_url, self._seats, self._views)
         self._endpoint = self._make_endpoint()
-        self._edge = self._make_edge()
+        self._audits = Audits(settings.database_url, clock)
+        self._edge, self._admin_edge = self._make_edges()
 
     @classmethod
     async def start(cls, settings: Settings, shared: socket.socket | None = None) -> App:
@@ -110,7 +114,7 @@ class App:
                 await app._edge.share(shared)
         except BaseException:
             await app._node.stop(START_GIVEN_UP_S)
-            await app._edge.stop(START_GIVEN_UP_S)
+            await app._stop_edges(START_GIVEN_UP_S)
             await app._close()
             raise
         return app
@@ -119,6 +123,8 @@ class App:
         await self._journal.connect()
         # Others reach this instance as soon as it is a member, so it listens before.
         await self._edge.start(self._settings.host, self._settings.port)
+        if self._admin_edge is not None:
+            await self._admin_edge.start(self._settings.host, self._settings.admin_port or 0)
         self._node.pulse.advertise(self._settings.advertise_url or self._own_url())
         try:
             await self._node.start()
@@ -128,6 +134,7 @@ class App:
         await self._views.load(self._views.shown())
         self._tasks.spawn(self._watch.run(), "catalogue")
         self._tasks.spawn(OutcomePurge(self._journal, self._clock).run(), "purge")
+        self._tasks.spawn(self._audits.run(), "audits")
         await self._wait_until_ready()
 
     def _own_url(self) -> str:
@@ -216,8 +223,28 @@ class App:
         """Peers know each other by the secrets that sign tokens; both are the cluster's."""
         return Secret(*(secret.encode() for secret in self._settings.token_secrets))
 
-    def _make_edge(self) -> EdgeServer:
-        service = BookingService(
+    def _make_edges(self) -> tuple[EdgeServer, EdgeServer | None]:
+        """The public one, and one for operators if they have a port of their own."""
+        service = self._make_service()
+        settings = EdgeSettings(
+            user_auth="token" if self._settings.user_auth == "token" else "open"
+        )
+        metrics = EdgeMetrics(lambda: gauges(self._node, self._queues.values()))
+        admin = AdminParts(
+            token=self._settings.admin_token,
+            operations=self._node.desk,
+            queue_names=lambda: sorted(self._queues),
+            catalogue=StoredCatalogue(self._settings.database_url),
+            audits=self._audits,
+        )
+        peers = self._endpoint.serve
+        if self._settings.admin_port is None:
+            return build_server(service, settings, metrics, admin, peers), None
+        own = build_admin_server(service, settings, metrics, admin)
+        return build_server(service, settings, metrics, peers=peers), own
+
+    def _make_service(self) -> BookingService:
+        return BookingService(
             actors=self._node.router,
             journal=self._journal,
             clock=self._clock,
@@ -227,12 +254,6 @@ class App:
             read_event=self._read_event,
             readiness=self._readiness,
             freshness=NodeFreshness(self._node),
-        )
-        return build_server(
-            service,
-            EdgeSettings(user_auth="token" if self._settings.user_auth == "token" else "open"),
-            EdgeMetrics(lambda: gauges(self._node, self._queues.values())),
-            self._endpoint.serve,
         )
 
     def _read_event(self, row: Row) -> Any:
@@ -278,7 +299,8 @@ class App:
 
     async def failed(self) -> BaseException:
         """Wait for what this instance cannot go on after."""
-        waiting = [self._tasks.failed, *self._node.failures, self._superseded]
+        parts = (self._tasks.failed, self._audits.failed, *self._node.failures)
+        waiting = [*parts, self._superseded]
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
@@ -289,12 +311,18 @@ class App:
         self._edge.drain()
         await self._node.drain(timeout_s / 2)
         await self._endpoint.close()
-        await self._edge.stop(timeout_s / 4)
+        await self._stop_edges(timeout_s / 4)
         await self._node.stop(max(end - self._clock.monotonic(), 1.0))
         await self._close()
 
+    async def _stop_edges(self, timeout_s: float) -> None:
+        await self._edge.stop(timeout_s)
+        if self._admin_edge is not None:
+            await self._admin_edge.stop(timeout_s)
+
     async def _close(self) -> None:
         await self._tasks.close()
+        await self._audits.close()
         await self._watch.close()
         await self._endpoint.close()
         await self._stores.close()

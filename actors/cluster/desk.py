@@ -5,7 +5,8 @@ Everything is read from the stored table and written to it, so every instance ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from actors.address import SLOT_COUNT
 from actors.clock import Clock
@@ -103,6 +104,9 @@ class Desk:
             loop_lag_ms=round(health.loop_lag_ms, 1),
             commit_age_ms=health.commit_age_ms,
         )
+
+    async def note(self, who: str, what: str, detail: Mapping[str, Any]) -> None:
+        await self._placement.log(who, what, detail)
 
     async def log(self, limit: int, before_id: int | None) -> Sequence[LogLine]:
         return await self._placement.logged(limit, before_id)
