@@ -56,6 +56,8 @@ class Standing(msgspec.Struct, frozen=True, tag=True):
     poll_after_ms: int
     expires_ms: int
     """End of the active time; 0 while waiting."""
+    opens_ms: int = 0
+    """While waiting for a scheduled opening: when it is, and the places are drawn."""
 
 
 class NotAdmittedError(Exception):

@@ -35,16 +35,19 @@ from booking.catalogue import store
 from booking.domain.catalogue import Catalogue
 from booking.domain.queue import Policy
 from booking.entities.account_entity import AccountBehaviour
-from booking.entities.addresses import LEDGER, QUEUE
+from booking.entities.addresses import LEDGER, QUEUE, queue_address
 from booking.entities.queue_entity import QueueBehaviour
 from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
 from booking.freshness import NodeFreshness
 from booking.health import check_readiness, gauges
+from booking.presence_reports import PresenceReports
+from booking.queue_keeper import QueueKeeper
 from booking.service import BookingService
 from booking.settings import Settings
 from booking.tokens import TokenSigner
 from booking.views.projections import Projections
 from booking.views.queue import QueueView
+from booking.views.queues import QueueViews
 from booking.views.seats import SeatMaps
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
@@ -52,9 +55,6 @@ from booking_http.server import EdgeServer, build_admin_server, build_server
 from booking_http.settings import EdgeSettings
 
 log = logging.getLogger(__name__)
-
-MAIN_QUEUE = "main"
-"""The one queue of the house."""
 
 LANES = 1
 """Connections that append. While one batch is in flight the next one forms; two batches in flight
@@ -91,12 +91,17 @@ class App:
         self._journal = PostgresJournal(settings.database_url, LANES)
         run = incarnation(settings.instance, started_ms, os.urandom)
         self._member = Member(settings.instance, run, settings.advertise_url, started_ms)
-        self._queues = {MAIN_QUEUE: QueueView(MAIN_QUEUE)}
+        self._policy = Policy(
+            settings.queue_active_max, settings.queue_admit_per_minute, settings.active_s * 1000
+        )
+        self._queues = QueueViews(self._queue_view, catalogue)
         self._seats = SeatMaps(catalogue, first_version=started_ms * 1000)
         self._stores = self._make_stores()
         self._node = self._make_node()
+        self._keeper = self._make_keeper()
+        self._presence = PresenceReports(self._node, self._queues, clock)
         self._views = ViewLoader(self._node, self._seats, self._queues)
-        self._watch = CatalogueWatch(settings.database_url, self._seats, self._views)
+        self._watch = CatalogueWatch(settings.database_url, self._seats, self._queues, self._views)
         self._endpoint = self._make_endpoint()
         self._audits = Audits(settings.database_url, clock)
         self._edge, self._admin_edge = self._make_edges()
@@ -135,6 +140,8 @@ class App:
         self._tasks.spawn(self._watch.run(), "catalogue")
         self._tasks.spawn(OutcomePurge(self._journal, self._clock).run(), "purge")
         self._tasks.spawn(self._audits.run(), "audits")
+        self._tasks.spawn(self._keeper.run(), "queues")
+        self._tasks.spawn(self._presence.run(), "presence")
         await self._wait_until_ready()
 
     def _own_url(self) -> str:
@@ -173,9 +180,6 @@ class App:
     def _make_node(self) -> ClusterNode:
         settings = self._settings
         rules = HoldRules(settings.hold_s * 1000, settings.holds_max)
-        policy = Policy(
-            settings.queue_active_max, settings.queue_admit_per_minute, settings.active_s * 1000
-        )
         return ClusterNode(
             self._member,
             self._stores,
@@ -183,7 +187,7 @@ class App:
                 AccountBehaviour(),
                 SeatBehaviour(lambda: self._seats.catalogue, rules),
                 LedgerBehaviour(),
-                QueueBehaviour(lambda: policy),
+                QueueBehaviour(lambda: self._policy),
             ],
             Projections(self._seats, self._queues, self._lost),
             self._clock,
@@ -191,6 +195,21 @@ class App:
             links=self._make_links,
             lanes=LANES,
             on_gained=self._gained,
+            on_told=self._told,
+        )
+
+    def _queue_view(self, name: str) -> QueueView:
+        idle_ms = self._settings.queue_idle_s * 1000
+        return QueueView(name, self._policy, now_ms=self._clock.now_ms, idle_ms=idle_ms)
+
+    def _make_keeper(self) -> QueueKeeper:
+        return QueueKeeper(
+            ask=self._node.router.ask,
+            queues=self._queues,
+            owns=lambda name: self._node.runtime.epoch_of(queue_address(name).slot) > 0,
+            clock=self._clock,
+            idle_ms=self._settings.queue_idle_s * 1000,
+            draw_seed=lambda: os.urandom(32).hex(),
         )
 
     def _make_links(
@@ -233,6 +252,7 @@ class App:
         admin = AdminParts(
             token=self._settings.admin_token,
             operations=self._node.desk,
+            queue_desk=service,
             queue_names=lambda: sorted(self._queues),
             catalogue=StoredCatalogue(self._settings.database_url),
             audits=self._audits,
@@ -264,6 +284,9 @@ class App:
 
     def _gained(self, shards: Collection[int]) -> None:
         self._views.gained(shards)
+
+    def _told(self, topic: str, body: bytes) -> None:
+        self._presence.told(topic, body)
 
     def _lost(self, shard: int) -> None:
         """Somebody claimed it without asking; if that is a later run of this instance, there is

@@ -19,6 +19,7 @@ from actors.errors import UnavailableError
 from actors.journal import Journal, JournalError
 from booking.catalogue import store
 from booking.entities.addresses import ledger_address, queue_address
+from booking.views.queues import QueueViews
 from booking.views.seats import SeatMaps
 
 log = logging.getLogger(__name__)
@@ -88,9 +89,10 @@ class ViewLoader:
 class CatalogueWatch:
     """Takes over a changed catalogue."""
 
-    def __init__(self, dsn: str, seats: SeatMaps, views: ViewLoader) -> None:
+    def __init__(self, dsn: str, seats: SeatMaps, queues: QueueViews, views: ViewLoader) -> None:
         self._dsn = dsn
         self._seats = seats
+        self._queues = queues
         self._views = views
         self._connection: asyncpg.Connection | None = None
 
@@ -111,7 +113,9 @@ class CatalogueWatch:
         if await store.version(self._connection) == self._seats.catalogue.version:
             return
         known = set(self._views.shown())
-        self._seats.use(await store.load(self._connection))
+        catalogue = await store.load(self._connection)
+        self._seats.use(catalogue)
+        self._queues.use(catalogue)
         log.info("catalogue version %d", self._seats.catalogue.version)
         await self._views.load([each for each in self._views.shown() if each not in known])
 

@@ -7,7 +7,7 @@ with the same key after any crash ends the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -26,6 +26,8 @@ from booking.api import (
     Outcome,
     Page,
     Payment,
+    QueueChange,
+    QueueReport,
     QueueToken,
     Readiness,
     ReservationRecord,
@@ -38,6 +40,7 @@ from booking.domain import account, queue, seat
 from booking.domain.account import Reservation, reservation_status
 from booking.domain.catalogue import Catalogue
 from booking.domain.decision import Rejected
+from booking.domain.queue import RulesRefused, RulesSet
 from booking.entities.addresses import (
     account_address,
     ledger_address,
@@ -45,6 +48,7 @@ from booking.entities.addresses import (
     seat_address,
 )
 from booking.ids import command_key, new_id
+from booking.queue_desk import command_of, report_of
 from booking.tokens import TokenSigner
 from booking.views.queue import QueueView
 from booking.views.seats import DateSeats, SeatMaps
@@ -87,7 +91,7 @@ class Freshness(Protocol):
 
 
 class BookingService:
-    """Implements :class:`booking.api.Bookings`."""
+    """Implements :class:`booking.api.Bookings` and :class:`booking.api.QueueDesk`."""
 
     def __init__(
         self,
@@ -97,7 +101,7 @@ class BookingService:
         clock: Clock,
         signer: TokenSigner,
         seats: SeatMaps,
-        queues: dict[str, QueueView],
+        queues: Mapping[str, QueueView],
         read_event: Callable[[Row], Any],
         readiness: Callable[[], Awaitable[Readiness]],
         freshness: Freshness,
@@ -122,9 +126,7 @@ class BookingService:
     # -- the queue --------------------------------------------------------------------------------
 
     async def issue(self, user: str, queue: str, attempt: Attempt | None) -> Outcome:
-        view = self._queues.get(queue)
-        if view is None:
-            raise UnknownError(f"queue {queue}")
+        view = self._view(queue)
         if attempt is None:
             return Outcome(await self._join(view, user, ""))
         key = command_key(user, "issue", attempt)
@@ -138,6 +140,7 @@ class BookingService:
             case Rejected():
                 return reply
             case queue.Place():
+                view.presence.seen(reply.number)
                 token = QueueToken(user, view.name, reply.number, reply.joined_ms)
                 return view.standing_of(reply, self._signer.sign(token), self.now_ms())
         raise AssertionError(f"a queue answered {type(reply).__name__} to a join")
@@ -148,11 +151,14 @@ class BookingService:
         return self._signer.read(text)
 
     def standing(self, token: QueueToken, text: str) -> Standing:
+        """Whoever asks is there."""
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
         self._freshness.check(queue_address(view.name))
-        return view.standing(token, text, self._clock.now_ms())
+        standing = view.standing(token, text, self._clock.now_ms())
+        view.presence.seen(token.number)
+        return standing
 
     def admitted(self, text: str) -> QueueToken:
         token = self.token(text)
@@ -162,7 +168,8 @@ class BookingService:
         self._freshness.check(queue_address(view.name))
         now_ms = self._clock.now_ms()
         if not view.is_active(token, now_ms):
-            raise NotAdmittedError(view.standing(token, text, now_ms))
+            raise NotAdmittedError(self.standing(token, text))
+        view.presence.seen(token.number)
         return token
 
     async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
@@ -186,13 +193,36 @@ class BookingService:
         await self._ask(queue_address(token.queue), queue.Leave(token.user, token.number))
 
     def present(self, token: QueueToken) -> None:
-        """Polls and sockets are not counted yet: nobody loses a place for being silent."""
+        view = self._queues.get(token.queue)
+        if view is not None:
+            view.presence.seen(token.number)
 
     def queue_version(self, queue: str) -> int:
+        return self._view(queue).version
+
+    async def queue_report(self, queue: str) -> QueueReport:
+        view = self._view(queue)
+        return report_of(view, view.policy)
+
+    async def change_queue(self, queue: str, change: QueueChange, who: str) -> QueueReport:
+        view = self._view(queue)
+        reply = await self._ask(queue_address(queue), command_of(change, who))
+        match reply:
+            case RulesSet(policy):
+                return report_of(view, policy)
+            case RulesRefused(detail):
+                raise ValueError(detail)
+        raise AssertionError(f"a queue answered {type(reply).__name__} to new rules")
+
+    def _view(self, queue: str) -> QueueView:
         view = self._queues.get(queue)
         if view is None:
             raise UnknownError(f"queue {queue}")
-        return view.version
+        return view
+
+    def _check_opens(self, token: QueueToken, schedule: str) -> None:
+        if not self.catalogue.opens(token.queue, schedule):
+            raise UnknownError(f"date {schedule} behind queue {token.queue}")
 
     # -- seats and reservations -------------------------------------------------------------------
 
@@ -209,6 +239,7 @@ class BookingService:
     async def reserve(
         self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
     ) -> Outcome:
+        self._check_opens(token, schedule)
         if attempt is None:
             return Outcome(await self._reserve(token.user, schedule, seat, new_id("rsv")))
         key = command_key(token.user, "reservation", attempt)
@@ -288,6 +319,7 @@ class BookingService:
     async def pay(
         self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
     ) -> Outcome:
+        self._check_opens(token, schedule)
         key = command_key(token.user, "payment", attempt) if attempt else None
         command = account.Pay(new_id("pay", key), schedule, seat, token.queue, token.number)
         answer = await self._actors.ask(account_address(token.user), command, key=key)

@@ -37,6 +37,7 @@ KNOWN = (
     "BOOKING_MAX_HOLDS",
     "BOOKING_QUEUE_MAX_ACTIVE",
     "BOOKING_QUEUE_ADMIT_PER_MINUTE",
+    "BOOKING_QUEUE_IDLE_SECONDS",
     "BOOKING_ACTIVE_SECONDS",
     "BOOKING_USER_AUTH",
     "BOOKING_LOG",
@@ -87,8 +88,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     holds_max: int
     """Of one user and one date at a time."""
     queue_active_max: int
+    """0: no such limit."""
     queue_admit_per_minute: int
     """0: as fast as places become free."""
+    queue_idle_s: int
+    """How long somebody in a queue may give no sign."""
     active_s: int
     user_auth: Literal["none", "token"]
     log: Literal["json", "text"]
@@ -111,8 +115,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             admin_port=env.number("BOOKING_ADMIN_PORT", 0, 1, 65_535) or None,
             hold_s=env.number("BOOKING_HOLD_SECONDS", 300, 1, _DAY_S),
             holds_max=env.number("BOOKING_MAX_HOLDS", 4, 1, 1_000),
-            queue_active_max=env.number("BOOKING_QUEUE_MAX_ACTIVE", 1_000, 1, 1_000_000),
+            queue_active_max=env.number("BOOKING_QUEUE_MAX_ACTIVE", 1_000, 0, 1_000_000),
             queue_admit_per_minute=env.number("BOOKING_QUEUE_ADMIT_PER_MINUTE", 0, 0, 1_000_000),
+            queue_idle_s=env.number("BOOKING_QUEUE_IDLE_SECONDS", 60, 10, 3_600),
             active_s=env.number("BOOKING_ACTIVE_SECONDS", 600, 1, _DAY_S),
             user_auth=cast(
                 Literal["none", "token"], env.choice("BOOKING_USER_AUTH", ("none", "token"))

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+MAIN_QUEUE = "main"
+"""The queue of the house: of every concert that has none of its own."""
+
 SEATS_PER_DATE = 50
 """Seats are numbered 1 to 50 unless the catalogue says otherwise."""
 
@@ -25,6 +28,8 @@ class Schedule(msgspec.Struct, frozen=True):
     """A seat can be held from ``booking_start_ms`` until just before ``booking_end_ms``."""
     prices: dict[int, int]
     """Seat number to price in won, ordered by number."""
+    queue: str = MAIN_QUEUE
+    """The queue whose tokens open this date."""
 
     @property
     def total_seats(self) -> int:
@@ -44,6 +49,16 @@ class Catalogue(msgspec.Struct, frozen=True):
 
     schedules: dict[str, Schedule]
     version: int = 0
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The names of all queues that open something, and the house's."""
+        return frozenset({MAIN_QUEUE, *(each.queue for each in self.schedules.values())})
+
+    def opens(self, queue: str, schedule: str) -> bool:
+        """Whether the date is known, and this queue's tokens open it."""
+        found = self.schedules.get(schedule)
+        return found is not None and found.queue == queue
 
     def find_seat(self, wanted: str) -> tuple[Schedule, int] | None:
         """The schedule and number behind a seat id, or ``None``. Only the canonical spelling of

@@ -50,6 +50,18 @@ class NumberSet:
         chunks = self._chunks | {index: self._chunks.get(index, 0) | 1 << bit}
         return self._made(chunks, self._size + 1)
 
+    def with_all(self, numbers: Iterable[int]) -> NumberSet:
+        """This set with all of these; :class:`ValueError` if it has one of them already."""
+        chunks, size = self._chunks.copy(), self._size
+        for number in numbers:
+            index, bit = divmod(number, _CHUNK_BITS)
+            bits = chunks.get(index, 0)
+            if bits >> bit & 1:
+                raise ValueError(f"{number} is in the set")
+            chunks[index] = bits | 1 << bit
+            size += 1
+        return self._made(chunks, size)
+
     def count_below(self, limit: int) -> int:
         """How many numbers are smaller than ``limit``. O(chunks)."""
         index, bit = divmod(limit, _CHUNK_BITS)

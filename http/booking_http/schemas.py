@@ -83,6 +83,8 @@ class QueuePlace(msgspec.Struct, frozen=True, omit_defaults=True):
     etaKnown: Annotated[bool, Meta(description="False: etaSeconds means nothing yet.")]
     pollAfterMs: Annotated[int, Meta(ge=0, description="When to ask again, with jitter.")]
     expiresAt: Moment | UnsetType = UNSET
+    opensAt: Moment | UnsetType = UNSET
+    """Of a scheduled opening that the token waits for; places are drawn then."""
 
 
 class AvailableDate(msgspec.Struct, frozen=True):

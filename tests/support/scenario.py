@@ -11,7 +11,15 @@ from booking.domain.account import (
 )
 from booking.domain.account_rules import decide_account, evolve_account
 from booking.domain.ledger import EMPTY_LEDGER, LedgerEvent, evolve_ledger
-from booking.domain.queue import Line, Policy, QueueCommand, decide_queue, evolve_queue
+from booking.domain.queue import (
+    SETTINGS,
+    Line,
+    Policy,
+    PolicyChanged,
+    QueueCommand,
+    decide_queue,
+    evolve_queue,
+)
 from booking.domain.seat import (
     FREE,
     SeatCommand,
@@ -91,6 +99,13 @@ class GivenLine:
         self.line: Line = fold(evolve_queue, Line(), events)
 
     def when(self, command: QueueCommand, *, policy: Policy, at: int = T0) -> Then:
+        """Under these rules, as if they had been in force already."""
+        if self.line.policy != policy:
+            self.line = evolve_queue(self.line, PolicyChanged(policy, SETTINGS, at))
+        return self.then_when(command, policy=policy, at=at)
+
+    def then_when(self, command: QueueCommand, *, policy: Policy, at: int = T0) -> Then:
+        """With these rules in the settings, in force or not."""
         decided = decide_queue(self.line, command, policy, at)
         self.line = fold(evolve_queue, self.line, decided.events)
         assert decided.state == self.line, "deciding and evolving differ"

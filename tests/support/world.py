@@ -5,7 +5,8 @@ The books check, event by event and by the invariants' numbers:
 
 - I1 a seat is held or sold to at most one user, a sold seat never changes hands;
 - I2 a balance is charges - payments + refunds and never negative;
-- I5 admission is first in, first out, never over the limit, never over the rate in any minute;
+- I5 admission is first in, first out, but for those who are drawn, never before an opening or
+  in a pause, never over the limit, never over the rate in any interval;
 - I6 a hold ends exactly once, and not by a sale when its time is over;
 - I7 a payment ends completed or refunded, once, and completed only with its seat sold.
 """
@@ -13,7 +14,10 @@ The books check, event by event and by the invariants' numbers:
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import shake_256
 from typing import Any
+
+import msgspec
 
 from booking.domain import account, account_rules, ledger, queue, seat
 from booking.domain.decision import Rejected
@@ -35,6 +39,13 @@ class Books:
         self.settled: dict[str, str] = {}
         self.paid_amount = 0
         self.waiting: list[int] = []
+        """Numbers in the order in which they are to come in."""
+        self.joined: dict[int, int] = {}
+        """Number to the time it was given."""
+        self.gathering: int | None = None
+        self.rules: queue.Policy | None = None
+        self.ruled_ms = 0
+        """Since when the rate in force has been in force."""
         self.active: dict[int, int] = {}
         self.admissions: list[int] = []
         """The time of each single admission."""
@@ -72,26 +83,67 @@ class Books:
                 self.money[user] += event.amount
         assert self.money[user] >= 0, "I2"
 
-    def queue(self, event: Any, policy: queue.Policy, now_ms: int) -> None:
+    def queue(self, event: Any, now_ms: int) -> None:
         if isinstance(event, queue.Joined):
             self.waiting.append(event.number)
+            self.joined[event.number] = now_ms
         elif isinstance(event, queue.Admitted):
-            admitted = self.waiting[: event.count]
-            del self.waiting[: event.count]
-            assert (admitted[0], admitted[-1]) == (event.first, event.last), "I5 order"
-            self.active |= dict.fromkeys(admitted, event.until_ms)
-            assert len(self.active) <= policy.max_active, "I5 limit"
-            self.admissions += [now_ms] * event.count
-            last_minute = sum(at_ms > now_ms - 60_000 for at_ms in self.admissions)
-            assert last_minute <= (policy.admit_per_minute or last_minute), "I5 rate"
+            self._admitted(event, now_ms)
         elif isinstance(event, queue.TokensExpired):
             for number in event.numbers:
                 assert self.active.pop(number) <= now_ms, "I5 ended before its time"
+        elif isinstance(event, queue.PolicyChanged):
+            self._ruled(event, now_ms)
+        elif isinstance(event, queue.Drawn):
+            self._drawn(event, now_ms)
+        elif isinstance(event, queue.WentSilent):
+            for number in event.numbers:
+                if self.active.pop(number, None) is None:
+                    self.waiting.remove(number)
         elif event.number in self.active:
             assert self.active.pop(event.number) > now_ms, "I8 used after its time"
         else:
             assert isinstance(event, queue.Left)
             self.waiting.remove(event.number)
+
+    def _admitted(self, event: queue.Admitted, now_ms: int) -> None:
+        rules = self.rules
+        assert rules is not None, "I5 admitted without rules"
+        assert rules.mode != "paused", "I5 admitted in a pause"
+        assert self.gathering is None, "I5 admitted before the opening"
+        admitted = self.waiting[: event.count]
+        del self.waiting[: event.count]
+        assert len(admitted) == event.count, "I5 count"
+        self.active |= dict.fromkeys(admitted, event.until_ms)
+        assert len(self.active) <= (rules.max_active or len(self.active)), "I5 limit"
+        self.admissions += [now_ms] * event.count
+        since = max(self.ruled_ms - 1, now_ms - rules.interval_ms)
+        recent = sum(at_ms > since for at_ms in self.admissions)
+        assert recent <= (rules.admit_per_interval or recent), "I5 rate"
+
+    def _ruled(self, event: queue.PolicyChanged, now_ms: int) -> None:
+        old, new = self.rules, event.policy
+        if old is None or new.interval_ms > old.interval_ms > 60_000:
+            self.ruled_ms = now_ms
+        if new.opens_ms != (old.opens_ms if old else 0):
+            given = max(self.joined, default=0)
+            self.gathering = (self.gathering or given + 1) if new.opens_ms else None
+        self.rules = new
+
+    def _drawn(self, event: queue.Drawn, now_ms: int) -> None:
+        """The draw once more, by the words of the documents."""
+        assert self.rules is not None
+        assert event.first == self.gathering, "I5 draw"
+        assert now_ms >= self.rules.opens_ms, "I5 drawn too early"
+        early = [n for n, at in self.joined.items() if at < self.rules.opens_ms]
+        assert all(n <= event.last or n not in self.waiting for n in early), "I5 left out"
+        assert all(self.joined[n] < self.rules.opens_ms for n in [event.last] if n >= event.first)
+        stream = shake_256(event.seed.encode()).digest(8 * (event.last - event.first + 1))
+        tickets = {event.first + k: (stream[8 * k : 8 * k + 8], k) for k in range(len(stream) // 8)}
+        first = [n for n in self.waiting if n < event.first]
+        drawn = sorted((n for n in self.waiting if n in tickets), key=tickets.__getitem__)
+        self.waiting = first + drawn + [n for n in self.waiting if n > event.last]
+        self.gathering = None
 
 
 class World:
@@ -103,7 +155,8 @@ class World:
         self.ledger = ledger.EMPTY_LEDGER
         self.accounts = {user: account.Account(user=user) for user in users}
         self.line = queue.Line()
-        self.policy = queue.Policy(max_active=2, admit_per_minute=2, active_ms=150_000)
+        self.older: list[tuple[queue.Line, queue.LineSnapshot]] = []
+        self.policy = queue.Policy(max_active=2, admit_per_interval=2, active_ms=150_000)
         self.books = Books()
 
     def ask_seat(self, number: int, command: seat.SeatCommand) -> seat.SeatReply:
@@ -140,12 +193,23 @@ class World:
     def ask_queue(self, command: queue.QueueCommand) -> queue.QueueReply:
         decided = queue.decide_queue(self.line, command, self.policy, self.now_ms)
         for event in decided.events:
-            self.books.queue(event, self.policy, self.now_ms)
+            self.books.queue(event, self.now_ms)
         self.line = fold(queue.evolve_queue, self.line, decided.events)
         assert decided.state == self.line, "deciding and evolving differ"
+        self._check_snapshot()
         wake_ms = queue.queue_next_wake(self.line, self.policy)
-        assert wake_ms is None or wake_ms > self.now_ms, "somebody was left standing"
+        # Where everybody lines up, who has just come is let in by the timer, if only at once.
+        lines_up = self.line.policy is not None and self.line.policy.mode == "queue_all"
+        assert wake_ms is None or wake_ms > self.now_ms or lines_up, "somebody was left standing"
         return decided.reply
+
+    def _check_snapshot(self) -> None:
+        """A line that was taken down and taken up again is the same, and older ones stand."""
+        packed = msgspec.msgpack.encode(queue.line_to_snapshot(self.line))
+        taken_up = queue.line_from_snapshot(msgspec.msgpack.decode(packed, type=queue.LineSnapshot))
+        assert taken_up == self.line
+        assert all(queue.line_to_snapshot(line) == was for line, was in self.older)
+        self.older = [*self.older[-3:], (self.line, queue.line_to_snapshot(self.line))]
 
     def saga_step(
         self, user: str, payment: str, answers: list[Any]
@@ -189,3 +253,11 @@ class World:
         assert balances + in_flight + books.paid_amount == books.charged, "I2"
         assert dict(self.line.active_numbers()) == books.active, "I5"
         assert self.line.waiting == len(books.waiting), "I5"
+        if books.gathering is None:
+            by_place = sorted(books.waiting, key=self.line.place)
+            assert by_place == books.waiting, "I5 order"
+            for ahead, number in enumerate(books.waiting):
+                member = self.line.numbers[number]
+                place = queue.place_of(self.line, member.user)
+                assert place is not None
+                assert (place.number, place.ahead) == (number, ahead), "I5 place"

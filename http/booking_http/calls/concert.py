@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from booking.api import Bookings
+from booking.api import Bookings, UnknownError
 from booking_http.calls.params import id_param
 from booking_http.etags import matches
 from booking_http.inputs import flag
@@ -20,15 +20,18 @@ _ALL = Param(
 
 class ConcertCalls:
     def __init__(self, bookings: Bookings) -> None:
+        self._bookings = bookings
         self._dates = DateListings(bookings)
         self._seats = SeatListings(bookings)
 
     async def dates(self, call: Call) -> Reply:
-        return _conditional(call, self._dates.listing(call.params["concertId"]))
+        return _conditional(call, self._dates.listing(call.holder.queue, call.params["concertId"]))
 
     async def seats(self, call: Call) -> Reply:
-        params = call.params
-        return _conditional(call, self._seats.listing(params["concertScheduleId"], params["all"]))
+        schedule = call.params["concertScheduleId"]
+        if not self._bookings.catalogue.opens(call.holder.queue, schedule):
+            raise UnknownError
+        return _conditional(call, self._seats.listing(schedule, call.params["all"]))
 
     def routes(self) -> tuple[Route, ...]:
         return (

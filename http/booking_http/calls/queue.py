@@ -109,4 +109,5 @@ def _place(standing: Standing) -> QueuePlace:
         etaKnown=standing.eta_known,
         pollAfterMs=standing.poll_after_ms,
         expiresAt=rfc3339(standing.expires_ms) if standing.expires_ms else UNSET,
+        opensAt=rfc3339(standing.opens_ms) if standing.opens_ms else UNSET,
     )

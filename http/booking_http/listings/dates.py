@@ -15,10 +15,13 @@ from booking_http.schemas import AvailableDate
 from booking_http.times import rfc3339
 
 LISTINGS_MAX = 256
-"""Lists kept, one for each concert asked for and one for all; each is a few kB."""
+"""Lists kept, one for each concert asked for and one for each queue; each is a few kB."""
 _moment = lru_cache(maxsize=4096)(rfc3339)
 """A season has a few hundred moments, each written again whenever a seat of any date changes."""
 _ENCODE = msgspec.json.Encoder().encode
+
+_Wanted = tuple[str, str | None]
+"""Queue and concert."""
 
 
 class _Kept:
@@ -34,22 +37,24 @@ class _Kept:
 
 
 class DateListings:
-    """The list of each concert, and of all."""
+    """The list of each concert, and of all that one queue opens."""
 
     def __init__(self, bookings: Bookings) -> None:
         self._bookings = bookings
-        self._kept: OrderedDict[str | None, _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
 
-    def listing(self, concert: str | None) -> Listing:
-        """The bookable dates of a concert, or of all; :class:`UnknownError` for an unknown
-        concert. A known one without bookable dates has an empty list."""
-        kept = self._kept.get(concert)
+    def listing(self, queue: str, concert: str | None) -> Listing:
+        """The bookable dates of a concert, or of all that the queue opens; :class:`UnknownError`
+        for a concert that is unknown or behind another queue. A known one without bookable dates
+        has an empty list."""
+        wanted = (queue, concert)
+        kept = self._kept.get(wanted)
         if kept is None:
             kept = _Kept()
         catalogue, now_ms = self._bookings.catalogue, self._bookings.now_ms()
         if catalogue is not kept.catalogue or now_ms >= kept.changes_ms:
-            self._choose(kept, concert, catalogue, now_ms)
-        self._remember(concert, kept)
+            self._choose(kept, wanted, catalogue, now_ms)
+        self._remember(wanted, kept)
         maps = [self._bookings.seat_map(schedule.id, fresh=False) for schedule in kept.open]
         versions = [seats.version for seats in maps]
         if kept.listing is None or versions != kept.versions:
@@ -57,18 +62,19 @@ class DateListings:
             kept.listing = _encoded(maps)
         return kept.listing
 
-    def _remember(self, concert: str | None, kept: _Kept) -> None:
-        self._kept[concert] = kept
-        self._kept.move_to_end(concert)
+    def _remember(self, wanted: _Wanted, kept: _Kept) -> None:
+        self._kept[wanted] = kept
+        self._kept.move_to_end(wanted)
         if len(self._kept) > LISTINGS_MAX:
             self._kept.popitem(last=False)
 
     @staticmethod
-    def _choose(kept: _Kept, concert: str | None, catalogue: Catalogue, now_ms: int) -> None:
+    def _choose(kept: _Kept, wanted: _Wanted, catalogue: Catalogue, now_ms: int) -> None:
+        queue, concert = wanted
         schedules = [
             schedule
             for schedule in catalogue.schedules.values()
-            if concert is None or schedule.concert_id == concert
+            if schedule.queue == queue and concert in (None, schedule.concert_id)
         ]
         if concert is not None and not schedules:
             raise UnknownError

@@ -69,5 +69,6 @@ def test_the_recorded_history_leads_to_the_same_state():
     assert account.reservations["r3"].paid
     assert account.reservations["r4"].cancelled
     line = fold(evolve_queue, Line(), recorded("queue"))
-    assert (line.last_number, line.watermark, len(line.active), line.waiting) == (5, 4, 1, 0)
-    assert list(line.left_numbers()) == [5]
+    assert (line.last_number, line.watermark, len(line.active), line.waiting) == (8, 6, 1, 1)
+    assert list(line.left_places()) == [8]
+    assert [line.place(number) for number in (6, 7, 8)] == [8, 6, 7]  # the draw of this seed

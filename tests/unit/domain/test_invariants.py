@@ -57,9 +57,48 @@ class Booking(RuleBasedStateMachine):
         self.world.ask_queue((queue.UseToken if uses else queue.Leave)(user, number))
 
     @rule(max_active=st.sampled_from([0, 2, 4]), rate=st.sampled_from([0, 2, 2, 6]))
-    def the_policy_changes(self, max_active, rate):
-        self.world.policy = replace(self.world.policy, max_active=max_active, admit_per_minute=rate)
+    def the_settings_change(self, max_active, rate):
+        self.world.policy = replace(
+            self.world.policy, max_active=max_active, admit_per_interval=rate
+        )
         self.world.ask_queue(queue.Admit())
+
+    @rule(
+        mode=st.sampled_from([None, "open", "open", "paused", "queue_all"]),
+        max_active=st.sampled_from([None, 0, 2, 4]),
+        rate=st.sampled_from([None, 0, 2, 6]),
+        interval_ms=st.sampled_from([None, None, 60_000, 10_000]),
+    )
+    def an_operator_changes_the_rules(self, mode, max_active, rate, interval_ms):
+        before = self.world.line
+        change = queue.ChangePolicy("op", mode, max_active, rate, interval_ms)
+        reply = self.world.ask_queue(change)
+        if isinstance(reply, queue.RulesRefused):
+            assert self.world.line.policy in (before.policy, self.world.policy)
+        else:
+            assert reply.policy == self.world.line.policy
+
+    @rule(in_ms=st.sampled_from([0, 1_000, 30_000]))
+    def an_opening_is_scheduled_or_called_off(self, in_ms):
+        opens_ms = self.world.now_ms + in_ms if in_ms else 0
+        self.world.ask_queue(queue.ChangePolicy("op", opens_ms=opens_ms))
+
+    @rule(seed=st.sampled_from(["a", "b", "c", "d"]))
+    def somebody_draws(self, seed):
+        self.world.ask_queue(queue.DrawPlaces(seed))
+
+    @rule(seed=st.sampled_from(["a", "b", "c", "d"]), ms=st.integers(0, 5))
+    def an_opening_comes(self, seed, ms):
+        policy = self.world.line.policy
+        if policy is not None and self.world.line.gathering_from:
+            self.world.now_ms = max(self.world.now_ms, policy.opens_ms + ms)
+            self.world.ask_queue(queue.DrawPlaces(seed))
+            assert self.world.line.gathering_from == 0
+
+    @rule(data=st.data())
+    def some_go_silent(self, data):
+        numbers = st.integers(1, self.world.line.last_number + 1)
+        self.world.ask_queue(queue.DropSilent(tuple(data.draw(st.lists(numbers, max_size=3)))))
 
     # -- seats and money ---------------------------------------------------------------------------
 

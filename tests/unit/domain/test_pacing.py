@@ -1,16 +1,23 @@
+from collections import Counter
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking.domain.pacing import (
-    WINDOW_MS,
+    ENTRIES_MAX,
+    WAKE_STEP_MS,
     Pace,
     admitted,
     next_permitted_ms,
+    pace_from,
     paced_after,
     permitted,
 )
 from tests.support.scenario import T0
+
+MINUTE_MS = 60_000
 
 
 class Gate:
@@ -20,30 +27,77 @@ class Gate:
         self.pace = Pace()
         self.admissions: list[int] = []
 
-    def open(self, rate: int, now_ms: int, at_most: int = 10**6) -> int:
-        by_rate = permitted(self.pace, rate, now_ms)
+    def open(
+        self, rate: int, now_ms: int, at_most: int = 10**6, interval_ms: int = MINUTE_MS
+    ) -> int:
+        by_rate = permitted(self.pace, rate, interval_ms, now_ms)
         count = at_most if by_rate is None else min(by_rate, at_most)
         if count:
-            paced_us = paced_after(self.pace, rate, now_ms, count)
-            self.pace = admitted(self.pace, now_ms, count, rate, paced_us)
+            paced_us = paced_after(self.pace, rate, interval_ms, now_ms, count)
+            self.pace = admitted(self.pace, now_ms, count, rate, interval_ms, paced_us)
             self.admissions += [now_ms] * count
         return count
 
-    def in_the_last_minute(self, now_ms: int) -> int:
-        return sum(at_ms > now_ms - WINDOW_MS for at_ms in self.admissions)
+    def in_the_last(self, interval_ms: int, now_ms: int) -> int:
+        return sum(at_ms > now_ms - interval_ms for at_ms in self.admissions)
+
+    def run(self, rate: int, begin_ms: int, end_ms: int, late: list[int], interval_ms: int) -> None:
+        """Woken at the times asked for, later by each of ``late`` in turn."""
+        now, turn = begin_ms, 0
+        while now < end_ms:
+            self.open(rate, now, interval_ms=interval_ms)
+            turn += 1
+            wake = next_permitted_ms(self.pace, rate, interval_ms)
+            now = max(wake, now) + late[turn % len(late)]
 
 
-@pytest.mark.parametrize("rate", [1, 59, 60, 600, 1500])
-def test_a_rate_is_used_up_but_never_passed_after_a_silence(rate):
-    """The burst that a silence earns is taken back within the same minute."""
+def most_in_any(interval_ms: int, times: list[int]) -> int:
+    """The most of these in a sliding interval, counted the plain way."""
+    most = first = 0
+    for at, time in enumerate(times):
+        while times[first] <= time - interval_ms:
+            first += 1
+        most = max(most, at - first + 1)
+    return most
+
+
+def test_twenty_thousand_a_minute_come_in_evenly_and_exactly():
     gate = Gate()
-    gate.open(rate, T0 - 10 * WINDOW_MS)
-    now, most = T0, 0
-    while now < T0 + 2 * WINDOW_MS:
-        gate.open(rate, now)
-        most = max(most, gate.in_the_last_minute(now))
-        now = next_permitted_ms(gate.pace, rate)
-    assert 0.99 * rate <= most <= rate
+    gate.run(20_000, T0, T0 + 3 * MINUTE_MS, [0], MINUTE_MS)
+    by_second = Counter(at_ms // 1000 for at_ms in gate.admissions)
+    assert set(by_second) == {T0 // 1000 + second for second in range(180)}
+    assert all(abs(count - 20_000 / 60) <= 0.05 * 20_000 / 60 for count in by_second.values())
+    by_minute = Counter(at_ms // MINUTE_MS for at_ms in gate.admissions)
+    assert all(abs(count - 20_000) <= 20 for count in by_minute.values())
+    assert most_in_any(MINUTE_MS, gate.admissions) <= 20_000
+
+
+def test_a_timer_that_is_late_by_some_milliseconds_changes_little():
+    gate = Gate()
+    gate.run(20_000, T0, T0 + 3 * MINUTE_MS, [0, 1, 3, 0, 2, 8, 1], MINUTE_MS)
+    by_second = Counter(at_ms // 1000 for at_ms in gate.admissions)
+    assert all(abs(count - 20_000 / 60) <= 0.05 * 20_000 / 60 for count in by_second.values())
+    assert len(gate.admissions) >= 3 * 20_000 * 0.998
+    assert most_in_any(MINUTE_MS, gate.admissions) <= 20_000
+
+
+@pytest.mark.parametrize("interval_ms", [1_000, 10_000, 3_600_000])
+@pytest.mark.parametrize("rate", [1, 7, 600, 15_000])
+def test_a_rate_is_used_up_in_any_interval_and_never_passed(rate, interval_ms):
+    gate = Gate()
+    gate.run(rate, T0, T0 + 3 * interval_ms, [0], interval_ms)
+    assert 0.99 * rate <= most_in_any(interval_ms, gate.admissions) <= rate
+    assert len(gate.admissions) >= 3 * rate * 0.98
+    assert len(gate.pace.entries()) <= 2 * ENTRIES_MAX + 1
+
+
+def test_a_fast_rate_asks_for_the_grid():
+    gate = Gate()
+    gate.open(20_000, T0 + 3)
+    assert next_permitted_ms(gate.pace, 20_000, MINUTE_MS) == T0 + WAKE_STEP_MS
+    assert gate.open(20_000, T0 + WAKE_STEP_MS - 1) == 0
+    assert gate.open(20_000, T0 + WAKE_STEP_MS + 40) > 1
+    assert next_permitted_ms(gate.pace, 20_000, MINUTE_MS) == T0 + 3 * WAKE_STEP_MS
 
 
 def test_a_late_timer_does_not_slow_the_line_down():
@@ -57,40 +111,48 @@ def test_a_moment_later_than_that_is_lost():
     gate = Gate()
     gate.open(60, T0)
     assert gate.open(60, T0 + 1251) == 1
-    assert next_permitted_ms(gate.pace, 60) == T0 + 2251
+    assert next_permitted_ms(gate.pace, 60, MINUTE_MS) == T0 + 2251
 
 
 def test_without_a_rate_anybody_may_come_at_any_time():
     gate = Gate()
-    assert permitted(gate.pace, 0, T0) is None
-    assert next_permitted_ms(gate.pace, 0) == 0
+    assert permitted(gate.pace, 0, MINUTE_MS, T0) is None
+    assert next_permitted_ms(gate.pace, 0, MINUTE_MS) == 0
 
 
 def test_without_a_rate_a_minute_is_remembered_in_few_entries():
     gate = Gate()
-    for now in range(T0, T0 + 3 * WINDOW_MS, 20):
+    for now in range(T0, T0 + 3 * MINUTE_MS, 20):
         gate.open(0, now, at_most=1)
-    assert len(gate.pace.recent) < 61 * 7
-    assert gate.pace.count >= gate.in_the_last_minute(now)
+    assert len(gate.pace.entries()) <= 61
+    assert gate.pace.count >= gate.in_the_last(MINUTE_MS, now)
 
 
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([0, 0, 1, 3, 60, 400]), st.integers(0, 20_000), st.integers(1, 9)
+            st.sampled_from([0, 0, 1, 3, 60, 400, 20_000]),
+            st.integers(0, 20_000),
+            st.integers(1, 90),
+            st.sampled_from([MINUTE_MS, MINUTE_MS, 1_000, 20_000]),
         ),
         max_size=60,
     )
 )
-def test_however_rates_change_the_one_in_force_holds_for_the_last_minute(steps):
+def test_however_rates_change_the_one_in_force_holds_for_the_last_interval(steps):
     gate, now = Gate(), T0
-    for rate, step_ms, at_most in steps:
+    for rate, step_ms, at_most, interval_ms in steps:
         now += step_ms
-        wake = next_permitted_ms(gate.pace, rate)
-        count = gate.open(rate, now, at_most)
+        wake = next_permitted_ms(gate.pace, rate, interval_ms)
+        count = gate.open(rate, now, at_most, interval_ms)
         if rate and count:
-            assert gate.in_the_last_minute(now) <= rate
-        if wake <= now:
-            assert count
-        assert gate.pace.count == sum(count for _, count in gate.pace.recent)
+            assert gate.in_the_last(interval_ms, now) <= rate
+        assert (wake <= now) == bool(count)
+        entries = gate.pace.entries()
+        assert gate.pace.count == sum(count for _, count in entries)
+        assert all(before < after for (before, _), (after, _) in pairwise(entries))
+        again = pace_from(
+            entries, gate.pace.rate, gate.pace.interval_ms, gate.pace.paced_us, gate.pace.last_ms
+        )
+        assert (again.entries(), again.count) == (entries, gate.pace.count)

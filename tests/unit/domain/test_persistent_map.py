@@ -32,7 +32,7 @@ def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps)
         assert (key in made) == (key in model)
     history.append((made, model))
     for version, expected in history:
-        assert dict(version.to_items()) == expected
+        assert dict(version.items()) == expected
         assert len(version) == len(expected)
         assert set(version) == expected.keys()
 
@@ -46,7 +46,7 @@ def test_a_map_is_rebuilt_from_its_items(model):
     grown: PersistentMap[int | str, int] = PersistentMap()
     for key, value in model.items():
         grown = grown.set(key, value)
-    assert grown == made == PersistentMap.from_items(made.to_items())
+    assert grown == made == PersistentMap.from_items(made.items())
 
 
 def test_a_missing_key_is_an_error_or_the_default():
@@ -63,7 +63,59 @@ def test_keys_with_one_hash_are_told_apart():
     low, high = 1, 1 + (2**61 - 1)  # equal hashes, by the modulus of integers' hashes
     assert hash(low) == hash(high)
     made = PersistentMap.from_items([(low, "low"), (high, "high")])
-    assert made.delete(low).to_items() == [(high, "high")]
+    assert list(made.delete(low).items()) == [(high, "high")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.data())
+def test_any_version_can_be_changed_again_and_the_others_do_not_notice(steps, data):
+    versions: list[tuple[PersistentMap[int | str, int], dict[int | str, int]]]
+    versions = [(PersistentMap(), {})]
+    for is_set, key, value in steps:
+        made, model = data.draw(st.sampled_from(versions))
+        if is_set:
+            versions.append((made.set(key, value), {**model, key: value}))
+        elif model:
+            gone = data.draw(st.sampled_from(sorted(model, key=str)))
+            rest = {k: v for k, v in model.items() if k != gone}
+            versions.append((made.delete(gone), rest))
+        for version, expected in versions:
+            assert dict(version.items()) == expected
+            assert len(version) == len(expected)
+            assert version.get(key) == expected.get(key)
+
+
+def test_a_version_kept_over_very_many_changes_can_be_read_and_let_go():
+    kept: PersistentMap[int, int] | None = PersistentMap.from_items([(0, 7)])
+    newest = kept
+    for n in range(300_000):
+        newest = newest.set(n, n)
+    assert kept.get(0) == 7
+    assert 1 not in kept
+    assert len(kept) == 1
+    kept = None  # a chain of 300,000 versions goes with it
+    assert len(newest) == 300_000
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PAIRS, max_size=20), st.sets(PAIRS, max_size=600))
+def test_many_pairs_added_at_once_are_as_if_added_one_by_one(before, added):
+    made = PersistentSorted.from_items(before)
+    pairs = sorted(added - set(before))
+    extended = made.extended(pairs)
+    assert list(extended) == sorted({*before, *pairs})
+    assert len(extended) == len(list(extended))
+    if pairs:
+        with pytest.raises(ValueError, match="in the set"):
+            extended.extended(pairs[-1:])
+
+
+def test_a_long_run_added_at_once_is_cut_into_chunks():
+    pairs = [(n, 0) for n in range(2_000)]
+    made = PersistentSorted().extended(pairs[:1_000]).extended(pairs[1_000:])
+    for pair in pairs[::2]:
+        made = made.discard(pair)
+    assert list(made) == pairs[1::2]
 
 
 @settings(max_examples=70, deadline=None)

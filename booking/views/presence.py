@@ -1,0 +1,137 @@
+"""Who is still there: when each number of a queue was last heard of.
+
+Every instance notes who polls, listens or books at it. The queue's owner gathers the notes of all
+and knows who has been silent for too long. Memory only: an owner that has just begun knows nobody,
+so everybody counts as seen at that moment. Every inaccuracy here is in favour of the user.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from itertools import accumulate, pairwise
+
+import msgspec
+
+RESOLUTION_MS = 1_000
+"""Times are kept in seconds, four bytes a number, rounded up."""
+
+STALLED_AFTER_MS = 15_000
+"""An owner that has not looked for so long (stopped, starved, asleep) has not heard either: it
+begins anew. Three times the time between two looks."""
+
+_OVER = 2**32 - 1
+"""In place of a time: this number has ended."""
+
+_TRIMMED_MIN = 4_096
+"""Numbers that have ended are let go of by so many at a time."""
+
+
+class PresenceBook:
+    """Of one queue, at one instance."""
+
+    def __init__(self) -> None:
+        self._fresh: set[int] = set()
+        """Seen here since the last report. Bounded by the numbers of the queue."""
+        self._stamps = array("I")
+        """Second of the last sign by number, from ``_first`` on."""
+        self._first = 1
+        self._looked_ms = 0
+        self._since_ms = 0
+
+    # -- at every instance ------------------------------------------------------------------------
+
+    def seen(self, number: int) -> None:
+        """The holder of this number has given a sign."""
+        self._fresh.add(number)
+
+    def report(self) -> bytes:
+        """Who was seen here since the last report, for :meth:`merge` at the owner. About a byte
+        for each number; empty for nobody."""
+        numbers = sorted(self._fresh)
+        self._fresh.clear()
+        if not numbers:
+            return b""
+        return msgspec.msgpack.encode([after - before for before, after in pairwise([0, *numbers])])
+
+    # -- at the owner -----------------------------------------------------------------------------
+
+    def merge(self, report: bytes, now_ms: int) -> None:
+        """Take in what another instance saw; :class:`ValueError` for what is no report."""
+        if not report:
+            return
+        try:
+            steps = _REPORT.decode(report)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"not a presence report: {error}") from error
+        self._note(accumulate(steps), now_ms)
+
+    def forgive(self, now_ms: int) -> None:
+        """Signs may have been missed until now: everybody counts as seen."""
+        self._since_ms = now_ms
+
+    def silent(
+        self,
+        now_ms: int,
+        idle_ms: int,
+        last_number: int,
+        awaited_since: Callable[[int], int | None],
+    ) -> list[int]:
+        """Numbers that have given no sign for longer than ``idle_ms``, ascending.
+
+        ``awaited_since`` says of a number since when a sign is due: 0 for one that waits, the time
+        of its admission for one inside, ``None`` for one that has ended. One inside counts only
+        while there was none since its admission: then its user does not know of it. O(numbers not
+        ended), some 5 ms for 100,000.
+        """
+        if now_ms - self._looked_ms > STALLED_AFTER_MS:
+            self.forgive(now_ms)
+        self._looked_ms = now_ms
+        missing = last_number - self._first + 1 - len(self._stamps)
+        if missing > 0:
+            self._stamps.extend(array("I", [_stamp(now_ms)]) * missing)
+        self._note(self._fresh, now_ms)
+        self._fresh.clear()
+        if now_ms - self._since_ms <= idle_ms:
+            return []
+        limit = (now_ms - idle_ms) // RESOLUTION_MS
+        stamps, first = self._stamps, self._first
+        quiet = [first + at for at, stamp in enumerate(stamps) if stamp < limit]
+        silent = []
+        for number in quiet:
+            due_ms = awaited_since(number)
+            if due_ms is None:
+                stamps[number - first] = _OVER
+            elif due_ms == 0 or (due_ms <= now_ms - idle_ms and self._heard_ms(number) < due_ms):
+                silent.append(number)
+        self._trim()
+        return silent
+
+    def _heard_ms(self, number: int) -> int:
+        return max(self._stamps[number - self._first] * RESOLUTION_MS, self._since_ms)
+
+    def _note(self, numbers: Iterable[int], now_ms: int) -> None:
+        stamp, stamps, first = _stamp(now_ms), self._stamps, self._first
+        count = len(stamps)
+        for number in numbers:
+            at = number - first
+            if 0 <= at < count and stamps[at] != _OVER:
+                stamps[at] = stamp
+
+    def _trim(self) -> None:
+        """Let go of the first numbers, all of which have ended."""
+        over = 0
+        for stamp in self._stamps:
+            if stamp != _OVER:
+                break
+            over += 1
+        if over >= _TRIMMED_MIN:
+            del self._stamps[:over]
+            self._first += over
+
+
+_REPORT = msgspec.msgpack.Decoder(list[int])
+
+
+def _stamp(now_ms: int) -> int:
+    return -(-now_ms // RESOLUTION_MS)

@@ -1,0 +1,82 @@
+"""A queue and a view that is told of each of its events, without a runtime."""
+
+from __future__ import annotations
+
+import pytest
+
+from booking.api import QueueToken, Standing, TokenError
+from booking.domain.queue import (
+    Admit,
+    Join,
+    Line,
+    Policy,
+    QueueCommand,
+    decide_queue,
+    evolve_queue,
+    place_of,
+    queue_next_wake,
+)
+from booking.views.queue import QueueView
+
+T0 = 1_800_000_000_000
+POLICY = Policy(max_active=2, admit_per_interval=0, active_ms=5_000)
+
+
+def token(user: str, number: int) -> QueueToken:
+    return QueueToken(user, "main", number, T0)
+
+
+class Followed:
+    """A line and a view that is told of each event."""
+
+    def __init__(self, policy: Policy = POLICY, idle_ms: int = 120_000) -> None:
+        self.line, self.policy, self.now_ms = Line(), policy, T0
+        self.view = self.new_view(idle_ms)
+        self.numbers: dict[int, str] = {}
+
+    def new_view(self, idle_ms: int = 120_000) -> QueueView:
+        return QueueView(
+            "main", self.policy, now_ms=lambda: self.now_ms, idle_ms=idle_ms, draw=lambda: 0.5
+        )
+
+    def tell(self, command: QueueCommand) -> None:
+        decided = decide_queue(self.line, command, self.policy, self.now_ms)
+        for event in decided.events:
+            self.line = evolve_queue(self.line, event)
+        self.view.apply(decided.events)
+
+    def wake(self) -> None:
+        """Let time pass until the queue's timer fires, and let it."""
+        wake_ms = queue_next_wake(self.line, self.policy)
+        assert wake_ms is not None
+        self.now_ms = max(self.now_ms, wake_ms)
+        self.tell(Admit())
+
+    def seen(self, user: str) -> Standing:
+        place = place_of(self.line, user)
+        assert place is not None
+        return self.view.standing(token(user, place.number), "t", self.now_ms)
+
+    def join(self, user: str) -> int:
+        self.tell(Join(user))
+        self.numbers[self.line.last_number] = user
+        return self.line.last_number
+
+    def check(self, view: QueueView) -> None:
+        for number, user in self.numbers.items():
+            place = place_of(self.line, user)
+            current = place is not None and place.number == number
+            over = current and place is not None and 0 < place.until_ms <= self.now_ms
+            due = view.awaited_since(number)
+            assert (due is None) == (not current), "who is gone is awaited no more"
+            if not current or over:
+                with pytest.raises(TokenError, match="token_expired"):
+                    view.standing(token(user, number), "t", self.now_ms)
+                assert not view.is_active(token(user, number), self.now_ms)
+                continue
+            assert place is not None
+            seen = view.standing(token(user, number), "t", self.now_ms)
+            assert (seen.number, seen.active) == (number, place.until_ms > 0)
+            assert seen.expires_ms == place.until_ms
+            assert seen.ahead == (0 if seen.active else place.ahead)
+            assert seen.position == (0 if seen.active else place.ahead + 1)

@@ -1,0 +1,38 @@
+from hashlib import shake_256
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking.domain.lots import Lots, draw
+
+
+@given(st.text(max_size=20), st.integers(1, 10**9), st.integers(1, 300))
+def test_a_draw_gives_every_number_one_place_and_every_place_one_number(seed, first, count):
+    lots = Lots(seed, first, first + count - 1)
+    numbers = range(first, first + count)
+    assert sorted(lots.place(number) for number in numbers) == list(numbers)
+    assert all(lots.number(lots.place(number)) == number for number in numbers)
+    assert [number in lots for number in (first - 1, first, first + count)] == [False, True, False]
+
+
+def test_anybody_can_repeat_a_draw_by_the_words_of_the_documents():
+    stream = shake_256(b"c0ffee").digest(8 * 5)
+    tickets = sorted((stream[8 * k : 8 * k + 8], 11 + k) for k in range(5))
+    lots = draw("c0ffee", 11, 15)
+    assert [lots.number(place) for place in range(11, 16)] == [number for _, number in tickets]
+
+
+def test_every_order_is_as_likely_as_any_other():
+    counts = dict.fromkeys(permutations((1, 2, 3, 4)), 0)
+    for seed in range(4_800):
+        lots = Lots(f"seed {seed}", 1, 4)
+        counts[lots.number(1), lots.number(2), lots.number(3), lots.number(4)] += 1
+    # 200 of each expected, standard deviation 14.
+    assert all(130 < count < 270 for count in counts.values())
+
+
+def test_draws_with_the_same_terms_are_equal_and_only_those():
+    assert draw("a", 1, 3) == Lots("a", 1, 3)
+    assert len({draw("a", 1, 3), Lots("a", 1, 3), draw("b", 1, 3), draw("a", 2, 3)}) == 3
+    assert draw("a", 1, 3) != "a"
