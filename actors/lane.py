@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from actors.commit import Commit
 from actors.journal import Batch, Journal, JournalError, WakeMark
+from actors.limits import Limits
+
+QUIET_ROUNDS = 3
+"""Rounds of the event loop without a new commit after which none is on its way: a request is read
+in the first, put into a mailbox in the second and decided in the third."""
 
 
 class LaneOwner(Protocol):
@@ -33,12 +38,13 @@ class LaneOwner(Protocol):
 class Lane:
     """Bounded by the mailboxes: a shard submits only what its callers wait for."""
 
-    def __init__(self, number: int, journal: Journal, rows_max: int, owner: LaneOwner) -> None:
+    def __init__(self, number: int, journal: Journal, limits: Limits, owner: LaneOwner) -> None:
         self._number = number
         self._journal = journal
-        self._rows_max = rows_max
+        self._limits = limits
         self._owner = owner
         self._pending: deque[Commit] = deque()
+        self._pending_rows = 0
         self._in_flight: Sequence[Commit] = ()
         self._wakeup: asyncio.Future[None] | None = None
         self.batches = 0
@@ -61,18 +67,19 @@ class Lane:
             len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.marks)
         )
         self._pending.append(commit)
+        self._pending_rows += commit.weight
         if self._wakeup is not None:
             self._wakeup.set_result(None)
             self._wakeup = None
 
     async def run(self) -> None:
         """Append for ever."""
+        loop = asyncio.get_running_loop()
         while True:
             if not self._pending:
-                self._wakeup = asyncio.get_running_loop().create_future()
+                self._wakeup = loop.create_future()
                 await self._wakeup
-            # What callers have sent already is read and decided first, so that it is in this batch.
-            await asyncio.sleep(0)
+            await self._gather(loop.time)
             commits = self._take()
             self._in_flight = commits
             try:
@@ -84,14 +91,33 @@ class Lane:
                 self._in_flight = ()
                 self._settle(commits, frozenset(fenced))
 
+    async def _gather(self, time: Callable[[], float]) -> None:
+        """Let the batch fill while the event loop has work that fills it.
+
+        An append costs this process and the journal's a good deal however few rows it has, so a
+        busy process that sends what there is whenever it can spends most of its time on sending.
+        An idle one waits for nobody: no new commit for a few rounds of the loop, and the batch
+        leaves.
+        """
+        limits, pending = self._limits, self._pending
+        ends = time() + limits.gather_s
+        quiet, known = 0, len(pending)
+        while quiet < QUIET_ROUNDS and self._pending_rows < limits.batch_rows_enough:
+            await asyncio.sleep(0)
+            if time() >= ends:
+                return
+            quiet = quiet + 1 if len(pending) == known else 0
+            known = len(pending)
+
     def _take(self) -> list[Commit]:
         """The next batch: at least one commit, at most the limit of rows."""
         commits = [self._pending.popleft()]
-        weight = commits[0].weight
-        while self._pending and weight + self._pending[0].weight <= self._rows_max:
+        weight, rows_max = commits[0].weight, self._limits.batch_rows_max
+        while self._pending and weight + self._pending[0].weight <= rows_max:
             commit = self._pending.popleft()
             weight += commit.weight
             commits.append(commit)
+        self._pending_rows -= weight
         self.batches += 1
         self.rows += weight
         return commits
@@ -104,11 +130,13 @@ class Lane:
         refused = [commit for commit in commits if commit.shard.number in fenced]
         refused += [commit for commit in self._pending if commit.shard.number in fenced]
         self._pending = deque(c for c in self._pending if c.shard.number not in fenced)
+        self._pending_rows = sum(commit.weight for commit in self._pending)
         self._owner.fenced(fenced, refused)
 
     def _take_unsent(self) -> list[Commit]:
         unsent = list(self._pending)
         self._pending.clear()
+        self._pending_rows = 0
         return unsent
 
     def abandon(self) -> tuple[Sequence[Commit], Sequence[Commit]]:

@@ -81,8 +81,7 @@ class Ownership:
             limits.journal_backoff_min_s, limits.journal_backoff_max_s, room.random.random
         )
         self.lanes = [
-            Lane(number, self._journal, limits.batch_rows_max, self)
-            for number in range(self._lane_count)
+            Lane(number, self._journal, limits, self) for number in range(self._lane_count)
         ]
 
     # -- what shards and loader tell -----------------------------------------------------------
