@@ -26,7 +26,7 @@ def slot_of(shard_key: str) -> int:
     return stable_hash(shard_key) % SLOT_COUNT
 
 
-class Address(msgspec.Struct, frozen=True, array_like=True):
+class Address(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Names one entity.
 
     ``kind`` chooses the behaviour, ``key`` the slot (entities with the same key share one slot, so

@@ -14,7 +14,7 @@ import msgspec
 from actors.address import Address
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One event in the journal. ``(shard, seq)`` is its key; seq is gapless within a shard."""
 
     shard: int
@@ -30,7 +30,7 @@ class Row(msgspec.Struct, frozen=True):
     """The 16 bytes of the :class:`~actors.behaviour.CommandKey` that led to it, if any."""
 
 
-class OutcomeRow(msgspec.Struct, frozen=True):
+class OutcomeRow(msgspec.Struct, frozen=True, gc=False):
     """The stored answer to a keyed command; kept at least 24 hours."""
 
     shard: int
@@ -41,7 +41,7 @@ class OutcomeRow(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-class SnapshotRow(msgspec.Struct, frozen=True):
+class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
     """An entity's state after all its events up to and including ``seq``."""
 
     shard: int
@@ -51,7 +51,7 @@ class SnapshotRow(msgspec.Struct, frozen=True):
     state: bytes
 
 
-class WakeMark(msgspec.Struct, frozen=True):
+class WakeMark(msgspec.Struct, frozen=True, gc=False):
     """Says that an entity has (or no longer has) a timer or an unfinished saga, so that the next
     owner of its shard finds it without reading the journal."""
 
