@@ -24,6 +24,13 @@ def database_url(servers: TestServers) -> Iterator[str]:
 
 
 @pytest.fixture
+def second_database_url(servers: TestServers) -> Iterator[str]:
+    """Another such database."""
+    with servers.database(migrated=True) as url:
+        yield url
+
+
+@pytest.fixture
 def empty_database_url(servers: TestServers) -> Iterator[str]:
     """A fresh database without any table."""
     with servers.database(migrated=False) as url:

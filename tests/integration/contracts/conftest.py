@@ -13,27 +13,31 @@ from actors.memory_journal import MemoryJournal, MemoryStore
 from actors.memory_membership import MemoryMembers, MemoryMembership
 from actors.postgres_journal import PostgresJournal
 from actors.redis_membership import RedisMembership
+from actors.sharded_journal import ShardedJournal
 
 Connect = Callable[[], Awaitable[Journal]]
 Join = Callable[[], Membership]
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def journal_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue("database_url") if request.param == "postgres" else ""
-    return url
+@pytest.fixture(params=["memory", "postgres", "two databases"])
+def journal_urls(request: pytest.FixtureRequest) -> list[str]:
+    names = {"memory": [], "postgres": ["database_url"]}
+    wanted = names.get(request.param, ["database_url", "second_database_url"])
+    return [request.getfixturevalue(name) for name in wanted]
 
 
 @pytest.fixture
-async def connect(journal_url: str) -> AsyncIterator[Connect]:
+async def connect(journal_urls: list[str]) -> AsyncIterator[Connect]:
     """Opens journals over one store: what several instances see."""
     opened: list[Journal] = []
     store = MemoryStore()
 
     async def open_one() -> Journal:
         journal: Journal
-        if journal_url:
-            journal = await PostgresJournal.open(journal_url, lanes=2)
+        if len(journal_urls) > 1:
+            journal = ShardedJournal.over(journal_urls)
+        elif journal_urls:
+            journal = await PostgresJournal.open(journal_urls[0], lanes=2)
         else:
             journal = MemoryJournal(store)
         opened.append(journal)
