@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import asyncpg
@@ -13,7 +14,7 @@ import msgspec
 from actors.journal import Lease
 from actors.placement_store import Leadership, LogLine, PlacedShard, Via, Written
 from actors.postgres_link import Link, LinkPool
-from actors.statements import statement
+from actors.statements import Statement, numbered, parts_of, statement
 
 TERM_TIMEOUT_S = 0.8
 """For statements on the leader's row: half a renewal, as for the election."""
@@ -78,13 +79,26 @@ class PostgresPlacement:
         return [PlacedShard(**dict(record)) for record in await self._ask("placed", {})]
 
     async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> Written:
+        return await self._write_desired("term_here", term, desired)
+
+    async def write_desired_following(
+        self, term: int, desired: Mapping[int, tuple[int, str]]
+    ) -> Written:
+        """The same in a database that does not hold the leader's row
+        (:class:`actors.sharded_placement.ShardedPlacement`): a term is current there until a later
+        one has written."""
+        return await self._write_desired("term_elsewhere", term, desired)
+
+    async def _write_desired(
+        self, current: str, term: int, desired: Mapping[int, tuple[int, str]]
+    ) -> Written:
         values = {
             "term": term,
             "shards": list(desired),
             "epochs": [epoch for epoch, _ in desired.values()],
             "desired": [instance for _, instance in desired.values()],
         }
-        records = await self._ask("write_desired", values)
+        records = await self._pool.fetch(_plan_writer(current), values)
         accepted = frozenset(r["shard"] for r in records if r["shard"] is not None)
         return Written(records[0]["term"] is not None, accepted)
 
@@ -124,6 +138,13 @@ class PostgresPlacement:
     async def unfreeze(self, shard: int, who: str) -> None:
         await self._set("set_frozen", shard, who, "unfreeze", frozen=None)
 
+    async def change(self, shard: int, **change: str | None) -> None:
+        """Set ``pinned_to`` or ``frozen`` of a shard without a line in the log, which is in another
+        database."""
+        [name] = change
+        changed = await self._ask(_CHANGES[name], {"shard": shard} | change)
+        assert changed, f"there is no shard {shard}"
+
     async def _set(self, name: str, shard: int, who: str, what: str, **change: str | None) -> None:
         told = {"shard": shard} | {key: value for key, value in change.items() if value}
         values = {"shard": shard, "who": who, "what": what, "detail": _json(told)} | change
@@ -151,6 +172,17 @@ class PostgresPlacement:
 
     async def _ask_term(self, name: str, values: Mapping[str, Any]) -> Sequence[asyncpg.Record]:
         return await self._term_link.fetch(statement("placement", name), values)
+
+
+_CHANGES = {"pinned_to": "change_pin", "frozen": "change_frozen"}
+
+
+@cache
+def _plan_writer(current: str) -> Statement:
+    """The statement that writes a plan if the part ``current`` gives its term."""
+    texts = parts_of("placement")
+    ctes = f"current AS (\n{texts[current]}\n), {texts['write_desired']}"
+    return numbered(f"WITH {ctes}")
 
 
 def _json(value: Mapping[str, Any]) -> str:

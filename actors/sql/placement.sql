@@ -32,13 +32,20 @@ SELECT shard, epoch, owner, incarnation, coalesce(desired, '') AS desired,
 FROM shards
 ORDER BY shard
 
+-- name: term_here
+-- The term under which a plan is written, if it is the current one. FOR SHARE makes a new term wait
+-- until the plan has committed, and this look again if it waited for a new term.
+SELECT term FROM leadership WHERE term = :term::bigint FOR SHARE
+
+-- name: term_elsewhere
+-- The same in a database that holds shards and not the leader's row: it remembers the latest term
+-- that wrote here, and lets no earlier one in any more.
+UPDATE leadership SET term = :term::bigint WHERE term <= :term::bigint RETURNING term
+
 -- name: write_desired
 -- Writes where these shards ought to be: all whose epoch is still the one seen, and nothing at all
--- unless the term is the current one. FOR SHARE makes a new term wait until this has committed, and
--- this look again if it waited for a new term. Always answers with at least one row.
-WITH current AS (
-    SELECT term FROM leadership WHERE term = :term::bigint FOR SHARE
-), locked AS (
+-- unless one of the above, as "current", gives the term. Always answers with at least one row.
+locked AS (
     SELECT s.shard, w.desired, c.term
     FROM current AS c
     CROSS JOIN unnest(:shards::smallint[], :epochs::bigint[], :desired::text[])
@@ -100,6 +107,14 @@ WITH changed AS (
 INSERT INTO operator_log (who, what, detail)
 SELECT :who::text, :what::text, :detail::text::json FROM changed
 RETURNING id
+
+-- name: change_pin
+-- The same without the log, which is in another database.
+UPDATE shards SET pinned_to = :pinned_to::text WHERE shard = :shard::smallint RETURNING shard
+
+-- name: change_frozen
+-- As above.
+UPDATE shards SET frozen = :frozen::text WHERE shard = :shard::smallint RETURNING shard
 
 -- name: log
 -- A line of the operators' log about a change that is made elsewhere.

@@ -17,27 +17,35 @@ from actors.placement.inputs import ShardState
 from actors.placement_store import PlacementStore, Written
 from actors.postgres_journal import PostgresJournal
 from actors.postgres_placement import PostgresPlacement
+from actors.sharded_journal import ShardedJournal
+from actors.sharded_placement import ShardedPlacement
 from tests.support.journal_rows import address_in, event, until
 
 
 class Tables:
-    """One database, and connections to it."""
+    """One database, or the two of one journal, and connections to it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, urls: list[str]) -> None:
+        self._urls = urls
         self._store = MemoryStore()
         self._tables = MemoryTables(self._store, SystemClock())
         self._opened: list[PlacementStore | Journal] = []
 
     def placement(self) -> PlacementStore:
         store: PlacementStore
-        store = PostgresPlacement(self._url) if self._url else MemoryPlacement(self._tables)
+        if len(self._urls) > 1:
+            store = ShardedPlacement(self._urls)
+        else:
+            store = PostgresPlacement(*self._urls) if self._urls else MemoryPlacement(self._tables)
         self._opened.append(store)
         return store
 
     def journal(self) -> Journal:
         journal: Journal
-        journal = PostgresJournal(self._url) if self._url else MemoryJournal(self._store)
+        if len(self._urls) > 1:
+            journal = ShardedJournal.over(self._urls)
+        else:
+            journal = PostgresJournal(*self._urls) if self._urls else MemoryJournal(self._store)
         self._opened.append(journal)
         return journal
 
@@ -46,15 +54,9 @@ class Tables:
             await one.close()
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def placement_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue("database_url") if request.param == "postgres" else ""
-    return url
-
-
 @pytest.fixture
-async def tables(placement_url: str) -> AsyncIterator[Tables]:
-    tables = Tables(placement_url)
+async def tables(journal_urls: list[str]) -> AsyncIterator[Tables]:
+    tables = Tables(journal_urls)
     yield tables
     await tables.close()
 
@@ -297,6 +299,47 @@ async def test_a_plan_waits_for_a_claim_under_way_and_leaves_its_shard_out(
     assert await writing == Written(True, frozenset({2}))
     await other.close()
     await store.close()
+
+
+# -- two databases -----------------------------------------------------------------------------
+
+
+async def test_a_leader_overtaken_in_the_middle_of_a_plan_is_refused_where_its_successor_wrote(
+    database_url: str, second_database_url: str
+) -> None:
+    urls = [database_url, second_database_url]
+    anna, bert = ShardedPlacement(urls), ShardedPlacement(urls)
+    second = PostgresPlacement(second_database_url)
+    old = await raised(anna, "anna-1")
+    assert (await anna.write_desired(old, {1: (0, "anna")})).current
+    new = await raised(bert, "bert-1")
+
+    # What is left of a plan whose first half was written before the new term: nobody knows better.
+    late = await second.write_desired_following(old, {3: (0, "anna")})
+    assert late == Written(True, frozenset({3}))
+    plan = {0: (0, "bert"), 1: (0, "bert"), 3: (0, "bert")}
+    assert await bert.write_desired(new, plan) == Written(True, frozenset(plan))
+    assert await second.write_desired_following(old, {5: (0, "anna")}) == Written(current=False)
+
+    assert await anna.write_desired(old, {1: (0, "anna")}) == Written(current=False)
+    placed = await anna.shards()
+    assert [placed[shard].desired for shard in (0, 1, 3, 5)] == ["bert", "bert", "bert", ""]
+    for store in (anna, bert, second):
+        await store.close()
+
+
+async def test_a_pin_of_a_shard_elsewhere_is_told_in_the_first_database(
+    database_url: str, second_database_url: str
+) -> None:
+    store = ShardedPlacement([database_url, second_database_url])
+    first, second = PostgresPlacement(database_url), PostgresPlacement(second_database_url)
+    await store.pin(7, "anna", "ops")
+    assert (await second.shards())[7].pinned_to == "anna"
+    assert (await first.shards())[7].pinned_to is None
+    assert [line.detail for line in await first.logged(10)] == [{"shard": 7, "pinned_to": "anna"}]
+    assert await second.logged(10) == []
+    for one in (store, first, second):
+        await one.close()
 
 
 async def test_a_database_that_is_not_there_is_an_error() -> None:

@@ -1,0 +1,136 @@
+"""The stored placement when the journal's shards are spread over several databases.
+
+The leader's row and the operators' log are in the first database. What is wanted of a shard stays
+in the shard's own row, beside its epoch, because a claim has to look at both in one statement.
+
+**A plan's term elsewhere.** In the first database one statement checks the leader's row and writes.
+No statement can do that across databases, so a plan is written in the first database first, which
+says whether its term is over, and then in the others, each of which remembers the latest term that
+wrote there and refuses earlier ones. What remains is a leader that was stopped just between the two
+and goes on after its successor was elected: in a database where the successor has not written yet,
+its wish is stored, under its own earlier term, and the successor's next plan reads it and writes
+over it. That may cost a needless move. It cannot make two owners: who owns a shard is decided by
+the epoch in the shard's own row, which every claim raises and every append checks, whoever wished
+for what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from actors.journal import Lease
+from actors.placement_store import Leadership, LogLine, PlacedShard, Via, Written
+from actors.postgres_placement import PostgresPlacement
+from actors.sharded_journal import own_of_each, together
+
+
+class ShardedPlacement:
+    """Implements :class:`actors.placement_store.PlacementStore` over PostgreSQL databases in the
+    order of the journal's mapping: shard ``s`` is in database ``s % n``."""
+
+    def __init__(self, dsns: Sequence[str]) -> None:
+        self._parts = [PostgresPlacement(dsn) for dsn in dsns]
+        self._first = self._parts[0]
+
+    async def close(self) -> None:
+        await together(part.close() for part in self._parts)
+
+    # -- the leader's row ------------------------------------------------------------------------
+
+    async def leadership(self) -> Leadership:
+        return await self._first.leadership()
+
+    async def raise_term(
+        self, holder: str, via: Via, lease_s: float, seen: Leadership
+    ) -> int | None:
+        return await self._first.raise_term(holder, via, lease_s, seen)
+
+    async def renew_term(self, term: int, via: Via, lease_s: float) -> bool:
+        return await self._first.renew_term(term, via, lease_s)
+
+    async def yield_term(self, term: int) -> None:
+        await self._first.yield_term(term)
+
+    # -- where the shards ought to be --------------------------------------------------------------
+
+    async def shards(self) -> list[PlacedShard]:
+        return own_of_each(await together(part.shards() for part in self._parts))
+
+    async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> Written:
+        """As the contract says, but that a term which ends while the plan is being written may
+        leave a part of it behind: see the module."""
+        split: list[dict[int, tuple[int, str]]] = [{} for _ in self._parts]
+        for shard, wish in desired.items():
+            split[shard % len(split)][shard] = wish
+        written = await self._first.write_desired(term, split[0])
+        if not written.current:
+            return written
+        others = await together(
+            part.write_desired_following(term, some)
+            for part, some in zip(self._parts[1:], split[1:], strict=True)
+            if some
+        )
+        if not all(other.current for other in others):
+            return Written(current=False)
+        accepted = chain(written.shards, *(other.shards for other in others))
+        return Written(True, frozenset(accepted))
+
+    async def claim(
+        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
+    ) -> list[Lease]:
+        split: list[list[tuple[int, int]]] = [[] for _ in self._parts]
+        for shard, seen in wanted:
+            split[shard % len(split)].append((shard, seen))
+        granted = await together(
+            part.claim(some, owner, incarnation)
+            for part, some in zip(self._parts, split, strict=True)
+            if some
+        )
+        leases = {lease.shard: lease for lease in chain.from_iterable(granted)}
+        order = dict.fromkeys(shard for shard, _ in wanted)
+        return [leases[shard] for shard in order if shard in leases]
+
+    # -- operators ---------------------------------------------------------------------------------
+
+    async def pin(self, shard: int, instance: str, who: str) -> None:
+        if self._is_first(shard):
+            await self._first.pin(shard, instance, who)
+        else:
+            await self._change(shard, who, "pin", pinned_to=instance)
+
+    async def unpin(self, shard: int, who: str) -> None:
+        if self._is_first(shard):
+            await self._first.unpin(shard, who)
+        else:
+            await self._change(shard, who, "unpin", pinned_to=None)
+
+    async def freeze(self, shard: int, reason: str, who: str) -> None:
+        assert reason, "a freeze needs a reason"
+        if self._is_first(shard):
+            await self._first.freeze(shard, reason, who)
+        else:
+            await self._change(shard, who, "freeze", frozen=reason)
+
+    async def unfreeze(self, shard: int, who: str) -> None:
+        if self._is_first(shard):
+            await self._first.unfreeze(shard, who)
+        else:
+            await self._change(shard, who, "unfreeze", frozen=None)
+
+    def _is_first(self, shard: int) -> bool:
+        return shard % len(self._parts) == 0
+
+    async def _change(self, shard: int, who: str, what: str, **change: str | None) -> None:
+        """Log and change, in this order, so that no change is without its line: after a failure
+        between the two there is a line about a change that was only tried."""
+        told = {"shard": shard} | {key: value for key, value in change.items() if value}
+        await self._first.log(who, what, told)
+        await self._parts[shard % len(self._parts)].change(shard, **change)
+
+    async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
+        return await self._first.log(who, what, detail)
+
+    async def logged(self, limit: int, before_id: int | None = None) -> list[LogLine]:
+        return await self._first.logged(limit, before_id)
