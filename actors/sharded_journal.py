@@ -142,6 +142,13 @@ class ShardedJournal:
         return await together(ask(self._parts[number], some) for number, some in split.items())
 
 
+def journal_over(dsns: Sequence[str], lanes_each: int = 1) -> PostgresJournal | ShardedJournal:
+    """The journal in this database, or over these in the order of the mapping."""
+    if len(dsns) == 1:
+        return PostgresJournal(dsns[0], lanes_each)
+    return ShardedJournal.over(dsns, lanes_each)
+
+
 async def together(asked: Iterable[Awaitable[T]]) -> list[T]:
     """All answers in order. Waits for every one of them before the first failure is raised, so that
     nothing is still under way when the caller hears of it."""

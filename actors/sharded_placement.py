@@ -21,7 +21,14 @@ from itertools import chain
 from typing import Any
 
 from actors.journal import Lease
-from actors.placement_store import Leadership, LogLine, PlacedShard, Via, Written
+from actors.placement_store import (
+    Leadership,
+    LogLine,
+    PlacedShard,
+    PlacementStore,
+    Via,
+    Written,
+)
 from actors.postgres_placement import PostgresPlacement
 from actors.sharded_journal import own_of_each, together
 
@@ -134,3 +141,8 @@ class ShardedPlacement:
 
     async def logged(self, limit: int, before_id: int | None = None) -> list[LogLine]:
         return await self._first.logged(limit, before_id)
+
+
+def placement_over(dsns: Sequence[str]) -> PlacementStore:
+    """The placement in this database, or over these in the order of the journal's mapping."""
+    return PostgresPlacement(dsns[0]) if len(dsns) == 1 else ShardedPlacement(dsns)

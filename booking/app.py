@@ -21,11 +21,11 @@ from actors.cluster.node import TIMES, ClusterNode, Stores
 from actors.journal import JournalError, Row
 from actors.membership import Member, MembershipError
 from actors.peers import PeerEndpoint, PeerTransport, Secret
-from actors.postgres_journal import PostgresJournal
 from actors.postgres_operations import PostgresOperations
-from actors.postgres_placement import PostgresPlacement
 from actors.redis_election import RedisElection
 from actors.redis_membership import RedisMembership
+from actors.sharded_journal import journal_over
+from actors.sharded_placement import placement_over
 from actors.tasks import Tasks
 from booking.admin.audits import Audits
 from booking.admin.catalogue import StoredCatalogue
@@ -57,8 +57,8 @@ from booking_http.settings import EdgeSettings
 log = logging.getLogger(__name__)
 
 LANES = 1
-"""Connections that append. While one batch is in flight the next one forms; two batches in flight
-would be smaller each, and cost the process more."""
+"""Connections that append, for each database of the journal. While one batch is in flight the next
+one forms; two batches in flight would be smaller each, and cost the process more."""
 
 START_GIVEN_UP_S = 1.0
 """For a runtime whose instance could not start: nobody waits for it."""
@@ -88,7 +88,7 @@ class App:
         self._tasks = Tasks("app")
         self._superseded: asyncio.Future[BaseException]
         self._superseded = asyncio.get_running_loop().create_future()
-        self._journal = PostgresJournal(settings.database_url, LANES)
+        self._journal = journal_over(settings.databases, LANES)
         run = incarnation(settings.instance, started_ms, os.urandom)
         self._member = Member(settings.instance, run, settings.advertise_url, started_ms)
         self._policy = Policy(
@@ -103,7 +103,7 @@ class App:
         self._views = ViewLoader(self._node, self._seats, self._queues)
         self._watch = CatalogueWatch(settings.database_url, self._seats, self._queues, self._views)
         self._endpoint = self._make_endpoint()
-        self._audits = Audits(settings.database_url, clock)
+        self._audits = Audits(settings.database_url, clock, journal_urls=settings.journal_urls)
         self._edge, self._admin_edge = self._make_edges()
 
     @classmethod
@@ -171,7 +171,7 @@ class App:
         settings = self._settings
         return Stores(
             journal=self._journal,
-            placement=PostgresPlacement(settings.database_url),
+            placement=placement_over(settings.databases),
             operations=PostgresOperations(settings.database_url),
             membership=RedisMembership(settings.redis_url),
             election=RedisElection(settings.redis_url, ttl_s=TIMES.key_ttl_s),
@@ -193,7 +193,7 @@ class App:
             self._clock,
             shown=SHOWN,
             links=self._make_links,
-            lanes=LANES,
+            lanes=LANES * len(settings.databases),
             on_gained=self._gained,
             on_told=self._told,
         )

@@ -25,6 +25,7 @@ TEST_PREFIX = "BOOKING_TEST_"
 
 KNOWN = (
     "BOOKING_DATABASE_URL",
+    "BOOKING_JOURNAL_URLS",
     "BOOKING_REDIS_URL",
     "BOOKING_HOST",
     "BOOKING_PORT",
@@ -48,6 +49,9 @@ KNOWN = (
 ADMIN_TOKEN_LENGTH_MIN = 16
 """Characters: 64 bits even if they are hexadecimal digits, and it is not guessed offline."""
 
+JOURNAL_DATABASES_MAX = 64
+"""Four of the 256 shards for each; one database more would help nobody."""
+
 DISTINCT_CHARACTERS_MIN = 8
 """Of a secret: random text of its length always has more; ``aaaa`` and ``12341234`` do not."""
 
@@ -70,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What one instance is told from outside. Names end in their unit."""
 
     database_url: str
+    """The catalogue, the leader's row, the operators' log, and a part of the journal: all of it
+    unless there are ``journal_urls``."""
+    journal_urls: tuple[str, ...] = ()
+    """Further databases of the journal."""
     redis_url: str
     host: str
     port: int
@@ -105,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         env = _Reader(environ)
         settings = cls(
             database_url=env.url("BOOKING_DATABASE_URL", ("postgresql", "postgres"), need=True),
+            journal_urls=_journal_urls(env),
             redis_url=env.url("BOOKING_REDIS_URL", ("redis", "rediss", "unix"), need=serving),
             host=env.text("BOOKING_HOST") or "0.0.0.0",  # noqa: S104 - a server behind a Procfile
             port=env.port(),
@@ -130,6 +139,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"out to have both on one port"
             )
         return settings
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """All databases of the journal: shard ``s`` is in number ``s % len(databases)``."""
+        return (self.database_url, *self.journal_urls)
 
     def __repr__(self) -> str:
         """Without secrets and passwords: it may end up in a log."""
@@ -172,6 +186,22 @@ class _Reader:
         if text and (urlsplit(text).scheme not in schemes or "://" not in text):
             raise SettingsError(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
         return text
+
+
+def _journal_urls(env: _Reader) -> tuple[str, ...]:
+    """Separated by white space, which no URL contains: a comma separates the hosts of one."""
+    name = "BOOKING_JOURNAL_URLS"
+    urls = tuple(env.text(name).split())
+    for url in urls:
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise SettingsError(f"{name}: each must start with postgresql:// or postgres://")
+    if len({*urls, env.text("BOOKING_DATABASE_URL")}) != len(urls) + 1:
+        raise SettingsError(
+            f"{name} names further databases, each once, without that of BOOKING_DATABASE_URL"
+        )
+    if len(urls) >= JOURNAL_DATABASES_MAX:
+        raise SettingsError(f"{name}: a journal has at most {JOURNAL_DATABASES_MAX} databases")
+    return urls
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

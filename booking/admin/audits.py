@@ -63,8 +63,17 @@ class _Ended(msgspec.Struct, frozen=True):
 class Audits:
     """Implements :class:`booking.admin.desks.AuditDesk`."""
 
-    def __init__(self, dsn: str, clock: Clock, command: Sequence[str] = _COMMAND) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        clock: Clock,
+        command: Sequence[str] = _COMMAND,
+        *,
+        journal_urls: Sequence[str] = (),
+    ) -> None:
+        """``journal_urls`` are the journal's further databases."""
         self._dsn = dsn
+        self._journal_urls = journal_urls
         self._clock = clock
         self._command = command
         self._started_ms = clock.now_ms()
@@ -136,7 +145,7 @@ class Audits:
     async def _outcome(self, began_s: float) -> _Ended:
         process = await asyncio.create_subprocess_exec(
             *self._command,
-            env=_environ(self._dsn),
+            env=_environ(self._dsn, self._journal_urls),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -194,10 +203,11 @@ def _run_of(row: asyncpg.Record) -> AuditRun:
     )
 
 
-def _environ(dsn: str) -> dict[str, str]:
+def _environ(dsn: str, journal_urls: Sequence[str]) -> dict[str, str]:
     """What the audit may know: the journal's address, and none of the service's secrets."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BOOKING_")}
-    return ours | {"BOOKING_DATABASE_URL": dsn}
+    urls = {"BOOKING_DATABASE_URL": dsn, "BOOKING_JOURNAL_URLS": " ".join(journal_urls)}
+    return ours | urls
 
 
 def _words(error: Exception) -> str:

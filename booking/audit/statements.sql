@@ -18,44 +18,46 @@ SELECT shard, epoch, incarnation FROM epochs ORDER BY shard, epoch
 -- The last row that each shard's snapshots know of: the journal must still have it.
 SELECT shard, max(seq) AS seq FROM snapshots GROUP BY shard ORDER BY shard
 
--- name: unmatched_sales
--- Sales without their completed payment and the other way round. Only run when the sums of both
--- differ. Payments in $1 are still under way. Copies of one row are told apart by a count.
-WITH sold AS (
-    SELECT shard, seq, address, payload->>'payment' AS payment, payload->>'user' AS payer,
-           payload->>'reservation' AS reservation, payload->>'price' AS price,
-           row_number() OVER (PARTITION BY payload->>'payment' ORDER BY shard, seq) AS copy
-      FROM journal WHERE type = 'SeatSold'
-), completed AS (
-    SELECT shard, seq, address, payload->>'id' AS payment, substr(address, 9) AS payer,
-           payload->>'reservation' AS reservation, payload->>'amount' AS price,
-           'seat/' || (payload->>'schedule') || '/' || (payload->>'seat') AS seat,
-           row_number() OVER (PARTITION BY payload->>'id' ORDER BY shard, seq) AS copy
-      FROM journal WHERE type = 'PaymentCompleted'
-)
-SELECT coalesce(s.shard, c.shard) AS shard, coalesce(s.seq, c.seq) AS seq,
-       coalesce(s.address, c.address) AS address, coalesce(s.payment, c.payment) AS payment,
-       s.seq IS NOT NULL AS sold
-  FROM sold s
-  FULL JOIN completed c
-    ON (s.payment, s.payer, s.reservation, s.price, s.address, s.copy)
-     = (c.payment, c.payer, c.reservation, c.price, c.seat, c.copy)
- WHERE c.seq IS NULL AND NOT s.payment = ANY ($1::text[]) OR s.seq IS NULL
- ORDER BY 1, 2
+-- name: give_up_after
+-- Waiting for the lock below would make everybody wait who comes later.
+SELECT set_config('lock_timeout', $1::text, true)
 
--- name: unmatched_reservations
--- Reservations in accounts that no seat was held for. Only run when the sums of both differ. A hold
--- without its reservation is none: a crash came between, and the hold expires.
-SELECT n.shard, n.seq, n.address, n.payload->>'id' AS reservation
-  FROM journal n
- WHERE n.type = 'ReservationNoted'
-   AND NOT EXISTS (
-       SELECT FROM journal h
-        WHERE h.type = 'SeatHeld'
-          AND h.address = 'seat/' || (n.payload->>'schedule') || '/' || (n.payload->>'seat')
-          AND h.payload->>'reservation' = n.payload->>'id'
-          AND h.payload->>'user' = substr(n.address, 9)
-          AND h.payload->>'price' = n.payload->>'price'
-          AND h.payload->>'held_at_ms' = n.payload->>'created_ms'
-          AND h.payload->>'until_ms' = n.payload->>'until_ms')
- ORDER BY 1, 2
+-- name: hold_appends
+-- Appends and claims wait while this is held, so that the snapshots of several databases can be of
+-- one moment. Readers do not notice.
+LOCK TABLE shards IN EXCLUSIVE MODE
+
+-- name: sold
+-- Who differs is only asked when the sums of two books differ. Each row as a name and a fact that
+-- the other book spells the same.
+SELECT shard, seq, address, payload->>'payment' AS name,
+       concat_ws(' ', payload->>'payment', payload->>'user', payload->>'reservation',
+                 payload->>'price', address) AS fact
+  FROM journal WHERE type = 'SeatSold'
+ ORDER BY shard, seq
+
+-- name: completed
+-- The other side of "sold".
+SELECT shard, seq, address, payload->>'id' AS name,
+       concat_ws(' ', payload->>'id', substr(address, 9), payload->>'reservation',
+                 payload->>'amount',
+                 'seat/' || (payload->>'schedule') || '/' || (payload->>'seat')) AS fact
+  FROM journal WHERE type = 'PaymentCompleted'
+ ORDER BY shard, seq
+
+-- name: held
+-- A hold without its reservation is none: a crash came between, and the hold expires.
+SELECT shard, seq, address, payload->>'reservation' AS name,
+       concat_ws(' ', payload->>'reservation', payload->>'user', payload->>'price',
+                 payload->>'held_at_ms', payload->>'until_ms', address) AS fact
+  FROM journal WHERE type = 'SeatHeld'
+ ORDER BY shard, seq
+
+-- name: noted
+-- The other side of "held": reservations in accounts.
+SELECT shard, seq, address, payload->>'id' AS name,
+       concat_ws(' ', payload->>'id', substr(address, 9), payload->>'price',
+                 payload->>'created_ms', payload->>'until_ms',
+                 'seat/' || (payload->>'schedule') || '/' || (payload->>'seat')) AS fact
+  FROM journal WHERE type = 'ReservationNoted'
+ ORDER BY shard, seq

@@ -11,6 +11,7 @@ import msgspec
 
 from booking.audit.report import render
 from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
+from booking.settings import Settings
 
 CLEAN, VIOLATED, UNUSABLE = 0, 1, 2
 
@@ -30,12 +31,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _audit(args: argparse.Namespace) -> int:
-    dsn = os.environ.get("BOOKING_DATABASE_URL")
-    if not dsn:
+    if not os.environ.get("BOOKING_DATABASE_URL"):
         print("BOOKING_DATABASE_URL is not set", file=sys.stderr)
         return UNUSABLE
+    settings = Settings.from_env(os.environ, serving=False)
     try:
-        report = asyncio.run(run(dsn, payment_limit_s=args.payment_limit))
+        report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
     except AuditError as error:
         print(f"the journal could not be audited: {error}", file=sys.stderr)
         return UNUSABLE

@@ -9,7 +9,7 @@ import sys
 
 import asyncpg
 
-from booking.schema import migrate
+from booking.schema import migrate, parts
 from booking.settings import Settings
 
 DONE, FAILED = 0, 1
@@ -19,7 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "migrate",
         help="create or update the tables in BOOKING_DATABASE_URL",
-        description="Create or update the tables in BOOKING_DATABASE_URL. Forward only.",
+        description="Create or update the tables in BOOKING_DATABASE_URL, and in the databases of "
+        "BOOKING_JOURNAL_URLS if there are any. Forward only.",
     )
     parser.set_defaults(run=run)
 
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit status 0 when the tables are current."""
     settings = Settings.from_env(os.environ, serving=False)
     try:
-        applied = asyncio.run(migrate.migrate(settings.database_url))
+        applied = asyncio.run(parts.prepare(settings.databases))
     except (
         OSError,
         asyncpg.PostgresError,
@@ -37,5 +38,7 @@ def run(args: argparse.Namespace) -> int:
     ) as error:
         print(f"booking: cannot migrate: {str(error) or type(error).__name__}", file=sys.stderr)
         return FAILED
-    print(f"applied {', '.join(applied)}" if applied else "the schema is current")
+    for number, labels in enumerate(applied):
+        where = f"database {number + 1} of {len(applied)}: " if len(applied) > 1 else ""
+        print(where + (f"applied {', '.join(labels)}" if labels else "the schema is current"))
     return DONE

@@ -15,7 +15,7 @@ import asyncpg
 import uvloop
 
 from booking.app import App
-from booking.schema import migrate
+from booking.schema import migrate, parts
 from booking.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
     if exit_with_stdin:
         stop.watch_stdin()
     try:
-        await migrate.check(settings.database_url)
+        await parts.check(settings.databases)
         app = await App.start(settings, shared)
     except asyncio.CancelledError:
         log.info("stopped before it was ready")

@@ -18,7 +18,7 @@ TOGETHER_MAX = 50
 PAGE = 100
 
 
-async def all_is_true(storm: Storm, api: Api, dates: Iterable[str], database_url: str) -> None:
+async def all_is_true(storm: Storm, api: Api, dates: Iterable[str], *database_urls: str) -> None:
     """Money, seats, holds and replays are as the clients were told, and the journal is sound."""
     assert storm.answered > 0
     await _each(list(storm.accounts.items()), lambda one: _money(api, *one))
@@ -26,7 +26,7 @@ async def all_is_true(storm: Storm, api: Api, dates: Iterable[str], database_url
     await _each(list(storm.accounts.items()), lambda one: _holds(api, *one))
     keyed = {call.key: call for call in storm.calls if call.key is not None}
     await _each(list(keyed.values()), lambda call: _replay(api, call))
-    report = await audit.run(database_url)
+    report = await audit.run(*database_urls)
     assert report.ok, render(report)
     charged = sum(sum(account.charged) for account in storm.accounts.values())
     balances = sum(account.balance for account in storm.accounts.values())

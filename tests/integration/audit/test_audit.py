@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ import pytest
 
 from booking.audit import AuditError, AuditReport, run
 from booking.cli import audit as command
+from booking.schema import parts
+from tests.support.journal_rows import until
 from tests.support.journals import (
     JournalBuilder,
     JournalRow,
@@ -158,6 +161,81 @@ async def test_a_database_that_cannot_be_read_is_said_to_be_so(empty_database_ur
         await run(empty_database_url)
     with pytest.raises(AuditError):
         await run("postgresql://nobody@/none?host=/nonexistent")
+
+
+# -- two databases ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def both(database_url: str, second_database_url: str) -> list[str]:
+    """The databases of one journal."""
+    urls = [database_url, second_database_url]
+    finish(parts.prepare(urls))
+    return urls
+
+
+async def spread(urls: list[str], rows: list[JournalRow], book: JournalBuilder = CLEAN) -> None:
+    for number, url in enumerate(urls):
+        own = [row for row in rows if row.shard % len(urls) == number]
+        epochs = {s: epoch for s, epoch in book.epochs().items() if s % len(urls) == number}
+        await write(url, own, epochs)
+
+
+async def test_a_clean_journal_in_two_databases_is_clean(both: list[str]) -> None:
+    book = busy_season(3_000, users=40)
+    await spread(both, book.rows, book)
+    report = await run(*both)
+    assert report.ok, broken(report)
+    assert (report.events, report.shards) == (len(book.rows), len(book.epochs()))
+
+
+async def test_a_sale_in_one_database_and_no_payment_in_the_other_is_named(both: list[str]) -> None:
+    book = busy_season(1_000, users=40)
+    rows = book.sorted_rows()
+    sales = {row.payload["payment"]: row for row in rows if row.type == "SeatSold"}
+    lost, sale = next(
+        (row, sales[row.payload["id"]])
+        for row in rows
+        if row.type == "PaymentCompleted" and (row.shard + sales[row.payload["id"]].shard) % 2
+    )
+    await spread(both, [row for row in rows if row is not lost], book)
+    assert (sale.shard, sale.seq, sale.address) in broken(await run(*both))["I7"]
+
+
+async def test_a_row_in_a_database_where_its_shard_does_not_live_is_named(both: list[str]) -> None:
+    rows = CLEAN.sorted_rows()
+    await spread(both, rows)
+    stray = next(row for row in rows if row.shard % 2)
+    epochs = {s: epoch for s, epoch in CLEAN.epochs().items() if s % 2 == 0}
+    await write(both[0], [row for row in rows if row.shard % 2 == 0 or row is stray], epochs)
+    assert broken(await run(*both)) == {"I4": [(stray.shard, stray.seq, stray.address)]}
+
+
+async def test_the_snapshots_of_two_databases_are_of_one_moment(both: list[str]) -> None:
+    """An append under way is waited for, whichever database it is in."""
+    rows = CLEAN.sorted_rows()
+    await spread(both, rows)
+    last = next(row for row in rows[::-1] if row.shard % 2)
+    writer, looker = [await asyncpg.connect(both[1]) for _ in range(2)]
+    appending = writer.transaction()
+    await appending.start()
+    await writer.execute("SELECT FROM shards WHERE shard = $1 FOR SHARE", last.shard)
+    await writer.execute("DELETE FROM journal WHERE (shard, seq) = ($1, $2)", last.shard, last.seq)
+    auditing = asyncio.ensure_future(run(*both))
+
+    async def waits() -> bool:
+        return bool(await looker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    await until(waits)
+    await appending.commit()
+    assert (await auditing).events == len(rows) - 1
+    for connection in (writer, looker):
+        await connection.close()
+
+
+async def test_a_part_of_a_journal_is_not_audited_as_if_it_were_the_whole(both: list[str]) -> None:
+    with pytest.raises(AuditError, match="number 1 of the 2 databases"):
+        await run(both[0])
 
 
 # -- the command -----------------------------------------------------------------------------------
