@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("booking", "actors", "http", "tests", "scripts", "bench")
+CODE = ("booking", "actors", "http", "clients", "tests", "scripts", "bench")
 """Folders that ruff looks at, if they exist."""
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("booking", "actors", "http/booking_http")
+PACKAGES = ("booking", "actors", "http/booking_http", "clients/python/booking_client")
 NOT_OURS = {"__pycache__", "dist", "build", "results", "node_modules"}
 """Folders whose content nobody here writes. Hidden ones are left out too, but for .ci."""
 

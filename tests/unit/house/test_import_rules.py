@@ -88,6 +88,12 @@ def test_the_edge_does_not_reach_into_the_composition_root() -> None:
     assert offenders == []
 
 
+def test_the_client_needs_nothing_of_the_service() -> None:
+    """It is for other people's programs: two libraries are all they have to bring."""
+    allowed = {"booking_client", "aiohttp", "msgspec"}
+    assert wrong_imports("clients/python/booking_client", allowed) == []
+
+
 @pytest.mark.parametrize("folder", ["actors", "booking", "http/booking_http"])
 def test_only_declared_packages_are_imported(folder: str) -> None:
     """So that nothing works by luck of what another package happens to need."""

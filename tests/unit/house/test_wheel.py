@@ -1,4 +1,4 @@
-"""The wheel holds the three packages with their data files, and nothing else."""
+"""The wheel holds the four packages with their data files, and nothing else."""
 
 from __future__ import annotations
 
@@ -40,8 +40,13 @@ def in_the_tree() -> set[str]:
     }
 
 
-def test_the_wheel_holds_exactly_the_three_packages(wheel_names: set[str]) -> None:
-    assert {Path(name).parts[0] for name in wheel_names} == {"actors", "booking", "booking_http"}
+def test_the_wheel_holds_exactly_the_four_packages(wheel_names: set[str]) -> None:
+    assert {Path(name).parts[0] for name in wheel_names} == {
+        "actors",
+        "booking",
+        "booking_client",
+        "booking_http",
+    }
     assert wheel_names == in_the_tree()
 
 

@@ -1,0 +1,138 @@
+"""What the service answers, as frozen structs with Python's names.
+
+Fields that a newer service adds are ignored, so an old client goes on working.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct, field
+
+
+class Place(Struct, frozen=True, rename="camel"):
+    """Where a queue token stands."""
+
+    token: str
+    user_id: str
+    status: Literal["pending", "active"]
+    number: int
+    """Given once, in the order of arrival."""
+    position: int
+    """1 is next, 0 is inside."""
+    ahead: int
+    eta_seconds: int
+    """Means something only with ``eta_known``."""
+    eta_known: bool
+    poll_after_ms: int
+    """When to ask again; the service spreads it."""
+    expires_at: datetime | None = None
+    """When an active token ends."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the token opens dates, seats, reservation and payment."""
+        return self.status == "active"
+
+
+class AvailableDate(Struct, frozen=True, rename="camel"):
+    """A date of a concert that can be booked now."""
+
+    id: str
+    concert_id: str
+    concert_name: str
+    total_seats: int
+    reserved_seats: int
+    """Held and sold."""
+    open_at: datetime = field(name="open_at")
+    close_at: datetime = field(name="close_at")
+
+
+class Seat(Struct, frozen=True, rename="camel"):
+    """A seat of a date; price in won."""
+
+    id: str
+    seat_number: int
+    price: int
+    state: Literal["available", "held", "sold"] = "available"
+
+
+class ReservedSeat(Struct, frozen=True, rename="camel"):
+    """The seat of a reservation."""
+
+    id: str
+    is_active: bool
+    """True: free for anybody again."""
+    seat_number: int
+
+
+class Reservation(Struct, frozen=True, rename="camel"):
+    """A hold on a seat, and what became of it."""
+
+    id: str
+    seat: ReservedSeat
+    status: Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
+    price: int
+    expires_in_seconds: int
+    created_at: datetime = field(name="created_at")
+    expires_at: datetime = field(name="expires_at")
+
+
+class HistoryEntry(Struct, frozen=True):
+    """One movement of a balance; ``balance`` is the one after it."""
+
+    id: str
+    type: Literal["CHARGE", "USE", "REFUND"]
+    amount: int
+    balance: int
+    created_at: datetime
+
+
+class HistoryPage(Struct, frozen=True):
+    """Newest first."""
+
+    items: list[HistoryEntry]
+    has_more: bool
+
+
+class Payment(Struct, frozen=True, rename="camel"):
+    """A completed payment. Name and dates are ``None`` once the date left the catalogue."""
+
+    id: str
+    seat_id: str
+    seat_number: int
+    concert_name: str | None
+    open_date: datetime | None
+    close_date: datetime | None
+    total_amount: int
+    status: Literal["COMPLETED"]
+    created_at: datetime = field(name="created_at")
+
+
+class PaymentPage(Struct, frozen=True):
+    """Newest first."""
+
+    items: list[Payment]
+    has_more: bool
+
+
+class Balance(Struct, frozen=True):
+    """In won."""
+
+    balance: int
+
+
+class Problem(Struct, frozen=True):
+    """A refusal (RFC 9457) with the service's extensions."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str = ""
+    position: int | None = None
+    ahead: int | None = None
+    eta_seconds: int | None = field(default=None, name="etaSeconds")
+    eta_known: bool | None = field(default=None, name="etaKnown")
+    poll_after_ms: int | None = field(default=None, name="pollAfterMs")

@@ -1,0 +1,202 @@
+"""The calls of the service by name, for programs with an event loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from booking_client.answers import (
+    AvailableDate,
+    Balance,
+    HistoryEntry,
+    HistoryPage,
+    Payment,
+    PaymentPage,
+    Place,
+    Reservation,
+    Seat,
+)
+from booking_client.errors import TokenExpired
+from booking_client.live import Watch
+from booking_client.retry import Retry
+from booking_client.transport import Transport
+
+PAGE_LIMIT = 100
+"""Items of one page when all are wanted; the most that the service gives."""
+
+
+class AsyncBooking:
+    """A client of one service, for one event loop.
+
+    ``timeout_s`` is for one attempt, ``retry`` for all of a call. Every POST takes a ``key``: with
+    the key of an earlier call its first outcome is told again, and nothing is done twice. A call
+    without one makes its own, which covers its own attempts. All calls raise
+    :class:`~booking_client.errors.Refused` and :class:`~booking_client.errors.Unreachable`.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 10.0, retry: Retry | None = None) -> None:
+        self._transport = Transport(url, timeout_s, retry or Retry())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._transport.close()
+
+    # -- the queue --------------------------------------------------------------------------------
+
+    async def issue(self, user: str, queue: str | None = None, *, key: str | None = None) -> Place:
+        """Line up. :class:`~booking_client.errors.AlreadyQueued` for a user who has a place."""
+        body = {"userId": user} if queue is None else {"userId": user, "queue": queue}
+        return await self._transport.call(Place, "POST", "/queue/issue", body=body, key=key)
+
+    async def status(self, token: str) -> Place:
+        return await self._transport.call(Place, "GET", "/queue/status", token=token)
+
+    async def leave(self, token: str) -> None:
+        """Give up the place, or the active time. A place that is gone already is no error: the
+        answer to an earlier attempt may have been lost."""
+        try:
+            await self._transport.call(type(None), "DELETE", "/queue", token=token)
+        except TokenExpired:
+            return
+
+    async def watch(self, token: str, *, until_active: bool = True) -> AsyncGenerator[Place, None]:
+        """The place each time it changes, over a websocket that is opened again when it breaks, or
+        by polling where there is none. Ends with the place that is inside; with
+        ``until_active=False`` it goes on until the service ends it, and raises
+        :class:`~booking_client.errors.TokenExpired` when the time inside is over."""
+        watch = Watch(self._transport, token, random.random)
+        async with aclosing(watch.places()) as places:
+            async for place in places:
+                yield place
+                if until_active and place.active:
+                    return
+
+    # -- dates and seats: the token has to be inside -----------------------------------------------
+
+    async def dates(self, token: str, concert: str | None = None) -> list[AvailableDate]:
+        """Dates that can be booked now, of all concerts or one."""
+        query = None if concert is None else {"concertId": concert}
+        return await self._transport.call(
+            list[AvailableDate], "GET", "/concert/available-dates", token=token, query=query
+        )
+
+    async def seats(self, token: str, date: str, *, all_states: bool = False) -> list[Seat]:
+        """The free seats of a date by number, or all with their state."""
+        query = {"concertScheduleId": date} | ({"all": "true"} if all_states else {})
+        return await self._transport.call(
+            list[Seat], "GET", "/concert/available-seats", token=token, query=query
+        )
+
+    # -- reservations -----------------------------------------------------------------------------
+
+    async def reserve(self, token: str, seat: str, *, key: str | None = None) -> Reservation:
+        """Hold a seat by its id. :class:`~booking_client.errors.SeatUnavailable`."""
+        return await self._transport.call(
+            Reservation, "POST", "/reservation", token=token, body={"seatId": seat}, key=key
+        )
+
+    async def reserve_number(
+        self, token: str, date: str, number: int, *, key: str | None = None
+    ) -> Reservation:
+        """Hold a seat by its date and the number printed on it."""
+        body = {"concertScheduleId": date, "seatNumber": number}
+        return await self._transport.call(
+            Reservation, "POST", "/reservation", token=token, body=body, key=key
+        )
+
+    async def reservation(self, token: str, reservation: str) -> Reservation:
+        return await self._transport.call(
+            Reservation, "GET", f"/reservation/{quote(reservation, safe='')}", token=token
+        )
+
+    async def reservations(self, token: str) -> list[Reservation]:
+        """The caller's own, newest first."""
+        return await self._transport.call(list[Reservation], "GET", "/reservations", token=token)
+
+    async def release(self, token: str, reservation: str) -> None:
+        """Give the hold up; repeated, the same."""
+        await self._transport.call(
+            type(None), "DELETE", f"/reservation/{quote(reservation, safe='')}", token=token
+        )
+
+    # -- money: ``token`` is only needed where the service asks for it ----------------------------
+
+    async def charge(
+        self, user: str, amount: int, *, key: str | None = None, token: str | None = None
+    ) -> int:
+        """Put money on an account; the balance after it."""
+        body = {"userId": user, "amount": amount}
+        charged = await self._transport.call(
+            Balance, "POST", "/user/charge", body=body, key=key, token=token
+        )
+        return charged.balance
+
+    async def balance(self, user: str, *, token: str | None = None) -> int:
+        found = await self._transport.call(
+            Balance, "GET", "/user/check", query={"userId": user}, token=token
+        )
+        return found.balance
+
+    async def history_page(
+        self, user: str, *, limit: int = 20, after: str | None = None, token: str | None = None
+    ) -> HistoryPage:
+        """Charges and uses, newest first; ``after`` is the id of the last one seen."""
+        return await self._transport.call(
+            HistoryPage, "GET", "/user/history", query=_page(user, limit, after), token=token
+        )
+
+    async def history(self, user: str, *, token: str | None = None) -> AsyncIterator[HistoryEntry]:
+        """All of them, page by page."""
+        after: str | None = None
+        while True:
+            page = await self.history_page(user, limit=PAGE_LIMIT, after=after, token=token)
+            for entry in page.items:
+                yield entry
+            if not page.has_more:
+                return
+            after = page.items[-1].id
+
+    async def pay(self, token: str, seat: str, *, key: str | None = None) -> Payment:
+        """Pay for a held seat; it is the user's for good.
+        :class:`~booking_client.errors.InsufficientBalance`,
+        :class:`~booking_client.errors.HoldExpired`."""
+        return await self._transport.call(
+            Payment, "POST", "/payment", token=token, body={"seatId": seat}, key=key
+        )
+
+    async def payment(self, user: str, payment: str, *, token: str | None = None) -> Payment:
+        return await self._transport.call(
+            Payment,
+            "GET",
+            f"/payment/{quote(payment, safe='')}",
+            query={"userId": user},
+            token=token,
+        )
+
+    async def payments_page(
+        self, user: str, *, limit: int = 20, after: str | None = None, token: str | None = None
+    ) -> PaymentPage:
+        """Newest first; ``after`` is the id of the last one seen."""
+        return await self._transport.call(
+            PaymentPage, "GET", "/payments", query=_page(user, limit, after), token=token
+        )
+
+
+def _page(user: str, limit: int, after: str | None) -> dict[str, str]:
+    page = {"userId": user, "limit": str(limit)}
+    return page if after is None else page | {"starting_after": after}

@@ -1,0 +1,168 @@
+"""What can go wrong, as types: one for each ``code`` of the service.
+
+``except SeatUnavailable`` says what is meant. A code that this client does not know yet is a plain
+:class:`Refused`, whose ``code`` says which.
+"""
+
+# ruff: noqa: N818  -- they are named as the service names them, and read well after `except`
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from booking_client.answers import Problem
+
+
+class BookingError(Exception):
+    """Everything this client raises on purpose."""
+
+
+class Unreachable(BookingError):
+    """No answer, or none that is the service's, for as long as was to be tried. What a POST did is
+    not known; the same call with the same ``key`` tells."""
+
+
+class Refused(BookingError):
+    """The service said no. ``problem`` is its whole answer."""
+
+    codes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, problem: Problem, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{problem.code} ({problem.status}): {problem.detail}")
+        self.problem = problem
+        self.retry_after_s = retry_after_s
+        """When the service asks to be asked again, if it says so."""
+
+    @property
+    def code(self) -> str:
+        return self.problem.code
+
+    @property
+    def status(self) -> int:
+        return self.problem.status
+
+    @property
+    def request_id(self) -> str:
+        """To be told to whoever runs the service."""
+        return self.problem.request_id
+
+
+class Malformed(Refused):
+    """The request itself is wrong: an error of the program."""
+
+    codes = (
+        "malformed",
+        "method_not_allowed",
+        "body_too_large",
+        "unsupported_media_type",
+        "expectation_failed",
+        "idempotency_key_reused",
+    )
+
+
+class NotFound(Refused):
+    """It does not exist, or is somebody else's."""
+
+    codes = ("not_found", "reservation_not_found", "not_queued")
+
+
+class TokenMissing(Refused):
+    codes = ("token_missing",)
+
+
+class TokenInvalid(Refused):
+    codes = ("token_invalid",)
+
+
+class TokenExpired(Refused):
+    """Ended, used up by a payment, or given back. Line up again."""
+
+    codes = ("token_expired",)
+
+
+class NotAdmitted(Refused):
+    """The token still waits; ``problem`` has the place."""
+
+    codes = ("not_admitted",)
+
+
+class AlreadyQueued(Refused):
+    """The user has a place already, and keeps it."""
+
+    codes = ("already_queued",)
+
+
+class QueueFull(Refused):
+    codes = ("queue_full",)
+
+
+class SeatUnavailable(Refused):
+    codes = ("seat_unavailable",)
+
+
+class BookingClosed(Refused):
+    """The date cannot be booked now."""
+
+    codes = ("booking_closed",)
+
+
+class HoldLimitReached(Refused):
+    codes = ("hold_limit_reached",)
+
+
+class HoldExpired(Refused):
+    codes = ("hold_expired",)
+
+
+class ReservationEnded(Refused):
+    codes = ("reservation_ended",)
+
+
+class AlreadyPaid(Refused):
+    codes = ("already_paid",)
+
+
+class PaymentInProgress(Refused):
+    codes = ("payment_in_progress",)
+
+
+class InsufficientBalance(Refused):
+    codes = ("insufficient_balance",)
+
+
+class BalanceLimit(Refused):
+    codes = ("balance_limit",)
+
+
+class Unavailable(Refused):
+    """The service cannot answer now; it was tried again for as long as allowed."""
+
+    codes = (
+        "unavailable",
+        "overloaded",
+        "moved",
+        "journal_unavailable",
+        "outcome_unknown",
+        "deadline_exceeded",
+        "stopping",
+        "not_ready",
+        "too_many_connections",
+        "request_timeout",
+        "idempotency_key_in_flight",
+    )
+
+
+class ServiceFault(Refused):
+    """A fault of the service. Its ``request_id`` is in the service's log."""
+
+    codes = ("internal_error",)
+
+
+BY_CODE: dict[str, type[Refused]] = {
+    code: kind for kind in Refused.__subclasses__() for code in kind.codes
+}
+
+
+def refusal(problem: Problem, retry_after_s: float | None = None) -> Refused:
+    """The exception for a problem."""
+    return BY_CODE.get(problem.code, Refused)(problem, retry_after_s)
