@@ -40,6 +40,7 @@ from booking.entities.queue_entity import QueueBehaviour
 from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
 from booking.freshness import NodeFreshness
 from booking.health import check_readiness, gauges
+from booking.measures import MEANINGS
 from booking.presence_reports import PresenceReports
 from booking.queue_keeper import QueueKeeper
 from booking.service import BookingService
@@ -49,6 +50,7 @@ from booking.views.projections import Projections
 from booking.views.queue import QueueView
 from booking.views.queues import QueueViews
 from booking.views.seats import SeatMaps
+from booking.views.tallies import Tallies
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
 from booking_http.server import EdgeServer, build_admin_server, build_server
@@ -95,6 +97,7 @@ class App:
             settings.queue_active_max, settings.queue_admit_per_minute, settings.active_s * 1000
         )
         self._queues = QueueViews(self._queue_view, catalogue)
+        self._tallies = Tallies()
         self._seats = SeatMaps(catalogue, first_version=started_ms * 1000)
         self._stores = self._make_stores()
         self._node = self._make_node()
@@ -189,8 +192,9 @@ class App:
                 LedgerBehaviour(),
                 QueueBehaviour(lambda: self._policy),
             ],
-            Projections(self._seats, self._queues, self._lost),
+            Projections(self._seats, self._queues, self._tallies, self._lost),
             self._clock,
+            follower=Projections(self._seats, self._queues, None, self._lost),
             shown=SHOWN,
             links=self._make_links,
             lanes=LANES * len(settings.databases),
@@ -248,7 +252,9 @@ class App:
         settings = EdgeSettings(
             user_auth="token" if self._settings.user_auth == "token" else "open"
         )
-        metrics = EdgeMetrics(lambda: gauges(self._node, self._queues.values()))
+        metrics = EdgeMetrics(
+            lambda: gauges(self._node, self._queues.values(), self._tallies), MEANINGS
+        )
         admin = AdminParts(
             token=self._settings.admin_token,
             operations=self._node.desk,

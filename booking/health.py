@@ -9,6 +9,7 @@ from actors.cluster.node import ClusterNode
 from actors.journal import Journal, JournalError
 from booking.api import Readiness
 from booking.views.queue import QueueView
+from booking.views.tallies import Tallies
 
 JOURNAL_PING_TIMEOUT_S = 1.0
 """A journal that needs longer to say hello serves nobody within their deadline."""
@@ -37,8 +38,10 @@ async def _journal_problem(journal: Journal) -> str | None:
     return None
 
 
-def gauges(node: ClusterNode, queues: Collection[QueueView]) -> Mapping[str, float]:
-    """The application's numbers for ``/metrics``."""
+def gauges(
+    node: ClusterNode, queues: Collection[QueueView], tallies: Tallies
+) -> Mapping[str, float]:
+    """The application's numbers for ``/metrics``; :mod:`booking.measures` says what they mean."""
     seen = node.runtime.statistics()
     leader = node.leader.view()
     numbers: dict[str, float] = {
@@ -49,7 +52,6 @@ def gauges(node: ClusterNode, queues: Collection[QueueView]) -> Mapping[str, flo
         "callers_waiting": seen.in_flight,
         "timers": seen.timers,
         "sagas": seen.sagas,
-        "batch_rows_average": seen.batch_rows_avg,
         "turns_total": seen.turns,
         "commits_total": seen.commits,
         "events_total": seen.rows,
@@ -71,6 +73,7 @@ def gauges(node: ClusterNode, queues: Collection[QueueView]) -> Mapping[str, flo
         "loop_lag_seconds": node.runtime.lag_s,
         "queue_waiting": sum(view.waiting for view in queues),
         "queue_active": sum(view.active for view in queues),
+        **tallies.counts(),
     }
     if seen.last_commit_age_s is not None:
         numbers["last_commit_age_seconds"] = seen.last_commit_age_s

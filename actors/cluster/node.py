@@ -107,7 +107,8 @@ class StaleError(UnavailableError):
 
 class ClusterNode:
     """``shown`` says which kinds of entities views are made of, and whether the view wants states
-    or only events. ``links`` makes the links, given where instances listen and who encodes."""
+    or only events; ``follower`` is told of what other instances decide, or else the observer is.
+    ``links`` makes the links, given where instances listen and who encodes."""
 
     def __init__(
         self,
@@ -118,6 +119,7 @@ class ClusterNode:
         clock: Clock,
         *,
         shown: Mapping[str, bool],
+        follower: Observer | None = None,
         links: Callable[[Callable[[str], str | None], Callable[[str], Behaviour]], Links],
         limits: Limits | None = None,
         lanes: int = 1,
@@ -156,7 +158,7 @@ class ClusterNode:
         self.copies = Copies(
             dict(shown),
             self.behaviour_of,
-            observer,
+            follower or observer,
             stores.journal,
             lambda address: self.runtime.holds(address.slot),
         )

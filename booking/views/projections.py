@@ -9,6 +9,7 @@ from actors.address import Address
 from booking.entities.addresses import LEDGER, QUEUE
 from booking.views.queue import QueueView
 from booking.views.seats import SeatMaps
+from booking.views.tallies import Tallies
 
 
 class Projections:
@@ -20,10 +21,16 @@ class Projections:
     """
 
     def __init__(
-        self, seats: SeatMaps, queues: Mapping[str, QueueView], on_lost: Callable[[int], None]
+        self,
+        seats: SeatMaps,
+        queues: Mapping[str, QueueView],
+        tallies: Tallies | None,
+        on_lost: Callable[[int], None],
     ) -> None:
+        """Without ``tallies`` for what other instances decide: they count it themselves."""
         self._seats = seats
         self._queues = queues
+        self._tallies = tallies
         self._on_lost = on_lost
 
     def loaded(self, address: Address, state: Any) -> None:
@@ -33,6 +40,8 @@ class Projections:
             view.reset(state)
 
     def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
+        if self._tallies is not None:
+            self._tallies.note(events)
         if address.kind == LEDGER:
             self._seats.put(address.key, state)
         elif address.kind == QUEUE and (view := self._queues.get(address.key)) is not None:

@@ -151,6 +151,7 @@ class Dispatcher:
         self, request: web.BaseRequest, request_id: str, path: str, error: Exception
     ) -> Reply:
         refusal = of_exception(error)
+        self._metrics.refusals[str(refusal.code)] += 1
         if refusal.status == 500:
             _log.error("request %s failed: %s %s", request_id, request.method, path, exc_info=error)
         reply = problem_reply(refusal, path, request_id)

@@ -7,7 +7,9 @@ prometheus_client takes a lock three times, which one event loop does not need.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from prometheus_client import (
     CollectorRegistry,
@@ -51,12 +53,19 @@ class _Series:
 class EdgeMetrics(Collector):
     """Counts requests; ``gauges`` is asked for the application's numbers at each scrape.
 
-    A name of ``gauges`` is rendered with the prefix ``booking_``; one that ends in ``_total`` is a
-    counter, any other a gauge.
+    A name of ``gauges`` is rendered with the prefix ``booking_`` and its words of ``meanings``; one
+    that ends in ``_total`` is a counter, any other a gauge.
     """
 
-    def __init__(self, gauges: Callable[[], Mapping[str, float]] = dict) -> None:
+    def __init__(
+        self,
+        gauges: Callable[[], Mapping[str, float]] = dict,
+        meanings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._gauges = gauges
+        self._meanings = meanings
+        self.refusals: defaultdict[str, int] = defaultdict(int)
+        """Refused requests by their code. A code is one of ours, so there are a few dozen."""
         self._series: dict[tuple[str, str, int], _Series] = {}
         self.active = 0
         """Requests being worked on."""
@@ -99,9 +108,11 @@ class EdgeMetrics(Collector):
             "Connections refused because there were too many.",
             self.connections_refused,
         )
+        yield self._refused()
         for name, value in self._gauges().items():
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            yield family(f"booking_{name}", f"Application: {name.replace('_', ' ')}.", value)
+            words = self._meanings.get(name) or f"{name.replace('_', ' ').capitalize()}."
+            yield family(f"booking_{name}", words, value)
 
     def _durations(self) -> Metric:
         family = HistogramMetricFamily(
@@ -113,6 +124,14 @@ class EdgeMetrics(Collector):
             family.add_metric(
                 (method, route, str(status)), buckets=series.cumulative(), sum_value=series.sum_s
             )
+        return family
+
+    def _refused(self) -> Metric:
+        family = CounterMetricFamily(
+            "booking_refusals", "Requests refused, by the code of the refusal.", labels=("code",)
+        )
+        for code, count in self.refusals.items():
+            family.add_metric((code,), count)
         return family
 
     def describe(self) -> Iterable[Metric]:
