@@ -167,7 +167,7 @@ class Ownership:
         shard.close(refusal)
 
     def _lose(self, number: int) -> None:
-        log.warning("shard %d belongs to another instance now", number)
+        log.warning("shard %d belongs to another instance now", number, extra={"shard": number})
         self._room.counters.fenced += 1
         self.lost.add(number)
         self._room.observer.lost(number)

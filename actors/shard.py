@@ -340,7 +340,7 @@ class Shard:
         """A broken invariant in a turn: tell the caller, forget the entities concerned once what
         they submitted is committed, and count it."""
         kind = type(envelope.command).__name__
-        log.error("%s crashed on %s: %s", cell.address.text, kind, where(error))
+        log.error("%s crashed on %s: %s", cell.address.text, kind, where(error), extra=self._place)
         self._fail(cell, envelope)
         for concerned in (cell, *others.values()):
             concerned.loaded = False
@@ -351,7 +351,7 @@ class Shard:
 
     def broken(self, cell: Cell, error: Exception) -> None:
         """The entity's events could not be read: nobody who needs it can be served."""
-        log.error("%s cannot be loaded: %s", cell.address.text, where(error))
+        log.error("%s cannot be loaded: %s", cell.address.text, where(error), extra=self._place)
         cell.loading = False
         while cell.size:
             self._fail(cell, self.take(cell))
@@ -365,6 +365,11 @@ class Shard:
             self._retry_later(cell.address)
         self.drop(cell)
         self._count_crash()
+
+    @property
+    def _place(self) -> dict[str, int]:
+        """For log lines."""
+        return {"shard": self.number, "epoch": self.epoch}
 
     def _fail(self, cell: Cell, envelope: Envelope) -> None:
         self.keys.release(envelope)
@@ -387,7 +392,9 @@ class Shard:
     def _count_crash(self) -> None:
         self._room.counters.crashes += 1
         if self._room.crashes.crashed(self.number, self._room.clock.monotonic()):
-            log.error("shard %d crashes in a loop: fenced for a while", self.number)
+            log.error(
+                "shard %d crashes in a loop: fenced for a while", self.number, extra=self._place
+            )
             self._room.keeper.fence(self)
 
     def refuse_mail(self, refusal: Callable[[], Exception]) -> None:

@@ -164,6 +164,8 @@ class Rig:
                 "BOOKING_QUEUE_MAX_ACTIVE": str(setup.max_active),
                 "BOOKING_QUEUE_ADMIT_PER_MINUTE": "0",
                 "BOOKING_ACTIVE_SECONDS": "3600",
+                # Counted, as in production, but never reached: a few users ask for thousands.
+                "BOOKING_RATE_LIMIT_PER_USER": "1000000",
                 **self._settings,
             }
         )

@@ -20,7 +20,7 @@ from actors.clock import Clock, SystemClock
 from actors.cluster.node import TIMES, ClusterNode, Stores
 from actors.journal import JournalError, Row
 from actors.membership import Member, MembershipError
-from actors.peers import PeerEndpoint, PeerTransport, Secret
+from actors.peers import PEER_PATH, PeerEndpoint, PeerTransport, Secret
 from actors.postgres_operations import PostgresOperations
 from actors.redis_election import RedisElection
 from actors.redis_membership import RedisMembership
@@ -46,6 +46,7 @@ from booking.queue_keeper import QueueKeeper
 from booking.service import BookingService
 from booking.settings import Settings
 from booking.tokens import TokenSigner
+from booking.tracing import Tracing
 from booking.views.projections import Projections
 from booking.views.queue import QueueView
 from booking.views.queues import QueueViews
@@ -107,6 +108,7 @@ class App:
         self._watch = CatalogueWatch(settings.database_url, self._seats, self._queues, self._views)
         self._endpoint = self._make_endpoint()
         self._audits = Audits(settings.database_url, clock, journal_urls=settings.journal_urls)
+        self._tracing = Tracing.of(settings)
         self._edge, self._admin_edge = self._make_edges()
 
     @classmethod
@@ -248,10 +250,7 @@ class App:
 
     def _make_edges(self) -> tuple[EdgeServer, EdgeServer | None]:
         """The public one, and one for operators if they have a port of their own."""
-        service = self._make_service()
-        settings = EdgeSettings(
-            user_auth="token" if self._settings.user_auth == "token" else "open"
-        )
+        service, settings = self._make_service(), self._edge_settings()
         metrics = EdgeMetrics(
             lambda: gauges(self._node, self._queues.values(), self._tallies), MEANINGS
         )
@@ -263,15 +262,31 @@ class App:
             catalogue=StoredCatalogue(self._settings.database_url),
             audits=self._audits,
         )
-        peers = self._endpoint.serve
+        own = None
         if self._settings.admin_port is None:
-            return build_server(service, settings, metrics, admin, peers), None
-        own = build_admin_server(service, settings, metrics, admin)
-        return build_server(service, settings, metrics, peers=peers), own
+            edge = build_server(service, settings, metrics, admin)
+        else:
+            edge = build_server(service, settings, metrics)
+            own = build_admin_server(service, settings, metrics, admin)
+        edge.mount(PEER_PATH, self._endpoint.serve)
+        if self._tracing is not None:
+            edge.wrap(self._tracing.requests)
+        return edge, own
+
+    def _edge_settings(self) -> EdgeSettings:
+        settings = self._settings
+        return EdgeSettings(
+            user_auth="token" if settings.user_auth == "token" else "open",
+            access_log=settings.access_log,
+            rate_per_user_minute=settings.rate_per_user_minute,
+            rate_per_address_minute=settings.rate_per_address_minute,
+            trusted_proxies=settings.trusted_proxies,
+        )
 
     def _make_service(self) -> BookingService:
+        router, tracing = self._node.router, self._tracing
         return BookingService(
-            actors=self._node.router,
+            actors=router if tracing is None else tracing.actors(router),
             journal=self._journal,
             clock=self._clock,
             signer=TokenSigner(self._settings.token_secrets),
@@ -355,3 +370,5 @@ class App:
         await self._watch.close()
         await self._endpoint.close()
         await self._stores.close()
+        if self._tracing is not None:
+            await self._tracing.close()

@@ -87,11 +87,20 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(
-    kind: Literal["json", "text"], secrets: Iterable[str] = (), stream: IO[str] | None = None
+    kind: Literal["json", "text"],
+    secrets: Iterable[str] = (),
+    stream: IO[str] | None = None,
+    *,
+    traced: bool = False,
 ) -> None:
-    """Send every log record from INFO up to ``stream`` (standard output), redacted."""
+    """Send every log record from INFO up to ``stream`` (standard output), redacted; ``traced``:
+    with the ids of the span that it happens in."""
     redact = Redaction(secrets)
     handler = logging.StreamHandler(stream if stream is not None else sys.stdout)
+    if traced:
+        from booking.tracing import TraceIds
+
+        handler.addFilter(TraceIds())
     handler.setFormatter(JsonFormatter(redact) if kind == "json" else TextFormatter(redact))
     root = logging.getLogger()
     for old in root.handlers[:]:

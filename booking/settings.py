@@ -12,6 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
@@ -43,6 +44,11 @@ KNOWN = (
     "BOOKING_USER_AUTH",
     "BOOKING_LOG",
     "BOOKING_URL",
+    "BOOKING_ACCESS_LOG",
+    "BOOKING_TRACING",
+    "BOOKING_RATE_LIMIT_PER_USER",
+    "BOOKING_RATE_LIMIT_PER_ADDRESS",
+    "BOOKING_TRUSTED_PROXIES",
 )
 """Every variable there is, ``PORT`` apart, which stands in for ``BOOKING_PORT``."""
 
@@ -104,6 +110,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     active_s: int
     user_auth: Literal["none", "token"]
     log: Literal["json", "text"]
+    access_log: bool
+    tracing: Literal["off", "otlp"]
+    rate_per_user_minute: int
+    """Requests of one token's user in a minute; 0: no limit."""
+    rate_per_address_minute: int
+    """Requests of one client address in a minute; 0: no limit."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    """Whose ``X-Forwarded-For`` is believed."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, serving: bool = True) -> Settings:
@@ -132,6 +146,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 Literal["none", "token"], env.choice("BOOKING_USER_AUTH", ("none", "token"))
             ),
             log=cast(Literal["json", "text"], env.choice("BOOKING_LOG", ("json", "text"))),
+            access_log=env.choice("BOOKING_ACCESS_LOG", ("off", "on")) == "on",
+            tracing=cast(Literal["off", "otlp"], env.choice("BOOKING_TRACING", ("off", "otlp"))),
+            rate_per_user_minute=env.number("BOOKING_RATE_LIMIT_PER_USER", 1_200, 0, 1_000_000),
+            rate_per_address_minute=env.number("BOOKING_RATE_LIMIT_PER_ADDRESS", 0, 0, 100_000_000),
+            trusted_proxies=_trusted_proxies(env),
         )
         if settings.admin_port is not None and settings.admin_port == settings.port:
             raise SettingsError(
@@ -144,6 +163,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def databases(self) -> tuple[str, ...]:
         """All databases of the journal: shard ``s`` is in number ``s % len(databases)``."""
         return (self.database_url, *self.journal_urls)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Everything here that must never be shown, for whoever writes logs."""
+        urls = (self.database_url, self.redis_url)
+        passwords = (urlsplit(url).password or "" for url in urls)
+        return tuple(filter(None, (*self.token_secrets, self.admin_token, *passwords)))
 
     def __repr__(self) -> str:
         """Without secrets and passwords: it may end up in a log."""
@@ -245,6 +271,15 @@ def _unique_name(host: str, pid: int) -> str:
     if len(name) > _HOST_LENGTH_MAX:
         name = f"{name[:30]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
     return f"{name}-{pid}" if pid > 1 else f"{name}-{os.urandom(3).hex()}"
+
+
+def _trusted_proxies(env: _Reader) -> tuple[IPv4Network | IPv6Network, ...]:
+    name = "BOOKING_TRUSTED_PROXIES"
+    words = [word.strip() for word in env.text(name).split(",") if word.strip()]
+    try:
+        return tuple(ip_network(word) for word in words)
+    except ValueError as error:
+        raise SettingsError(f"{name} must be addresses or networks: {error}") from None
 
 
 def _token_secrets(env: _Reader, *, need: bool) -> tuple[str, ...]:

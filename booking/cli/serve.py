@@ -39,9 +39,12 @@ def run(args: argparse.Namespace) -> int:
     """Exit status 0 after a drain, 1 after a failure."""
     settings = Settings.from_env(os.environ)
     shared = None if args.listen_fd is None else inherited(args.listen_fd)
-    logs.configure(settings.log, secrets=[*settings.token_secrets, settings.admin_token])
-    # Here, because the whole service is behind this import and no other command needs it.
+    # Here, because the whole service is behind these imports and no other command needs it.
+    from booking import tracing
     from booking.cli.serving import run_instance
+
+    tracing.check_installed(settings)
+    logs.configure(settings.log, settings.secrets, traced=settings.tracing != "off")
 
     return run_instance(settings, exit_with_stdin=args.exit_with_stdin, shared=shared)
 

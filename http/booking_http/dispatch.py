@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -11,9 +11,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from actors.peers import PEER_PATH
 from booking.api import Bookings, NotAdmittedError, QueueToken, TokenError
-from booking_http.access_log import AccessLog
+from booking_http.access_log import AccessLog, log_ids
 from booking_http.bodies import read_body
 from booking_http.inputs import IDEMPOTENCY_KEY, RequestIds, query_parameters, required_token
 from booking_http.metrics import EdgeMetrics
@@ -24,6 +23,7 @@ from booking_http.problems import (
     malformed,
     of_exception,
 )
+from booking_http.rate_limit import Addresses, RateLimit
 from booking_http.reply import JSON, NO_STORE, PROBLEM, Reply, header
 from booking_http.routes import Call, Handler, Param, Resource, Route, RouteTable
 from booking_http.schemas import Problem
@@ -35,8 +35,6 @@ _INSTANCE_LENGTH_MAX = 256
 """Of a path that is told back to the client: ours are under 100 characters."""
 _UNFINISHED = frozenset({408, 413})
 """Answers after which the rest of the body is not wanted any more: the connection ends."""
-PeerHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-"""Takes the connection of another instance of the cluster until it ends."""
 UNMATCHED = "unmatched"
 """The route label of requests that no row is for."""
 
@@ -50,27 +48,26 @@ class Dispatcher:
         table: RouteTable,
         settings: EdgeSettings,
         metrics: EdgeMetrics,
-        peers: PeerHandler | None = None,
     ) -> None:
         self._bookings = bookings
-        self._peers = peers
         self._table = table
         self._settings = settings
         self._metrics = metrics
         self._ids = RequestIds()
+        address, user = settings.rate_per_address_minute, settings.rate_per_user_minute
+        self._addresses = Addresses(settings.trusted_proxies)
+        self._per_address = RateLimit("address", address) if address else None
+        self._per_user = RateLimit("user", user) if user else None
         self._access_log = AccessLog() if settings.access_log else None
         self.draining = False
         """Set: each answer ends its connection."""
 
-    async def __call__(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
+    async def __call__(self, request: web.BaseRequest) -> Reply:
         started = perf_counter()
         metrics = self._metrics
         metrics.active += 1
-        path, _, query = _target(request).partition("?")
-        if path == PEER_PATH and self._peers is not None:
-            metrics.active -= 1
-            return await self._peers(request)
         request_id = self._ids.of(request.headers)
+        path, _, query = _target(request).partition("?")
         resource, path_id = self._table.find(path)
         try:
             try:
@@ -101,15 +98,24 @@ class Dispatcher:
         call = Call(request, path_id)
         if route.guard is not None:
             call.who = route.guard(request)
+        if self._per_address is not None and route.tag != "system":
+            call.limits = self._per_address.take(self._addresses.of(request))
         handle = route.handle
         if route.gate == "admitted":
             handle = await self._pass_gate(call, route)
+        elif route.gate == "required":
+            call.token = self._bookings.token(required_token(request.headers))
+        if self._per_user is not None and call.token is not None:
+            call.limits = self._per_user.take(call.token.user)
         if query or route.params:
             call.params = _parsed(query, route.params_by_name)
         if route.body is None and request.content is not EMPTY_PAYLOAD:
             # Nobody wants it, but what is too large or too slow is refused here as anywhere.
             await read_body(request, self._settings.body_timeout_s)
-        return await handle(call)
+        reply = await handle(call)
+        if call.limits:
+            reply.add_header(call.limits)
+        return reply
 
     async def _pass_gate(self, call: Call, route: Route) -> Handler:
         """Puts the token into the call and says who handles it; raises if it opens nothing."""
@@ -153,7 +159,13 @@ class Dispatcher:
         refusal = of_exception(error)
         self._metrics.refusals[str(refusal.code)] += 1
         if refusal.status == 500:
-            _log.error("request %s failed: %s %s", request_id, request.method, path, exc_info=error)
+            _log.error(
+                "request failed: %s %s",
+                request.method,
+                path,
+                exc_info=error,
+                extra=log_ids(request, request_id),
+            )
         reply = problem_reply(refusal, path, request_id)
         if refusal.status in _UNFINISHED:
             reply.force_close()

@@ -56,6 +56,14 @@ _HEADERS: Json = {
         "description": "true: the stored outcome of an earlier request with this key.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "RateLimitPolicy": {
+        "description": "The limit: q requests in w seconds (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left of it: r requests; all of them again in t seconds.",
+        "schema": {"type": "string"},
+    },
     "WwwAuthenticate": {"description": "RFC 6750.", "schema": {"type": "string"}},
 }
 _HEADER_NAMES = {
@@ -65,6 +73,8 @@ _HEADER_NAMES = {
     "Retry-After": "RetryAfter",
     "Idempotent-Replayed": "IdempotentReplayed",
     "WWW-Authenticate": "WwwAuthenticate",
+    "RateLimit-Policy": "RateLimitPolicy",
+    "RateLimit": "RateLimit",
 }
 _PARAMETERS: Json = {
     "RequestId": {
@@ -263,7 +273,7 @@ def codes_of(route: Route) -> tuple[str, ...]:
     if route.idempotent:
         codes += _KEY_CODES
     if route.tag != "system":
-        codes += UNAVAILABLE_CODES
+        codes += ("rate_limited", *UNAVAILABLE_CODES)
     return tuple(dict.fromkeys(map(str, codes)))
 
 
@@ -316,6 +326,8 @@ def _problem(status: int, codes: list[str], route: Route) -> Json:
     names = ["X-Request-Id"]
     if status in (403, 429, 503):
         names.append("Retry-After")
+    if status == 429:
+        names += ["RateLimit-Policy", "RateLimit"]
     if status == 401:
         names.append("WWW-Authenticate")
     if route.idempotent and status in (402, 404, 409, 410, 422, 503):

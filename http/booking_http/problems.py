@@ -18,6 +18,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body has to be JSON"),
     "expectation_failed": (417, "The expectation cannot be met"),
+    "rate_limited": (429, "Too many requests"),
     # tokens
     "token_missing": (401, "A queue token is needed"),
     "token_invalid": (401, "The queue token is not valid"),

@@ -26,23 +26,25 @@ Gate = Literal["none", "optional", "required", "admitted", "admin"]
 class Call:
     """One request on its way to its handler."""
 
-    __slots__ = ("params", "path_id", "request", "token", "who")
+    __slots__ = ("limits", "params", "path_id", "request", "token", "who")
 
     def __init__(self, request: web.BaseRequest, path_id: str) -> None:
         self.request = request
         self.path_id = path_id
         """The ``{id}`` of the path, decoded; empty without one."""
+        self.limits = b""
+        """Header lines that tell how much the caller may still ask."""
         self.params: Mapping[str, Any] = _NONE
         """Query parameters by name, parsed; those left out have their default."""
         self.token: QueueToken | None = None
-        """Set when the row says ``admitted``."""
+        """Set when the row says ``required`` or ``admitted``."""
         self.who = ""
         """Who asks, as the row's guard knows them."""
 
     @property
     def holder(self) -> QueueToken:
         """The token of a call that is only reached with one."""
-        assert self.token is not None, "the row does not ask for an admitted token"
+        assert self.token is not None, "the row does not ask for a token"
         return self.token
 
 

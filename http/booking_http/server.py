@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
 
 from booking.api import Bookings
 from booking_http.admin import AdminParts, admin_routes
@@ -16,12 +19,17 @@ from booking_http.calls.reservation import ReservationCalls
 from booking_http.calls.system import SystemCalls
 from booking_http.calls.user import UserCalls
 from booking_http.connection import EdgeConnections
-from booking_http.dispatch import Dispatcher, PeerHandler, problem_reply
+from booking_http.dispatch import UNMATCHED, Dispatcher, problem_reply
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document
 from booking_http.pages import documentation_pages
+from booking_http.reply import Reply
 from booking_http.routes import Route, RouteTable
 from booking_http.settings import EdgeSettings
+
+RequestHandler = Callable[[web.BaseRequest], Awaitable[Reply]]
+Mounted = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+RouteOf = Callable[[web.BaseRequest], str]
 
 BACKLOG = 1024
 """Connections the kernel keeps for us while the loop is busy; a sale starts with a burst."""
@@ -39,12 +47,33 @@ class EdgeServer:
     ) -> None:
         self.table = table
         self._dispatcher = dispatcher
+        self._handler: RequestHandler = dispatcher
         self._settings = settings
         self._metrics = metrics
         self._connections: EdgeConnections | None = None
         self._listeners: list[asyncio.Server] = []
         self._shared: asyncio.Server | None = None
+        self._mounted: dict[str, Mounted] = {}
         self._port = 0
+
+    def wrap(self, around: Callable[[RequestHandler, RouteOf], RequestHandler]) -> None:
+        """Have ``around`` see each request, with the template of its route; before the start."""
+        assert self._connections is None, "too late: it is listening"
+        self._handler = around(self._handler, self._route_of)
+
+    def mount(self, path: str, serve: Mounted) -> None:
+        """Have ``serve`` answer this path by itself, until its connection ends: for what is no call
+        of clients, such as the links of other instances. Before the start."""
+        assert self._connections is None, "too late: it is listening"
+        self._mounted[path] = serve
+
+    async def _front(self, request: web.BaseRequest) -> web.StreamResponse:
+        serve = self._mounted.get(request.raw_path)
+        return await (self._handler(request) if serve is None else serve(request))
+
+    def _route_of(self, request: web.BaseRequest) -> str:
+        resource, _ = self.table.find(request.path)
+        return UNMATCHED if resource is None else resource.template
 
     @property
     def port(self) -> int:
@@ -68,9 +97,8 @@ class EdgeServer:
         given. Port 0 takes a free one. :class:`OSError` if an address cannot be had."""
         assert self._connections is None, "an edge is started once"
         loop = asyncio.get_running_loop()
-        connections = EdgeConnections(
-            self._dispatcher, problem_reply, self._settings, self._metrics
-        )
+        handler = self._front if self._mounted else self._handler
+        connections = EdgeConnections(handler, problem_reply, self._settings, self._metrics)
         self._connections = connections
         if host is not None:
             listener = await loop.create_server(
@@ -116,11 +144,9 @@ def build_server(
     settings: EdgeSettings,
     metrics: EdgeMetrics,
     admin: AdminParts | None = None,
-    peers: PeerHandler | None = None,
 ) -> EdgeServer:
     """An edge in front of this application, ready to start. Without ``admin`` there is nothing
-    under ``/admin``: see :func:`build_admin_server`. ``peers`` takes the connections of other
-    instances."""
+    under ``/admin``: see :func:`build_admin_server`."""
     identity = Identity(bookings, settings)
     routes = (
         *QueueCalls(bookings, settings, identity).routes(),
@@ -130,7 +156,7 @@ def build_server(
         *PaymentCalls(bookings, settings, identity).routes(),
         *(() if admin is None else admin_routes(admin, settings, metrics)),
     )
-    return _server(bookings, settings, metrics, routes, peers)
+    return _server(bookings, settings, metrics, routes)
 
 
 def build_admin_server(
@@ -145,10 +171,9 @@ def _server(
     settings: EdgeSettings,
     metrics: EdgeMetrics,
     calls: tuple[Route, ...],
-    peers: PeerHandler | None = None,
 ) -> EdgeServer:
     system = SystemCalls(bookings, settings, metrics, lambda: dispatcher.draining)
     table = RouteTable((*calls, *system.routes(documentation_pages())))
     system.openapi = document(table.routes, settings)
-    dispatcher = Dispatcher(bookings, table, settings, metrics, peers)
+    dispatcher = Dispatcher(bookings, table, settings, metrics)
     return EdgeServer(dispatcher, table, settings, metrics)

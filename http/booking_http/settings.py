@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 import msgspec
@@ -31,5 +32,11 @@ class EdgeSettings(msgspec.Struct, frozen=True):
     """For the checks behind ``/readyz``; probes commonly give up after a few seconds."""
     connections_max: int = 10_000
     """Open connections; each costs about 14 kB, so 140 MB. Above it: 503 and close."""
+    rate_per_user_minute: int = 0
+    """Requests with one user's tokens in a minute; 0 for no limit."""
+    rate_per_address_minute: int = 0
+    """Requests of one client address in a minute; 0 for no limit."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Proxies whose ``X-Forwarded-For`` is believed."""
     access_log: bool = False
     """One JSON line for each request, without query strings and tokens."""

@@ -134,6 +134,12 @@ class BalanceLimit(Refused):
     codes = ("balance_limit",)
 
 
+class RateLimited(Refused):
+    """Too many requests of this user or address."""
+
+    codes = ("rate_limited",)
+
+
 class Unavailable(Refused):
     """The service cannot answer now; it was tried again for as long as allowed."""
 

@@ -20,6 +20,7 @@ WORTH_REPEATING = frozenset(
         "too_many_connections",
         "request_timeout",
         "idempotency_key_in_flight",
+        "rate_limited",
     }
 )
 """Codes of moments that pass. ``queue_full`` is not one: it is an outcome, stored under the

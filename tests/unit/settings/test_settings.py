@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 
 import pytest
 
@@ -37,6 +38,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.user_auth, settings.log) == ("none", "json")
     assert (settings.admin_token, settings.advertise_url) == ("", "")
     assert settings.token_secrets == (SECRET,)
+    assert (settings.access_log, settings.tracing) == (False, "off")
+    assert (settings.rate_per_user_minute, settings.rate_per_address_minute) == (1_200, 0)
+    assert settings.trusted_proxies == ()
 
 
 @pytest.mark.parametrize("host", ["db1.example.org", "-", "a_b", "x" * 64, "pod-" * 15 + "7d4b9"])
@@ -75,6 +79,11 @@ def test_every_setting_is_read() -> None:
         BOOKING_ACTIVE_SECONDS="120",
         BOOKING_USER_AUTH="token",
         BOOKING_LOG="text",
+        BOOKING_ACCESS_LOG="on",
+        BOOKING_TRACING="otlp",
+        BOOKING_RATE_LIMIT_PER_USER="0",
+        BOOKING_RATE_LIMIT_PER_ADDRESS="6000",
+        BOOKING_TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7,fd00::/8",
     )
     assert settings == Settings(
         database_url=MINIMAL["BOOKING_DATABASE_URL"],
@@ -94,6 +103,11 @@ def test_every_setting_is_read() -> None:
         active_s=120,
         user_auth="token",
         log="text",
+        access_log=True,
+        tracing="otlp",
+        rate_per_user_minute=0,
+        rate_per_address_minute=6000,
+        trusted_proxies=tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.7", "fd00::/8"))),
     )
 
 
@@ -225,3 +239,20 @@ def test_the_reference_page_gives_the_defaults_that_the_program_has() -> None:
         ("LOG", settings.log),
     ):
         assert re.search(rf"^\| `BOOKING_{name}` \| `{value}` \|", page, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1/8", "proxy", "10.0.0.0/33"])
+def test_a_proxy_that_is_no_address_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="BOOKING_TRUSTED_PROXIES must be addresses"):
+        read(BOOKING_TRUSTED_PROXIES=value)
+
+
+def test_the_secrets_are_all_that_may_not_be_shown() -> None:
+    settings = read(
+        BOOKING_TOKEN_SECRET=f"{SECRET},{OLDER}",
+        BOOKING_ADMIN_TOKEN="8e4f1d6b2c7a9053",
+        BOOKING_DATABASE_URL="postgresql://booking:hunter2@db/booking",
+        BOOKING_REDIS_URL="redis://:hunter3@cache",
+    )
+    shown = {"8e4f1d6b2c7a9053", "hunter2", "hunter3"}
+    assert set(settings.secrets) == {SECRET, OLDER} | shown
