@@ -68,6 +68,8 @@ class Rig:
         self.database_url = setup.database_url
         self.database_pid: int | None = None
         """Of an embedded PostgreSQL."""
+        self.redis_pid: int | None = None
+        """Of an embedded Valkey."""
         self.port = 0
         self.service: Child | None = None
 
@@ -150,6 +152,7 @@ class Rig:
             )
             stack.callback(servers.stop)
             self.database_pid = servers.pids.get("postgres")
+            self.redis_pid = servers.pids.get("valkey")
             database_url, redis_url = servers.database_url, servers.redis_url
         self.database_url = database_url
         self._environment = (

@@ -1,0 +1,154 @@
+"""The report as one HTML file: the table, and plots as inline SVG. It loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from bench.record import percentile
+from bench.slo.levels import LEVELS, READ_P99_MS
+from bench.slo.load import Timeline
+from bench.slo.verdict import Phases, Verdict, durations
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 900, 240, 56, 26, 14
+SLICE_S = 1.0
+"""One point of a curve: at 300 bookings a second, about 2,000 requests."""
+
+_COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed")
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2rem auto;padding:0 1rem;color:#111}
+table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;text-align:left}
+tr:nth-child(even){background:#f4f4f5}.kept{color:#047857}.broken{color:#b91c1c;font-weight:600}
+svg{width:100%;height:auto;background:#fafafa;border:1px solid #e4e4e7}
+text{font:11px system-ui,sans-serif;fill:#52525b}h2{margin-top:2rem}
+@media(prefers-color-scheme:dark){body{background:#18181b;color:#e4e4e7}tr:nth-child(even)
+{background:#27272a}svg{background:#1f1f23;border-color:#3f3f46}text{fill:#a1a1aa}
+.kept{color:#34d399}.broken{color:#f87171}}
+"""
+
+Curve = tuple[str, Sequence[tuple[float, float]]]
+Mark = tuple[float, str]
+
+
+def page(title: str, machine: str, verdict: Verdict, timeline: Timeline, phases: Phases) -> str:
+    """The whole document."""
+    marks = [
+        (phases.killed_at, "kill -9 of an instance"),
+        (phases.redis_from, "Redis paused, then killed"),
+    ]
+    words = "All promises kept." if verdict.kept else "Not all promises kept."
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>",
+        '<meta name=viewport content="width=device-width">',
+        f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
+        f"<p><strong>{words}</strong> {escape(machine)}.</p>",
+        _table(verdict),
+        "<ul>",
+        *(f"<li>{escape(note)}</li>" for note in verdict.notes),
+        "</ul><h2>Bookings</h2>",
+        chart("done and failed in each second", _bookings(timeline, phases), phases.end, marks),
+        "<h2>Latency of reads (p99, ms)</h2>",
+        chart("in each second", _latencies(timeline, phases, reads=True), phases.end, marks),
+        "<h2>Latency of writes (p99, ms)</h2>",
+        chart("in each second", _latencies(timeline, phases, reads=False), phases.end, marks),
+        "<h2>How long calls take while all is well</h2>",
+        chart("share of answers (%) within ms", _shares(timeline, phases), None, ()),
+        "</html>",
+    ]
+    return "\n".join(parts)
+
+
+def _table(verdict: Verdict) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(row.what)}<td>{escape(row.promised)}<td>{escape(row.measured)}"
+        f"<td class={'kept' if row.kept else 'broken'}>{'kept' if row.kept else 'broken'}"
+        for row in verdict.rows
+    )
+    return f"<table><tr><th>what<th>promised<th>measured<th>{rows}</table>"
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+
+def _bookings(timeline: Timeline, phases: Phases) -> list[Curve]:
+    ended = [at + took for at, took in zip(timeline.booked_at, timeline.booked_s, strict=True)]
+    return [
+        ("done", _per_slice(ended, phases.end)),
+        ("failed", _per_slice(timeline.failed_at, phases.end)),
+    ]
+
+
+def _per_slice(moments: Iterable[float], end: float) -> list[tuple[float, float]]:
+    counts = [0] * (int(end / SLICE_S) + 1)
+    for at in moments:
+        if 0 <= at < end:
+            counts[int(at / SLICE_S)] += 1
+    return [(number * SLICE_S, count / SLICE_S) for number, count in enumerate(counts[:-1])]
+
+
+def _latencies(timeline: Timeline, phases: Phases, *, reads: bool) -> list[Curve]:
+    """The five calls of every booking are plenty in one picture."""
+    curves = []
+    for level in LEVELS:
+        if (level.p99_ms == READ_P99_MS) != reads or level.step in ("leave", "release"):
+            continue
+        points = []
+        for number in range(int(phases.end / SLICE_S)):
+            took = durations(timeline, level.step, number * SLICE_S, (number + 1) * SLICE_S)
+            if took:
+                points.append((number * SLICE_S, percentile(took, 0.99) * 1000))
+        curves.append((level.call, points))
+    return curves[: len(_COLOURS)]
+
+
+def _shares(timeline: Timeline, phases: Phases) -> list[Curve]:
+    curves = []
+    for step in ("status", "seats", "issue", "hold", "pay"):
+        took = durations(timeline, step, phases.calm_from, phases.calm_until)
+        if took:
+            shares = [number / 200 for number in range(1, 200)] + [0.999]
+            points = [(percentile(took, share) * 1000, share * 100) for share in shares]
+            curves.append((step, points))
+    return curves
+
+
+# -- drawing ---------------------------------------------------------------------------------------
+
+
+def chart(title: str, curves: Sequence[Curve], x_max: float | None, marks: Sequence[Mark]) -> str:
+    """Lines over a common axis from 0; what happened when is a dashed line."""
+    points = [point for _, curve in curves for point in curve]
+    x_top = x_max or max((x for x, _ in points), default=1.0) or 1.0
+    y_top = (max((y for _, y in points), default=1.0) or 1.0) * 1.05
+
+    def place(x: float, y: float) -> str:
+        across = LEFT + (WIDTH - LEFT - 10) * x / x_top
+        up = HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * y / y_top
+        return f"{across:.1f},{up:.1f}"
+
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="{escape(title)}">']
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = place(0, y_top * share).split(",")
+        parts.append(f'<path d="M{x} {y}H{WIDTH - 10}" stroke="#a1a1aa" stroke-width=".3"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y}" text-anchor="end">{y_top * share:.4g}</text>')
+        x, _ = place(x_top * share, 0).split(",")
+        parts.append(
+            f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="middle">{x_top * share:.3g}</text>'
+        )
+    for at, words in marks:
+        x, _ = place(at, 0).split(",")
+        parts.append(
+            f'<path d="M{x} {TOP}V{HEIGHT - BOTTOM}" stroke="#71717a" stroke-dasharray="4"/>'
+        )
+        parts.append(f'<text x="{x}" y="{TOP - 3}">{escape(words)}</text>')
+    for number, (name, curve) in enumerate(curves):
+        colour = _COLOURS[number % len(_COLOURS)]
+        line = " ".join(place(x, min(y, y_top)) for x, y in curve)
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+        )
+        parts.append(
+            f'<text x="{LEFT + 8 + 165 * number}" y="{TOP + 12}" style="fill:{colour}">'
+            f"{escape(name)}</text>"
+        )
+    return "".join((*parts, "</svg>"))

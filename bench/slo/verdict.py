@@ -1,0 +1,161 @@
+"""Compares what was measured with what is promised."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from bench.record import percentile
+from bench.slo.levels import (
+    INSTANCE_RECOVERY_S,
+    LATE_S,
+    LEVELS,
+    REDIS_RECOVERY_S,
+    SUCCESS_SHARE,
+)
+from bench.slo.load import Timeline
+
+
+class Phases(msgspec.Struct, frozen=True):
+    """Seconds from the start of the run."""
+
+    calm_from: float
+    calm_until: float
+    killed_at: float
+    redis_from: float
+    end: float
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of the table."""
+
+    what: str
+    promised: str
+    measured: str
+    kept: bool
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    rows: list[Row]
+    notes: list[str]
+
+    @property
+    def kept(self) -> bool:
+        return all(row.kept for row in self.rows)
+
+
+def judge(timeline: Timeline, phases: Phases, rate: float, instances: int) -> Verdict:
+    """The table, and what has to be known beside it."""
+    calm = phases.calm_from, phases.calm_until
+    rows = [_rate_row(timeline, calm, rate), _success_row(timeline, calm)]
+    rows += _latency_rows(timeline, calm)
+    killed = recovery_s(timeline, phases.killed_at, phases.redis_from)
+    redis = recovery_s(timeline, phases.redis_from, phases.end)
+    rows.append(
+        Row(
+            "kill -9 of an instance, until all is well",
+            f"< {INSTANCE_RECOVERY_S:.0f} s",
+            f"{killed:.2f} s",
+            killed < INSTANCE_RECOVERY_S,
+        )
+    )
+    rows.append(
+        Row(
+            "Redis paused, killed and empty, until all is well",
+            f"{REDIS_RECOVERY_S:.0f} s",
+            f"{redis:.2f} s",
+            redis <= REDIS_RECOVERY_S,
+        )
+    )
+    return Verdict(rows, _notes(timeline, phases, instances))
+
+
+def recovery_s(timeline: Timeline, broken_at: float, until: float) -> float:
+    """From the break to the last booking of this phase that failed, or was due and then late."""
+    late = [
+        at
+        for at, took in zip(timeline.booked_at, timeline.booked_s, strict=True)
+        if broken_at - LATE_S <= at < until and took > LATE_S and at + took > broken_at
+    ]
+    failed = [at for at in timeline.failed_at if broken_at <= at < until]
+    return max((max(0.0, at - broken_at) for at in (*late, *failed)), default=0.0)
+
+
+def _rate_row(timeline: Timeline, calm: tuple[float, float], rate: float) -> Row:
+    done = sum(calm[0] <= at < calm[1] for at in timeline.booked_at)
+    per_s = done / (calm[1] - calm[0])
+    # Arrivals are random: 300 a second for 30 s are 9,000 give or take 95, and 3 of those are 3 %.
+    return Row("bookings a second", f"{rate:.0f}", f"{per_s:.1f}", per_s >= rate * 0.97)
+
+
+def _success_row(timeline: Timeline, calm: tuple[float, float]) -> Row:
+    asked = sum(calm[0] <= at < calm[1] for at in timeline.request_at)
+    failed = sum(calm[0] <= at < calm[1] for at in timeline.failed_at)
+    share = 1.0 - failed / asked if asked else 0.0
+    return Row(
+        "requests that succeed",
+        f">= {SUCCESS_SHARE:.2%}",
+        f"{share:.3%} ({failed} of {asked:,} failed)",
+        share >= SUCCESS_SHARE,
+    )
+
+
+def _latency_rows(timeline: Timeline, calm: tuple[float, float]) -> list[Row]:
+    rows = []
+    for level in LEVELS:
+        took = durations(timeline, level.step, *calm)
+        if not took:
+            rows.append(Row(level.call, f"p99 < {level.p99_ms:.0f} ms", "never asked", False))
+            continue
+        p50, p99 = (percentile(took, share) * 1000 for share in (0.5, 0.99))
+        measured = f"p99 {p99:.1f} ms (p50 {p50:.1f}, n {len(took):,})"
+        rows.append(Row(level.call, f"p99 < {level.p99_ms:.0f} ms", measured, p99 < level.p99_ms))
+    return rows
+
+
+def durations(timeline: Timeline, step: str, since: float, until: float) -> Sequence[float]:
+    """How long the answers to requests of this step took that were sent in this time, in order of
+    length."""
+    if step not in timeline.names:
+        return []
+    number = timeline.names.index(step)
+    every = zip(timeline.request_steps, timeline.request_at, timeline.request_s, strict=True)
+    return sorted(took for kind, at, took in every if kind == number and since <= at < until)
+
+
+def _notes(timeline: Timeline, phases: Phases, instances: int) -> list[str]:
+    notes = [f"{instances} instance{'s' if instances > 1 else ''} of `booking up`"]
+    for name, since, until in (
+        ("before the kill", 0.0, phases.killed_at),
+        ("after the kill", phases.killed_at, phases.redis_from),
+        ("with Redis broken", phases.redis_from, phases.end),
+    ):
+        reasons = Counter(
+            reason
+            for at, reason in zip(timeline.failed_at, timeline.reasons, strict=True)
+            if since <= at < until
+        )
+        told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(6))
+        notes.append(f"failed {name}: {told or 'none'}")
+    lag = sorted(timeline.send_lags)
+    if lag:
+        notes.append(f"the load itself began {percentile(lag, 0.5) * 1000:.1f} ms late (p50)")
+    return notes
+
+
+def table(verdict: Verdict) -> str:
+    """For a terminal."""
+    widths = [
+        max(len(text) for text in column)
+        for column in zip(
+            *((row.what, row.promised, row.measured) for row in verdict.rows), strict=True
+        )
+    ]
+    lines = [
+        f"{'kept  ' if row.kept else 'BROKEN'}  {row.what:<{widths[0]}}  "
+        f"{row.promised:<{widths[1]}}  {row.measured}"
+        for row in verdict.rows
+    ]
+    return "\n".join((*lines, "", *verdict.notes))
