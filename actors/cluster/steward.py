@@ -83,6 +83,8 @@ class Steward:
         self._kick = asyncio.Event()
         self._moving: dict[int, float] = {}
         """Shards being taken from their owner, and since when."""
+        self._held: set[int] = set()
+        """Shards that this run has had at any time."""
         self._given: dict[int, tuple[int, float]] = {}
         """Shards let go: their epoch, and when."""
         self.handovers: deque[Handover] = deque(maxlen=HANDOVERS_KEPT)
@@ -152,6 +154,9 @@ class Steward:
         if placed.desired != self._me.instance or self._busy(placed.shard):
             return False
         owner = placed.owner
+        if owner == self._me.instance and not self._mine(placed):
+            # An earlier run's, to be taken; or a later run's, if this one had it before.
+            return placed.shard not in self._held
         if not owner or owner == self._me.instance:
             return placed.shard not in self._given or self._overdue(placed)
         return not self._roster.serves(owner)
@@ -205,6 +210,7 @@ class Steward:
     def _gained(self, shards: Collection[int]) -> None:
         for shard in shards:
             self._given.pop(shard, None)
+            self._held.add(shard)
             epoch = self._runtime.epoch_of(shard)
             self._directory.learn(shard, self._me.instance, epoch, self._me.incarnation)
             self._directory.wake(shard)

@@ -147,6 +147,7 @@ class Unavailable(Refused):
         "unavailable",
         "overloaded",
         "moved",
+        "stale",
         "journal_unavailable",
         "outcome_unknown",
         "deadline_exceeded",

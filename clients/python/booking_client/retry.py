@@ -12,6 +12,7 @@ WORTH_REPEATING = frozenset(
         "unavailable",
         "overloaded",
         "moved",
+        "stale",
         "journal_unavailable",
         "outcome_unknown",
         "deadline_exceeded",

@@ -66,6 +66,7 @@ class ConcertDeskCalls:
             ),
             row(
                 desk, "PUT", "/admin/concerts/{id}", self.put_one, "putConcert",
-                "Create or change one concert", _SAVED, body=dict, problems=problems,
+                "Create or change one concert", _SAVED, body=dict,
+                problems=(*problems, "not_found"),
             ),
         )  # fmt: skip

@@ -20,7 +20,7 @@ async def test_an_instance_of_another_name_joins_and_takes_its_share(
         await first.start()
         await second.start()
         async with Api(first.url) as here, Api(second.url) as there:
-            await eventually(lambda: _owns_half(here), within_s=15)
+            await eventually(lambda: _owns_half(here), within_s=30)
             user, token = await here.enter()
             assert (await there.charge(user, 10)).status == 200
             assert (await here.charge(user, 10)).data["balance"] == 20
@@ -30,7 +30,9 @@ async def test_an_instance_of_another_name_joins_and_takes_its_share(
 
 
 async def _owns_half(api: Api) -> bool:
-    return b"booking_shards_owned 128.0" in (await api.call("GET", "/metrics")).body
+    page = (await api.call("GET", "/metrics")).body.decode()
+    [owned] = [line for line in page.splitlines() if line.startswith("booking_shards_owned ")]
+    return 115 <= float(owned.split()[1]) <= 141
 
 
 async def _has_ended(api: Api, token: str) -> bool:
