@@ -140,7 +140,7 @@ class BookingService:
             case Rejected():
                 return reply
             case queue.Place():
-                view.presence.seen(reply.number)
+                view.presence.seen(reply.number, self.now_ms())
                 token = QueueToken(user, view.name, reply.number, reply.joined_ms)
                 return view.standing_of(reply, self._signer.sign(token), self.now_ms())
         raise AssertionError(f"a queue answered {type(reply).__name__} to a join")
@@ -155,9 +155,15 @@ class BookingService:
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
+<<<<<<< HEAD
         self._freshness.check(queue_address(view.name))
         standing = view.standing(token, text, self._clock.now_ms())
         view.presence.seen(token.number)
+=======
+        now_ms = self._clock.now_ms()
+        standing = view.standing(token, text, now_ms)
+        view.presence.seen(token.number, now_ms)
+>>>>>>> c29867d (A queue for each concert where the catalogue says so; its tokens open nothing else)
         return standing
 
     def admitted(self, text: str) -> QueueToken:
@@ -169,7 +175,7 @@ class BookingService:
         now_ms = self._clock.now_ms()
         if not view.is_active(token, now_ms):
             raise NotAdmittedError(self.standing(token, text))
-        view.presence.seen(token.number)
+        view.presence.seen(token.number, now_ms)
         return token
 
     async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
@@ -195,7 +201,7 @@ class BookingService:
     def present(self, token: QueueToken) -> None:
         view = self._queues.get(token.queue)
         if view is not None:
-            view.presence.seen(token.number)
+            view.presence.seen(token.number, self._clock.now_ms())
 
     def queue_version(self, queue: str) -> int:
         return self._view(queue).version

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from booking.catalogue.problems import DocumentError, Problem, first_problems
-from booking.domain.catalogue import SEATS_PER_DATE, Catalogue, Schedule
+from booking.domain.catalogue import MAIN_QUEUE, SEATS_PER_DATE, Catalogue, Schedule
 
 SEATS_MAX = 100_000
 """Seats of one date: the largest stadiums, and what a seat map can still be sent as."""
@@ -70,10 +70,12 @@ class DateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         return prices
 
 
-class ConcertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ConcertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     id: _Id
     name: _Name
     dates: tuple[DateEntry, ...]
+    queue: _Id = MAIN_QUEUE
+    """The queue whose tokens open its dates."""
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +149,7 @@ def schedule_of(concert: ConcertEntry, date: DateEntry) -> Schedule:
         booking_start_ms=_ms(date.booking_start),
         booking_end_ms=_ms(date.booking_end),
         prices=date.prices(),
+        queue=concert.queue,
     )
 
 
@@ -166,7 +169,7 @@ def normal(document: Document) -> Document:
         schedules = [schedule_of(concert, date) for date in concert.dates]
         schedules.sort(key=lambda schedule: (schedule.open_ms, schedule.id))
         dates = tuple(date_entry(schedule) for schedule in schedules)
-        concerts.append(ConcertEntry(concert.id, concert.name, dates))
+        concerts.append(ConcertEntry(concert.id, concert.name, dates, concert.queue))
     return Document(tuple(sorted(concerts, key=lambda concert: concert.id)))
 
 

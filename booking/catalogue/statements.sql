@@ -13,7 +13,7 @@ UPDATE catalogue_version SET version = version + 1 RETURNING version
 -- name: schedules
 -- All dates with their seats, in the order of the catalogue. One pass over the seats' unique index
 -- order, aggregated on the server: 12,000 seats in one round trip.
-SELECT s.id, s.concert_id, c.name AS concert_name,
+SELECT s.id, s.concert_id, c.name AS concert_name, c.queue,
        floor(extract(epoch FROM s.open_at) * 1000)::bigint AS open_ms,
        floor(extract(epoch FROM s.close_at) * 1000)::bigint AS close_ms,
        floor(extract(epoch FROM s.booking_start) * 1000)::bigint AS booking_start_ms,
@@ -27,12 +27,12 @@ SELECT s.id, s.concert_id, c.name AS concert_name,
  ORDER BY s.open_at, s.id COLLATE "C"
 
 -- name: concerts
--- Names of all concerts, also of those without dates.
-SELECT id, name FROM concert ORDER BY id COLLATE "C"
+-- Names and queues of all concerts, also of those without dates.
+SELECT id, name, queue FROM concert ORDER BY id COLLATE "C"
 
 -- name: put_concert
-INSERT INTO concert (id, name) VALUES ($1, $2)
-ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name
+INSERT INTO concert (id, name, queue) VALUES ($1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, queue = EXCLUDED.queue
 
 -- name: put_schedule
 -- A date never changes its concert (refused before).

@@ -64,7 +64,9 @@ async def export(dsn: str) -> Document:
         dates[schedule.concert_id].append(schedule)
     return Document(
         tuple(
-            ConcertEntry(row["id"], row["name"], tuple(map(date_entry, dates[row["id"]])))
+            ConcertEntry(
+                row["id"], row["name"], tuple(map(date_entry, dates[row["id"]])), row["queue"]
+            )
             for row in names
         )
     )
@@ -83,7 +85,9 @@ async def save(dsn: str, document: Document) -> int:
     async with _connected(dsn) as conn, conn.transaction():
         seen = int(await conn.fetchval(_SQL["lock_version"]))
         now = await _read(conn)
-        names = {row["id"]: row["name"] for row in await conn.fetch(_SQL["concerts"])}
+        names = {
+            row["id"]: (row["name"], row["queue"]) for row in await conn.fetch(_SQL["concerts"])
+        }
         change = _change(document, now, names)
         await _refuse(conn, change, now)
         if change.empty:
@@ -126,7 +130,7 @@ class _Change(msgspec.Struct):
     """What a document does to the tables."""
 
     concerts: list[ConcertEntry] = []
-    """New or renamed."""
+    """New, renamed, or moved to another queue."""
     schedules: list[tuple[ConcertEntry, Schedule]] = []
     """New or different."""
     seats: list[Schedule] = []
@@ -141,12 +145,12 @@ class _Change(msgspec.Struct):
         return not (self.concerts or self.schedules or self.seats or self.removed)
 
 
-def _change(document: Document, now: Catalogue, names: dict[str, str]) -> _Change:
+def _change(document: Document, now: Catalogue, names: dict[str, tuple[str, str]]) -> _Change:
     change = _Change()
     mentioned = {concert.id for concert in document.concerts}
     wanted: set[str] = set()
     for concert in document.concerts:
-        if names.get(concert.id) != concert.name:
+        if names.get(concert.id) != (concert.name, concert.queue):
             change.concerts.append(concert)
         for date in concert.dates:
             wanted.add(date.id)
@@ -212,7 +216,7 @@ async def _journaled(conn: Connection, dates: Sequence[str]) -> Collection[str]:
 
 
 async def _write(conn: Connection, change: _Change) -> None:
-    await conn.executemany(_SQL["put_concert"], [(c.id, c.name) for c in change.concerts])
+    await conn.executemany(_SQL["put_concert"], [(c.id, c.name, c.queue) for c in change.concerts])
     await conn.execute(_SQL["drop_seats"], change.removed + [s.id for s in change.seats])
     await conn.execute(_SQL["drop_schedules"], change.removed)
     dates = [(date_entry(new), concert, new) for concert, new in change.schedules]

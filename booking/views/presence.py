@@ -8,20 +8,22 @@ so everybody counts as seen at that moment. Every inaccuracy here is in favour o
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import accumulate, pairwise
 
 import msgspec
 
-RESOLUTION_MS = 1_000
-"""Times are kept in seconds, four bytes a number, rounded up."""
+RESOLUTION_MS = 100
+"""Times are kept in tenths of a second since the book was begun, four bytes a number, rounded up:
+enough for thirteen years."""
 
 STALLED_AFTER_MS = 15_000
 """An owner that has not looked for so long (stopped, starved, asleep) has not heard either: it
 begins anew. Three times the time between two looks."""
 
 _OVER = 2**32 - 1
-"""In place of a time: this number has ended."""
+"""In place of a time: this number has ended. A sign that comes all the same makes it be looked at
+once more."""
 
 _TRIMMED_MIN = 4_096
 """Numbers that have ended are let go of by so many at a time."""
@@ -30,20 +32,24 @@ _TRIMMED_MIN = 4_096
 class PresenceBook:
     """Of one queue, at one instance."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun_ms: int) -> None:
+        self._begun_ms = begun_ms
         self._fresh: set[int] = set()
         """Seen here since the last report. Bounded by the numbers of the queue."""
         self._stamps = array("I")
-        """Second of the last sign by number, from ``_first`` on."""
+        """Time of the last sign by number, from ``_first`` on. Only the owner has any."""
         self._first = 1
         self._looked_ms = 0
         self._since_ms = 0
 
     # -- at every instance ------------------------------------------------------------------------
 
-    def seen(self, number: int) -> None:
+    def seen(self, number: int, now_ms: int) -> None:
         """The holder of this number has given a sign."""
         self._fresh.add(number)
+        at = number - self._first
+        if 0 <= at < len(self._stamps):
+            self._stamps[at] = self._stamp(now_ms)
 
     def report(self) -> bytes:
         """Who was seen here since the last report, for :meth:`merge` at the owner. About a byte
@@ -64,7 +70,11 @@ class PresenceBook:
             steps = _REPORT.decode(report)
         except msgspec.DecodeError as error:
             raise ValueError(f"not a presence report: {error}") from error
-        self._note(accumulate(steps), now_ms)
+        stamp, stamps, first = self._stamp(now_ms), self._stamps, self._first
+        count = len(stamps)
+        for number in accumulate(steps):
+            if 0 <= number - first < count:
+                stamps[number - first] = stamp
 
     def forgive(self, now_ms: int) -> None:
         """Signs may have been missed until now: everybody counts as seen."""
@@ -89,12 +99,11 @@ class PresenceBook:
         self._looked_ms = now_ms
         missing = last_number - self._first + 1 - len(self._stamps)
         if missing > 0:
-            self._stamps.extend(array("I", [_stamp(now_ms)]) * missing)
-        self._note(self._fresh, now_ms)
-        self._fresh.clear()
+            self._stamps.extend(array("I", [self._stamp(now_ms)]) * missing)
+        self._fresh.clear()  # the owner reports to nobody
         if now_ms - self._since_ms <= idle_ms:
             return []
-        limit = (now_ms - idle_ms) // RESOLUTION_MS
+        limit = (now_ms - idle_ms - self._begun_ms) // RESOLUTION_MS
         stamps, first = self._stamps, self._first
         quiet = [first + at for at, stamp in enumerate(stamps) if stamp < limit]
         silent = []
@@ -108,15 +117,11 @@ class PresenceBook:
         return silent
 
     def _heard_ms(self, number: int) -> int:
-        return max(self._stamps[number - self._first] * RESOLUTION_MS, self._since_ms)
+        stamped_ms = self._begun_ms + self._stamps[number - self._first] * RESOLUTION_MS
+        return max(stamped_ms, self._since_ms)
 
-    def _note(self, numbers: Iterable[int], now_ms: int) -> None:
-        stamp, stamps, first = _stamp(now_ms), self._stamps, self._first
-        count = len(stamps)
-        for number in numbers:
-            at = number - first
-            if 0 <= at < count and stamps[at] != _OVER:
-                stamps[at] = stamp
+    def _stamp(self, now_ms: int) -> int:
+        return max(0, -(-(now_ms - self._begun_ms) // RESOLUTION_MS))
 
     def _trim(self) -> None:
         """Let go of the first numbers, all of which have ended."""
@@ -131,7 +136,3 @@ class PresenceBook:
 
 
 _REPORT = msgspec.msgpack.Decoder(list[int])
-
-
-def _stamp(now_ms: int) -> int:
-    return -(-now_ms // RESOLUTION_MS)

@@ -72,7 +72,7 @@ class QueueView:
         self.watermark = 0
         self.last_draw: Lots | None = None
         """The draw made last, if it was seen or its people still wait."""
-        self.presence = PresenceBook()
+        self.presence = PresenceBook(now_ms())
         self._default = default
         self._now_ms = now_ms
         self._draw = draw

@@ -85,8 +85,9 @@ class Api:
 
     # -- the calls --------------------------------------------------------------------------------
 
-    async def issue(self, user: str, key: str | None = None) -> Reply:
-        return await self.call("POST", "/queue/issue", body={"userId": user}, key=key)
+    async def issue(self, user: str, key: str | None = None, queue: str | None = None) -> Reply:
+        body = {"userId": user} if queue is None else {"userId": user, "queue": queue}
+        return await self.call("POST", "/queue/issue", body=body, key=key)
 
     async def status(self, token: str) -> Reply:
         return await self.call("GET", "/queue/status", token=token)

@@ -86,6 +86,21 @@ async def test_every_change_raises_the_version_and_other_concerts_stay(database_
     assert emptied.concerts[0] in (await store.export(database_url)).concerts
 
 
+async def test_a_concert_may_have_a_queue_of_its_own(database_url: str) -> None:
+    await store.save(database_url, a_document(a_date("d-1")))
+    assert (await store.load(database_url)).queues == {"main"}
+    own = Document((ConcertEntry("c", "Concert c", (a_date("d-1"),), "c-queue"),))
+    assert await store.save(database_url, own) == 2
+    catalogue = await store.load(database_url)
+    assert catalogue.queues == {"main", "c-queue"}
+    assert catalogue.opens("c-queue", "d-1")
+    assert not catalogue.opens("main", "d-1")
+    assert await store.export(database_url) == document.normal(own)
+    assert await store.save(database_url, own) == 2
+    assert await store.save(database_url, a_document(a_date("d-1"))) == 3
+    assert (await store.load(database_url)).opens("main", "d-1")
+
+
 async def test_a_booked_date_is_neither_removed_nor_renumbered_and_nothing_else_changes(
     database_url: str,
 ) -> None:
@@ -128,6 +143,7 @@ async def test_a_document_made_by_a_program_is_checked_too(database_url: str) ->
     [
         "INSERT INTO concert VALUES ('Bad', 'x')",
         "INSERT INTO concert VALUES ('a', '')",
+        "INSERT INTO concert VALUES ('a', 'x', 'Bad queue')",
         "UPDATE concert_schedule SET booking_end = close_at + interval '1 s'",
         "UPDATE concert_schedule SET open_at = close_at",
         "UPDATE concert_schedule SET booking_start = booking_end",

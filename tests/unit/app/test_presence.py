@@ -15,7 +15,7 @@ class Owner:
     """A book that is looked at regularly, of a queue in which ``waiting`` wait."""
 
     def __init__(self, numbers: int) -> None:
-        self.book = PresenceBook()
+        self.book = PresenceBook(T0)
         self.now_ms = T0
         self.last_number = numbers
         self.ended: set[int] = set()
@@ -35,7 +35,7 @@ class Owner:
             self.now_ms += LOOK_MS
             for number, every_ms in seen.items():
                 if (self.now_ms - T0) % every_ms < LOOK_MS:
-                    self.book.seen(number)
+                    self.book.seen(number, self.now_ms)
             for number in self.look():
                 found.setdefault(number, self.now_ms - T0)
         return found
@@ -53,7 +53,7 @@ def test_coming_back_within_the_limit_keeps_the_place() -> None:
     owner = Owner(1)
     owner.look()
     assert owner.until(T0 + 55_000, {}) == {}
-    owner.book.seen(1)
+    owner.book.seen(1, owner.now_ms)
     assert owner.until(T0 + 115_000, {}) == {}
     assert owner.until(T0 + 130_000, {}) != {}
 
@@ -67,11 +67,11 @@ def test_who_has_just_joined_counts_as_seen() -> None:
 
 
 def test_signs_of_other_instances_count() -> None:
-    owner, elsewhere = Owner(200_000), PresenceBook()
+    owner, elsewhere = Owner(200_000), PresenceBook(T0)
     owner.look()
     for _ in range(30):
         for number in (3, 77, 199_999):
-            elsewhere.seen(number)
+            elsewhere.seen(number, owner.now_ms)
         owner.now_ms += LOOK_MS
         report = elsewhere.report()
         assert len(report) < 20
@@ -83,25 +83,25 @@ def test_signs_of_other_instances_count() -> None:
 
 
 def test_a_report_of_many_is_about_a_byte_for_each() -> None:
-    book = PresenceBook()
+    book = PresenceBook(T0)
     for number in range(5_000_000, 5_100_000, 2):
-        book.seen(number)
+        book.seen(number, T0)
     assert len(book.report()) < 1.1 * 50_000
 
 
 @pytest.mark.parametrize("damaged", [b"\xc1", b"\x93\x01", b"\xa3abc", b"\x91\xc3"])
 def test_a_damaged_report_is_refused(damaged: bytes) -> None:
     with pytest.raises(ValueError, match="not a presence report"):
-        PresenceBook().merge(damaged, T0)
+        PresenceBook(T0).merge(damaged, T0)
 
 
 def test_numbers_of_a_report_that_are_not_known_yet_or_ended_do_no_harm() -> None:
-    owner, elsewhere = Owner(2), PresenceBook()
+    owner, elsewhere = Owner(2), PresenceBook(T0)
     owner.look()
     owner.ended.add(1)
     owner.until(T0 + 100_000, {2: LOOK_MS})
-    elsewhere.seen(1)
-    elsewhere.seen(10**12)
+    elsewhere.seen(1, owner.now_ms)
+    elsewhere.seen(10**12, owner.now_ms)
     owner.book.merge(elsewhere.report(), owner.now_ms)
     assert owner.look() == []
 
@@ -133,8 +133,8 @@ def test_one_inside_who_never_noticed_is_silent_and_one_who_did_never() -> None:
     owner.now_ms += 200
     owner.inside = dict.fromkeys(range(1, 5), owner.now_ms)
     owner.now_ms += 300
-    owner.book.seen(1)
-    owner.book.seen(3)
+    owner.book.seen(1, owner.now_ms)
+    owner.book.seen(3, owner.now_ms)
     found = owner.until(T0 + 400_000, {})
     assert set(found) == {2, 4}
     assert all(after > 30_200 + IDLE_MS for after in found.values())

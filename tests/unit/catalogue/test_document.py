@@ -48,6 +48,19 @@ def test_a_date_has_fifty_seats_at_its_price_unless_it_says_otherwise() -> None:
     assert (schedule.concert_name, catalogue.version) == ("Concert", 7)
 
 
+def test_a_concert_is_behind_the_queue_of_the_house_unless_it_names_one() -> None:
+    house, own = (
+        document.parse(a_text(a_date(), **change)) for change in ({}, {"queue": "winter-1"})
+    )
+    assert document.to_catalogue(house).schedules["d-1"].queue == "main"
+    assert document.to_catalogue(own).schedules["d-1"].queue == "winter-1"
+    assert b'"queue"' not in document.encode(house)
+    assert document.parse(document.encode(own)) == own
+    assert document.normal(own).concerts[0].queue == "winter-1"
+    [problem] = problems(a_text(a_date(), queue="Winter"))
+    assert "concerts[0].queue" in problem
+
+
 def test_listed_seats_have_their_own_numbers_and_prices() -> None:
     seats = [{"number": 7, "price": 9}, {"number": 3}]
     parsed = document.parse(a_text(a_date(seats=seats)))

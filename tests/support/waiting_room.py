@@ -1,0 +1,155 @@
+"""The queues of an instance as the service runs them, on virtual time and a journal in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from actors.address import Address
+from actors.limits import Limits
+from actors.memory_journal import MemoryJournal, MemoryStore
+from actors.runtime import Runtime
+from booking.api import QueueToken, Readiness, Standing, TokenError
+from booking.domain.catalogue import Catalogue
+from booking.domain.decision import Rejected
+from booking.domain.queue import Admitted, Policy
+from booking.entities.account_entity import AccountBehaviour
+from booking.entities.addresses import queue_address
+from booking.entities.queue_entity import QueueBehaviour
+from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
+from booking.queue_keeper import QueueKeeper
+from booking.service import BookingService
+from booking.tokens import TokenSigner
+from booking.views.projections import Projections
+from booking.views.queue import QueueView
+from booking.views.queues import QueueViews
+from booking.views.seats import SeatMaps
+from tests.support.fake_bookings import catalogue, schedule
+from tests.support.journals import user_id
+from tests.support.virtual_time import VirtualClock
+
+IDLE_MS = 60_000
+SLOTS = Policy(max_active=10, admit_per_interval=0, active_ms=600_000)
+
+
+class Observer(Projections):
+    """Also notes when how many came in."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.admissions: list[tuple[int, int]] = []
+
+    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
+        super().committed(address, events, state)
+        for event in events:
+            if isinstance(event, Admitted):
+                self.admissions.append((event.at_ms, event.count))
+
+
+class WaitingRoom:
+    """One instance: runtime, views, service and keeper."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        policy: Policy = SLOTS,
+        dates: Catalogue | None = None,
+        name: str = "one-1",
+    ) -> None:
+        self.clock = VirtualClock()
+        self.policy = policy
+        self.catalogue = dates or catalogue(schedule("d1"))
+        self.queues = QueueViews(self._view, self.catalogue)
+        self.seats = SeatMaps(self.catalogue, first_version=1)
+        self.lost: list[int] = []
+        self.observer = Observer(self.seats, self.queues, self.lost.append)
+        self.journal = MemoryJournal(store)
+        self.runtime = Runtime(
+            instance=name.split("-")[0],
+            incarnation=name,
+            behaviours=[
+                AccountBehaviour(),
+                SeatBehaviour(lambda: self.seats.catalogue, HoldRules(300_000, 4)),
+                LedgerBehaviour(),
+                QueueBehaviour(lambda: self.policy),
+            ],
+            journal=self.journal,
+            clock=self.clock,
+            limits=Limits(mailbox_max=100_000, mailboxes_max=100_000),
+            observer=self.observer,
+        )
+        self.service = BookingService(
+            actors=self.runtime,
+            journal=self.journal,
+            clock=self.clock,
+            signer=TokenSigner(["a secret of thirty-two characters"]),
+            seats=self.seats,
+            queues=self.queues,
+            read_event=lambda row: row,
+            readiness=self._ready,
+        )
+        self.owned = True
+        self.seeds: list[str] = []
+        self.keeper = QueueKeeper(
+            ask=self.runtime.ask,
+            queues=self.queues,
+            owns=lambda _: self.owned,
+            clock=self.clock,
+            idle_ms=IDLE_MS,
+            draw_seed=self._draw_seed,
+        )
+        self._kept: asyncio.Task[None] | None = None
+
+    def _view(self, name: str) -> QueueView:
+        return QueueView(
+            name, self.policy, now_ms=self.clock.now_ms, idle_ms=IDLE_MS, draw=lambda: 0.5
+        )
+
+    def _draw_seed(self) -> str:
+        self.seeds.append(f"seed {len(self.seeds)}")
+        return self.seeds[-1]
+
+    async def _ready(self) -> Readiness:
+        return Readiness({})
+
+    async def start(self) -> None:
+        await self.runtime.start()
+        await self.runtime.load_state([queue_address(name) for name in self.queues])
+        self._kept = asyncio.create_task(self.keeper.run())
+
+    async def stop(self) -> None:
+        if self._kept is not None:
+            self._kept.cancel()
+            await asyncio.gather(self._kept, return_exceptions=True)
+            self._kept = None
+            await self.runtime.stop(timeout_s=5.0)
+
+    # -- users ------------------------------------------------------------------------------------
+
+    @property
+    def main(self) -> QueueView:
+        return self.queues["main"]
+
+    async def join(self, number: int, queue: str = "main") -> Standing:
+        """A user of this number lines up."""
+        outcome = await self.service.issue(user_id(number), queue, None)
+        assert isinstance(outcome.value, Standing), outcome.value
+        return outcome.value
+
+    async def refused(self, number: int, queue: str = "main") -> Rejected:
+        outcome = await self.service.issue(user_id(number), queue, None)
+        assert isinstance(outcome.value, Rejected)
+        return outcome.value
+
+    async def crowd(self, count: int, first: int = 1) -> list[Standing]:
+        """So many line up, one after the other, in one moment."""
+        return list(await asyncio.gather(*(self.join(n) for n in range(first, first + count))))
+
+    def poll(self, standing: Standing, queue: str = "main") -> Standing | None:
+        """Where the token stands now; ``None`` when it has ended."""
+        token = QueueToken(standing.user, queue, standing.number, 0)
+        try:
+            return self.service.standing(token, standing.token)
+        except TokenError:
+            return None
