@@ -155,15 +155,10 @@ class BookingService:
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
-<<<<<<< HEAD
         self._freshness.check(queue_address(view.name))
-        standing = view.standing(token, text, self._clock.now_ms())
-        view.presence.seen(token.number)
-=======
         now_ms = self._clock.now_ms()
         standing = view.standing(token, text, now_ms)
         view.presence.seen(token.number, now_ms)
->>>>>>> c29867d (A queue for each concert where the catalogue says so; its tokens open nothing else)
         return standing
 
     def admitted(self, text: str) -> QueueToken:

@@ -6,6 +6,8 @@ field, a value of another type, and a tag that is not the event's are reported.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -112,6 +114,33 @@ class Left(msgspec.Struct, frozen=True, tag=True, gc=False):
     number: int
 
 
+class WentSilent(msgspec.Struct, frozen=True, tag=True, gc=False):
+    numbers: tuple[int, ...]
+
+
+class Policy(msgspec.Struct, frozen=True, gc=False):
+    max_active: int
+    admit_per_interval: int
+    active_ms: int
+    max_waiting: int
+    interval_ms: int
+    mode: Literal["open", "paused", "queue_all"]
+    opens_ms: int
+
+
+class PolicyChanged(msgspec.Struct, frozen=True, tag=True, gc=False):
+    policy: Policy
+    who: str
+    at_ms: int
+
+
+class Drawn(msgspec.Struct, frozen=True, tag=True, gc=False):
+    seed: str
+    first: int
+    last: int
+    at_ms: int
+
+
 class TokenUsed(msgspec.Struct, frozen=True, tag=True, gc=False):
     user: str
     number: int
@@ -138,6 +167,9 @@ EVENTS: tuple[type[msgspec.Struct], ...] = (
     Joined,
     Admitted,
     Left,
+    WentSilent,
+    PolicyChanged,
+    Drawn,
     TokenUsed,
     TokensExpired,
 )

@@ -12,7 +12,7 @@ CHECKS: dict[str, tuple[str, str]] = {
     "I1": ("seats", "a seat is one user's at a time, sold for good, and the ledger agrees"),
     "I2": ("users", "balance = charges - payments begun + refunds, never negative"),
     "I4": ("rows", "seq gapless, epochs known and never falling, rows in their shard"),
-    "I5": ("queue numbers", "numbers given once, ascending, admitted in order"),
+    "I5": ("queue numbers", "admitted in order, or as drawn; never over limit and rate"),
     "I6": ("holds", "a hold ends once, is not paid after its end nor expired before"),
     "I7": ("payments", "a payment ends completed or refunded and matches its sale"),
 }

@@ -18,7 +18,7 @@ from booking.audit.seats import SeatBook
 JournalRow = tuple[int, int, int, int, int, int, str, str, str]
 """shard, seq, epoch, entity, at_ms, version, address, type, payload."""
 
-_Reader = tuple[Callable[[str], Any], Callable[[str, Any, int, int], None]]
+Reader = tuple[Callable[[str], Any], Callable[[str, Any, int, int], None]]
 _DECODERS = {event: msgspec.json.Decoder(event).decode for event in e.EVENTS}
 
 
@@ -47,11 +47,11 @@ class ShardAudit:
         self.shard = shard
         self._claims, self._found = claims, found
         self._seq, self._epoch = 0, -1
-        self._addresses: dict[str, tuple[int, Mapping[str, _Reader]]] = {}
+        self._addresses: dict[str, tuple[int, Mapping[str, Reader]]] = {}
         """Address to the hash it is filed under and the readers of its kind's events."""
         seats = SeatBook(shard, found, holds, sales)
         accounts = AccountBook(shard, found, holds, sales, overdue_ms)
-        queues = QueueBook(shard, found)
+        queues = QueueBook(self._report_queue, self._count_number)
         self._books = (seats, accounts, queues)
         self._readers = _readers(seats, accounts, queues)
         found.shards += 1
@@ -105,7 +105,7 @@ class ShardAudit:
             self._wrong(f"epoch {epoch} was never claimed by an incarnation", seq, address)
         self._epoch = epoch
 
-    def _met(self, address: str, entity: int, seq: int) -> tuple[int, Mapping[str, _Reader]]:
+    def _met(self, address: str, entity: int, seq: int) -> tuple[int, Mapping[str, Reader]]:
         """Looks at an address that is new here, or filed under another hash than before."""
         kind, *rest = address.split("/")
         if kind not in self._readers or len(rest) != (2 if kind == "seat" else 1):
@@ -117,13 +117,34 @@ class ShardAudit:
             self._wrong(f"filed under the hash {entity}, which is another's", seq, address)
         return entity, self._readers[kind]
 
+    def _report_queue(self, aspect: str, message: str, seq: int, address: str) -> None:
+        self._found.report("I5", f"{aspect}: {message}", self.shard, seq, address)
+
+    def _count_number(self) -> None:
+        self._found.checked["I5"] += 1
+
     def _wrong(self, message: str, seq: int, address: str) -> None:
         self._found.report("I4", message, self.shard, seq, address)
 
 
+def queue_readers(queues: QueueBook) -> Mapping[str, Reader]:
+    """Event type to its decoder and the method that takes the event."""
+    takes: dict[type, Callable[[str, Any, int, int], None]] = {
+        e.Joined: queues.joined,
+        e.Admitted: queues.admitted,
+        e.Left: queues.left,
+        e.WentSilent: queues.silent,
+        e.TokenUsed: queues.used,
+        e.TokensExpired: queues.expired,
+        e.PolicyChanged: queues.ruled,
+        e.Drawn: queues.drawn,
+    }
+    return {event.__name__: (_DECODERS[event], take) for event, take in takes.items()}
+
+
 def _readers(
     seats: SeatBook, accounts: AccountBook, queues: QueueBook
-) -> dict[str, dict[str, _Reader]]:
+) -> dict[str, Mapping[str, Reader]]:
     """For each kind of entity: event type to its decoder and the method that takes the event."""
     takes: dict[str, dict[type, Callable[[str, Any, int, int], None]]] = {
         "seat": {
@@ -145,15 +166,10 @@ def _readers(
             e.PaymentCompleted: accounts.completed,
             e.PaymentRefunded: accounts.refunded,
         },
-        "queue": {
-            e.Joined: queues.joined,
-            e.Admitted: queues.admitted,
-            e.Left: queues.left,
-            e.TokenUsed: queues.used,
-            e.TokensExpired: queues.expired,
-        },
     }
-    return {
+    readers: dict[str, Mapping[str, Reader]] = {
         kind: {event.__name__: (_DECODERS[event], take) for event, take in of_kind.items()}
         for kind, of_kind in takes.items()
     }
+    readers["queue"] = queue_readers(queues)
+    return readers

@@ -8,6 +8,14 @@ SELECT shard, seq, epoch, entity, at_ms, version, address, type, payload
   FROM journal
  ORDER BY shard, seq
 
+-- name: entity_rows
+-- One entity's rows in their order. By the index on its hash; two addresses may share one, so the
+-- address counts.
+SELECT seq, at_ms, version, type, payload
+  FROM journal
+ WHERE entity = $1 AND address = $2
+ ORDER BY seq
+
 -- name: shards
 SELECT shard, epoch FROM shards ORDER BY shard
 

@@ -9,8 +9,10 @@ import sys
 
 import msgspec
 
-from booking.audit.report import render
+from booking.audit.queue_run import QueueVerdict, render_queue, run_queue
+from booking.audit.report import AuditReport, render
 from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
+from booking.entities.addresses import queue_address
 from booking.settings import Settings
 
 CLEAN, VIOLATED, UNUSABLE = 0, 1, 2
@@ -27,6 +29,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="how long a payment may be under way (default: %(default)g)",
     )
+    parser.add_argument(
+        "--queue", metavar="NAME", help="only this waiting queue, with its rules and draws"
+    )
     parser.set_defaults(run=_audit)
 
 
@@ -35,15 +40,21 @@ def _audit(args: argparse.Namespace) -> int:
         print("BOOKING_DATABASE_URL is not set", file=sys.stderr)
         return UNUSABLE
     settings = Settings.from_env(os.environ, serving=False)
+    report: AuditReport | QueueVerdict
     try:
-        report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
+        if args.queue is not None:
+            slot = queue_address(args.queue).slot
+            where = settings.databases[slot % len(settings.databases)]
+            report = asyncio.run(run_queue(where, args.queue))
+        else:
+            report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
     except AuditError as error:
         print(f"the journal could not be audited: {error}", file=sys.stderr)
         return UNUSABLE
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
     else:
-        print(render(report))
+        print(render_queue(report) if isinstance(report, QueueVerdict) else render(report))
     return CLEAN if report.ok else VIOLATED
 
 

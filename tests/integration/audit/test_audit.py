@@ -10,8 +10,11 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 
+from actors.address import Address
 from booking.audit import AuditError, AuditReport, run
+from booking.audit.queue_run import render_queue, run_queue
 from booking.cli import audit as command
+from booking.domain.queue import Joined
 from booking.schema import parts
 from tests.support.journal_rows import until
 from tests.support.journals import (
@@ -22,6 +25,7 @@ from tests.support.journals import (
     user_id,
     write,
 )
+from tests.support.queue_sales import a_sale
 from tests.support.servers import run as finish
 
 CLEAN = season()
@@ -56,6 +60,49 @@ async def test_a_clean_journal_is_clean_across_pages_and_shards(database_url: st
     assert report.ok, broken(report)
     assert report.events == len(book.rows)
     assert report.shards == len(book.epochs())
+
+
+async def test_one_queue_is_audited_by_itself(database_url: str) -> None:
+    sale = a_sale()
+    sale.add(Address("queue", "quiet"), Joined(user_id(1), 1, sale.now_ms))
+    await write(database_url, sale.rows, sale.epochs())
+    verdict = await run_queue(database_url, "main")
+    assert verdict.ok, verdict.aspects
+    assert (verdict.events, verdict.numbers) == (len(sale.rows) - 1, 66)
+    assert verdict.admitted == verdict.used + verdict.expired + verdict.inside
+    assert [change["who"] for change in verdict.changes] == ["settings", *["eve"] * 4]
+    assert [(drawn["seed"], drawn["first"], drawn["last"]) for drawn in verdict.draws] == [
+        ("a seed", 6, 65)
+    ]
+    with pytest.raises(AuditError, match="no queue 'other'"):
+        await run_queue(database_url, "other")
+
+    rows = sale.sorted_rows()
+    find(rows, "Drawn").payload["seed"] = "a nicer seed"
+    await write(database_url, rows, sale.epochs())
+    bent = await run_queue(database_url, "main")
+    assert not bent.ok
+    assert "order" in {aspect.aspect for aspect in bent.aspects if aspect.violations}
+    assert "FAIL admitted in order" in render_queue(bent)
+    assert "seed a nicer seed" in render_queue(bent)
+
+
+def test_the_command_tells_of_one_queue(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("BOOKING_DATABASE_URL", database_url)
+    sale = a_sale()
+    finish(write(database_url, sale.rows, sale.epochs()))
+    assert cli("--queue", "main") == 0
+    told = capsys.readouterr().out
+    assert "order  ok   numbers given once" in told
+    assert "numbers 6 to 65 with seed a seed" in told
+    assert "by eve: max_active 3" in told
+    assert cli("--queue", "main", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["draws"][0]["seed"] == "a seed"
+    assert cli("--queue", "other") == 2
 
 
 Tamper = Callable[[list[JournalRow]], JournalRow]
