@@ -27,7 +27,7 @@ TICK_S = 0.1
 LOOK_EVERY_MS = 5_000
 """Between two looks for silent users: a twelfth of the default limit, at 5 ms for 100,000."""
 
-DROPPED_TOGETHER_MAX = 500
+DROPPED_TOGETHER_MAX = 250
 """Named in one command, some milliseconds of the owner's time."""
 
 

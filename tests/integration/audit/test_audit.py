@@ -83,7 +83,7 @@ async def test_one_queue_is_audited_by_itself(database_url: str) -> None:
     bent = await run_queue(database_url, "main")
     assert not bent.ok
     assert "order" in {aspect.aspect for aspect in bent.aspects if aspect.violations}
-    assert "FAIL admitted in order" in render_queue(bent)
+    assert "FAIL numbers given once" in render_queue(bent)
     assert "seed a nicer seed" in render_queue(bent)
 
 

@@ -1,3 +1,4 @@
+import re
 from hashlib import shake_256
 from itertools import permutations
 
@@ -5,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booking.domain.lots import Lots, draw
+from tests.support.house import ROOT
 
 
 @given(st.text(max_size=20), st.integers(1, 10**9), st.integers(1, 300))
@@ -21,6 +23,15 @@ def test_anybody_can_repeat_a_draw_by_the_words_of_the_documents():
     tickets = sorted((stream[8 * k : 8 * k + 8], 11 + k) for k in range(5))
     lots = draw("c0ffee", 11, 15)
     assert [lots.number(place) for place in range(11, 16)] == [number for _, number in tickets]
+
+
+def test_the_program_in_the_documents_repeats_a_draw():
+    page = (ROOT / "docs" / "explanation" / "queue.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    named: dict = {}
+    exec(program, named)  # noqa: S102 - our own page
+    lots = draw("c0ffee", 11, 300)
+    assert named["drawn"]("c0ffee", 11, 300) == [lots.number(place) for place in range(11, 301)]
 
 
 def test_every_order_is_as_likely_as_any_other():
