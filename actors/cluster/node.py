@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import msgspec
@@ -136,6 +137,8 @@ class ClusterNode:
         self._tasks = Tasks(f"{member.instance}/cluster")
         self._on_told = on_told
         self._on_gained = on_gained
+        self._heard_all = False
+        """Every shard's owner has spoken since the start."""
         self._codec = ControlCodec()
         self.directory = Directory()
         self.runtime = Runtime(
@@ -426,7 +429,23 @@ class ClusterNode:
         if (problem := self.runtime.problem()) is not None:
             return problem
         unserved = sum(not self._served(slot) for slot in range(SLOT_COUNT))
-        return f"{unserved} shards have no owner that is there" if unserved else None
+        if unserved:
+            return f"{unserved} shards have no owner that is there"
+        return self._unheard()
+
+    def _unheard(self) -> str | None:
+        """Until every owner has spoken once, what is known of some shards is as old as the table,
+        and would be refused as stale. Later silence is no reason to get no requests."""
+        if not self._heard_all:
+            now_s = self._clock.monotonic()
+            unheard = sum(
+                not self.runtime.holds(slot) and self.directory.unheard_s(slot, now_s) == inf
+                for slot in range(SLOT_COUNT)
+            )
+            if unheard:
+                return f"{unheard} shards whose owners were not heard yet"
+            self._heard_all = True
+        return None
 
     def _served(self, slot: int) -> bool:
         if self.runtime.holds(slot):

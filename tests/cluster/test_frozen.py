@@ -91,7 +91,7 @@ async def frozen_once(cluster: Cluster, load: Load, victim: Served, tell: Tell) 
     answered += await watched(cluster, load, victim, leavers, sold)
     await cluster.balanced()
     tell(
-        f"frozen {victim.environ['BOOKING_INSTANCE']}: every shard answers again after "
+        f"frozen {victim.name}: every shard answers again after "
         f"{away_s:.2f} s; {answered} reads of it afterwards, none stale"
     )
     tell(f"  {load.felt(at_s)}")

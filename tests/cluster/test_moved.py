@@ -10,54 +10,40 @@ from tests.cluster.conftest import INSTANCES, Loaded, StartCluster, Tell
 from tests.support.cluster import Cluster
 from tests.support.load import Load
 
-PAUSE_P99_MAX_MS = 250.0
-SAMPLES_MIN = 20
-"""Hand-overs that have to be seen: the pauses of none are all short."""
+TRY_P99_MAX_S = 0.25
+"""What is promised of the pause of a shard holds for whoever asks meanwhile."""
 
 pytestmark = pytest.mark.skipif(INSTANCES == 1, reason="there has to be somewhere to move to")
 
 
-def quantile(values: list[float], share: float) -> float:
-    return sorted(values)[int(share * (len(values) - 1))]
-
-
-async def drained_in_turn(cluster: Cluster, load: Load, pauses_ms: list[float]) -> None:
+async def drained_in_turn(cluster: Cluster, load: Load) -> None:
     """Empty each instance and fill it again, by the operator's hand."""
     for instance in cluster.instances:
-        name = instance.environ["BOOKING_INSTANCE"]
         others = [each for each in cluster.instances if each is not instance]
-        await cluster.operate(f"/instances/{name}/drain")
+        await cluster.drain(instance, draining=True)
         await cluster.balanced(among=others)
-        pauses_ms += await cluster.pauses_ms()
         assert await cluster.shards_of(instance) == set()
         await load.answers(50)
-        await cluster.operate(f"/instances/{name}/undrain")
+        await cluster.drain(instance, draining=False)
         await cluster.balanced()
-        pauses_ms += await cluster.pauses_ms()
 
 
-async def restarted_in_turn(cluster: Cluster, load: Load, pauses_ms: list[float]) -> None:
+async def restarted_in_turn(cluster: Cluster, load: Load) -> None:
     """SIGTERM, the end, a new start, its share back; then the next one."""
     for instance in cluster.instances:
         others = [each for each in cluster.instances if each is not instance]
         assert await instance.end() == 0, instance.said
         await cluster.balanced(among=others)
-        pauses_ms += await cluster.pauses_ms()
         await load.answers(50)
         await instance.start()
         await cluster.balanced()
-        pauses_ms += await cluster.pauses_ms()
 
 
-def judge(load: Load, began_s: float, pauses_ms: list[float], what: str, tell: Tell) -> None:
-    tell(f"{what}: {load.felt(began_s)}")
-    assert len(pauses_ms) >= SAMPLES_MIN, pauses_ms
-    tell(
-        f"  {len(pauses_ms)} hand-overs seen, pause p50 {quantile(pauses_ms, 0.5):.1f} ms, "
-        f"p99 {quantile(pauses_ms, 0.99):.1f} ms, longest {max(pauses_ms):.1f} ms"
-    )
+def judge(load: Load, began_s: float, what: str, tell: Tell) -> None:
+    felt = load.felt(began_s)
+    tell(f"{what}: {felt}")
     assert load.failures == []
-    assert quantile(pauses_ms, 0.99) < PAUSE_P99_MAX_MS
+    assert felt.try_p99_s < TRY_P99_MAX_S
 
 
 @pytest.mark.timeout(240)
@@ -73,9 +59,9 @@ async def test_each_instance_drained_and_then_restarted_in_turn(
         loaded(cluster) as load,
     ):
         for how in (drained_in_turn, restarted_in_turn):
-            began_s, pauses_ms = time.monotonic(), list[float]()
-            await how(cluster, load, pauses_ms)
-            judge(load, began_s, pauses_ms, how.__name__.replace("_", " "), tell)
+            began_s = time.monotonic()
+            await how(cluster, load)
+            judge(load, began_s, how.__name__.replace("_", " "), tell)
 
 
 @pytest.mark.slow
@@ -91,8 +77,8 @@ async def test_drains_and_restarts_again_and_again(
         start_cluster(stocked_database_url, redis_url) as cluster,
         loaded(cluster) as load,
     ):
-        began_s, pauses_ms = time.monotonic(), list[float]()
+        began_s = time.monotonic()
         for _ in range(5):
-            await drained_in_turn(cluster, load, pauses_ms)
-            await restarted_in_turn(cluster, load, pauses_ms)
-        judge(load, began_s, pauses_ms, "both five times", tell)
+            await drained_in_turn(cluster, load)
+            await restarted_in_turn(cluster, load)
+        judge(load, began_s, "both five times", tell)

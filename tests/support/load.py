@@ -42,6 +42,8 @@ class Felt:
     """From the first to the last failed try of those close together in time."""
     slowest_call_s: float
     """From its first try to its outcome."""
+    try_p99_s: float
+    """How long an attempt takes at most, the slowest of a hundred left out."""
 
     def __str__(self) -> str:
         kinds = Counter(one.code or str(one.status) for one in self.failed_first)
@@ -49,7 +51,7 @@ class Felt:
         return (
             f"{self.calls} calls, {len(self.failed_first)} failed at the first try"
             f"{f' ({said})' if said else ''}, longest window {self.longest_window_s:.2f} s, "
-            f"slowest call {self.slowest_call_s:.2f} s"
+            f"slowest call {self.slowest_call_s:.2f} s, p99 of a try {self.try_p99_s * 1000:.0f} ms"
         )
 
 
@@ -114,6 +116,7 @@ class Load(Storm):
             failed_first=[call.tries[0] for call in calls if call.tries[0].failed],
             longest_window_s=longest_window_s(failed),
             slowest_call_s=max(lasted, default=0.0),
+            try_p99_s=quantile([one.took_s for call in calls for one in call.tries], 0.99),
         )
 
     def _choose(self, call: Call) -> Api:
@@ -136,6 +139,11 @@ class Load(Storm):
     async def _ask(self, call: Call) -> Call:
         await asyncio.sleep(self._draw.uniform(0, THINK_MAX_S))
         return await super()._ask(call)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Of a hundred values, ``0.99`` gives the second largest; 0 of none."""
+    return sorted(values)[int(share * (len(values) - 1))] if values else 0.0
 
 
 def longest_window_s(failed: Sequence[Try]) -> float:

@@ -44,6 +44,7 @@ class Served:
 
     def __init__(self, environ: Mapping[str, str], log: Path) -> None:
         self.environ = dict(environ)
+        self.name = environ["BOOKING_INSTANCE"]
         self.port = int(environ["BOOKING_PORT"])
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
