@@ -8,10 +8,11 @@ import pytest
 
 from tests.cluster.conftest import INSTANCES, Loaded, StartCluster, Tell
 from tests.support.cluster import Cluster
-from tests.support.load import Load
+from tests.support.load import Load, quantile
 
-TRY_P99_MAX_S = 0.25
-"""What is promised of the pause of a shard holds for whoever asks meanwhile."""
+PAUSE_P99_MAX_MS = 250.0
+PAUSES_SEEN_MIN = 100
+"""The pauses of no hand-overs are all short."""
 
 pytestmark = pytest.mark.skipif(INSTANCES == 1, reason="there has to be somewhere to move to")
 
@@ -20,12 +21,14 @@ async def drained_in_turn(cluster: Cluster, load: Load) -> None:
     """Empty each instance and fill it again, by the operator's hand."""
     for instance in cluster.instances:
         others = [each for each in cluster.instances if each is not instance]
-        await cluster.drain(instance, draining=True)
+        await cluster.operate(f"/instances/{instance.name}/drain")
         await cluster.balanced(among=others)
+        await cluster.note_pauses()
         assert await cluster.shards_of(instance) == set()
         await load.answers(50)
-        await cluster.drain(instance, draining=False)
+        await cluster.operate(f"/instances/{instance.name}/undrain")
         await cluster.balanced()
+        await cluster.note_pauses()
 
 
 async def restarted_in_turn(cluster: Cluster, load: Load) -> None:
@@ -34,16 +37,24 @@ async def restarted_in_turn(cluster: Cluster, load: Load) -> None:
         others = [each for each in cluster.instances if each is not instance]
         assert await instance.end() == 0, instance.said
         await cluster.balanced(among=others)
+        await cluster.note_pauses()
         await load.answers(50)
         await instance.start()
         await cluster.balanced()
+        await cluster.note_pauses()
 
 
-def judge(load: Load, began_s: float, what: str, tell: Tell) -> None:
-    felt = load.felt(began_s)
-    tell(f"{what}: {felt}")
+def judge(cluster: Cluster, load: Load, began_s: float, what: str, tell: Tell) -> None:
+    tell(f"{what}: {load.felt(began_s)}")
+    pauses_ms = list(cluster.pauses_ms.values())
+    p50, p99 = quantile(pauses_ms, 0.5), quantile(pauses_ms, 0.99)
+    tell(
+        f"  {len(pauses_ms)} hand-overs seen, pause p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
+        f"longest {max(pauses_ms):.1f} ms"
+    )
+    assert len(pauses_ms) >= PAUSES_SEEN_MIN
+    assert p99 < PAUSE_P99_MAX_MS
     assert load.failures == []
-    assert felt.try_p99_s < TRY_P99_MAX_S
 
 
 @pytest.mark.timeout(240)
@@ -61,7 +72,7 @@ async def test_each_instance_drained_and_then_restarted_in_turn(
         for how in (drained_in_turn, restarted_in_turn):
             began_s = time.monotonic()
             await how(cluster, load)
-            judge(load, began_s, how.__name__.replace("_", " "), tell)
+            judge(cluster, load, began_s, how.__name__.replace("_", " "), tell)
 
 
 @pytest.mark.slow
@@ -81,4 +92,4 @@ async def test_drains_and_restarts_again_and_again(
         for _ in range(5):
             await drained_in_turn(cluster, load)
             await restarted_in_turn(cluster, load)
-        judge(load, began_s, "both five times", tell)
+        judge(cluster, load, began_s, "both five times", tell)

@@ -17,9 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from actors.cluster.operation_store import Wish
 from actors.journal import JournalError
-from actors.postgres_operations import PostgresOperations
 from actors.postgres_placement import PostgresPlacement
 from tests.support.api_client import new_user
 from tests.support.cut_links import Cuts, wired
@@ -27,6 +25,7 @@ from tests.support.probes import users_of_all_slots
 from tests.support.served import Served, served
 
 ADMIN_TOKEN = "an-admin-token-of-the-cluster-tests"
+_ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 LOOK_EVERY_S = 0.05
 """Between two looks at each ``/readyz``. A load balancer's second would only make tests slower."""
 LOOK_MAX_S = 1.0
@@ -51,9 +50,10 @@ class Cluster:
             timeout=aiohttp.ClientTimeout(total=LOOK_MAX_S),
         )
         self._watch: asyncio.Task[None] | None = None
+        self.pauses_ms: dict[tuple[int, int], float] = {}
+        """By shard and time: how long callers were held back by a hand-over."""
         database_url = instances[0].environ["BOOKING_DATABASE_URL"]
         self._placement = PostgresPlacement(database_url)
-        self._operations = PostgresOperations(database_url)
 
     async def start(self) -> None:
         """All of them, at the same time; until they are ready and have even shares."""
@@ -70,7 +70,6 @@ class Cluster:
                 await self._watch
         await self._session.close()
         await self._placement.close()
-        await self._operations.close()
 
     @property
     def cuts(self) -> Cuts:
@@ -138,12 +137,25 @@ class Cluster:
         if len(self.instances) > 1:
             await _until(even, f"{sorted(names)} have even shares")
 
-    async def drain(self, instance: Served, *, draining: bool) -> None:
-        """What an operator wants of it."""
-        wish = Wish(draining, False)
-        await self._operations.wish(
-            instance.name, wish, "tests", "drain" if draining else "undrain"
-        )
+    async def operate(self, path: str) -> None:
+        """``POST`` something to the admin side of one in rotation."""
+        url = f"{self.in_rotation()[0]}/admin{path}"
+        async with self._session.post(url, json={}, headers=_ADMIN) as answer:
+            assert answer.status < 300, (path, await answer.text())
+
+    async def note_pauses(self) -> None:
+        """Add the last hand-overs that anybody took part in to :attr:`pauses_ms`."""
+        views = await asyncio.gather(*(self._view(each) for each in self.instances if each.running))
+        for view in views:
+            for each in view["handovers"]:
+                self.pauses_ms[each["shard"], each["atMs"]] = float(each["pauseMs"])
+
+    async def _view(self, asked: Served) -> dict[str, Any]:
+        async with self._session.get(f"{asked.url}/admin/cluster", headers=_ADMIN) as answer:
+            body = await answer.json(content_type=None)
+            assert answer.status == 200, body
+            data: dict[str, Any] = body["data"]
+            return data
 
     # -- how long something is away ---------------------------------------------------------------
 

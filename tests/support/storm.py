@@ -37,6 +37,8 @@ class Try:
     at_s: float = 0.0
     """When it was sent, on the monotonic clock."""
     took_s: float = 0.0
+    detail: str = ""
+    """What a refusal says to people."""
 
     @property
     def failed(self) -> bool:
@@ -290,9 +292,9 @@ class Storm:
         api = self._choose(call)
         url, began = api.url, time.monotonic()
 
-        def tried(status: int, code: str, retry_after: str | None = None) -> None:
+        def tried(status: int, code: str, retry_after: str | None, detail: str) -> None:
             took_s = time.monotonic() - began
-            call.tries.append(Try(url, status, code, retry_after, began, took_s))
+            call.tries.append(Try(url, status, code, retry_after, began, took_s, detail))
 
         try:
             async with asyncio.timeout(self._request_timeout_s):
@@ -300,12 +302,12 @@ class Storm:
                     call.method, call.path, body=call.body, token=call.token, key=call.key
                 )
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            tried(0, type(error).__name__)
+            tried(0, type(error).__name__, None, str(error))
             self._turn_away(call, api)
             return False
         code = "" if reply.status < 400 else reply.code
         retry_after = reply.headers.get("Retry-After")
-        tried(reply.status, code, retry_after)
+        tried(reply.status, code, retry_after, reply.body["detail"] if code else "")
         assert reply.status != 500, (call, reply)
         if reply.status == 503:
             assert retry_after is not None, reply
