@@ -114,6 +114,8 @@ class Ownership:
         log.warning("stood still for a while: asking the journal whose the shards are")
         self._room.unverified = True
         self._suspicious = True
+        if self._room.tap is not None:
+            self._room.tap.stood_still()
         self._kick.set()
 
     def unavailable(self) -> JournalUnavailableError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from actors.address import Address
@@ -37,7 +37,16 @@ they are dropped, and it is read once more."""
 class Copy:
     """One entity as this instance knows it, whoever owns it."""
 
-    __slots__ = ("buffered", "reading", "seq", "state", "wanted_seq")
+    __slots__ = (
+        "buffered",
+        "doubted",
+        "own_epoch",
+        "reading",
+        "seq",
+        "state",
+        "wanted_epoch",
+        "wanted_seq",
+    )
 
     def __init__(self) -> None:
         self.seq = -1
@@ -48,6 +57,12 @@ class Copy:
         """Of the last event heard of."""
         self.reading = False
         self.buffered: list[Changed] = []
+        self.doubted = False
+        """Nobody was heard for a while: to be read again before it is shown."""
+        self.own_epoch = 0
+        """Under which this instance's own runtime last said something of it."""
+        self.wanted_epoch = 0
+        """Under which it has to say something before the copy is shown."""
 
 
 class Copies:
@@ -71,6 +86,7 @@ class Copies:
         self._copies: dict[Address, Copy] = {}
         self._unread: dict[Address, None] = {}
         self._kick = asyncio.Event()
+        self._distrusts = 0
         self.reads = 0
         """Entities read from the journal so far."""
 
@@ -87,15 +103,17 @@ class Copies:
 
     # -- what this instance's own runtime says -------------------------------------------------
 
-    def own_loaded(self, address: Address, state: Any, seq: int) -> None:
+    def own_loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         copy = self._open(address)
+        copy.own_epoch = epoch
         copy.seq = max(copy.seq, seq)
         copy.wanted_seq = max(copy.wanted_seq, seq)
         self._keep(address, copy, state)
 
-    def own_committed(self, address: Address, state: Any, seq: int) -> int:
+    def own_committed(self, address: Address, state: Any, seq: int, epoch: int) -> int:
         """Returns the seq that was known before."""
         copy = self._open(address)
+        copy.own_epoch = epoch
         before, copy.seq, copy.wanted_seq = copy.seq, seq, seq
         self._keep(address, copy, state)
         return before
@@ -159,8 +177,24 @@ class Copies:
                 self._want(address, 0)
 
     def has(self, addresses: Collection[Address]) -> bool:
-        """Whether all of these are known."""
-        return all((c := self._copies.get(a)) is not None and c.seq >= 0 for a in addresses)
+        """Whether all of these are known, and nothing speaks against showing them."""
+        return all((c := self._copies.get(a)) is not None and _sound(c) for a in addresses)
+
+    def distrust(self, slots: Container[int]) -> None:
+        """The owners of these slots were not heard for a while, or this instance heard nothing:
+        what it has of theirs is not shown before it was read again."""
+        self._distrusts += 1
+        for address, copy in self._copies.items():
+            if copy.seq >= 0 and address.slot in slots and not self._owned(address):
+                copy.doubted = True
+                self._unread[address] = None
+                self._kick.set()
+
+    def distrust_gained(self, slots: Mapping[int, int]) -> None:
+        """These slots are this instance's now, under these epochs, and nobody was heard of them
+        for a while: what it has of them is not shown before its own runtime has read it."""
+        for address, copy in self._copies.items():
+            copy.wanted_epoch = max(copy.wanted_epoch, slots.get(address.slot, 0))
 
     def _want(self, address: Address, seq: int) -> None:
         if self._owned(address) or not self.shows(address):
@@ -180,6 +214,7 @@ class Copies:
             self._close_gaps()
             while self._unread:
                 chunk = list(self._unread)[:READ_TOGETHER_MAX]
+                distrusts = self._distrusts
                 try:
                     await self._read([a for a in chunk if not self._owned(a)])
                 except JournalError as error:
@@ -187,6 +222,8 @@ class Copies:
                     self._kick.set()
                     await asyncio.sleep(JOURNAL_RETRY_S)
                     break
+                if distrusts != self._distrusts:
+                    continue  # what came may have been under way for just as long
                 for address in chunk:
                     self._unread.pop(address, None)
                     self._settle(address)
@@ -197,7 +234,7 @@ class Copies:
             copy = self._copies[address]
             if copy.seq >= 0:
                 self._replay(address, copy)
-            if copy.seq >= 0 and copy.wanted_seq <= copy.seq:
+            if copy.seq >= 0 and copy.wanted_seq <= copy.seq and not copy.doubted:
                 del self._unread[address]
 
     async def _read(self, addresses: Sequence[Address], *, whole: bool = False) -> None:
@@ -230,9 +267,11 @@ class Copies:
     def _settle(self, address: Address) -> None:
         """After a reading: what was told meanwhile follows, or it is read again."""
         copy = self._copies[address]
+        copy.doubted = False
         if self._owned(address):
             copy.buffered.clear()
             return
+        copy.wanted_epoch = 0
         self._replay(address, copy)
         copy.buffered.clear()
         self._want(address, copy.wanted_seq)
@@ -248,3 +287,7 @@ class Copies:
             else:
                 self._apply(address, copy, change)
         copy.buffered = rest
+
+
+def _sound(copy: Copy) -> bool:
+    return copy.seq >= 0 and not copy.doubted and copy.own_epoch >= copy.wanted_epoch

@@ -55,6 +55,10 @@ class Directory:
             self._confirmed[shard] = now_s
             self.wake(shard)
 
+    def distrust(self) -> None:
+        """As if nobody had said anything: what is heard next may have been under way for long."""
+        self._confirmed = [-inf] * SLOT_COUNT
+
     def unheard_s(self, shard: int, now_s: float) -> float:
         """For how long the owner has not said that it serves the shard."""
         return now_s - self._confirmed[shard]

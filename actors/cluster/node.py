@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -303,7 +303,10 @@ class ClusterNode:
         if address.kind != CONTROL:
             return self.runtime.ask(address, command, key=key, timeout_s=timeout_s)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if isinstance(command, Release):
+        if not self.runtime.trustworthy:
+            # It may have lain here for as long as this process stood still.
+            future.set_exception(UnavailableError("this instance stood still", 0.1))
+        elif isinstance(command, Release):
             self._tasks.spawn(self._release(command, future), f"release-{command.shard}")
         else:
             future.set_result(Answer(self._hear(command)))
@@ -329,6 +332,7 @@ class ClusterNode:
 
     def _update(self, update: Update) -> None:
         now_s = self._clock.monotonic()
+        self.copies.distrust(self._silent((shard for shard, _ in update.owned or ()), now_s))
         for shard, epoch in update.owned or ():
             if self.directory.learn(shard, update.instance, epoch, update.incarnation):
                 self.coordinator.kick()
@@ -337,6 +341,11 @@ class ClusterNode:
             self.copies.marked(text, seq)
         for change in update.changes:
             self.copies.changed(convert_change(change))
+
+    def _silent(self, shards: Iterable[int], now_s: float) -> frozenset[int]:
+        """Those of which nobody was heard for a while."""
+        unheard = ((shard, self.directory.unheard_s(shard, now_s)) for shard in shards)
+        return frozenset(shard for shard, for_s in unheard if for_s > OLD_AFTER_S)
 
     def owner_of(self, slot: int) -> Owner | None:
         """For refusals: who has the slot."""
@@ -355,17 +364,22 @@ class ClusterNode:
     def loaded(self, shard: Shard, address: Address, state: Any, seq: int) -> None:
         """Part of :class:`actors.room.Tap`."""
         if self.copies.shows(address):
-            self.copies.own_loaded(address, state, seq)
+            self.copies.own_loaded(address, state, seq, shard.epoch)
 
     def committed(self, shard: Shard, change: Change) -> None:
         """Part of :class:`actors.room.Tap`."""
         address = change.cell.address
         if not self.copies.shows(address):
             return
-        before_seq = self.copies.own_committed(address, change.state, change.last_seq)
+        before_seq = self.copies.own_committed(address, change.state, change.last_seq, shard.epoch)
         if self.streams.listeners:
             rows = [(row.seq, row.type, row.version, row.payload) for row in change.rows]
             self.streams.put(encode_change(Changed(address.text, max(before_seq, 0), rows)))
+
+    def stood_still(self) -> None:
+        """Part of :class:`actors.room.Tap`."""
+        self.directory.distrust()
+        self.copies.distrust(range(SLOT_COUNT))
 
     def tell(self, instance: str, topic: str, body: bytes) -> None:
         """Something of the application's for another instance, which may not arrive."""
@@ -401,6 +415,8 @@ class ClusterNode:
         self.steward.kick()
 
     def _gained(self, shards: Collection[int]) -> None:
+        silent = self._silent(shards, self._clock.monotonic())
+        self.copies.distrust_gained({shard: self.runtime.epoch_of(shard) for shard in silent})
         self.streams.announce()
         self.coordinator.kick()
         self._on_gained(shards)
