@@ -19,6 +19,7 @@ from actors.errors import UnavailableError
 from actors.journal import Journal, JournalError
 from booking.catalogue import store
 from booking.entities.addresses import ledger_address, queue_address
+from booking.trouble import DATABASE_TROUBLE
 from booking.views.queues import QueueViews
 from booking.views.seats import SeatMaps
 
@@ -101,7 +102,7 @@ class CatalogueWatch:
             await asyncio.sleep(CATALOGUE_POLL_S)
             try:
                 await self._look()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_TROUBLE as error:
                 log.warning("the catalogue cannot be read, the last one stays: %s", error)
                 await self.close()
             except UnavailableError as error:

@@ -24,6 +24,7 @@ from actors.tasks import Tasks
 from booking.admin.desks import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import AuditReport
 from booking.catalogue.statements import statements
+from booking.trouble import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ SCHEDULE = "schedule"
 
 _SQL = statements("booking.admin", "statements.sql")
 _COMMAND = (sys.executable, "-P", "-m", "booking.cli.main", "audit", "--json")
-_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _WORDS_MAX = 500
 """Of a failure that is kept: its last lines say what was wrong."""
 
@@ -92,7 +92,7 @@ class Audits:
         try:
             if not await conn.fetchval(_SQL["lock_audit"], LOCK):
                 raise AuditRunningError
-        except _TROUBLE as error:
+        except DATABASE_TROUBLE as error:
             conn.terminate()
             raise JournalError(_words(error)) from error
         except BaseException:
@@ -137,7 +137,7 @@ class Audits:
                 log.error("the audit %s", ended.problem or "found violations: look at /admin/audit")
             detail = msgspec.json.encode(ended).decode()
             await conn.execute(_SQL["note_audit"], who, detail)
-        except _TROUBLE as error:
+        except DATABASE_TROUBLE as error:
             log.warning("how the audit ended could not be written down: %s", _words(error))
         finally:
             conn.terminate()
@@ -176,7 +176,7 @@ class Audits:
         conn = await self._connect()
         try:
             yield conn
-        except _TROUBLE as error:
+        except DATABASE_TROUBLE as error:
             raise JournalError(_words(error)) from error
         finally:
             conn.terminate()
@@ -189,7 +189,7 @@ class Audits:
                 command_timeout=COMMAND_TIMEOUT_S,
                 server_settings={"application_name": "booking audits"},
             )
-        except _TROUBLE as error:
+        except DATABASE_TROUBLE as error:
             raise JournalError(_words(error)) from error
 
 
