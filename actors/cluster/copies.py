@@ -178,7 +178,18 @@ class Copies:
 
     def has(self, addresses: Collection[Address]) -> bool:
         """Whether all of these are known, and nothing speaks against showing them."""
-        return all((c := self._copies.get(a)) is not None and _sound(c) for a in addresses)
+        return all((c := self._copies.get(a)) is not None and self._sound(a, c) for a in addresses)
+
+    def _sound(self, address: Address, copy: Copy) -> bool:
+        if copy.own_epoch < copy.wanted_epoch and not self._owned(address):
+            # Given away again before the own runtime had read it.
+            self._doubt(address, copy)
+        return copy.seq >= 0 and not copy.doubted and copy.own_epoch >= copy.wanted_epoch
+
+    def _doubt(self, address: Address, copy: Copy) -> None:
+        copy.doubted, copy.wanted_epoch = True, 0
+        self._unread[address] = None
+        self._kick.set()
 
     def distrust(self, slots: Container[int]) -> None:
         """The owners of these slots were not heard for a while, or this instance heard nothing:
@@ -186,9 +197,7 @@ class Copies:
         self._distrusts += 1
         for address, copy in self._copies.items():
             if copy.seq >= 0 and address.slot in slots and not self._owned(address):
-                copy.doubted = True
-                self._unread[address] = None
-                self._kick.set()
+                self._doubt(address, copy)
 
     def distrust_gained(self, slots: Mapping[int, int]) -> None:
         """These slots are this instance's now, under these epochs, and nobody was heard of them
@@ -271,7 +280,6 @@ class Copies:
         if self._owned(address):
             copy.buffered.clear()
             return
-        copy.wanted_epoch = 0
         self._replay(address, copy)
         copy.buffered.clear()
         self._want(address, copy.wanted_seq)
@@ -287,7 +295,3 @@ class Copies:
             else:
                 self._apply(address, copy, change)
         copy.buffered = rest
-
-
-def _sound(copy: Copy) -> bool:
-    return copy.seq >= 0 and not copy.doubted and copy.own_epoch >= copy.wanted_epoch
