@@ -343,7 +343,7 @@ class App:
 
     async def failed(self) -> BaseException:
         """Wait for what this instance cannot go on after."""
-        parts = (self._tasks.failed, self._audits.failed, *self._node.failures)
+        parts = (self._tasks.failed, self._audits.failed, self._edge.failed, *self._node.failures)
         waiting = [*parts, self._superseded]
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()

@@ -54,6 +54,8 @@ class EdgeConnections(web.Server):
         self.problem_reply = problem_reply
         self.request_ids = RequestIds()
         self.refused: set[Connection] = set()
+        self.sockets: Callable[[], int] = lambda: 0
+        """How many of the open connections are websockets, which have a limit of their own."""
         others = metrics.connections  # of a second listener that counts into the same numbers
         metrics.connections = lambda: others() + self.open
 
@@ -67,7 +69,7 @@ class EdgeConnections(web.Server):
 
     @property
     def full(self) -> bool:
-        return self.open >= self.settings.connections_max
+        return self.open - self.sockets() >= self.settings.connections_max
 
     async def drained(self, timeout_s: float) -> None:
         """Ends the idle connections, new ones after :data:`FIRST_REQUEST_GRACE_S`, and waits for

@@ -104,7 +104,10 @@ class Dispatcher:
         if route.gate == "admitted":
             handle = await self._pass_gate(call, route)
         elif route.gate == "required":
-            call.token = self._bookings.token(required_token(request.headers))
+            text_of = route.token_text
+            headers = request.headers
+            text = required_token(headers) if text_of is None else text_of(headers, query)
+            call.token_text, call.token = text, self._bookings.token(text)
         if self._per_user is not None and call.token is not None:
             call.limits = self._per_user.take(call.token.user)
         if query or route.params:

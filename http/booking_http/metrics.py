@@ -26,6 +26,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from booking_http.sockets.numbers import SocketNumbers
+
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """The bounds OpenTelemetry's semantic conventions give for http.server.request.duration."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
@@ -72,8 +74,10 @@ class EdgeMetrics(Collector):
         self.connections: Callable[[], int] = lambda: 0
         """Open connections; the server puts itself here."""
         self.connections_refused = 0
+        self.sockets = SocketNumbers()
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        self._registry.register(self.sockets)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)

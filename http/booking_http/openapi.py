@@ -142,7 +142,7 @@ def document(routes: Sequence[Route], settings: EdgeSettings) -> bytes:
             "openapi": "3.1.0",
             "info": {
                 "title": "booking",
-                "version": _version(),
+                "version": release(),
                 "summary": "Concert seat booking: a fair waiting queue, five-minute holds, "
                 "one writer for each seat.",
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -165,7 +165,8 @@ def document(routes: Sequence[Route], settings: EdgeSettings) -> bytes:
     )
 
 
-def _version() -> str:
+def release() -> str:
+    """The version of the service, as documents name it."""
     try:
         return version("booking")
     except PackageNotFoundError:
@@ -304,7 +305,7 @@ def _success(route: Route, shapes: _Shapes) -> Json:
         kinds = [shapes.of(shape) for shape in _structs(answer)]
         data = kinds[0] if len(kinds) == 1 else {"oneOf": kinds}
         response["content"] = {answer.media: {"schema": _envelope(data)}}
-    elif answer.status != 204:
+    elif answer.status not in (101, 204):
         response["content"] = {answer.media: {"schema": {"type": "string"}}}
     return response
 

@@ -19,6 +19,8 @@ STATUS: dict[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "The body has to be JSON"),
     "expectation_failed": (417, "The expectation cannot be met"),
     "rate_limited": (429, "Too many requests"),
+    "upgrade_required": (426, "This address speaks websocket"),
+    "too_many_sockets": (429, "Too many websockets of one user"),
     # tokens
     "token_missing": (401, "A queue token is needed"),
     "token_invalid": (401, "The queue token is not valid"),

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from booking.api import QueueToken
-from booking_http.inputs import opaque_id
+from booking_http.inputs import Headers, opaque_id
 from booking_http.reply import Reply
 
 Gate = Literal["none", "optional", "required", "admitted", "admin"]
@@ -26,7 +26,7 @@ Gate = Literal["none", "optional", "required", "admitted", "admin"]
 class Call:
     """One request on its way to its handler."""
 
-    __slots__ = ("limits", "params", "path_id", "request", "token", "who")
+    __slots__ = ("limits", "params", "path_id", "request", "token", "token_text", "who")
 
     def __init__(self, request: web.BaseRequest, path_id: str) -> None:
         self.request = request
@@ -36,6 +36,8 @@ class Call:
         """Header lines that tell how much the caller may still ask."""
         self.params: Mapping[str, Any] = _NONE
         """Query parameters by name, parsed; those left out have their default."""
+        self.token_text = ""
+        """As it was sent, when the row says ``required``."""
         self.token: QueueToken | None = None
         """Set when the row says ``required`` or ``admitted``."""
         self.who = ""
@@ -102,6 +104,9 @@ class Route:
     problems: tuple[str, ...] = ()
     """Codes of :data:`booking_http.problems.STATUS` beyond those every call may answer."""
     documented: bool = True
+    token_text: Callable[[Headers, str], str] | None = None
+    """Where a ``required`` token is, given the headers and the query, if it may be elsewhere than
+    in the headers of all other calls. :class:`booking.api.TokenError` without one."""
     guard: Callable[[web.BaseRequest], str] | None = None
     """Called before anything of the request is looked at; raises if it may not come in, and says
     who it is from (:attr:`Call.who`)."""

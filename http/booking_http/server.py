@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from actors.tasks import Tasks
 from booking.api import Bookings
 from booking_http.admin import AdminParts, admin_routes
 from booking_http.calls.concert import ConcertCalls
@@ -21,11 +22,14 @@ from booking_http.calls.user import UserCalls
 from booking_http.connection import EdgeConnections
 from booking_http.dispatch import UNMATCHED, Dispatcher, problem_reply
 from booking_http.metrics import EdgeMetrics
-from booking_http.openapi import document
+from booking_http.openapi import document, release
 from booking_http.pages import documentation_pages
 from booking_http.reply import Reply
 from booking_http.routes import Route, RouteTable
 from booking_http.settings import EdgeSettings
+from booking_http.sockets.asyncapi import asyncapi
+from booking_http.sockets.calls import SocketCalls
+from booking_http.sockets.hub import Hub
 
 RequestHandler = Callable[[web.BaseRequest], Awaitable[Reply]]
 Mounted = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -44,8 +48,11 @@ class EdgeServer:
         table: RouteTable,
         settings: EdgeSettings,
         metrics: EdgeMetrics,
+        hub: Hub,
     ) -> None:
         self.table = table
+        self._hub = hub
+        self._tasks: Tasks | None = None
         self._dispatcher = dispatcher
         self._handler: RequestHandler = dispatcher
         self._settings = settings
@@ -85,6 +92,17 @@ class EdgeServer:
         """Open connections."""
         return 0 if self._connections is None else self._connections.open
 
+    @property
+    def sockets(self) -> int:
+        """Open websockets."""
+        return len(self._hub)
+
+    @property
+    def failed(self) -> asyncio.Future[BaseException]:
+        """Done when the edge cannot go on; the result is what was raised."""
+        assert self._tasks is not None, "not started"
+        return self._tasks.failed
+
     async def start(
         self,
         host: str | None = "127.0.0.1",
@@ -99,7 +117,10 @@ class EdgeServer:
         loop = asyncio.get_running_loop()
         handler = self._front if self._mounted else self._handler
         connections = EdgeConnections(handler, problem_reply, self._settings, self._metrics)
+        connections.sockets = lambda: len(self._hub)
         self._connections = connections
+        self._tasks = Tasks("edge")
+        self._tasks.spawn(self._hub.run(), "sockets")
         if host is not None:
             listener = await loop.create_server(
                 connections, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
@@ -130,13 +151,17 @@ class EdgeServer:
 
     async def stop(self, timeout_s: float = 10.0) -> None:
         """Stops listening, ends idle connections, lets requests under way finish for at most
-        ``timeout_s``. Safe to call twice."""
+        ``timeout_s``; websockets are told to come back and closed, spread over a time. Safe to call
+        twice."""
         self.drain()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        self._hub.leave()
         if self._connections is not None:
             await self._connections.drained(timeout_s)
+        if self._tasks is not None:
+            await self._tasks.close()
 
 
 def build_server(
@@ -148,22 +173,27 @@ def build_server(
     """An edge in front of this application, ready to start. Without ``admin`` there is nothing
     under ``/admin``: see :func:`build_admin_server`."""
     identity = Identity(bookings, settings)
+    hub = Hub(bookings, settings, metrics.sockets)
+    sockets = SocketCalls(bookings, hub)
+    sockets.asyncapi = asyncapi(sockets.routes(), release(), settings)
     routes = (
         *QueueCalls(bookings, settings, identity).routes(),
         *ConcertCalls(bookings).routes(),
         *ReservationCalls(bookings, settings).routes(),
         *UserCalls(bookings, settings, identity).routes(),
         *PaymentCalls(bookings, settings, identity).routes(),
+        *sockets.routes(),
         *(() if admin is None else admin_routes(admin, settings, metrics)),
     )
-    return _server(bookings, settings, metrics, routes)
+    return _server(bookings, settings, metrics, routes, hub)
 
 
 def build_admin_server(
     bookings: Bookings, settings: EdgeSettings, metrics: EdgeMetrics, admin: AdminParts
 ) -> EdgeServer:
     """The operators' side by itself, for a port that clients do not reach."""
-    return _server(bookings, settings, metrics, admin_routes(admin, settings, metrics))
+    nobody = Hub(bookings, settings, metrics.sockets)
+    return _server(bookings, settings, metrics, admin_routes(admin, settings, metrics), nobody)
 
 
 def _server(
@@ -171,9 +201,10 @@ def _server(
     settings: EdgeSettings,
     metrics: EdgeMetrics,
     calls: tuple[Route, ...],
+    hub: Hub,
 ) -> EdgeServer:
     system = SystemCalls(bookings, settings, metrics, lambda: dispatcher.draining)
     table = RouteTable((*calls, *system.routes(documentation_pages())))
     system.openapi = document(table.routes, settings)
     dispatcher = Dispatcher(bookings, table, settings, metrics)
-    return EdgeServer(dispatcher, table, settings, metrics)
+    return EdgeServer(dispatcher, table, settings, metrics, hub)

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from booking_http.sockets.limits import Pace
+
 BODY_SIZE_MAX = 16 * 1024
 """Bytes of a request body, fixed by the contract; the largest valid body is under 300."""
 
@@ -31,12 +33,27 @@ class EdgeSettings(msgspec.Struct, frozen=True):
     readiness_timeout_s: float = 2.0
     """For the checks behind ``/readyz``; probes commonly give up after a few seconds."""
     connections_max: int = 10_000
-    """Open connections; each costs about 14 kB, so 140 MB. Above it: 503 and close."""
+    """Open connections, websockets apart; each costs about 14 kB, so 140 MB. Above it: 503 and
+    close."""
     rate_per_user_minute: int = 0
     """Requests with one user's tokens in a minute; 0 for no limit."""
     rate_per_address_minute: int = 0
     """Requests of one client address in a minute; 0 for no limit."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Proxies whose ``X-Forwarded-For`` is believed."""
+    sockets_max: int = 20_000
+    """Open websockets. Above it: 503 to who wants another."""
+    sockets_per_user_max: int = 8
+    """Open websockets of one user: a queue and a date on a few devices. Above it: 429."""
+    heartbeat_s: float = 20.0
+    """Between two pings; under the minute after which common proxies drop a silent connection, and
+    after which a fan who gives no sign of life loses the place in the queue."""
+    reconnect_jitter_s: float = 10.0
+    """Over which the clients of a stopped instance spread their coming back: 20,000 of them are
+    then 2,000 a second."""
+    slow_socket_s: float = 30.0
+    """For a websocket that does not read, from the first push passed over to the close."""
+    pace: Pace = Pace()
+    """Of the websockets."""
     access_log: bool = False
     """One JSON line for each request, without query strings and tokens."""

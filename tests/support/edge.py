@@ -95,6 +95,10 @@ class Edge:
         self._raw.append(client)
         return client
 
+    def adopt(self, client: RawClient) -> None:
+        """Have it closed with the edge."""
+        self._raw.append(client)
+
     async def enter(self, user: str) -> str:
         """Lines the user up; the token, which is inside unless the queue is full."""
         answer = await self("POST", "/queue/issue", {"userId": user})

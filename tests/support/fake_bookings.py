@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from actors.clock import ManualClock
-from actors.errors import KeyInFlightError, KeyReusedError
+from actors.errors import KeyInFlightError, KeyReusedError, UnavailableError
 from booking.api import (
     Attempt,
     Charged,
@@ -92,6 +92,8 @@ class FakeBookings:
         self.hold_ms, self.max_holds, self.queue_max = hold_ms, max_holds, queue_max
         self.places: dict[int, _Place] = {}
         self.version = 0
+        self.too_old = False
+        """The copies of queue and seats are older than anybody may be told from."""
         self.seen: list[int] = []
         self.maps = {name: FakeSeatMap(date) for name, date in dates.schedules.items()}
         self.balances: dict[str, int] = {}
@@ -125,6 +127,7 @@ class FakeBookings:
             return Rejected(Code.QUEUE_FULL, "The queue is full.")
         number = len(self.places) + 1
         self.places[number] = _Place(user, number)
+        self.version += 1
         self._tick()
         token = QueueToken(user, "main", number, self.now_ms())
         return self.standing(token, self.sign(token))
@@ -133,12 +136,14 @@ class FakeBookings:
         """Ends what is over and admits who may come in."""
         now = self.now_ms()
         for place in self.places.values():
-            if place.until_ms and now >= place.until_ms:
+            if place.until_ms and now >= place.until_ms and not place.ended:
                 place.ended = True
+                self.version += 1
         active = sum(1 for place in self.places.values() if place.until_ms and not place.ended)
         for place in self.places.values():
             if active < self.max_active and not place.until_ms and not place.ended:
                 place.until_ms = now + self.active_ms
+                self.version += 1
                 active += 1
 
     def sign(self, token: QueueToken) -> str:
@@ -155,6 +160,7 @@ class FakeBookings:
         return token
 
     def standing(self, token: QueueToken, text: str) -> Standing:
+        self._check_age()
         self._tick()
         place = self.places[token.number]
         if place.ended:
@@ -194,7 +200,15 @@ class FakeBookings:
         self.seen.append(token.number)
 
     def queue_version(self, queue: str) -> int:
+        self._check_age()
+        if queue != "main":
+            raise UnknownError
+        self._tick()
         return self.version
+
+    def _check_age(self) -> None:
+        if self.too_old:
+            raise UnavailableError("the copy is too old")
 
     # -- seats and reservations -------------------------------------------------------------------
 
@@ -202,6 +216,7 @@ class FakeBookings:
         raise refusal
 
     def seat_map(self, schedule: str, *, fresh: bool = True) -> FakeSeatMap:
+        self._check_age()
         found = self.maps.get(schedule)
         if found is None:
             raise UnknownError

@@ -37,13 +37,14 @@ class QueueCalls:
             raise RejectedError(outcome.value, outcome.replayed)
         assert isinstance(outcome.value, Standing)
         headers = NO_STORE + _LOCATION + (REPLAYED if outcome.replayed else b"")
-        return data_reply(_place(outcome.value), 201, headers)
+        return data_reply(place_of(outcome.value), 201, headers)
 
     async def status(self, call: Call) -> Reply:
         text = required_token(call.request.headers)
         standing = await self._standing(text)
+        self._bookings.present(call.holder)
         wait_s = max(1, -(-standing.poll_after_ms // 1000))
-        return data_reply(_place(standing), 200, NO_STORE + b"Retry-After: %d\r\n" % wait_s)
+        return data_reply(place_of(standing), 200, NO_STORE + b"Retry-After: %d\r\n" % wait_s)
 
     async def leave(self, call: Call) -> Reply:
         text = required_token(call.request.headers)
@@ -97,7 +98,8 @@ class QueueCalls:
         )
 
 
-def _place(standing: Standing) -> QueuePlace:
+def place_of(standing: Standing) -> QueuePlace:
+    """A place as clients see it: polled or pushed, the same object."""
     return QueuePlace(
         token=standing.token,
         userId=standing.user,

@@ -87,3 +87,10 @@ async def test_a_token_of_somebody_else_does_not_line_up(edge: Edge) -> None:
     token = await edge.enter(ALICE)
     answer = await edge("POST", "/queue/issue", {"userId": BOB}, token=token)
     assert (answer.status, answer.code) == (404, "not_found")
+
+
+async def test_a_poll_counts_as_being_there(edge: Edge) -> None:
+    token = await edge.enter(ALICE)
+    before = list(edge.bookings.seen)
+    await edge("GET", "/queue/status", token=token)
+    assert edge.bookings.seen == [*before, 1]

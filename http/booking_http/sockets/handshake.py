@@ -1,0 +1,97 @@
+"""The request that opens a websocket: who asks, and whether it is one (RFC 6455, 4.2)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha1
+from typing import Final
+from urllib.parse import unquote_plus
+
+from aiohttp import web
+from multidict import istr
+
+from booking.api import TokenError
+from booking_http.inputs import QUERY_PARAMETERS_MAX, TOKEN_LENGTH_MAX, Headers, token_text
+from booking_http.problems import RefusedError, malformed
+from booking_http.sockets.limits import PROTOCOLS_MAX
+
+PROTOCOL: Final = "booking"
+"""The subprotocol, for browsers: they can send a token there, but only if one is chosen."""
+PROTOCOL_HEADER: Final = istr("Sec-WebSocket-Protocol")
+_KEY = istr("Sec-WebSocket-Key")
+_VERSION = istr("Sec-WebSocket-Version")
+_UPGRADE = istr("Upgrade")
+_CONNECTION = istr("Connection")
+_KEY_FORM = re.compile(r"[A-Za-z0-9+/]{22}==")
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""From RFC 6455, 1.3."""
+_WANTED = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+
+
+def token_of(headers: Headers, query: str) -> str:
+    """The token as sent: in ``queue-token`` or as a bearer token, else in the subprotocol, else in
+    the query. :class:`TokenError` without one."""
+    text = token_text(headers)
+    if text is None:
+        text = _offered_token(headers) or _token_in(query)
+    if text is None:
+        raise TokenError("token_missing")
+    if not 0 < len(text) <= TOKEN_LENGTH_MAX:
+        raise TokenError("token_invalid")
+    return text
+
+
+def _token_in(query: str) -> str | None:
+    """Only this one; whether the rest of the query is well formed is checked as for any call."""
+    for pair in query.split("&", QUERY_PARAMETERS_MAX):
+        name, _, value = pair.partition("=")
+        if name == "token":
+            return unquote_plus(value)
+    return None
+
+
+def _offered(headers: Headers) -> list[str]:
+    """The subprotocols that the client offers."""
+    lines = headers.getall(PROTOCOL_HEADER, ())
+    parts = (part.strip() for line in lines for part in line.split(",", PROTOCOLS_MAX))
+    return [part for part in parts if part][:PROTOCOLS_MAX]
+
+
+def _offered_token(headers: Headers) -> str | None:
+    return next((each for each in _offered(headers) if each != PROTOCOL), None)
+
+
+def accepted(request: web.BaseRequest) -> bytes:
+    """The head of the answer that opens the websocket, without its last line;
+    :class:`RefusedError` if this is no such request."""
+    headers = request.headers
+    upgrades = _words(headers, _UPGRADE)
+    if request.method != "GET" or "websocket" not in upgrades:
+        raise RefusedError("upgrade_required", "This address speaks websocket only.", _WANTED)
+    if "upgrade" not in _words(headers, _CONNECTION):
+        raise malformed("Connection: has to say upgrade")
+    if headers.getall(_VERSION, []) != ["13"]:
+        raise RefusedError("upgrade_required", "Only version 13 is spoken.", _WANTED)
+    keys = headers.getall(_KEY, [])
+    if len(keys) != 1 or _KEY_FORM.fullmatch(keys[0]) is None:
+        raise malformed("Sec-WebSocket-Key: 16 bytes in base64 are expected, once")
+    accept = b64encode(sha1(keys[0].encode() + _MAGIC, usedforsecurity=False).digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n%b" % (accept, _chosen(headers))
+    )
+
+
+def _words(headers: Headers, name: istr) -> set[str]:
+    return {word.strip().lower() for line in headers.getall(name, ()) for word in line.split(",")}
+
+
+def _chosen(headers: Headers) -> bytes:
+    """The subprotocol to answer with: ours if it is offered, else the one that is the token, since
+    a browser ends a connection that chooses none of several."""
+    offered = _offered(headers)
+    if not offered:
+        return b""
+    chosen = PROTOCOL if PROTOCOL in offered else offered[0]
+    return b"Sec-WebSocket-Protocol: %b\r\n" % chosen.encode("latin-1", "replace")

@@ -1,0 +1,227 @@
+"""All websockets of an instance, and the one loop that serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from actors.errors import UnavailableError
+from booking.api import Bookings, QueueToken, Standing
+from booking_http.problems import RefusedError
+from booking_http.settings import EdgeSettings
+from booking_http.sockets import codes
+from booking_http.sockets.limits import SILENT_HEARTBEATS_MAX
+from booking_http.sockets.messages import Hello, Reconnect, encoded
+from booking_http.sockets.numbers import SocketNumbers
+from booking_http.sockets.queue_room import QueueRoom
+from booking_http.sockets.seats_room import SeatsRoom
+from booking_http.sockets.socket import Channel, Socket
+from booking_http.sockets.spread import Spread
+
+log = logging.getLogger("booking.http.sockets")
+
+Room = TypeVar("Room", QueueRoom, SeatsRoom)
+
+
+class Hub:
+    """Keeps the sockets, their rooms and their limits. ``draw`` gives 0 to 1."""
+
+    def __init__(
+        self,
+        bookings: Bookings,
+        settings: EdgeSettings,
+        numbers: SocketNumbers,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._bookings = bookings
+        self._settings = settings
+        self._numbers = numbers
+        self._draw = draw
+        self._sockets: dict[Socket, None] = {}
+        self._by_user: Counter[str] = Counter()
+        self._queues: dict[str, QueueRoom] = {}
+        self._dates: dict[str, SeatsRoom] = {}
+        pace = self._pace = settings.pace
+        self._heartbeats: Spread[Socket] = Spread(settings.heartbeat_s * 0.9, pace.tick_s, 0)
+        self._heartbeat_at = 0.0
+        self._leaving: Spread[Socket] = Spread(pace.leaving_s, pace.tick_s, 0)
+        self._closing: deque[Socket] = deque()
+        """In the order in which their connections are cut if the client does not answer."""
+        self._some = asyncio.Event()
+        self.stopping = False
+        hello = Hello(
+            heartbeatMs=round(settings.heartbeat_s * 1000),
+            reconnectJitterMs=round(settings.reconnect_jitter_s * 1000),
+        )
+        self._hello = encoded(hello)
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    # -- coming and going -------------------------------------------------------------------------
+
+    def check_room(self, user: str) -> None:
+        """:class:`RefusedError` if one more of this user would be too many."""
+        if self.stopping:
+            words = "The instance is stopping; another one serves you."
+            raise RefusedError("stopping", words, {"Retry-After": "1"})
+        if len(self._sockets) >= self._settings.sockets_max:
+            words = "There are too many connections; try again soon."
+            raise RefusedError("too_many_connections", words, {"Retry-After": "5"})
+        if self._by_user[user] >= self._settings.sockets_per_user_max:
+            words = f"At most {self._settings.sockets_per_user_max} sockets of one user; close one."
+            raise RefusedError("too_many_sockets", words, {"Retry-After": "30"})
+
+    def open(
+        self,
+        transport: asyncio.Transport,
+        channel: Channel,
+        token: QueueToken,
+        text: str,
+        standing: Standing,
+        schedule: str = "",
+    ) -> Socket:
+        """A new socket on this connection, which has heard all there is to say so far."""
+        clock = asyncio.get_running_loop().time
+        socket = Socket(transport, clock, self, channel, token, text, schedule)
+        now = clock()
+        if not self._sockets:
+            self._heartbeat_at = now
+        self._sockets[socket] = None
+        self._by_user[token.user] += 1
+        self._numbers.open[channel] += 1
+        self._some.set()
+        socket.write(self._hello)
+        self._bookings.present(token)
+        queue = _room(self._queues, token.queue, lambda: self._queue_room(token.queue))
+        queue.join(socket, standing, now)
+        if channel == "seats":
+            self.guarded(self._join_date, socket, now)
+        return socket
+
+    def _join_date(self, socket: Socket, now: float) -> None:
+        name = socket.schedule
+        room = _room(self._dates, name, lambda: SeatsRoom(name, self._bookings, self, self._pace))
+        room.join(socket, now)
+
+    def _queue_room(self, name: str) -> QueueRoom:
+        return QueueRoom(name, self._bookings, self, self._pace)
+
+    def alive(self, socket: Socket) -> None:
+        """Its holder said something."""
+        self._bookings.present(socket.token)
+
+    def closing(self, socket: Socket) -> None:
+        socket.close_by = asyncio.get_running_loop().time() + self._pace.linger_s
+        self._closing.append(socket)
+
+    def gone(self, socket: Socket) -> None:
+        """The connection is no more."""
+        if socket not in self._sockets:
+            return
+        del self._sockets[socket]
+        user = socket.token.user
+        self._by_user[user] -= 1
+        if not self._by_user[user]:
+            del self._by_user[user]
+        self._numbers.open[socket.channel] -= 1
+        self._numbers.closed[socket.code if socket.code in codes.KNOWN else 0] += 1
+        _leave(self._queues, socket.token.queue, socket)
+        _leave(self._dates, socket.schedule, socket)
+
+    # -- what rooms ask ---------------------------------------------------------------------------
+
+    def reads(self, socket: Socket, now: float) -> bool:
+        """See :class:`booking_http.sockets.desk.Desk`."""
+        if not socket.open:
+            return False
+        if socket.ready(now):
+            return True
+        self._numbers.skipped[socket.channel] += 1
+        if now - socket.slow_since > self._settings.slow_socket_s:
+            socket.close(codes.OVERLOAD, "too slow: it did not read")
+        return False
+
+    def push(self, socket: Socket, data: bytes) -> None:
+        socket.write(data)
+        self._numbers.pushed[socket.channel] += 1
+
+    def guarded(self, visit: Callable[[Socket, float], None], socket: Socket, now: float) -> None:
+        """See :class:`booking_http.sockets.desk.Desk`."""
+        try:
+            visit(socket, now)
+        except UnavailableError:
+            raise
+        except Exception as error:
+            log.error("a websocket on %s failed", socket.channel, exc_info=error)
+            socket.close(codes.BROKEN, "something broke on our side")
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve them until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._some.wait()
+            self.tick(loop.time())
+            if not self._sockets:
+                self._some.clear()
+            await asyncio.sleep(self._pace.tick_s)
+
+    def tick(self, now: float) -> None:
+        """Everything that is due now."""
+        for queue in tuple(self._queues.values()):
+            queue.tick(now)
+        for date in tuple(self._dates.values()):
+            date.tick(now)
+        self._beat(now)
+        for socket in self._leaving.due(now):
+            self._send_away(socket)
+        while self._closing and self._closing[0].close_by <= now:
+            socket = self._closing.popleft()
+            if socket in self._sockets:
+                socket.abort()
+
+    def _beat(self, now: float) -> None:
+        """Pings, spread over the time between two heartbeats."""
+        if self._heartbeats.done and now - self._heartbeat_at >= self._settings.heartbeat_s:
+            self._heartbeats.begin(self._sockets, now)
+            self._heartbeat_at = now
+        silent_since = now - SILENT_HEARTBEATS_MAX * self._settings.heartbeat_s
+        for socket in self._heartbeats.due(now):
+            if not socket.open:
+                continue
+            if socket.heard_at < silent_since:
+                socket.close(codes.OVERLOAD, "silent: it answered no ping")
+            elif socket.ready(now):
+                socket.ping()
+
+    def leave(self) -> None:
+        """Send everybody away, spread over a time, and take nobody in any more."""
+        if not self.stopping:
+            self.stopping = True
+            self._leaving.begin(self._sockets, asyncio.get_running_loop().time())
+
+    def _send_away(self, socket: Socket) -> None:
+        after_ms = round(self._draw() * self._settings.reconnect_jitter_s * 1000)
+        socket.close(codes.RESTART, "the instance stops", encoded(Reconnect(after_ms)))
+
+
+def _room(rooms: dict[str, Room], name: str, make: Callable[[], Room]) -> Room:
+    room = rooms.get(name)
+    if room is None:
+        room = rooms[name] = make()
+    return room
+
+
+def _leave(rooms: dict[str, Room], name: str, socket: Socket) -> None:
+    """Out of the room; an empty one is given up."""
+    room = rooms.get(name)
+    if room is not None:
+        room.leave(socket)
+        if not len(room):
+            del rooms[name]

@@ -1,0 +1,216 @@
+"""One client: what it says, what is written to it, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from booking.api import QueueToken, Standing
+from booking_http.sockets import codes
+from booking_http.sockets.frames import (
+    CLOSE,
+    CONTINUATION,
+    PING,
+    TEXT,
+    FrameError,
+    FrameReader,
+    close_code,
+    close_frame,
+    frame,
+)
+from booking_http.sockets.frames import PONG as PONG_FRAME
+from booking_http.sockets.limits import MESSAGES_PER_MINUTE_MAX, UNREAD_SIZE_MAX
+from booking_http.sockets.messages import PONG, decode_client_message
+
+Channel = Literal["queue", "seats"]
+
+_MINUTE_S = 60.0
+_PACE_S = _MINUTE_S / MESSAGES_PER_MINUTE_MAX
+_PING = frame(PING)
+
+
+class Owner(Protocol):
+    """Who keeps a socket: hears that its holder lives, that it is closing, and that it is gone."""
+
+    def alive(self, socket: Socket) -> None: ...
+    def closing(self, socket: Socket) -> None: ...
+    def gone(self, socket: Socket) -> None: ...
+
+
+class Socket:
+    """An open websocket. aiohttp's connection hands it the bytes that come (``feed_data``), and
+    tells it when there will be no more (``feed_eof``)."""
+
+    __slots__ = (
+        "_clock",
+        "_free_at",
+        "_owner",
+        "_reader",
+        "_received_close",
+        "_transport",
+        "channel",
+        "close_by",
+        "code",
+        "ended",
+        "heard_at",
+        "schedule",
+        "seq",
+        "slow_since",
+        "text",
+        "token",
+        "told",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        clock: Callable[[], float],
+        owner: Owner,
+        channel: Channel,
+        token: QueueToken,
+        text: str,
+        schedule: str = "",
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._owner = owner
+        self._reader: FrameReader | None = FrameReader()
+        """``None`` when nothing the client says matters any more."""
+        self._received_close = False
+        self._free_at = 0.0
+        """When the allowance of messages will be whole again (GCRA)."""
+        self.channel = channel
+        self.token = token
+        self.text = text
+        self.schedule = schedule
+        """The date of a seats socket."""
+        self.seq = 0
+        """Of the last frame of the channel's kind."""
+        self.told: Standing | None = None
+        """What a queue socket was told last."""
+        self.heard_at = clock()
+        self.slow_since = 0.0
+        """Since when it has not taken what was written; 0 for a client that reads."""
+        self.code = 0
+        """What it is closed with; 0 while it is open."""
+        self.close_by = 0.0
+        """When the connection is cut if the client has not answered the close; for its owner."""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the connection is gone."""
+
+    @property
+    def open(self) -> bool:
+        return self.code == 0
+
+    # -- out --------------------------------------------------------------------------------------
+
+    def ready(self, now: float) -> bool:
+        """Whether the client has taken what was written to it before, but for a little."""
+        if self._transport.get_write_buffer_size() <= UNREAD_SIZE_MAX:
+            self.slow_since = 0.0
+            return True
+        if not self.slow_since:
+            self.slow_since = now
+        return False
+
+    def write(self, data: bytes) -> None:
+        """Hand these frames to the transport; whether they fit is for the caller to ask first."""
+        if self.open and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def ping(self) -> None:
+        self.write(_PING)
+
+    def close(self, code: int, reason: str, last: bytes = b"") -> None:
+        """Say a last word and why, and give the client a moment to answer."""
+        if self.open:
+            self.write(last + close_frame(code, reason))
+            self._closing(code)
+
+    def _closing(self, code: int) -> None:
+        self.code = code
+        self._owner.closing(self)
+
+    def abort(self) -> None:
+        """Cut the connection; nothing is waited for."""
+        if self.open:
+            self._closing(codes.LOST)
+        self._transport.abort()
+
+    # -- in ---------------------------------------------------------------------------------------
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Bytes from the client. Returns, as aiohttp asks of a parser, whether that was all and
+        what is left over."""
+        if self._reader is not None:
+            try:
+                for opcode, payload in self._reader.feed(data):
+                    self._receive(opcode, payload)
+                    if self._received_close:
+                        self._reader = None
+                        break
+            except FrameError as error:
+                self._deafen(error.code, error.words)
+        return self._received_close, b""
+
+    def feed_eof(self) -> None:
+        """The connection is gone."""
+        if self.open:
+            self.code = codes.LOST
+        if not self.ended.done():
+            self.ended.set_result(None)
+            self._owner.gone(self)
+
+    def _receive(self, opcode: int, payload: bytes) -> None:
+        if opcode == CLOSE:
+            self._received_close = True
+            self._answer_close(close_code(payload))
+            return
+        if not self.open:
+            return  # said before it knew that we close
+        if not self._allowed():
+            self._deafen(codes.REFUSED, f"more than {MESSAGES_PER_MINUTE_MAX} messages a minute")
+            return
+        self._owner.alive(self)
+        if opcode == PING:
+            self._reply(frame(PONG_FRAME, payload))
+        elif opcode not in (CONTINUATION, PONG_FRAME):
+            self._answer_message(opcode, payload)
+
+    def _answer_message(self, opcode: int, payload: bytes) -> None:
+        try:
+            if opcode != TEXT:
+                raise msgspec.DecodeError("text is expected")
+            decode_client_message(payload)
+        except msgspec.DecodeError as error:
+            self._deafen(codes.NOT_UNDERSTOOD, f"not understood: {error}")
+        else:
+            self._reply(PONG)
+
+    def _answer_close(self, code: int) -> None:
+        """The client's close: say it back, unless it is the answer to ours, and end."""
+        if self.open:
+            said = b"" if code == 1005 else code.to_bytes(2, "big")
+            self.write(frame(CLOSE, said))
+            self._closing(code)
+        self._transport.close()
+
+    def _reply(self, data: bytes) -> None:
+        """Only to a client that reads: one that asks and never listens gets no memory of ours."""
+        if self.ready(self._clock()):
+            self.write(data)
+
+    def _allowed(self) -> bool:
+        now = self._clock()
+        self.heard_at = now
+        self._free_at = max(self._free_at, now) + _PACE_S
+        return self._free_at - now <= _MINUTE_S + _PACE_S / 2
+
+    def _deafen(self, code: int, reason: str) -> None:
+        """Close, and throw away whatever else comes: closing at once would reset the connection
+        under our answer."""
+        self.close(code, reason)
+        self._reader = None
