@@ -55,6 +55,11 @@ def get(path: str, token: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\n{_FIXED}{gate}\r\n".encode("ascii")
 
 
+def delete(path: str, token: str) -> bytes:
+    """A DELETE request."""
+    return f"DELETE {path} HTTP/1.1\r\n{_FIXED}queue-token: {token}\r\n\r\n".encode("ascii")
+
+
 def post(path: str, body: str, token: str = "") -> bytes:
     """A POST request with a JSON body of ASCII characters."""
     gate = f"queue-token: {token}\r\n" if token else ""

@@ -15,6 +15,7 @@ import asyncpg
 import uvloop
 
 from booking.app import App
+from booking.cli.open_files import allow_open_files
 from booking.schema import migrate, parts
 from booking.settings import Settings
 
@@ -84,6 +85,7 @@ def run_instance(
 ) -> int:
     """Run until a signal or a failure. ``shared`` is a listening socket of several instances.
     Exit status 0 after a drain, 1 after a failure."""
+    allow_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings, exit_with_stdin=exit_with_stdin, shared=shared))
 

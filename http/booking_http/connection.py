@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
@@ -132,8 +133,7 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._edge.full:
-            assert isinstance(transport, asyncio.Transport)
-            self._refuse(transport)
+            self._refuse(cast(asyncio.Transport, transport))  # uvloop's are no subclass
         else:
             super().connection_made(transport)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
@@ -61,19 +61,30 @@ class Listener:
         return self.ws.close_code or 0
 
 
-@asynccontextmanager
-async def listening(
+def listening(
     edge: Edge,
     target: str = "/queue/ws",
     token: str | None = None,
     headers: Mapping[str, str] | None = None,
     protocols: tuple[str, ...] = (),
-) -> AsyncIterator[Listener]:
+) -> AbstractAsyncContextManager[Listener]:
     """An open websocket, which has read the hello."""
+    return listening_at(edge.server.port, target, token, headers, protocols)
+
+
+@asynccontextmanager
+async def listening_at(
+    port: int,
+    target: str = "/queue/ws",
+    token: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    protocols: tuple[str, ...] = (),
+) -> AsyncIterator[Listener]:
+    """The same by the port alone."""
     sent = dict(headers or {})
     if token is not None:
         sent["queue-token"] = token
-    url = f"http://127.0.0.1:{edge.server.port}{target}"
+    url = f"http://127.0.0.1:{port}{target}"
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(url, headers=sent, protocols=protocols, max_msg_size=0) as ws,

@@ -19,6 +19,8 @@ SEAT = "alpha-1-1"
 GATED: tuple[tuple[str, str, bytes | None], ...] = (
     ("GET", "/queue/status", None),
     ("DELETE", "/queue", None),
+    ("GET", "/queue/ws", None),
+    ("GET", "/concert/seats/ws?concertScheduleId=alpha-1", None),
     ("GET", "/concert/available-dates", None),
     ("GET", "/concert/available-seats?concertScheduleId=alpha-1", None),
     ("POST", "/reservation", b'{"seatId":"alpha-1-1"}'),
@@ -166,7 +168,7 @@ async def test_a_token_that_was_left_while_waiting_opens_nothing(
     service = await start_service(CATALOGUE, BOOKING_QUEUE_MAX_ACTIVE="1")
     _, inside = await service.api.enter()
     _, waiting = await service.api.enter()
-    for method, target, body in GATED[2:]:
+    for method, target, body in GATED[3:]:
         sent = request(method, target, ("queue-token", waiting), body=body)
         assert_problem(await raw(service.app.port, sent), 403, "not_admitted")
     assert (await service.api.leave(waiting)).status == 204

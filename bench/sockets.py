@@ -1,0 +1,279 @@
+"""``python -m bench sockets``: how late a push is, and what a listening client costs.
+
+Every client stands in one queue and listens. Somebody in front of all of them leaves, the next one
+is admitted, and all of them move up by one: again and again. First all clients read; then some of
+them stop, and the others must not notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import sys
+import time
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import uvloop
+
+from bench.listener import Listener, Moves, connect
+from bench.load import Pool
+from bench.processes import cpu_seconds, memory_mb
+from bench.record import Latencies, latencies
+from bench.report import machine
+from bench.rig import Rig, Setup
+from bench.run import interruptible, say
+from bench.target import TargetError, delete, get
+from bench.world import UnexpectedAnswerError, World
+
+LATENESS_MS_MAX = 1_000.0
+MEMORY_KB_MAX = 30.0
+"""The claims that are checked."""
+CLIENTS_MAX = 20_000
+SPARE_FILES = 300
+"""Files that service and generator have open besides their clients."""
+SETTLE_S = 3.0
+"""After the last change of a phase, for everybody to be told."""
+SETTLE_STEP_S = 0.02
+PROBE_EVERY_S = 0.05
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """One stretch of changes."""
+
+    name: str
+    reading: int
+    changes: int
+    lateness: Latencies
+    """From asking for a change to a client's knowing of it, each client and each change."""
+    untold: int
+    """Clients that read and were not told of the last change in time."""
+    frames_per_s: float
+    """Of each reading client."""
+    probe: Latencies
+    """``GET /queue/status`` meanwhile, one after the other."""
+    server_cpu: float
+    """Share of one core."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What was measured."""
+
+    machine: str
+    clients: int
+    connect_s: float
+    memory_before_mb: float
+    memory_mb: float
+    """Resident memory of the service, with all clients connected; before, without them."""
+    memory_after_mb: float
+    """At the end, after some had not read for a while."""
+    phases: list[Phase]
+    closes: dict[int, int]
+    numbers: dict[str, float]
+    """The service's own."""
+
+    @property
+    def kb_per_client(self) -> float:
+        return (self.memory_mb - self.memory_before_mb) * 1_000 / self.clients
+
+    @property
+    def kb_per_client_after(self) -> float:
+        return (self.memory_after_mb - self.memory_before_mb) * 1_000 / self.clients
+
+    def verdicts(self) -> list[tuple[str, bool]]:
+        late = max(phase.lateness.p99_ms for phase in self.phases)
+        memory_kb = max(self.kb_per_client, self.kb_per_client_after)
+        told = all(phase.lateness.count and not phase.untold for phase in self.phases)
+        return [
+            (f"push lateness p99 {late:.0f} ms, below {LATENESS_MS_MAX:g} ms",
+             late < LATENESS_MS_MAX),
+            (f"memory {memory_kb:.1f} kB a client, below {MEMORY_KB_MAX:g} kB",
+             memory_kb < MEMORY_KB_MAX),
+            ("everybody who reads was told of every change", told),
+            ("nobody was closed", not self.closes),
+        ]  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    parse = argparse.ArgumentParser(
+        prog="python -m bench sockets", description="Push lateness and memory of websockets."
+    )
+    parse.add_argument("--clients", type=int, default=2_000, help="all in one queue, listening")
+    parse.add_argument("--unread", type=float, default=0.5, help="share that stops reading")
+    parse.add_argument("--seconds", type=float, default=10.0, help="of each of the two phases")
+    parse.add_argument("--changes", type=float, default=2.0, help="a second")
+    parse.add_argument("--database-url", default="", help="an empty database, not an embedded one")
+    parse.add_argument("--redis-url", default="", help="a Redis, not an embedded one")
+    parse.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parse
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: every claim holds; 1: one does not; 2: it could not be measured."""
+    parse = parser()
+    options = parse.parse_args(arguments)
+    if not 0 < options.clients <= CLIENTS_MAX or not 0 <= options.unread < 1:
+        parse.error(f"1 to {CLIENTS_MAX} clients, of whom some go on reading")
+    if not 0 < options.seconds <= 600 or not 0 < options.changes <= 50:
+        parse.error("up to 600 seconds with up to 50 changes each")
+    with interruptible():
+        allow_files(options.clients + SPARE_FILES)
+        finding = measure(options)
+    print(json.dumps(msgspec.to_builtins(finding), indent=1) if options.json else table(finding))
+    return 0 if all(holds for _, holds in finding.verdicts()) else 1
+
+
+def allow_files(count: int) -> None:
+    """Let this process, and those it starts, have so many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise TargetError(f"{count} files are needed, and {hard} allowed (ulimit -Hn)")
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+def measure(options: argparse.Namespace) -> Finding:
+    # One may be inside: each one that leaves admits the next, and everybody moves up.
+    setup = Setup(
+        dates=20, max_active=1, database_url=options.database_url, redis_url=options.redis_url
+    )
+    with (
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        Rig(setup, {}, say) as rig,
+    ):
+        return runner.run(Run(rig, options).measure())
+
+
+class Run:
+    """One measurement, from the tokens to the finding."""
+
+    def __init__(self, rig: Rig, options: argparse.Namespace) -> None:
+        assert rig.service is not None
+        self._rig = rig
+        self._pid = rig.service.pid
+        self._options = options
+        self._moves = Moves()
+        self._closes: Counter[int] = Counter()
+        self._tokens: list[str] = []
+        self._leaving: list[str] = []
+
+    async def measure(self) -> Finding:
+        options, clients = self._options, self._options.clients
+        per_phase = round(options.seconds * options.changes)
+        async with Pool(self._rig.target, 32) as pool, Pool(self._rig.target, 1) as probes:
+            self._world, self._probes = World(pool), World(probes)
+            say(f"lining up {clients} users")
+            users = self._world.users
+            # One by one: they are in front, in this order.
+            for user in users.take(2 * per_phase):
+                self._leaving += await self._world.tokens([user])
+            self._tokens = await self._world.tokens(users.take(clients))
+            before_mb = memory_mb(self._pid)
+            say("connecting")
+            began = time.perf_counter()
+            readers, others = await self._connect(round(clients * options.unread))
+            connect_s = time.perf_counter() - began
+            after_mb = memory_mb(self._pid)
+            phases = [await self._phase("all read", readers + others, per_phase)]
+            for each in others:
+                if each.transport is not None:
+                    each.transport.pause_reading()
+            phases.append(await self._phase("some stopped reading", readers, per_phase))
+            return Finding(
+                machine=machine(),
+                clients=clients,
+                connect_s=connect_s,
+                memory_before_mb=before_mb,
+                memory_mb=after_mb,
+                memory_after_mb=memory_mb(self._pid),
+                phases=phases,
+                closes=dict(self._closes),
+                numbers=await self._numbers(),
+            )
+
+    async def _connect(self, others: int) -> tuple[list[Listener], list[Listener]]:
+        target, moves, closes = self._rig.target, self._moves, self._closes
+        reading = await connect(target, self._tokens[others:], moves, closes, small=False)
+        stopping = await connect(target, self._tokens[:others], moves, closes, small=True)
+        if self._closes:
+            raise UnexpectedAnswerError(f"websockets failed: {dict(self._closes)}")
+        return reading, stopping
+
+    async def _phase(self, name: str, reading: list[Listener], changes: int) -> Phase:
+        say(f"{name}: {changes} changes")
+        moves = self._moves
+        moves.lateness = array("d")
+        moves.frames = 0
+        cpu_s = cpu_seconds(self._pid)
+        began = time.perf_counter()
+        probing = asyncio.ensure_future(self._probe())
+        for number in range(changes):
+            await asyncio.sleep(began + number / self._options.changes - time.perf_counter())
+            moves.begun()
+            await self._world.ask("leave", delete("/queue", self._leaving.pop(0)), 204)
+        total = len(moves.at)
+        for _ in range(round(SETTLE_S / SETTLE_STEP_S)):
+            if all(listener.known == total for listener in reading):
+                break
+            await asyncio.sleep(SETTLE_STEP_S)
+        seconds = time.perf_counter() - began
+        probing.cancel()
+        probe = await asyncio.gather(probing, return_exceptions=True)
+        if isinstance(probe[0], Exception):
+            raise probe[0]
+        return Phase(
+            name=name,
+            reading=len(reading),
+            changes=changes,
+            lateness=latencies(moves.lateness),
+            untold=sum(listener.known < total for listener in reading),
+            frames_per_s=moves.frames / seconds / len(reading),
+            probe=latencies(self._probed),
+            server_cpu=(cpu_seconds(self._pid) - cpu_s) / seconds,
+        )
+
+    async def _probe(self) -> None:
+        self._probed = array("d")
+        ask = get("/queue/status", self._tokens[-1])
+        while True:
+            began = time.perf_counter()
+            await self._probes.ask("status", ask)
+            self._probed.append(time.perf_counter() - began)
+            await asyncio.sleep(PROBE_EVERY_S)
+
+    async def _numbers(self) -> dict[str, float]:
+        text = (await self._world.ask("metrics", get("/metrics"))).body.decode()
+        lines = (line.rsplit(" ", 1) for line in text.splitlines())
+        return {name: float(value) for name, value in lines if name.startswith("booking_socket")}
+
+
+def table(finding: Finding) -> str:
+    """The finding for people."""
+    lines = [
+        f"{finding.clients:,} listening clients, connected in {finding.connect_s:.1f} s; "
+        f"{finding.machine}",
+        f"memory {finding.memory_before_mb:.0f} MB before, {finding.memory_mb:.0f} MB with them, "
+        f"{finding.memory_after_mb:.0f} MB at the end: {finding.kb_per_client:.1f} and "
+        f"{finding.kb_per_client_after:.1f} kB a client",
+    ]
+    for phase in finding.phases:
+        late, probe = phase.lateness, phase.probe
+        lines.append(
+            f"{phase.name}: {phase.reading:,} read, {phase.changes} changes; lateness p50 "
+            f"{late.p50_ms:.0f} ms, p95 {late.p95_ms:.0f} ms, p99 {late.p99_ms:.0f} ms, max "
+            f"{late.max_ms:.0f} ms; {phase.frames_per_s:.2f} frames/s each; status p50 "
+            f"{probe.p50_ms:.1f} ms, p99 {probe.p99_ms:.1f} ms; server {phase.server_cpu:.0%} of a "
+            f"core; {phase.untold} not told"
+        )
+    lines += [f"{name} {value:g}" for name, value in finding.numbers.items()]
+    lines.append("")
+    lines += [f"{'pass' if holds else 'FAIL'}  {claim}" for claim, holds in finding.verdicts()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
