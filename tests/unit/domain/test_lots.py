@@ -29,7 +29,7 @@ def test_the_program_in_the_documents_repeats_a_draw():
     page = (ROOT / "docs" / "explanation" / "queue.md").read_text(encoding="utf-8")
     [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     named: dict = {}
-    exec(program, named)  # noqa: S102 - our own page
+    exec(program, named)
     lots = draw("c0ffee", 11, 300)
     assert named["drawn"]("c0ffee", 11, 300) == [lots.number(place) for place in range(11, 301)]
 
