@@ -20,21 +20,11 @@ _SECURITY = _POLICY + header("Referrer-Policy", "no-referrer") + header("X-Frame
 class Page:
     """One static file, read once."""
 
-    def __init__(
-        self,
-        path: str,
-        file_name: str,
-        content_type: str,
-        summary: str,
-        *,
-        folder: str = "static",
-        tag: str = "system",
-    ) -> None:
+    def __init__(self, path: str, file_name: str, content_type: str, summary: str) -> None:
         self._path = path
         self._summary = summary
         self._media = content_type
-        self._tag = tag
-        self._body = (files("booking_http") / folder / file_name).read_bytes()
+        self._body = (files("booking_http") / "static" / file_name).read_bytes()
         self._etag = f'"{blake2b(self._body, digest_size=16).hexdigest()}"'
         self._headers = header("Cache-Control", "no-cache") + header("ETag", self._etag) + _SECURITY
 
@@ -48,7 +38,7 @@ class Page:
     def route(self) -> Route:
         name = self._path.strip("/").replace("/", "_").replace(".", "_")
         answer = Answer(200, None, self._summary, ("ETag",), media=self._media, also=(304,))
-        return Route("GET", self._path, self.serve, name, self._summary, answer, self._tag)
+        return Route("GET", self._path, self.serve, name, self._summary, answer, "system")
 
 
 def documentation_pages() -> tuple[Page, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from booking_http.admin.cluster import ClusterCalls
 from booking_http.admin.concerts import ConcertDeskCalls
+from booking_http.admin.console import Console
 from booking_http.admin.desk import Desk
 from booking_http.admin.parts import AdminParts
 from booking_http.admin.placement import InstanceCalls, ShardCalls
@@ -28,4 +29,5 @@ def admin_routes(
         *QueueDeskCalls(desk, timeout_s).routes(),
         *ConcertDeskCalls(desk).routes(),
         *TrailCalls(desk).routes(),
+        *Console().routes(),
     )

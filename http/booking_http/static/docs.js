@@ -1,6 +1,6 @@
 // Shows /openapi.json and lets each call be tried. Text only ever goes into the page as text.
 
-const METHODS = ["get", "post", "delete"];
+const METHODS = ["get", "post", "put", "patch", "delete"];
 const credentials = document.querySelector("#credentials");
 
 function element(name, properties = {}, ...children) {

@@ -171,7 +171,7 @@ USER = "aaaaaaaa-0000-4000-8000-000000000001"
 
 
 async def test_the_operators_port_has_health_and_numbers_and_no_bookings(admin: AdminEdge) -> None:
-    for path in ("/livez", "/readyz", "/metrics", "/openapi.json"):
+    for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/admin/console"):
         assert (await admin("GET", path, token=None)).status == 200
     assert (await admin("POST", "/queue/issue", {"userId": USER})).status == 404
 

@@ -1,0 +1,36 @@
+"""A browser for the tests of this folder, and the operators' side of a cluster of dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from tests.browser.console.operator_page import Operator, a_browser
+from tests.support.admin_edge import AdminEdge
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def operators_browser() -> AsyncIterator[Browser]:
+    async with a_browser() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def admin() -> AsyncIterator[AdminEdge]:
+    """The operators' side of a cluster made of dictionaries."""
+    edge = AdminEdge()
+    await edge.start()
+    yield edge
+    await edge.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def operator(operators_browser: Browser, admin: AdminEdge) -> AsyncIterator[Operator]:
+    """Somebody in front of that cluster's console; at the end nothing was wrong in the page."""
+    page = await operators_browser.new_page(viewport={"width": 1400, "height": 900})
+    operator = Operator(page, admin.url)
+    yield operator
+    await page.close()
+    assert operator.complaints == []
