@@ -50,7 +50,7 @@ async def test_an_older_database_gets_only_what_it_lacks(
         empty_database_url,
         "DELETE FROM schema_migrations WHERE version > 1",
         "DROP TABLE seat, concert_schedule, concert, catalogue_version, leadership, operator_log,"
-        " journal_part, instance_wishes, plans",
+        " instance_wishes, plans, journal_part",
         "ALTER TABLE shards DROP desired, DROP desired_term, DROP pinned_to, DROP frozen",
     )
 
