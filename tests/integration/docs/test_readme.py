@@ -1,4 +1,4 @@
-"""The README's walk through the API, pasted into a shell against a running service."""
+"""The READMEs' walk through the API, pasted into a shell against a running service."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import asyncio
 import json
 import re
 
+import pytest
+
 from tests.support.house import ROOT
 
 WALK_TIMEOUT_S = 60
 """A dozen requests; the rest is for a busy machine."""
 
 
-def walk() -> str:
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## A walk through")[2]
+WALKS = {"README.md": "## A walk through", "README.ko.md": "## API 한 바퀴"}
+"""Each README to the heading of its walk."""
+
+
+def walk(page: str) -> str:
+    section = (ROOT / page).read_text(encoding="utf-8").partition(WALKS[page])[2]
     fenced = re.search(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert fenced is not None, "the README has lost its walk"
     return fenced.group(1)
 
 
-async def test_the_walk_in_the_readme_books_a_seat(running_service: str) -> None:
-    script, replaced = re.subn(r"^base=.*$", f"base={running_service}", walk(), flags=re.MULTILINE)
+@pytest.mark.parametrize("page", WALKS)
+async def test_the_walk_in_the_readme_books_a_seat(running_service: str, page: str) -> None:
+    script, replaced = re.subn(
+        r"^base=.*$", f"base={running_service}", walk(page), flags=re.MULTILINE
+    )
     assert replaced == 1
     shell = await asyncio.create_subprocess_exec(
         "/bin/sh",
@@ -47,3 +56,8 @@ async def test_the_walk_in_the_readme_books_a_seat(running_service: str) -> None
     assert paid["totalAmount"] == held["price"]
     assert balance == {"balance": 0}
     assert [item["type"] for item in history["items"]] == ["USE", "CHARGE"]
+
+
+def test_both_walks_are_the_same_but_for_the_words() -> None:
+    commands = [re.sub(r"^#.*$", "", walk(page), flags=re.MULTILINE) for page in WALKS]
+    assert commands[0] == commands[1]
