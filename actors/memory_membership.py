@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from actors.clock import Clock
 from actors.membership import DEAD_AFTER_S, Member, MembershipError
 
@@ -12,6 +14,12 @@ class MemoryMembers:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.announced: dict[str, tuple[Member, float]] = {}
+        self.away = False
+        """The store's own outage."""
+
+    def forget(self) -> None:
+        """Lose everything, as a store does that comes back empty."""
+        self.announced.clear()
 
 
 class MemoryMembership:
@@ -20,6 +28,8 @@ class MemoryMembership:
     def __init__(self, members: MemoryMembers) -> None:
         self._members = members
         self._away = False
+        self._running = asyncio.Event()
+        self._running.set()
 
     def go_away(self) -> None:
         """Every call fails until :meth:`come_back`."""
@@ -28,23 +38,32 @@ class MemoryMembership:
     def come_back(self) -> None:
         self._away = False
 
-    def _reach(self) -> None:
-        if self._away:
+    def pause(self) -> None:
+        """Every call hangs until :meth:`resume`, as with a stopped server or process."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        self._running.set()
+
+    async def _reach(self) -> None:
+        await asyncio.sleep(0)
+        await self._running.wait()
+        if self._away or self._members.away:
             raise MembershipError("the membership store is out of reach")
 
     async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
-        self._reach()
+        await self._reach()
         ends = self._members.clock.monotonic() + ttl_s
         self._members.announced[member.instance] = (member, ends)
 
     async def leave(self, member: Member) -> None:
-        self._reach()
+        await self._reach()
         found = self._members.announced.get(member.instance)
         if found is not None and found[0].incarnation == member.incarnation:
             del self._members.announced[member.instance]
 
     async def members(self) -> list[Member]:
-        self._reach()
+        await self._reach()
         now = self._members.clock.monotonic()
         announced = self._members.announced
         for instance in [name for name, (_, ends) in announced.items() if ends <= now]:

@@ -1,7 +1,8 @@
-"""The store of operators' wishes and plans: its in-memory twin."""
+"""The store of operators' wishes and plans: its in-memory twin, with faults for tests to order."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
@@ -14,40 +15,70 @@ from actors.placement.plan import Plan
 from actors.placement_store import LogLine
 
 
-class MemoryOperations:
-    """All instances of a test may share one. Away when the tables' database is."""
+class MemoryOrders:
+    """The tables: what all instances share. Their log is that of the other tables."""
 
     def __init__(self, tables: MemoryTables) -> None:
-        self._tables = tables
-        self._wishes: dict[str, Wish] = {}
-        self._plans: dict[str, StoredPlan] = {}
+        self.tables = tables
+        self.wishes: dict[str, Wish] = {}
+        self.plans: dict[str, StoredPlan] = {}
+
+
+class MemoryOperations:
+    """One instance's connection to :class:`MemoryOrders`."""
+
+    def __init__(self, orders: MemoryOrders) -> None:
+        self._tables = orders.tables
+        self._wishes = orders.wishes
+        self._plans = orders.plans
+        self._away = False
+        self._running = asyncio.Event()
+        self._running.set()
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def go_away(self) -> None:
+        """Every call of this instance fails until :meth:`come_back`."""
+        self._away = True
+
+    def come_back(self) -> None:
+        self._away = False
+
+    def pause(self) -> None:
+        """Every call hangs until :meth:`resume`."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        self._running.set()
+
+    async def _reach(self) -> None:
+        await asyncio.sleep(0)
+        await self._running.wait()
+        if self._away or self._tables.away:
+            raise JournalError("the database is out of reach")
 
     async def close(self) -> None:
         """Nothing to close."""
-
-    def _reach(self) -> None:
-        if self._tables.away:
-            raise JournalError("the database is out of reach")
 
     def _log(self, who: str, what: str, **detail: object) -> None:
         lines = self._tables.lines
         lines.append(LogLine(len(lines) + 1, self._tables.clock.now_ms(), who, what, detail))
 
     async def wishes(self) -> Mapping[str, Wish]:
-        self._reach()
+        await self._reach()
         return {name: wish for name, wish in self._wishes.items() if wish != Wish()}
 
     async def wish(self, instance: str, wish: Wish, who: str, what: str) -> None:
-        self._reach()
+        await self._reach()
         self._wishes[instance] = wish
         self._log(who, what, instance=instance)
 
     async def show(self, plan: Plan, kind: PlanKind) -> None:
-        self._reach()
+        await self._reach()
         self._plans.setdefault(plan.plan_id, StoredPlan(plan, kind, "shown"))
 
     async def begin(self, plan_id: str, who: str) -> bool:
-        self._reach()
+        await self._reach()
         stored = self._plans.get(plan_id)
         if stored is None or stored.state != "shown":
             return False
@@ -57,7 +88,7 @@ class MemoryOperations:
         return True
 
     async def end(self, plan_id: str, state: Literal["done", "aborted"], who: str) -> bool:
-        self._reach()
+        await self._reach()
         stored = self._plans.get(plan_id)
         if stored is None or stored.state != "running":
             return False
@@ -66,15 +97,15 @@ class MemoryOperations:
         return True
 
     async def plan(self, plan_id: str) -> StoredPlan | None:
-        self._reach()
+        await self._reach()
         return self._plans.get(plan_id)
 
     async def running(self) -> list[StoredPlan]:
-        self._reach()
+        await self._reach()
         begun = [stored for stored in self._plans.values() if stored.state == "running"]
         return sorted(begun, key=lambda stored: stored.begun_at_ms)
 
     async def latest(self) -> StoredPlan | None:
-        self._reach()
+        await self._reach()
         begun = [s for s in self._plans.values() if s.kind == "rebalance" and s.begun_at_ms]
         return max(begun, key=lambda stored: stored.begun_at_ms, default=None)

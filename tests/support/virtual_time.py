@@ -70,9 +70,9 @@ class VirtualClock:
         return asyncio.get_running_loop().time()
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], loop_factory: type[VirtualTimeLoop] = VirtualTimeLoop) -> T:
     """Run on virtual time; errors that nobody retrieved fail the run."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         result = runner.run(main)
         loop = runner.get_loop()
         assert isinstance(loop, VirtualTimeLoop)

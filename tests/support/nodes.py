@@ -1,0 +1,331 @@
+"""A cluster on one virtual-time loop: whole nodes over in-memory twins, and what befalls them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors.address import SLOT_COUNT, Address
+from actors.behaviour import Behaviour
+from actors.cluster.links import Links
+from actors.cluster.node import TIMES, ClusterNode, Stores
+from actors.fold import fold
+from actors.journal import Loaded
+from actors.limits import Limits
+from actors.membership import Member
+from actors.memory_election import MemoryBallot, MemoryElection
+from actors.memory_journal import MemoryJournal, MemoryStore
+from actors.memory_membership import MemoryMembers, MemoryMembership
+from actors.memory_operations import MemoryOperations, MemoryOrders
+from actors.memory_placement import MemoryPlacement, MemoryTables
+from actors.placement.inputs import Rules
+from actors.transport import Answer
+from tests.support.network import Door, Line, Network
+from tests.support.runtimes import Views, until
+from tests.support.standstill import Process
+from tests.support.toys import Alarm, Bank, Counter, Pair
+from tests.support.virtual_time import VirtualClock
+
+SHOWN = {"counter": True, "bank": False}
+"""Views of counters are made of states, those of the bank of events."""
+JOURNAL_LATENCY_S = 0.002
+STOP_MAX_S = 20.0
+
+
+class FollowedViews(Views):
+    """What an observer is told, which has to follow without a gap: each change follows on the state
+    that was known."""
+
+    def __init__(self, behaviours: Sequence[Behaviour], on_lost: Callable[[int], None]) -> None:
+        super().__init__()
+        self._behaviours = {behaviour.kind: behaviour for behaviour in behaviours}
+        self._on_lost = on_lost
+        self.known: dict[Address, Any] = {}
+
+    def loaded(self, address: Address, state: Any) -> None:
+        super().loaded(address, state)
+        self.known[address] = state
+
+    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
+        super().committed(address, events, state)
+        assert address in self.known, f"{address.text}: a change of something unknown"
+        for event in events:
+            after = self._behaviours[address.kind].evolve(self.known[address], event)
+            self.known[address] = after
+        assert state is None or self.known[address] == state, f"{address.text}: a gap"
+
+    def lost(self, shard: int) -> None:
+        super().lost(shard)
+        self._on_lost(shard)
+
+
+class Node:
+    """One run of an instance, with the things a test looks at."""
+
+    def __init__(
+        self, nodes: Nodes, name: str, run: int, limits: Limits | None, rules: Rules | None
+    ) -> None:
+        self.name = name
+        self.incarnation = f"{name}@{run}"
+        self.url = f"memory://{self.incarnation}"
+        self.nodes = nodes
+        self.process = Process()
+        self.clock = VirtualClock()
+        self.journal = MemoryJournal(nodes.store, latency_s=JOURNAL_LATENCY_S)
+        self.placement = MemoryPlacement(nodes.tables)
+        self.operations = MemoryOperations(nodes.orders)
+        self.membership = MemoryMembership(nodes.members)
+        self.election = MemoryElection(nodes.ballot, ttl_s=TIMES.key_ttl_s)
+        self.counter, self.alarm, self.pair, self.bank = Counter(), Alarm(), Pair(), Bank()
+        behaviours: list[Behaviour] = [self.counter, self.alarm, self.pair, self.bank]
+        self.views = FollowedViews(behaviours, self._lost)
+        self.told: list[tuple[str, bytes]] = []
+        self.gained: list[int] = []
+        self.superseded = False
+        self.line: Line
+        self.stores = Stores(
+            journal=self.journal,
+            placement=self.placement,
+            operations=self.operations,
+            membership=self.membership,
+            election=self.election,
+        )
+        self.node = ClusterNode(
+            Member(self.name, self.incarnation, self.url, self.clock.now_ms()),
+            self.stores,
+            behaviours,
+            self.views,
+            self.clock,
+            shown=SHOWN,
+            links=self._make_links,
+            limits=limits,
+            rules=rules,
+            on_gained=self.gained.extend,
+            on_told=lambda topic, body: self.told.append((topic, body)),
+        )
+
+    def _make_links(
+        self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
+    ) -> Links:
+        self.line = Line(self.nodes.network, self.url, self.clock, url_of, behaviour_of)
+        return self.line
+
+    def _lost(self, shard: int) -> None:
+        lease = self.nodes.store.leases[shard]
+        if lease.owner == self.name and lease.incarnation != self.incarnation:
+            self.superseded = True
+        self.node.steward.kick()
+
+    async def start(self) -> None:
+        self.nodes.network.doors[self.url] = Door(
+            self.name,
+            self.node.ask_here,
+            self.node.owner_of,
+            self.line.codec,
+            self.process.context,
+        )
+        await self.process.spawn(self.node.start())
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def ask(self, address: Address, command: Any, **options: Any) -> asyncio.Task[Answer]:
+        """By a client of this instance."""
+        return self.process.spawn(self._ask(address, command, options))
+
+    async def _ask(self, address: Address, command: Any, options: dict[str, Any]) -> Answer:
+        return await self.node.router.ask(address, command, **options)
+
+    async def reply(self, address: Address, command: Any, **options: Any) -> Any:
+        return (await self.ask(address, command, **options)).reply
+
+    @property
+    def shards(self) -> dict[int, int]:
+        """Those it serves, with their epochs."""
+        return self.node.runtime.epochs()
+
+    @property
+    def leads(self) -> bool:
+        return self.node.leader.term is not None
+
+    # -- faults --------------------------------------------------------------------------------
+
+    @property
+    def connections(self) -> Sequence[Any]:
+        """To all stores."""
+        return (
+            self.journal, self.placement, self.operations, self.membership, self.election,
+        )  # fmt: skip
+
+    def stand_still(self) -> None:
+        """As SIGSTOP."""
+        self.process.stop()
+        self.nodes.network.cut(self.name)
+
+    def go_on(self) -> None:
+        self.nodes.network.mend(self.name)
+        self.process.go_on()
+
+
+class Nodes:
+    """The stores, the network, and the instances that live."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.store = MemoryStore()
+        self.tables = MemoryTables(self.store, self.clock)
+        self.orders = MemoryOrders(self.tables)
+        self.members = MemoryMembers(self.clock)
+        self.ballot = MemoryBallot(self.clock)
+        self.network = Network()
+        self.alive: list[Node] = []
+        self.all: list[Node] = []
+        self.runs: Tally[str] = Tally()
+
+    def new(self, name: str, *, limits: Limits | None = None, rules: Rules | None = None) -> Node:
+        self.runs[name] += 1
+        node = Node(self, name, self.runs[name], limits, rules)
+        self.alive.append(node)
+        self.all.append(node)
+        return node
+
+    async def start(self, *names: str, **options: Any) -> list[Node]:
+        """Start these, and wait until all shards are served evenly."""
+        started = [self.new(name, **options) for name in names]
+        for node in started:
+            await node.start()
+        await self.settled()
+        return started
+
+    async def settled(self, wait_max_s: float = 60.0) -> float:
+        """Until everybody finds all shards served where they ought to be; returns how long it
+        took."""
+        began = self.clock.monotonic()
+        await until(self.is_settled, wait_max_s)
+        return self.clock.monotonic() - began
+
+    def is_settled(self) -> bool:
+        if any(node.node.problem() is not None for node in self.alive):
+            return False
+        served = self.owners()
+        return len(served) == SLOT_COUNT and self._even() and self._desired() == served
+
+    def _desired(self) -> dict[int, str]:
+        return {shard: wish.desired for shard, wish in enumerate(self.tables.wishes)}
+
+    def _even(self) -> bool:
+        """Within the slack of balance, unless an operator wants it otherwise."""
+        wishes = self.orders.wishes
+        usable = [
+            node
+            for node in self.alive
+            if not ((wish := wishes.get(node.name)) and (wish.draining or wish.evicted))
+        ]
+        if any(wish.pinned_to or wish.frozen for wish in self.tables.wishes):
+            return True
+        share = SLOT_COUNT / max(len(usable), 1)
+        return all(abs(len(node.shards) - share) <= share * 0.1 + 1 for node in usable)
+
+    def owners(self) -> dict[int, str]:
+        """Who serves what, by the instances' own word; nobody serves an epoch that another does, or
+        one that the store has not granted."""
+        owners: dict[int, str] = {}
+        for node in self.alive:
+            for shard, epoch in node.shards.items():
+                lease = self.store.leases[shard]
+                if (lease.epoch, lease.incarnation) == (epoch, node.incarnation):
+                    assert shard not in owners, f"shard {shard} is served twice"
+                    owners[shard] = node.name
+        return owners
+
+    def counts(self) -> dict[str, int]:
+        tally = Tally(self.owners().values())
+        return {node.name: tally[node.name] for node in self.alive}
+
+    def leader(self) -> Node | None:
+        return next((node for node in self.alive if node.leads), None)
+
+    def owner(self, address: Address) -> Node:
+        """The node that serves this entity."""
+        name = self.owners()[address.slot]
+        return next(node for node in self.alive if node.name == name)
+
+    def others(self, node: Node) -> list[Node]:
+        return [other for other in self.alive if other is not node]
+
+    def state(self, address: Address) -> Any:
+        """What the journal says."""
+        behaviour = next(b for b in (Counter(), Alarm(), Pair(), Bank()) if b.kind == address.kind)
+        rows = self.store.events(address)
+        folded = fold(behaviour, Loaded(address, None, rows))
+        assert folded is not None
+        return folded.state
+
+    def address_on(self, node: Node, kind: str = "counter", number: int = 0) -> Address:
+        """The so-manieth entity of this kind that this node serves."""
+        owned = node.shards
+        found = (Address(kind, f"e{n}") for n in range(10_000))
+        mine = [address for address in found if address.slot in owned]
+        return mine[number]
+
+    # -- faults --------------------------------------------------------------------------------
+
+    async def kill(self, node: Node) -> None:
+        """As kill -9: what is not in the journal is gone, and nobody is told."""
+        self.alive.remove(node)
+        self.network.remove(node.url)
+        for store in node.connections:
+            store.resume()
+            store.go_away()
+        node.process.go_on()
+        await node.process.spawn(node.node.stop(timeout_s=0.0))
+
+    async def stop(self, node: Node) -> None:
+        """As SIGTERM: everything is handed over first."""
+        await node.process.spawn(node.node.drain(STOP_MAX_S))
+        self.alive.remove(node)
+        self.network.remove(node.url)
+        await node.process.spawn(node.node.stop(timeout_s=5.0))
+
+    def redis_away(self) -> None:
+        self.members.away = self.ballot.away = True
+
+    def redis_back(self, *, empty: bool) -> None:
+        if empty:
+            self.members.forget()
+            self.ballot.forget()
+        self.members.away = self.ballot.away = False
+
+    def journal_away(self) -> None:
+        self.tables.away = True
+        for node in self.alive:
+            node.journal.go_away()
+
+    def journal_back(self) -> None:
+        self.tables.away = False
+        for node in self.alive:
+            node.journal.come_back()
+
+    def heal(self) -> None:
+        """Everything that lives works again."""
+        self.network.mend_all()
+        self.redis_back(empty=False)
+        self.journal_back()
+        for node in self.alive:
+            for store in node.connections:
+                store.come_back()
+                store.resume()
+            if node.process.stopped:
+                node.process.go_on()
+
+    async def close(self) -> None:
+        """Stop all; no part of any of them may have failed."""
+        self.heal()
+        for node in list(self.alive):
+            self.alive.remove(node)
+            await node.process.spawn(node.node.stop(timeout_s=5.0))
+            self.network.remove(node.url)
+        for node in self.all:
+            for failed in node.node.failures:
+                assert not failed.done(), failed.result()
