@@ -120,9 +120,20 @@ class MemoryPlacement:
 
     async def shards(self) -> list[PlacedShard]:
         await self._reach()
-        leases = (msgspec.structs.asdict(lease) for lease in self.tables.store.leases)
-        wishes = (msgspec.structs.asdict(wish) for wish in self.tables.wishes)
-        return [PlacedShard(**lease, **wish) for lease, wish in zip(leases, wishes, strict=True)]
+        tables = self.tables
+        return [
+            PlacedShard(
+                shard=lease.shard,
+                epoch=lease.epoch,
+                owner=lease.owner,
+                incarnation=lease.incarnation,
+                desired=wish.desired,
+                desired_term=wish.desired_term,
+                pinned_to=wish.pinned_to,
+                frozen=wish.frozen,
+            )
+            for lease, wish in zip(tables.store.leases, tables.wishes, strict=True)
+        ]
 
     async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> Written:
         await self._reach()

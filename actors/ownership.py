@@ -269,11 +269,13 @@ class Ownership:
         marked = await self._marks(leases)
         missed = [await self._missed(self.pending[lease.shard]) for lease in leases]
         for lease, events in zip(leases, missed, strict=True):
-            for _, address, event, state in events:
+            for seq, address, event, state in events:
                 if event is None:
                     self._room.observer.loaded(address, state)
                 else:
                     self._room.observer.committed(address, (event,), state)
+                if self._room.tap is not None:
+                    self._room.tap.missed(address, state, seq)
             self._install(lease, marked[lease.shard])
 
     async def _marks(self, leases: Sequence[Lease]) -> dict[int, list[Address]]:

@@ -54,6 +54,10 @@ class Tap(Protocol):
     def stood_still(self) -> None:
         """This process did nothing for a while. What it is about to hear may be old."""
 
+    def missed(self, address: Address, state: Any, seq: int) -> None:
+        """An event that was in doubt is in the journal after all; ``state`` is the one after
+        it."""
+
 
 class NoObserver:
     """For runtimes without views."""

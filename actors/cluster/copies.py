@@ -110,10 +110,14 @@ class Copies:
         copy.wanted_seq = max(copy.wanted_seq, seq)
         self._keep(address, copy, state)
 
-    def own_committed(self, address: Address, state: Any, seq: int, epoch: int) -> int:
-        """Returns the seq that was known before."""
+    def own_committed(
+        self, address: Address, state: Any, seq: int, epoch: int | None = None
+    ) -> int:
+        """Returns the seq that was known before. Without an epoch for what was in doubt, and became
+        known before the shard is served again."""
         copy = self._open(address)
-        copy.own_epoch = epoch
+        if epoch is not None:
+            copy.own_epoch = epoch
         before, copy.seq, copy.wanted_seq = copy.seq, seq, seq
         self._keep(address, copy, state)
         return before

@@ -365,6 +365,7 @@ class ClusterNode:
         """Part of :class:`actors.room.Tap`."""
         if self.copies.shows(address):
             self.copies.own_loaded(address, state, seq, shard.epoch)
+            self.streams.mark(address.text, seq)
 
     def committed(self, shard: Shard, change: Change) -> None:
         """Part of :class:`actors.room.Tap`."""
@@ -380,6 +381,12 @@ class ClusterNode:
         """Part of :class:`actors.room.Tap`."""
         self.directory.distrust()
         self.copies.distrust(range(SLOT_COUNT))
+
+    def missed(self, address: Address, state: Any, seq: int) -> None:
+        """Part of :class:`actors.room.Tap`."""
+        if self.copies.shows(address):
+            self.copies.own_committed(address, state, seq)
+            self.streams.mark(address.text, seq)
 
     def tell(self, instance: str, topic: str, body: bytes) -> None:
         """Something of the application's for another instance, which may not arrive."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -60,7 +61,8 @@ class Stream:
 
     def __init__(self) -> None:
         self.changes: list[bytes] = []
-        self.marks: list[tuple[str, int]] = []
+        self.marks: dict[str, int] = {}
+        """Seqs to be told; at most as many as there are entities in views."""
         self.pending_bytes = 0
         self.broken = True
         """To begin anew, with everything."""
@@ -81,6 +83,11 @@ class Stream:
         if self.pending_bytes > PENDING_BYTES_MAX:
             self.drop()
         self.wakeup.set()
+
+    def mark(self, address: str, seq: int) -> None:
+        if not self.broken:
+            self.marks[address] = seq
+            self.wakeup.set()
 
     def drop(self) -> None:
         self.broken = True
@@ -143,6 +150,12 @@ class Streams:
         for stream in self._streams.values():
             stream.put(change)
 
+    def mark(self, address: str, seq: int) -> None:
+        """Tell everybody what the last event of an entity is, so that whoever has missed it reads
+        it: its last owner may have died before it could tell."""
+        for stream in self._streams.values():
+            stream.mark(address, seq)
+
     def announce(self) -> None:
         """Tell everybody at once which shards are served here now."""
         for stream in self._streams.values():
@@ -189,12 +202,14 @@ class Streams:
         if stream.broken:
             stream.broken = False
             stream.urgent = True
-            stream.marks = self._marks()
+            stream.marks = dict(self._marks())
         now_s = self._clock.monotonic()
         owned = None
         if stream.urgent or now_s - stream.beaten_s >= BEAT_EVERY_S:
             stream.urgent, stream.beaten_s = False, now_s
             owned = self._owned()
-        marks, stream.marks = stream.marks[:MARKS_MAX], stream.marks[MARKS_MAX:]
+        marks = list(islice(stream.marks.items(), MARKS_MAX))
+        for address, _ in marks:
+            del stream.marks[address]
         changes: list[Any] = [msgspec.Raw(change) for change in stream.take()]
         return Update(self._instance, self._incarnation, owned, marks, changes)

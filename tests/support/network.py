@@ -198,6 +198,7 @@ class Line:
         self._network = network
         self._url_of = url_of
         self._connections: dict[str, Connection] = {}
+        self._looked_after: set[str] = set()
         self._closed = False
 
     async def ask(
@@ -240,19 +241,18 @@ class Line:
         if url is None or not self._network.whole(frozenset((self.url, url))):
             return False
         self._connections[instance] = self._network.connect(self, url)
-        self._look_after(instance)
+        if instance not in self._looked_after:
+            self._looked_after.add(instance)
+            self._look_after(instance)
         return True
 
     def _look_after(self, instance: str) -> None:
         """Connect again after the link was lost, as long as it is a member."""
-        if self._closed:
+        if self._closed or self._url_of(instance) is None:
+            self._looked_after.discard(instance)
             return
         if not self._connections[instance].up:
-            if self._url_of(instance) is None:
-                del self._connections[instance]
-                return
-            if self._connect(instance):
-                return
+            self._connect(instance)
         asyncio.get_running_loop().call_later(RECONNECT_S, self._look_after, instance)
 
     def hears(self, instance: str) -> bool:

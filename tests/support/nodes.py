@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour
 from actors.cluster.links import Links
 from actors.cluster.node import TIMES, ClusterNode, Stores
+from actors.errors import UnavailableError
 from actors.fold import fold
 from actors.journal import Loaded
 from actors.limits import Limits
@@ -84,6 +85,8 @@ class Node:
         self.told: list[tuple[str, bytes]] = []
         self.gained: list[int] = []
         self.superseded = False
+        """A later run of the same name has claimed a shard."""
+        self._stood_until_s = 0.0
         self.line: Line
         self.stores = Stores(
             journal=self.journal,
@@ -102,7 +105,7 @@ class Node:
             links=self._make_links,
             limits=limits,
             rules=rules,
-            on_gained=self.gained.extend,
+            on_gained=self._gained,
             on_told=lambda topic, body: self.told.append((topic, body)),
         )
 
@@ -111,6 +114,26 @@ class Node:
     ) -> Links:
         self.line = Line(self.nodes.network, self.url, self.clock, url_of, behaviour_of)
         return self.line
+
+    def _gained(self, shards: Collection[int]) -> None:
+        """As the application does: what is shown is to be in memory where it is decided."""
+        self.gained.extend(shards)
+        if mine := [address for address in self.views.known if address.slot in shards]:
+            self.process.spawn(self._load(mine))
+
+    async def _load(self, addresses: Sequence[Address]) -> None:
+        held = [address for address in addresses if self.node.runtime.holds(address.slot)]
+        try:
+            await self.node.runtime.load_state(held)
+        except UnavailableError:
+            await asyncio.sleep(0.2)
+            if not self.node.failures[1].done() and self in self.nodes.alive:
+                await self._load(held)
+
+    def show(self, addresses: Sequence[Address]) -> None:
+        """Keep views of these."""
+        self.node.copies.want(addresses)
+        self.process.spawn(self._load(addresses))
 
     def _lost(self, shard: int) -> None:
         lease = self.nodes.store.leases[shard]
@@ -158,12 +181,17 @@ class Node:
             self.journal, self.placement, self.operations, self.membership, self.election,
         )  # fmt: skip
 
+    def stood_since(self, then_s: float) -> bool:
+        """Whether it stood still at some time since then."""
+        return self._stood_until_s > then_s
+
     def stand_still(self) -> None:
         """As SIGSTOP."""
         self.process.stop()
         self.nodes.network.cut(self.name)
 
     def go_on(self) -> None:
+        self._stood_until_s = self.clock.monotonic()
         self.nodes.network.mend(self.name)
         self.process.go_on()
 
@@ -202,8 +230,13 @@ class Nodes:
         """Until everybody finds all shards served where they ought to be; returns how long it
         took."""
         began = self.clock.monotonic()
-        await until(self.is_settled, wait_max_s)
+        while not self.is_settled():
+            assert self.clock.monotonic() - began < wait_max_s, self.problems()
+            await asyncio.sleep(0.02)
         return self.clock.monotonic() - began
+
+    def problems(self) -> list[str]:
+        return [f"{node.incarnation}: {node.node.problem()}" for node in self.alive]
 
     def is_settled(self) -> bool:
         if any(node.node.problem() is not None for node in self.alive):
@@ -262,6 +295,29 @@ class Nodes:
         assert folded is not None
         return folded.state
 
+    async def views_follow(self, addresses: Sequence[Address], wait_max_s: float = 10.0) -> None:
+        """Every instance comes to know these entities as they are."""
+        for node in self.alive:
+            node.show(addresses)
+        wanted = {address: self.state(address) for address in addresses}
+
+        def follow() -> bool:
+            return all(node.views.known.get(a) == wanted[a] for node in self.alive for a in wanted)
+
+        try:
+            await until(follow, wait_max_s)
+        except AssertionError as error:
+            error.add_note(str(self._differences(wanted)))
+            raise
+
+    def _differences(self, wanted: Mapping[Address, Any]) -> list[str]:
+        return [
+            f"{node.incarnation} has {node.views.known.get(address)} of {address.text}, not {state}"
+            for node in self.alive
+            for address, state in wanted.items()
+            if node.views.known.get(address) != state
+        ]
+
     def address_on(self, node: Node, kind: str = "counter", number: int = 0) -> Address:
         """The so-manieth entity of this kind that this node serves."""
         owned = node.shards
@@ -317,7 +373,7 @@ class Nodes:
                 store.come_back()
                 store.resume()
             if node.process.stopped:
-                node.process.go_on()
+                node.go_on()
 
     async def close(self) -> None:
         """Stop all; no part of any of them may have failed."""
