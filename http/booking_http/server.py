@@ -23,7 +23,7 @@ from booking_http.connection import EdgeConnections
 from booking_http.dispatch import UNMATCHED, Dispatcher, problem_reply
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document, release
-from booking_http.pages import documentation_pages
+from booking_http.pages import documentation_pages, fan_pages
 from booking_http.reply import Reply
 from booking_http.routes import Route, RouteTable
 from booking_http.settings import EdgeSettings
@@ -183,6 +183,7 @@ def build_server(
         *UserCalls(bookings, settings, identity).routes(),
         *PaymentCalls(bookings, settings, identity).routes(),
         *sockets.routes(),
+        *(page.route() for page in fan_pages()),
         *(() if admin is None else admin_routes(admin, settings, metrics)),
     )
     return _server(bookings, settings, metrics, routes, hub)

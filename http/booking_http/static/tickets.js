@@ -1,0 +1,61 @@
+// What was paid for, each with a QR code of its payment.
+
+import { h, svg } from "./dom.js";
+import { qrPath } from "./qr.js";
+
+// fresh: payments made just now, which are shown first and on their own.
+export function ticketsView(app, fresh) {
+  const t = app.t.bind(app);
+  const list = h("div", { class: "tickets" });
+
+  function refresh() {
+    const marked = new Set(fresh.map((payment) => payment.id));
+    const all = [...app.store.tickets].sort((a, b) => marked.has(b.id) - marked.has(a.id));
+    list.replaceChildren(...all.map((payment) => ticket(app, payment, marked.has(payment.id))));
+    if (all.length === 0) list.append(h("p", { class: "hint", text: t("noTickets") }));
+  }
+
+  refresh();
+  const heading = fresh.length ? t("paid", fresh.length) : t("ticketsTitle");
+  const next = app.store.token ? t("back") : t("again");
+  return {
+    element: h("section", { class: "paid" },
+      h("h1", { text: heading }),
+      list,
+      h("p", { class: "row no-print" },
+        h("button", { class: "main", id: "again", type: "button", text: next,
+          onclick: () => app.leaveTickets() }),
+        h("button", { type: "button", text: t("print"), onclick: () => window.print() }))),
+    title: t("ticketsTitle"),
+    refresh,
+  };
+}
+
+// What the code says: the payment's id, which the door looks up. Not the user's, who stays private.
+export function ticketText(payment) {
+  return `booking:ticket:${payment.id}`;
+}
+
+function ticket(app, payment, isFresh) {
+  const { t, words } = { t: app.t.bind(app), words: app.words };
+  const concert = payment.concertName ?? "";
+  const { path, side } = qrPath(ticketText(payment));
+  const code = svg("svg", {
+    class: "qr", viewBox: `0 0 ${side} ${side}`, role: "img", "shape-rendering": "crispEdges",
+    "aria-label": t("qrLabel", payment.id),
+  }, svg("rect", { width: side, height: side, fill: "#fff" }), svg("path", { d: path, fill: "#000" }));
+  const rows = [
+    [t("doors"), payment.openDate ? words.moment(payment.openDate) : "–"],
+    [t("ticketSeat"), words.number(payment.seatNumber)],
+    [t("ticketPrice"), words.money(payment.totalAmount)],
+  ];
+  return h("article", {
+    class: isFresh ? "ticket fresh" : "ticket", "data-payment": payment.id,
+    "aria-label": t("ticketLabel", concert, payment.seatNumber),
+  },
+  h("div", { class: "stub" },
+    h("h2", { text: concert }),
+    h("dl", {}, rows.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", { text: value })))),
+    h("small", { text: `${t("ticketId")} ${payment.id}` })),
+  code);
+}
