@@ -20,11 +20,17 @@ class Running:
     """``None`` when the environment gave the token."""
 
 
+_SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "crowd"
+_USUAL_URL = "http://127.0.0.1:8080"
+
+
 def first_screen(running: Running) -> str:
     """Several lines; the curl lines work when pasted into any POSIX shell, again and again."""
     base_url = running.fleet.url
     rows = [
         *_service_rows(running.fleet),
+        ("fan's page", f"{base_url}/"),
+        ("company", f"{crowd_line(base_url)}   (simulated fans, from a second shell)"),
         ("API pages", f"{base_url}/docs"),
         *_server_rows(running.servers),
         ("data", str(running.servers.data_dir)),
@@ -38,6 +44,12 @@ def first_screen(running: Running) -> str:
         f"Try it: get a place in the queue, look at the dates, put money into the account.\n\n"
         f"{pasted}\n\n{_to_break(running.fleet)}Ctrl-C stops everything; the data stays.\n"
     )
+
+
+def crowd_line(base_url: str) -> str:
+    """What sends a crowd here: the checkout's script, else the installed command."""
+    command = "./scripts/crowd" if _SCRIPT.exists() else "booking crowd"
+    return command if base_url == _USUAL_URL else f"{command} --url {base_url}"
 
 
 def curl_lines(base_url: str) -> tuple[str, str, str]:

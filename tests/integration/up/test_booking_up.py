@@ -128,8 +128,10 @@ def test_the_first_screen_is_true_and_its_lines_work_when_pasted(data_dir: Path)
         assert len(running.pids()) == 3
         assert all(is_alive(pid) for pid in running.pids())
 
-        with urllib.request.urlopen(f"{running.url}/docs", timeout=10) as page:
-            assert page.status == 200
+        assert f"company     ./scripts/crowd --url {running.url} " in running.said
+        for path in ("/", "/docs"):
+            with urllib.request.urlopen(f"{running.url}{path}", timeout=10) as page:
+                assert page.status == 200
 
         psql = re.search(r"^ +(\S+psql -h .+)$", running.said, re.MULTILINE)
         assert psql, running.said
