@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect
 
 _NETWORK = re.compile(r"Failed to load resource|WebSocket connection to|net::ERR_")
 """What Chromium writes for refused requests and closed sockets, which the page is made for."""
@@ -23,10 +23,15 @@ class Fan:
         """Uncaught errors, violations of the content policy, anything else written as an error."""
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", self._heard)
+        page.on("request", self._asked)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not _NETWORK.search(message.text):
             self.faults.append(message.text)
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.url}/", "data:")):
+            self.faults.append(f"asked elsewhere: {request.url}")
 
     # -- doing ------------------------------------------------------------------------------------
 

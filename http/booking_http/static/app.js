@@ -239,7 +239,7 @@ class App {
   }
 
   leaveTickets() {
-    this.phase = null;
+    this.phase = "between";
     if (this.place) this.#moved(this.place);
     else if (this.store.token) this.follow();
     else this.showWelcome();
@@ -257,13 +257,14 @@ class App {
     this.view?.destroy?.();
     this.view = view;
     const moved = phase !== this.phase;
+    const first = this.phase === null; // then the focus stays where the browser puts it
     this.phase = phase;
     if (moved) document.querySelector("#notices").replaceChildren();
     document.querySelector("#main").replaceChildren(view.element);
     this.frame();
     document.title = view.title ? `${view.title} · ${this.t("title")}` : this.t("title");
     const heading = view.element.querySelector("h1");
-    if (heading && moved) focusOn(heading);
+    if (heading && moved && !first) focusOn(heading);
   }
 
   step(name) {

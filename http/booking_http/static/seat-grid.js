@@ -30,10 +30,9 @@ export class SeatGrid {
     for (const seat of seats) this.#cells.set(seat.seatNumber, this.#cell(seat));
     this.element.addEventListener("keydown", (event) => this.#key(event));
     this.element.addEventListener("focusin", (event) => this.#focused(event.target));
-    this.#observer = new ResizeObserver(() => this.#layout());
+    this.#observer = new ResizeObserver(() => this.layout());
     this.#observer.observe(this.element);
     this.refresh(this.#numbers);
-    this.#layout();
   }
 
   destroy() {
@@ -81,7 +80,8 @@ export class SeatGrid {
 
   // -- rows ----------------------------------------------------------------------------------------
 
-  #layout() {
+  // As many columns as there is room for. To be called once the element is on the page.
+  layout() {
     const width = this.element.clientWidth;
     if (width === 0) return;
     const small = this.#numbers.length <= SMALL_SEATS;

@@ -148,6 +148,7 @@ export class SeatsView {
     this.place.replaceChildren(...(section ? [this.#sectionHeading(section)] : []));
     this.#shown = this.#grid(seats);
     this.place.append(this.#shown.element);
+    this.#shown.layout();
     if (section && moveFocus) focusOn(this.place.querySelector("h2"));
   }
 

@@ -8,7 +8,12 @@ export function ticketsView(app, fresh) {
   const t = app.t.bind(app);
   const list = h("div", { class: "tickets" });
 
+  let shown = null;
+
   function refresh() {
+    const now = app.store.tickets.map((payment) => payment.id).join();
+    if (now === shown) return; // what is being looked at stays as it is
+    shown = now;
     const marked = new Set(fresh.map((payment) => payment.id));
     const all = [...app.store.tickets].sort((a, b) => marked.has(b.id) - marked.has(a.id));
     list.replaceChildren(...all.map((payment) => ticket(app, payment, marked.has(payment.id))));

@@ -10,6 +10,7 @@ from importlib.resources import files
 import pytest
 
 from tests.support.edge import Edge
+from tests.support.house import ROOT
 
 STATIC = files("booking_http") / "static"
 NAMES = sorted(entry.name for entry in STATIC.iterdir())
@@ -108,6 +109,22 @@ def test_every_word_that_is_used_is_there_and_the_other_way_round() -> None:
     within = "".join(text_of(f"strings-{language}.js") for language in ("en", "ko"))
     unused = {key for key in there - used if f't("{key}"' not in within}
     assert {key for key in unused if not made_up.fullmatch(key)} == set()
+
+
+# -- close codes -----------------------------------------------------------------------------------
+
+
+def test_the_table_of_close_codes_is_the_documented_one() -> None:
+    source = text_of("client.js").partition("export const CLOSE_CODES")[2].partition("});")[0]
+    table = {
+        int(code): word for code, word in re.findall(r'^  (\d+): "(\w+)"', source, re.MULTILINE)
+    }
+    page = (ROOT / "docs" / "reference" / "browser-client.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (1[\d, ]+) \| [^|]+ \| ([^|]+) \|", page, re.MULTILINE)
+    documented = {int(code): words for codes, words in rows for code in codes.split(",")}
+    assert table.keys() == documented.keys()
+    says = {"ask": "does not reconnect", "backoff": "pause", "jitter": "reconnectJitterMs"}
+    assert [code for code, word in table.items() if says[word] not in documented[code]] == []
 
 
 # -- colours ---------------------------------------------------------------------------------------

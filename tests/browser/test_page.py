@@ -1,0 +1,296 @@
+"""Reloads, two fans at one seat map, the keyboard, languages, colours, a large hall, QR codes."""
+
+from __future__ import annotations
+
+import io
+from itertools import product
+from typing import Any
+
+import pytest
+import zxingcpp
+from PIL import Image
+from playwright.async_api import Locator, expect
+
+from tests.browser.conftest import NewFan, StartService
+from tests.browser.fan import Fan
+from tests.support.api_client import Api
+from tests.support.catalogues import catalogue, concert, date
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ARENA_SEATS = 10_000
+ARENA_MAX_MS = 3_000
+"""From the click to the picture. It takes a fifth of a second; other tests run beside this one."""
+
+
+# -- reloads ---------------------------------------------------------------------------------------
+
+
+async def test_a_reload_keeps_the_place(start_service: StartService, new_fan: NewFan) -> None:
+    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
+    async with Api(service.url) as api:
+        for _ in range(3):
+            await api.enter()
+        fan = await new_fan(service.url)
+        await fan.join()
+        await fan.is_waiting(3)
+        await api.enter()  # somebody lines up behind
+        await fan.page.reload()
+        await fan.is_waiting(3)
+        other_tab = Fan(service.url, fan.context, await fan.context.new_page())
+        await other_tab.page.goto(service.url)
+        await other_tab.is_waiting(3)
+        assert other_tab.faults == []
+
+
+async def test_a_reload_keeps_date_seat_and_balance(
+    new_fan: NewFan, url: str, date_id: str
+) -> None:
+    fan = await new_fan(url)
+    await fan.enter()
+    await fan.open_date(date_id)
+    await fan.hold(12)
+    await fan.charge(40_000)
+    await expect(fan.page.locator("#balance")).to_have_text("₩40,000")
+    await fan.page.reload()
+    await fan.sees_seat(12, "mine")
+    await expect(fan.page.locator("#basket li")).to_contain_text("Concert lanterns")
+    await expect(fan.page.locator("#basket li")).to_contain_text("4:5")  # not five minutes anew
+    await expect(fan.page.locator("#balance")).to_have_text("₩40,000")
+    await fan.page.go_back()
+    await fan.is_inside()
+
+
+# -- two at one map --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sockets", [True, False], ids=["with websockets", "with polls alone"])
+async def test_fans_see_each_others_seats_turn(
+    new_fan: NewFan, url: str, date_id: str, sockets: bool
+) -> None:
+    first = await new_fan(url, sockets=sockets)
+    second = await new_fan(url, sockets=sockets)
+    for fan in (first, second):
+        await fan.enter()
+        await fan.open_date(date_id)
+    await first.hold(20)
+    await first.sees_seat(20, "mine")
+    await second.sees_seat(20, "held")
+    await second.hold(21)
+    await first.sees_seat(21, "held")
+    await second.page.get_by_role("button", name="Give seat 21 back").click()
+    await first.sees_seat(21, "available")
+    await first.charge(38_000)
+    await first.pay()
+    await expect(first.tickets).to_have_count(1)
+    await second.sees_seat(20, "sold")
+
+
+# -- keyboard and screen reader --------------------------------------------------------------------
+
+
+async def tab_to(fan: Fan, target: Locator, most: int = 60) -> None:
+    for _ in range(most):
+        await fan.page.keyboard.press("Tab")
+        if await target.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError(f"not reached with {most} tabs: {target}")
+
+
+async def test_everything_can_be_done_with_the_keyboard_alone(
+    start_service: StartService, new_fan: NewFan
+) -> None:
+    shows = catalogue(concert("lanterns", date("lanterns-1", price=38_000)))
+    service = await start_service(shows)
+    fan = await new_fan(service.url)
+    press = fan.page.keyboard.press
+    await fan.arrive()
+    await press("Tab")
+    await expect(fan.page.locator("#skip")).to_be_focused()
+    await tab_to(fan, fan.join_button)
+    await press("Enter")
+    await fan.is_inside()
+    await tab_to(fan, fan.page.locator('[data-date="lanterns-1"]'))
+    await press("Enter")
+    await expect(fan.page.get_by_role("heading", level=1)).to_be_focused()
+
+    await tab_to(fan, fan.seat(1))
+    for key, number in (("ArrowRight", 2), ("ArrowDown", 12), ("End", 20), ("Home", 11)):
+        await press(key)
+        await expect(fan.seat(number)).to_be_focused()
+    await expect(fan.page.locator('.grid [tabindex="0"]')).to_have_count(1)
+    await press("Enter")
+    await expect(fan.seat(11)).to_have_attribute("aria-selected", "true")
+    await expect(fan.page.locator("#announcer")).to_have_text("Seat 11, ₩38,000, chosen")
+    await press("Enter")
+    await fan.has_held(11)
+    await expect(fan.page.locator("#basket h2")).to_be_focused()
+
+    await tab_to(fan, fan.page.get_by_label("Amount in won"))
+    await press("Enter")  # what is missing is already there
+    await expect(fan.page.locator(".pay")).to_be_focused()
+    await press("Enter")
+    await expect(fan.tickets).to_have_count(1)
+    await expect(fan.page.get_by_role("heading", level=1)).to_be_focused()
+
+
+async def test_a_screen_reader_is_told_what_matters(
+    start_service: StartService, new_fan: NewFan
+) -> None:
+    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
+    async with Api(service.url) as api:
+        _, token = await api.enter()
+        fan = await new_fan(service.url)
+        await fan.join()
+        announcer = fan.page.locator("#announcer")
+        await expect(announcer).to_contain_text("Your place in the queue: 1. You are next.")
+        await expect(announcer).to_have_attribute("aria-live", "polite")
+        await api.leave(token)
+    await expect(fan.page.get_by_role("status").get_by_text("It is your turn!")).to_be_visible()
+    await fan.open_date("lanterns-1")
+    grid = fan.page.get_by_role("grid", name="Seats.")
+    await expect(grid.get_by_role("row")).to_have_count(5)
+    await expect(grid.get_by_role("gridcell", name="Seat 1, ₩38,000, free")).to_be_visible()
+    nameless = await fan.page.evaluate(
+        "[...document.querySelectorAll('button, input, a')].filter((one) => "
+        "!(one.getAttribute('aria-label') ?? one.textContent).trim()).length"
+    )
+    assert nameless == 0
+
+
+# -- languages and colours -------------------------------------------------------------------------
+
+
+async def test_korean_and_dark_by_the_browsers_own_settings(
+    new_fan: NewFan, url: str, date_id: str
+) -> None:
+    fan = await new_fan(url, locale="ko-KR", color_scheme="dark")
+    await fan.arrive()
+    await expect(fan.page.locator("html")).to_have_attribute("lang", "ko")
+    await expect(fan.join_button).to_have_text("대기열 들어가기")
+    await expect(fan.page.locator("body")).to_have_css("background-color", "rgb(19, 18, 24)")
+    await fan.join_button.click()
+    await fan.is_inside()
+    await fan.open_date(date_id)
+    await fan.hold(4)
+    await expect(fan.page.locator("#basket li")).to_contain_text("4번 좌석")
+
+    await fan.page.get_by_role("button", name="View in English").click()
+    await expect(fan.page.locator("#basket li")).to_contain_text("Seat 4")
+    await fan.sees_seat(4, "mine")
+    await fan.page.reload()
+    await expect(fan.page.locator("html")).to_have_attribute("lang", "en")
+
+
+async def test_english_and_light_for_everybody_else(new_fan: NewFan, url: str) -> None:
+    fan = await new_fan(url, locale="fr-FR", color_scheme="light")
+    await fan.arrive()
+    await expect(fan.join_button).to_have_text("Join the queue")
+    await expect(fan.page.locator("body")).to_have_css("background-color", "rgb(246, 245, 241)")
+
+
+# -- a large hall ----------------------------------------------------------------------------------
+
+
+async def test_ten_thousand_seats_are_shown_fast_and_move(
+    start_service: StartService, new_fan: NewFan
+) -> None:
+    shows = catalogue(concert("arena", date("arena-1", seats=ARENA_SEATS)))
+    service = await start_service(shows)
+    fan = await new_fan(service.url)
+    await fan.enter()
+    took_ms = await fan.page.evaluate(
+        """async () => {
+            const began = performance.now();
+            document.querySelector('[data-date="arena-1"]').click();
+            const shown = () => document.querySelector(".section .left:not(:empty)");
+            while (!shown()) await new Promise(requestAnimationFrame);
+            return performance.now() - began;
+        }"""
+    )
+    print(f"10,000 seats took {took_ms:.0f} ms")
+    assert took_ms < ARENA_MAX_MS
+    section = fan.page.locator('[data-section="C"]')
+    await expect(fan.page.locator(".section")).to_have_count(ARENA_SEATS // 250)
+    async with Api(service.url) as api:
+        _, token = await api.enter()
+        await api.reserve(token, "arena-1-600")
+    await expect(section).to_contain_text("249 seats left")
+    await section.click()
+    await expect(fan.page.get_by_role("gridcell")).to_have_count(250)
+    await fan.sees_seat(600, "held")
+    await fan.hold(601)
+    await fan.page.get_by_role("button", name="All sections").click()
+    await expect(section).to_be_focused()
+    await expect(section).to_contain_text("248 seats left")
+    await fan.page.locator("#find").click()
+    await expect(fan.seat(1)).to_be_focused()
+
+
+# -- tickets ---------------------------------------------------------------------------------------
+
+
+def read_modules(modules: list[list[bool]]) -> str:
+    """What a reader makes of a symbol, drawn with four pixels for a module and the quiet zone."""
+    side = len(modules) + 8
+    image = Image.new("L", (side, side), 255)
+    for (y, row), x in product(enumerate(modules), range(len(modules))):
+        if row[x]:
+            image.putpixel((x + 4, y + 4), 0)
+    return read(image.resize((4 * side, 4 * side), Image.Resampling.NEAREST))
+
+
+def read(image: Image.Image) -> str:
+    found = zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormat.QRCode)
+    assert len(found) == 1, f"{len(found)} codes found"
+    return found[0].text
+
+
+async def test_qr_codes_of_every_size_and_mask_are_read_back(new_fan: NewFan, url: str) -> None:
+    fan = await new_fan(url)
+    await fan.arrive()
+    lengths = (1, 14, 15, 26, 27, 42, 43, 62, 63, 84, 85, 106)
+    """The least and the most of each version."""
+    texts = [("booking:ticket:0123456789 " * 5)[:length] for length in lengths] + ["별빛 아레나"]
+    made: list[list[Any]] = await fan.page.evaluate(
+        """async (texts) => {
+            const { qrModules } = await import("/static/qr.js");
+            const masks = [null, 0, 1, 2, 3, 4, 5, 6, 7];
+            return texts.map((text) => masks.map((mask) => qrModules(text, mask)));
+        }""",
+        texts,
+    )
+    for text, symbols in zip(texts, made, strict=True):
+        assert [read_modules(symbol) for symbol in symbols] == [text] * 9
+    assert {len(symbols[0]) for symbols in made} == {21, 25, 29, 33, 37, 41}
+    with pytest.raises(Exception, match="too many"):
+        await fan.page.evaluate(
+            "async () => (await import('/static/qr.js')).qrModules('x'.repeat(107))"
+        )
+
+
+async def test_the_ticket_on_the_screen_names_its_payment(
+    new_fan: NewFan, url: str, date_id: str
+) -> None:
+    fan = await new_fan(url, color_scheme="dark")
+    await fan.enter()
+    await fan.open_date(date_id)
+    await fan.hold(30)
+    await fan.hold(31)
+    await fan.charge(76_000)
+    await fan.pay()
+    await expect(fan.tickets).to_have_count(2)
+    codes = fan.page.get_by_role("img", name="QR code")
+    texts = set()
+    for index in range(2):
+        taken = await codes.nth(index).screenshot()
+        texts.add(read(Image.open(io.BytesIO(taken)).convert("L")))
+    user = (await fan.stored())["userId"]
+    async with Api(url) as api:
+        paid = (await api.call("GET", "/payments", userId=user)).data["items"]
+    assert texts == {f"booking:ticket:{payment['id']}" for payment in paid}
+
+    await fan.page.locator("#again").click()
+    await expect(fan.join_button).to_be_visible()
+    await fan.page.get_by_role("button", name="My tickets (2)").click()
+    await expect(fan.tickets).to_have_count(2)
