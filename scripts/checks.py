@@ -21,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("booking", "actors", "http", "clients", "tests", "scripts", "bench")
 """Folders that ruff looks at, if they exist."""
+BROWSER = "browser"
+"""The folder of tests that need a Chromium."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,6 +35,9 @@ def main(arguments: list[str]) -> int:
     first = arguments[0] if arguments else ""
     if first in static:
         return run(static[first])
+    if first in ("", BROWSER):
+        # Without one, those tests say so themselves: skipped, or failed in continuous integration.
+        run([str(ROOT / "scripts" / "chromium")])
     if first and (ROOT / "tests" / first).is_dir():
         arguments[0] = f"tests/{first}"
     if arguments:

@@ -27,14 +27,20 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def tools(commands: list[list[str]]) -> list[str]:
-    return ["pytest" if "pytest" in command else command[0] for command in commands]
+    return ["pytest" if "pytest" in command else Path(command[0]).name for command in commands]
 
 
 def test_without_arguments_every_check_runs_and_the_tests_come_last(
     commands: list[list[str]],
 ) -> None:
     assert checks.main([]) == 0
-    assert tools(commands) == ["ruff", "ruff", "mypy", "lint-imports", "pytest"]
+    assert tools(commands) == ["chromium", "ruff", "ruff", "mypy", "lint-imports", "pytest"]
+
+
+def test_the_browser_tests_are_preceded_by_a_browser(commands: list[list[str]]) -> None:
+    checks.main(["browser", "-x"])
+    assert tools(commands) == ["chromium", "pytest"]
+    assert commands[1][-2:] == ["tests/browser", "-x"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_a_failed_check_does_not_hide_the_others_and_is_not_forgotten(
     monkeypatch.setattr(checks, "run", mypy_fails)
     monkeypatch.chdir(ROOT)
     assert checks.main([]) == 1
-    assert len(ran) == 5
+    assert len(ran) == 6
     assert capsys.readouterr().out.splitlines()[-1] == "== FAILED: types"
 
 
@@ -100,7 +106,7 @@ def test_what_another_user_left_behind_sends_the_caches_elsewhere(
     assert checks.writable_caches() == tmp_path / "booking-checks-"
 
 
-@pytest.mark.parametrize("name", ["up", "crowd", "test", "lock", "find-python"])
+@pytest.mark.parametrize("name", ["up", "crowd", "test", "lock", "find-python", "chromium"])
 def test_the_scripts_can_be_run_by_their_names(name: str) -> None:
     script = ROOT / "scripts" / name
     assert script.stat().st_mode & stat.S_IXUSR
