@@ -32,6 +32,7 @@ from booking.admin.catalogue import StoredCatalogue
 from booking.api import Readiness
 from booking.background import CatalogueWatch, OutcomePurge, ViewLoader, incarnation
 from booking.catalogue import store
+from booking.cluster_numbers import ClusterNumbers
 from booking.domain.catalogue import Catalogue
 from booking.domain.queue import Policy
 from booking.entities.account_entity import AccountBehaviour
@@ -221,7 +222,7 @@ class App:
     def _make_links(
         self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
     ) -> PeerTransport:
-        return PeerTransport(
+        self._links = PeerTransport(
             instance=self._member.instance,
             incarnation=self._member.incarnation,
             secret=self._secret(),
@@ -231,6 +232,7 @@ class App:
             nonces=secrets.token_bytes,
             random=Random(),  # noqa: S311 - spreads attempts to connect, guards nothing
         )
+        return self._links
 
     def _make_endpoint(self) -> PeerEndpoint:
         return PeerEndpoint(
@@ -254,6 +256,7 @@ class App:
         metrics = EdgeMetrics(
             lambda: gauges(self._node, self._queues.values(), self._tallies), MEANINGS
         )
+        metrics.add(ClusterNumbers(lambda: self._node.steward.pauses, self._links.statistics))
         admin = AdminParts(
             token=self._settings.admin_token,
             operations=self._node.desk,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from actors.clock import Clock
 from actors.cluster.control import DESK, Busy, NotMine, Release, Released, Reply
 from actors.cluster.directory import Directory
+from actors.cluster.histogram import Histogram
 from actors.cluster.links import Links
 from actors.cluster.operation_store import OperationStore
 from actors.cluster.operations import Handover
@@ -90,8 +91,8 @@ class Steward:
         self.handovers: deque[Handover] = deque(maxlen=HANDOVERS_KEPT)
         self.claims = 0
         """Shards claimed from whoever had them."""
-        self.pauses: list[float] = []
-        """Seconds of each hand-over since somebody last took them for the histogram."""
+        self.pauses = Histogram()
+        """Seconds of the hand-overs to this instance."""
         self.looked_s: float | None = None
         """When the table was last read."""
         self.table: Sequence[PlacedShard] = ()
@@ -263,7 +264,7 @@ class Steward:
             await asyncio.sleep(0.05)
 
     def _remember(self, placed: PlacedShard, pause_s: float) -> None:
-        self.pauses.append(pause_s)
+        self.pauses.add(pause_s)
         self.handovers.appendleft(
             Handover(
                 shard=placed.shard,

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.address import Address
+from actors.behaviour import CommandKey
 from actors.limits import Limits
 from actors.memory_journal import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
+from actors.transport import Answer
 from booking.api import QueueToken, Readiness, Standing, TokenError
 from booking.domain.catalogue import Catalogue
 from booking.domain.decision import Rejected
@@ -31,6 +33,37 @@ from tests.support.virtual_time import VirtualClock
 
 IDLE_MS = 60_000
 SLOTS = Policy(max_active=10, admit_per_interval=0, active_ms=600_000)
+
+
+class Newest:
+    """What one instance alone knows is all there is to know."""
+
+    def check(self, address: Address) -> None:
+        """Never too old."""
+
+    def check_here(self) -> None:
+        """Never too old."""
+
+    def newest(self, address: Address) -> bool:
+        return True
+
+
+class OnlyInstance:
+    """A runtime that has every shard, as the service asks it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.begin, self.abandon = runtime.begin, runtime.abandon
+        self._runtime = runtime
+
+    def ask(
+        self,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None = None,
+        repeatable: bool = False,
+    ) -> asyncio.Future[Answer]:
+        return self._runtime.ask(address, command, key=key)
 
 
 class Observer(Projections):
@@ -63,7 +96,7 @@ class WaitingRoom:
         self.queues = QueueViews(self._view, self.catalogue)
         self.seats = SeatMaps(self.catalogue, first_version=1)
         self.lost: list[int] = []
-        self.observer = Observer(self.seats, self.queues, self.lost.append)
+        self.observer = Observer(self.seats, self.queues, None, self.lost.append)
         self.journal = MemoryJournal(store)
         self.runtime = Runtime(
             instance=name.split("-")[0],
@@ -80,13 +113,14 @@ class WaitingRoom:
             observer=self.observer,
         )
         self.service = BookingService(
-            actors=self.runtime,
+            actors=OnlyInstance(self.runtime),
             journal=self.journal,
             clock=self.clock,
             signer=TokenSigner(["a secret of thirty-two characters"]),
             seats=self.seats,
             queues=self.queues,
             read_event=lambda row: row,
+            freshness=Newest(),
             readiness=self._ready,
         )
         self.owned = True

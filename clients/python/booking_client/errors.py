@@ -56,6 +56,7 @@ class Malformed(Refused):
         "body_too_large",
         "unsupported_media_type",
         "expectation_failed",
+        "upgrade_required",
         "idempotency_key_reused",
     )
 
@@ -137,7 +138,7 @@ class BalanceLimit(Refused):
 class RateLimited(Refused):
     """Too many requests of this user or address."""
 
-    codes = ("rate_limited",)
+    codes = ("rate_limited", "too_many_sockets")
 
 
 class Unavailable(Refused):

@@ -16,12 +16,16 @@ import pytest
 from booking.cli.main import build_parser
 from booking.settings import KNOWN
 from booking_http import EdgeMetrics, EdgeSettings, build_server
+from booking_http.admin import AdminParts
 from booking_http.problems import STATUS
 from tests.support.fake_bookings import FakeBookings, catalogue
 from tests.support.house import ROOT, name_of, own_files
 
 COMMANDS = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
-METRICS = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+METRICS = "\n".join(
+    (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
+    for page in ("metrics", "admin", "websocket")
+)
 NO_METRICS = {"booking_http", "booking_client", "booking_start", "booking_end"}
 """Packages and fields of the catalogue, which begin as metrics do."""
 PAGES = {
@@ -51,10 +55,18 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
 def test_every_command_is_in_the_reference_with_its_options() -> None:
     missing = []
     for words, parser in parsers():
-        if f"booking {words}" not in COMMANDS:
+        if not named(words):
             missing.append(words)
         missing += [f"{words} {option}" for option in options(parser) if option not in COMMANDS]
     assert missing == []
+
+
+def named(words: str) -> bool:
+    """Whether the reference has the command: by its words, or by its verb in the table of the
+    section of the command it belongs to."""
+    head, _, rest = words.partition(" ")
+    section = COMMANDS.partition(f"## `booking {head}`")[2].partition("\n## ")[0]
+    return f"booking {words}" in COMMANDS or bool(rest and re.search(rf"`{rest}\b", section))
 
 
 def test_the_reference_names_no_command_or_option_that_is_not_there() -> None:
@@ -74,20 +86,18 @@ def test_every_setting_that_is_mentioned_exists() -> None:
 
 
 def test_every_call_that_is_mentioned_is_served() -> None:
-    edge = build_server(FakeBookings(catalogue()), EdgeSettings(), EdgeMetrics())
-    served = {(route.method, route.path) for route in edge.table.routes}
-    methods = "|".join(sorted({method for method, _ in served}))
+    edge = build_server(FakeBookings(catalogue()), EdgeSettings(), EdgeMetrics(), AdminParts())
+    methods = "|".join(sorted({route.method for route in edge.table.routes}))
     for page, text in PAGES.items():
         for method, path in re.findall(rf"`({methods}) (/[^`? ]*)", text):
-            assert (method, re.sub(r"/\{\w+\}", "/{id}", path)) in served or (
-                method,
-                path,
-            ) in served, page
+            resource, _ = edge.table.find(re.sub(r"\{\w+\}", "0", path))
+            assert resource is not None, (page, path)
+            assert resource.route(method) is not None, (page, method, path)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_metric_that_is_mentioned_exists(page: str) -> None:
-    told = set(re.findall(r"^\| `(\w+)` \|", METRICS, re.MULTILINE))
+    told = set(re.findall(r"^\| `(\w+)(?:\{\w+\})?` \|", METRICS, re.MULTILINE))
     named = set(re.findall(r"`(booking_[a-z_]*[a-z])\b", PAGES[page]))
     assert named - told - NO_METRICS - {str(code) for code in STATUS} == set()
 
