@@ -172,9 +172,13 @@ class Router:
                 if not repeated:
                     raise
                 refusal = OutcomeUnknownError("the first try is still under way")
+            except UnavailableError as error:
+                if not repeated:
+                    raise
+                raise _uncertain(error) from error
             if self._clock.monotonic() >= ends or self.held >= HELD_MAX:
                 self.refused += 1
-                raise refusal
+                raise _uncertain(refusal) if repeated else refusal
             await self._hold(slot, epoch, ends)
 
     async def _hold(self, slot: int, epoch: int, ends: float) -> None:
@@ -217,3 +221,8 @@ class Router:
                 if not self._directory.learn(slot, moved.owner, moved.epoch):
                     raise
         raise NotOwnedError("it moves faster than it is followed")
+
+
+def _uncertain(error: UnavailableError) -> OutcomeUnknownError:
+    """The last of several tries says that nothing was done; of the first ones nobody knows."""
+    return OutcomeUnknownError(f"tried again in vain: {error}", error.retry_after_s)

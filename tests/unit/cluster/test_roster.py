@@ -1,0 +1,192 @@
+"""Who is taken for dead: silence counts only while the store answers, and a link keeps alive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.cluster.operation_store import Wish
+from actors.cluster.roster import FORGOTTEN_AFTER_S, SILENT_MAX_S, Roster
+from actors.membership import Member
+
+BEAT_S = 0.5
+ME = Member("me", "me@1", "http://me", 0)
+
+
+def member(beat: int, *, run: int = 1, draining: bool = False) -> Member:
+    return Member("other", f"other@{run}", "http://other", 0, beat=beat, draining=draining)
+
+
+class Watch:
+    """A roster of two, looked at each half second, until the store or the other says no more."""
+
+    def __init__(self) -> None:
+        self.linked = False
+        self.roster = Roster(ME, lambda instance: self.linked)
+        self.now_s = 0.0
+        self.beat = 0
+
+    def beats(self, count: int) -> None:
+        for _ in range(count):
+            self.beat += 1
+            self.look([ME, member(self.beat)])
+
+    def silent(self, seconds: float) -> None:
+        """The store answers, and the other's beat stays the same."""
+        for _ in range(round(seconds / BEAT_S)):
+            self.look([ME, member(self.beat)])
+
+    def look(self, members: Sequence[Member]) -> bool:
+        self.now_s += BEAT_S
+        return self.roster.saw(members, self.now_s)
+
+    def missed(self, seconds: float, *, count: bool) -> bool:
+        news = False
+        for _ in range(round(seconds / BEAT_S)):
+            self.now_s += BEAT_S
+            news = self.roster.missed(self.now_s, count=count) or news
+        return news
+
+    @property
+    def alive(self) -> bool:
+        return self.roster.alive("other")
+
+
+def test_an_instance_that_beats_is_alive_for_ever() -> None:
+    watch = Watch()
+    watch.beats(1_000)
+    assert watch.alive
+    assert watch.roster.others() == ["other"]
+    assert watch.roster.url_of("other") == "http://other"
+
+
+def test_an_instance_whose_beat_stands_still_is_dead_after_a_few() -> None:
+    watch = Watch()
+    watch.beats(3)
+    watch.silent(SILENT_MAX_S - 0.2)
+    assert watch.alive
+    watch.silent(1.0)
+    assert not watch.alive
+    assert not watch.roster.serves("other")
+    assert watch.roster.others() == []
+    assert watch.roster.url_of("other") is None
+
+
+def test_an_instance_that_is_gone_from_the_store_is_dead_as_soon_and_said_to_be_news() -> None:
+    watch = Watch()
+    watch.beats(3)
+    news = [watch.look([ME]) for _ in range(4)]
+    assert news == [False, False, False, True]
+    assert not watch.alive
+
+
+def test_a_beat_brings_it_back_to_life() -> None:
+    watch = Watch()
+    watch.beats(3)
+    watch.silent(3.0)
+    assert not watch.alive
+    watch.beats(1)
+    assert watch.alive
+    assert watch.roster.silent_s("other") == 0.0
+
+
+def test_nobody_dies_while_the_store_is_away_nor_for_the_time_it_was() -> None:
+    watch = Watch()
+    watch.beats(3)
+    assert not watch.missed(300, count=False)
+    assert watch.alive
+    watch.silent(SILENT_MAX_S - 0.2)
+    assert watch.alive, "the outage itself is no silence"
+
+
+def test_a_store_that_comes_back_empty_kills_nobody_who_announces_itself_in_time() -> None:
+    watch = Watch()
+    watch.beats(3)
+    watch.missed(30, count=False)
+    watch.look([ME])
+    watch.look([ME])
+    watch.beats(1)
+    assert watch.alive
+
+
+def test_nobody_is_dead_who_answers_on_a_link() -> None:
+    watch = Watch()
+    watch.beats(3)
+    watch.linked = True
+    watch.silent(30)
+    assert watch.alive
+    watch.linked = False
+    assert not watch.alive
+
+
+def test_a_leader_without_the_store_counts_seconds_without_a_link_a_quarter() -> None:
+    watch = Watch()
+    watch.beats(3)
+    watch.missed(0.5, count=True)
+    assert not watch.missed(5.5, count=True)
+    assert watch.missed(1.5, count=True)
+    assert not watch.alive
+
+
+def test_a_leader_without_the_store_takes_nobody_for_dead_who_is_linked() -> None:
+    watch = Watch()
+    watch.linked = True
+    watch.beats(3)
+    assert not watch.missed(60, count=True)
+    watch.linked = False
+    assert watch.alive, "and it begins to count only now"
+
+
+def test_a_look_that_comes_late_counts_one_second_at_most() -> None:
+    """This instance stood still; the other did not fall silent for it."""
+    watch = Watch()
+    watch.beats(3)
+    watch.now_s += 60
+    watch.look([ME, member(watch.beat)])
+    assert watch.alive
+
+
+def test_a_later_run_replaces_the_one_before() -> None:
+    watch = Watch()
+    watch.beats(10)
+    watch.silent(3.0)
+    assert watch.look([ME, member(1, run=2)])
+    assert watch.alive
+    known = watch.roster.member("other")
+    assert known is not None
+    assert known.incarnation == "other@2"
+
+
+def test_who_is_dead_for_long_and_not_linked_is_forgotten() -> None:
+    watch = Watch()
+    watch.beats(3)
+    for _ in range(round(FORGOTTEN_AFTER_S / BEAT_S) + 2):
+        watch.look([ME])
+    assert [one.instance for one in watch.roster.members()] == ["me"]
+    assert watch.roster.member("other") is None
+    assert watch.roster.silent_s("other") == 0.0
+
+
+def test_wishes_and_announcements_make_an_instance_draining_or_evicted() -> None:
+    watch = Watch()
+    watch.beats(3)
+    states = {}
+    wishes = {"plain": Wish(), "drain": Wish(draining=True), "evict": Wish(evicted=True)}
+    for name, wish in wishes.items():
+        watch.roster.wishes = {"other": wish}
+        states[name] = next(n.state for n in watch.roster.nodes() if n.instance == "other")
+    assert states == {"plain": "serving", "drain": "draining", "evict": "evicted"}
+    assert watch.alive
+    assert not watch.roster.serves("other"), "evicted"
+    watch.roster.wishes = {}
+    assert watch.look([ME, member(4, draining=True)]), "it is news that somebody wants to go"
+    assert next(n for n in watch.roster.nodes() if n.instance == "other").draining
+
+
+def test_this_instance_itself_is_always_alive_and_never_among_the_others() -> None:
+    watch = Watch()
+    watch.look([])
+    watch.look([Member("me", "me@0", "http://old", 0, beat=7)])
+    assert watch.roster.alive("me")
+    assert watch.roster.silent_s("me") == 0.0
+    assert watch.roster.others() == []
+    assert not watch.roster.alive("nobody")

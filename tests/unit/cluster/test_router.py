@@ -1,0 +1,338 @@
+"""The way of a message to its owner: here, there, on to the next, or held back until there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from actors.address import Address
+from actors.behaviour import CommandKey
+from actors.cluster import router as limits
+from actors.cluster.control import Abandon
+from actors.cluster.directory import Directory
+from actors.cluster.router import Router
+from actors.envelope import BEGIN
+from actors.errors import (
+    DeadlineExceededError,
+    JournalUnavailableError,
+    KeyInFlightError,
+    KeyReusedError,
+    NotOwnedError,
+    OutcomeUnknownError,
+    OverloadedError,
+    UnavailableError,
+)
+from actors.peers.refusals import MovedError
+from actors.tasks import Tasks
+from actors.transport import Answer
+from tests.support.runtimes import key
+from tests.support.virtual_time import VirtualClock
+
+ANN = Address("counter", "ann")
+SLOT = ANN.slot
+KEY = key(1)
+
+
+class Script:
+    """What is answered, in turn; the last one for ever."""
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = list(outcomes)
+
+    def next(self) -> Answer:
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return Answer(outcome)
+
+
+class FakeRuntime:
+    """Serves the shard under an epoch, or does not."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.frozen = False
+        self.script = Script("here")
+        self.asked: list[tuple[Any, CommandKey | None, float]] = []
+        self.abandoned: list[CommandKey] = []
+
+    def epoch_of(self, shard: int) -> int:
+        return 0 if self.frozen else self.epoch
+
+    def holds(self, shard: int) -> bool:
+        return self.epoch > 0
+
+    async def ask(
+        self, address: Address, command: Any, *, key: CommandKey | None, timeout_s: float
+    ) -> Answer:
+        self.asked.append((command, key, timeout_s))
+        return self.script.next()
+
+    def ask_inside(self, address: Address, command: Any) -> asyncio.Future[Answer]:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future.set_result(Answer("inside"))
+        return future
+
+    def abandon(self, address: Address, command_key: CommandKey) -> None:
+        self.abandoned.append(command_key)
+
+
+class FakeLinks:
+    """To any instance; ``scripts`` says what each answers, ``takes_s`` how late."""
+
+    def __init__(self) -> None:
+        self.scripts: defaultdict[str, Script] = defaultdict(
+            lambda: Script(NotOwnedError("cannot be reached"))
+        )
+        self.takes_s = 0.0
+        self.asked: list[tuple[str, int, int]] = []
+        self.messages: list[Any] = []
+
+    async def ask(
+        self,
+        instance: str,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None,
+        deadline: float,
+        hops: int = 1,
+        epoch: int = 0,
+    ) -> Answer:
+        self.asked.append((instance, hops, epoch))
+        self.messages.append(command)
+        await asyncio.sleep(self.takes_s)
+        return self.scripts[instance].next()
+
+    def hears(self, instance: str) -> bool:
+        return True
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.runtime = FakeRuntime()
+        self.links = FakeLinks()
+        self.directory = Directory()
+        self.tasks = Tasks("router")
+        self.router = Router(
+            "me",
+            self.runtime,  # type: ignore[arg-type]  # what the router asks of one
+            self.links,
+            self.directory,
+            self.clock,
+            self.tasks,
+        )
+
+    async def reply(self, **options: Any) -> Any:
+        return (await self.router.ask(ANN, "get", **options)).reply
+
+    async def refusal(self, **options: Any) -> tuple[Exception, float]:
+        """What it is refused with, and after how long."""
+        began = self.clock.monotonic()
+        with pytest.raises((UnavailableError, KeyInFlightError, KeyReusedError)) as caught:
+            await self.router.ask(ANN, "get", **options)
+        return caught.value, self.clock.monotonic() - began
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    desk = Desk()
+    yield desk
+    await desk.tasks.close()
+    assert not desk.tasks.failed.done()
+    assert desk.router.held == 0
+
+
+# -- ways --------------------------------------------------------------------------------------
+
+
+async def test_what_is_here_goes_into_the_mailbox(desk: Desk) -> None:
+    desk.runtime.epoch = 3
+    assert await desk.reply() == "here"
+    assert desk.links.asked == []
+    assert desk.runtime.asked == [("get", None, limits.ASK_TIMEOUT_S)]
+
+
+async def test_what_is_elsewhere_goes_there_in_one_hop_with_the_epoch_known(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script("there")
+    assert await desk.reply() == "there"
+    assert desk.links.asked == [("b", 1, 7)]
+
+
+async def test_an_owner_of_the_past_names_the_next_who_is_asked_at_once(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(MovedError(owner="c", epoch=8))
+    desk.links.scripts["c"] = Script("there")
+    assert await desk.reply() == "there"
+    assert desk.links.asked == [("b", 1, 7), ("c", 2, 8)]
+    assert desk.clock.monotonic() == 0.0
+    assert desk.router.held_total == 0
+
+
+async def test_two_hops_are_most_and_then_it_is_held_back_for_news(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(MovedError(owner="c", epoch=8))
+    desk.links.scripts["c"] = Script(MovedError(owner="d", epoch=9))
+    desk.links.scripts["d"] = Script("there")
+    assert await desk.reply() == "there"
+    assert desk.links.asked == [("b", 1, 7), ("c", 2, 8), ("d", 1, 9)]
+
+
+async def test_a_shard_that_comes_here_while_it_is_asked_for_is_answered_here(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(MovedError(owner="me", epoch=8))
+    desk.runtime.frozen, desk.runtime.epoch = True, 8
+    asked = asyncio.ensure_future(desk.reply())
+    await asyncio.sleep(0.2)
+    desk.runtime.frozen = False
+    desk.directory.wake(SLOT)
+    assert await asked == "here"
+    assert desk.clock.monotonic() == 0.2
+
+
+async def test_a_shard_that_leaves_while_it_is_asked_for_is_followed(desk: Desk) -> None:
+    desk.runtime.epoch = 3
+    desk.runtime.script = Script(NotOwnedError("on the move"))
+    desk.links.scripts["b"] = Script("there")
+    asked = asyncio.ensure_future(desk.reply())
+    await asyncio.sleep(0.01)
+    desk.runtime.epoch = 0
+    desk.directory.learn(SLOT, "b", 4)
+    assert await asked == "there"
+
+
+# -- holding back ------------------------------------------------------------------------------
+
+
+async def test_callers_are_held_back_until_the_new_owner_says_that_it_is_there(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(MovedError(owner="b", epoch=7))
+    asked = [asyncio.ensure_future(desk.reply()) for _ in range(100)]
+    await asyncio.sleep(0.11)
+    assert desk.router.held == 100
+    desk.links.scripts["c"] = Script("there")
+    desk.directory.learn(SLOT, "c", 8)
+    assert await asyncio.gather(*asked) == ["there"] * 100
+    assert desk.clock.monotonic() == pytest.approx(0.11), "at once, not at the next try"
+    assert desk.router.refused == 0
+
+
+async def test_nobody_is_held_back_for_longer_than_a_takeover(desk: Desk) -> None:
+    refusal, after_s = await desk.refusal()
+    assert type(refusal) is NotOwnedError
+    assert limits.HELD_MAX_S <= after_s <= limits.HELD_MAX_S + limits.RETRY_EVERY_S
+    assert desk.router.refused == 1
+
+
+async def test_nobody_is_held_back_beyond_the_callers_own_deadline(desk: Desk) -> None:
+    refusal, after_s = await desk.refusal(timeout_s=0.3)
+    assert isinstance(refusal, NotOwnedError | DeadlineExceededError)
+    assert after_s <= 0.31
+
+
+async def test_beyond_so_many_held_callers_the_next_is_refused_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HELD_MAX", 5)
+    held = [asyncio.ensure_future(desk.refusal()) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    refusal, after_s = await desk.refusal()
+    assert (type(refusal), after_s) == (NotOwnedError, 0.0)
+    assert desk.router.refused == 1
+    await asyncio.gather(*held)
+
+
+# -- trying again ------------------------------------------------------------------------------
+
+
+async def test_a_keyed_ask_goes_to_the_next_owner_when_the_last_was_lost(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), NotOwnedError())
+    desk.links.scripts["c"] = Script("there")
+    asked = asyncio.ensure_future(desk.reply(key=KEY))
+    await asyncio.sleep(1.0)
+    desk.directory.learn(SLOT, "c", 8)
+    assert await asked == "there"
+
+
+async def test_a_repeatable_ask_does_so_too_and_any_other_tells_its_caller(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), "there")
+    assert await desk.reply(repeatable=True) == "there"
+    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), "there")
+    refusal, after_s = await desk.refusal()
+    assert (type(refusal), after_s) == (OutcomeUnknownError, 0.0)
+
+
+async def test_a_first_try_that_is_still_under_way_is_waited_for(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    lost, busy = OutcomeUnknownError("the link was lost"), KeyInFlightError()
+    desk.links.scripts["b"] = Script(lost, busy, busy, "there")
+    assert await desk.reply(key=KEY) == "there"
+    assert desk.clock.monotonic() <= 4 * limits.RETRY_EVERY_S
+
+
+async def test_a_key_in_flight_by_another_caller_is_told_at_once(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(KeyInFlightError())
+    refusal, after_s = await desk.refusal(key=KEY)
+    assert (type(refusal), after_s) == (KeyInFlightError, 0.0)
+
+
+@pytest.mark.parametrize(
+    "last", [NotOwnedError("gone"), JournalUnavailableError(), KeyInFlightError()]
+)
+async def test_who_tried_more_than_once_never_says_that_nothing_was_done(
+    desk: Desk, last: Exception
+) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), last)
+    refusal, _ = await desk.refusal(key=KEY)
+    assert type(refusal) is OutcomeUnknownError
+
+
+@pytest.mark.parametrize("error", [OverloadedError(), JournalUnavailableError(), KeyReusedError()])
+async def test_what_another_owner_would_not_mend_is_told_at_once(
+    desk: Desk, error: Exception
+) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(error)
+    refusal, after_s = await desk.refusal(key=KEY)
+    assert (refusal, after_s) == (error, 0.0)
+
+
+# -- the rest ----------------------------------------------------------------------------------
+
+
+async def test_steps_of_sagas_go_anywhere_and_are_tried_again(desk: Desk) -> None:
+    desk.runtime.epoch = 1
+    assert (await desk.router.forward(ANN, "get")).reply == "inside"
+    desk.runtime.epoch = 0
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(OutcomeUnknownError("lost"), "there")
+    assert (await desk.router.forward(ANN, "get")).reply == "there"
+    desk.links.scripts["b"] = Script(OverloadedError("full"))
+    with pytest.raises(OverloadedError):
+        await desk.router.forward(ANN, "get")
+
+
+async def test_the_mark_of_a_begun_operation_is_made_and_taken_back_anywhere(desk: Desk) -> None:
+    desk.directory.learn(SLOT, "b", 7)
+    desk.links.scripts["b"] = Script(None)
+    assert await desk.router.begin(ANN, KEY) is None
+    assert desk.links.messages == [BEGIN]
+    desk.router.abandon(ANN, KEY)
+    await asyncio.sleep(0.1)
+    assert desk.links.messages[1:] == [Abandon(ANN, KEY.id, KEY.fingerprint)]
+    desk.runtime.epoch = 8
+    desk.router.abandon(ANN, KEY)
+    assert desk.runtime.abandoned == [KEY]
