@@ -375,7 +375,8 @@ class ClusterNode:
         before_seq = self.copies.own_committed(address, change.state, change.last_seq, shard.epoch)
         if self.streams.listeners:
             rows = [(row.seq, row.type, row.version, row.payload) for row in change.rows]
-            self.streams.put(encode_change(Changed(address.text, max(before_seq, 0), rows)))
+            changed = Changed(address.text, max(before_seq, 0), rows)
+            self.streams.put(address.text, change.last_seq, encode_change(changed))
 
     def stood_still(self) -> None:
         """Part of :class:`actors.room.Tap`."""

@@ -32,14 +32,18 @@ PART_TIMEOUT_S = 2.0
 
 PART_CHANGES_MAX = 500
 PART_BYTES_MAX = 160 * 1024
-"""Of one part: a frame holds 256 KiB, and the first beat's shards and marks want room beside."""
+"""Of one part, marks and changes: a frame holds 256 KiB, and the shards of a beat want room
+beside. A longer change is not told: whoever wants it reads it from the journal."""
 
 PENDING_BYTES_MAX = 8 * 1024 * 1024
 """Changes that wait for one slow instance: seconds of full load. Beyond it they are dropped, and it
 reads what it missed from the journal."""
 
-MARKS_MAX = 2_000
-"""Entities named in one part: some 50 bytes each."""
+MARKS_MAX = 1_000
+"""Entities named in one part: some 50 bytes each, so a third of it."""
+
+MARK_BYTES = 16
+"""Beside the address: a seq and the words around it."""
 
 RETRY_S = 0.1
 """After a part that did not arrive."""
@@ -95,11 +99,18 @@ class Stream:
         self.marks.clear()
         self.pending_bytes = 0
 
-    def take(self) -> list[bytes]:
+    def take_marks(self) -> list[tuple[str, int]]:
+        """Those of the next part."""
+        taken = list(islice(self.marks.items(), MARKS_MAX))
+        for address, _ in taken:
+            del self.marks[address]
+        return taken
+
+    def take(self, bytes_max: int) -> list[bytes]:
         """The changes of the next part."""
         size = count = 0
         for change in self.changes[:PART_CHANGES_MAX]:
-            if count and size + len(change) > PART_BYTES_MAX:
+            if size + len(change) > bytes_max:
                 break
             size += len(change)
             count += 1
@@ -145,8 +156,11 @@ class Streams:
     def listeners(self) -> int:
         return len(self._streams)
 
-    def put(self, change: bytes) -> None:
-        """Tell everybody of an encoded change."""
+    def put(self, address: str, seq: int, change: bytes) -> None:
+        """Tell everybody of an encoded change of this entity, up to this seq."""
+        if len(change) > PART_BYTES_MAX:
+            self.mark(address, seq)
+            return
         for stream in self._streams.values():
             stream.put(change)
 
@@ -208,8 +222,7 @@ class Streams:
         if stream.urgent or now_s - stream.beaten_s >= BEAT_EVERY_S:
             stream.urgent, stream.beaten_s = False, now_s
             owned = self._owned()
-        marks = list(islice(stream.marks.items(), MARKS_MAX))
-        for address, _ in marks:
-            del stream.marks[address]
-        changes: list[Any] = [msgspec.Raw(change) for change in stream.take()]
+        marks = stream.take_marks()
+        room = PART_BYTES_MAX - sum(len(address) + MARK_BYTES for address, _ in marks)
+        changes: list[Any] = [msgspec.Raw(change) for change in stream.take(max(room, 0))]
         return Update(self._instance, self._incarnation, owned, marks, changes)

@@ -1,120 +1,258 @@
-"""Copies of what others decide: when they are shown, and when they have to be read again first."""
+"""Copies of what is shown: read once, followed in order, and read again where something is missing."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+import pytest
 
 from actors.address import Address
+from actors.behaviour import Behaviour
+from actors.cluster import copies as limits
+from actors.cluster.control import Changed
 from actors.cluster.copies import Copies
+from actors.journal import Batch, Loaded, Row, SnapshotRow
 from actors.memory_journal import MemoryJournal
-from tests.support.runtimes import Cluster, Instance, Views, pass_time, until
+from actors.tasks import Tasks
+from tests.support.nodes import FollowedViews
+from tests.support.runtimes import until
+from tests.support.toys import Bank, Counter
 
 ANN = Address("counter", "ann")
-EVERY_SLOT = range(256)
+EPOCH = 1
 
 
-class Other:
-    """An instance that owns nothing, and shows what the owner decides."""
+class LateJournal(MemoryJournal):
+    """Looks at once and answers later."""
 
-    def __init__(self, owner: Instance, journal: MemoryJournal) -> None:
-        self.journal = journal
-        self.views = Views()
-        self.owns = False
+    answer_s = 0.0
+
+    async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
+        found = await super().load(addresses, whole=whole)
+        await asyncio.sleep(self.answer_s)
+        return found
+
+
+class Reader:
+    """Copies of what somebody else owns, and a journal to which the owner appends."""
+
+    def __init__(self) -> None:
+        self.journal = LateJournal(latency_s=0.002)
+        self.counter = Counter()
+        self.behaviours: dict[str, Behaviour] = {"counter": self.counter, "bank": Bank()}
+        self.views = FollowedViews(list(self.behaviours.values()), lambda shard: None)
+        self.mine: set[Address] = set()
         self.copies = Copies(
-            {"counter": True},
-            owner.runtime.behaviour,
+            {"counter": True, "bank": False},
+            self.behaviours.__getitem__,
             self.views,
-            journal,
-            lambda address: self.owns,
+            self.journal,
+            self.mine.__contains__,
         )
+        self.tasks = Tasks("copies")
+        self.tasks.spawn(self.copies.run(), "copies")
+        self.seq = 0
 
-    def shows(self) -> bool:
-        return self.copies.has([ANN])
+    async def start(self) -> None:
+        await self.journal.claim([(ANN.slot, 0)], "owner", "owner@1")
 
-    def shown(self) -> object:
-        return self.views.all[-1][2]
+    async def decide(self, amount: int, address: Address = ANN) -> Changed:
+        """An event is journalled; what the owner tells of it."""
+        before = self.journal.store.events(address)
+        self.seq += 1
+        payload = msgspec.json.encode(["added", amount])
+        row = Row(address.slot, self.seq, EPOCH, address, "added", 1, payload, 0)
+        await self.journal.append(0, Batch([row]))
+        before_seq = before[-1].seq if before else 0
+        return Changed(address.text, before_seq, [(self.seq, "added", 1, payload)])
 
+    async def known(self, state: int, wait_max_s: float = 1.0) -> None:
+        await until(lambda: self.views.known.get(ANN) == state, wait_max_s)
 
-@asynccontextmanager
-async def owner_and_other() -> AsyncIterator[tuple[Instance, Other]]:
-    """The owner has added 5, and the other has read it."""
-    cluster = Cluster()
-    owner = await cluster.start()
-    await owner.reply(ANN, ("add", 5))
-    other = Other(owner, MemoryJournal(cluster.store))
-    running = asyncio.create_task(other.copies.run())
-    other.copies.want([ANN])
-    await until(other.shows)
-    try:
-        yield owner, other
-    finally:
-        running.cancel()
-        await cluster.stop_all()
-
-
-async def test_a_copy_of_a_silent_owner_is_not_shown_until_it_was_read_again() -> None:
-    async with owner_and_other() as (owner, other):
-        assert other.shown() == 5
-        await owner.reply(ANN, ("add", 2))  # of which nothing is told
-        other.copies.distrust(EVERY_SLOT)
-        assert not other.shows()
-        await until(other.shows)
-        assert other.shown() == 7
+    @property
+    def loads(self) -> int:
+        return self.journal.loads
 
 
-async def test_a_copy_is_shown_again_also_if_nothing_had_happened() -> None:
-    async with owner_and_other() as (_, other):
-        other.copies.distrust(EVERY_SLOT)
-        assert not other.shows()
-        await until(other.shows)
-        assert other.shown() == 5
+@pytest.fixture
+async def reader() -> AsyncIterator[Reader]:
+    reader = Reader()
+    await reader.start()
+    yield reader
+    await reader.tasks.close()
+    assert not reader.tasks.failed.done()
 
 
-async def test_what_was_read_before_the_silence_does_not_count() -> None:
-    async with owner_and_other() as (owner, other):
-        other.journal.latency_s = 1.0
-        other.copies.distrust(EVERY_SLOT)
-        await pass_time(0.5)  # the first reading is under way
-        await owner.reply(ANN, ("add", 2))
-        other.copies.distrust(EVERY_SLOT)
-        await pass_time(0.9)  # it has come by now
-        assert not other.shows()
-        await until(other.shows)
-        assert other.shown() == 7
+async def test_what_is_wanted_is_read_once_and_shown_also_if_it_is_empty(reader: Reader) -> None:
+    assert not reader.copies.has([ANN])
+    reader.copies.want([ANN])
+    await reader.known(0)
+    assert reader.copies.has([ANN])
+    reader.copies.want([ANN])
+    await asyncio.sleep(1.0)
+    assert reader.loads == 1
 
 
-async def test_only_the_silent_slots_are_doubted() -> None:
-    async with owner_and_other() as (_, other):
-        other.copies.distrust([slot for slot in EVERY_SLOT if slot != ANN.slot])
-        assert other.shows()
+async def test_many_are_read_with_one_query(reader: Reader) -> None:
+    wanted = [Address("counter", f"e{n}") for n in range(limits.READ_TOGETHER_MAX)]
+    reader.copies.want(wanted)
+    await until(lambda: reader.copies.has(wanted), 1.0)
+    assert reader.loads == 1
 
 
-async def test_what_was_gained_after_a_silence_is_shown_when_the_own_runtime_has_read_it() -> None:
-    async with owner_and_other() as (_, other):
-        other.owns = True
-        other.copies.distrust_gained({ANN.slot: 3})
-        assert not other.shows()
-        other.copies.own_loaded(ANN, 7, 2, 2)
-        assert not other.shows(), "that was an earlier time of ownership"
-        other.copies.own_loaded(ANN, 7, 2, 3)
-        assert other.shows()
+async def test_changes_in_order_are_applied_at_once_without_reading(reader: Reader) -> None:
+    reader.copies.want([ANN])
+    await reader.known(0)
+    for total in (1, 2, 3):
+        reader.copies.changed(await reader.decide(1))
+        assert reader.views.known[ANN] == total
+    assert reader.loads == 1
 
 
-async def test_what_was_read_before_it_is_known_to_be_gained_is_shown_at_once() -> None:
-    async with owner_and_other() as (_, other):
-        other.owns = True
-        other.copies.own_committed(ANN, 7, 2, 3)
-        other.copies.distrust_gained({ANN.slot: 3})
-        assert other.shows()
+async def test_a_change_that_was_heard_before_is_dropped(reader: Reader) -> None:
+    reader.copies.want([ANN])
+    await reader.known(0)
+    change = await reader.decide(5)
+    reader.copies.changed(change)
+    reader.copies.changed(change)
+    assert reader.views.events(ANN) == [("added", 5)]
 
 
-async def test_what_was_gained_and_given_away_unread_is_a_copy_like_any_other() -> None:
-    async with owner_and_other() as (owner, other):
-        await owner.reply(ANN, ("add", 2))
-        other.owns = True
-        other.copies.distrust_gained({ANN.slot: 3})
-        other.owns = False
-        await until(other.shows)
-        assert other.shown() == 7
+async def test_a_gap_that_closes_by_itself_is_not_read(reader: Reader) -> None:
+    """Two owners in turn told over two links."""
+    reader.copies.want([ANN])
+    await reader.known(0)
+    first, second, third = [await reader.decide(n) for n in (1, 10, 100)]
+    reader.copies.changed(third)
+    reader.copies.changed(second)
+    assert reader.views.known[ANN] == 0
+    reader.copies.changed(first)
+    await reader.known(111)
+    assert reader.views.events(ANN) == [("added", 1), ("added", 10), ("added", 100)]
+    assert reader.loads == 1
+
+
+async def test_a_gap_that_stays_is_read_and_what_follows_is_applied(reader: Reader) -> None:
+    reader.copies.want([ANN])
+    await reader.known(0)
+    await reader.decide(1)
+    reader.copies.changed(await reader.decide(10))
+    await reader.known(11)
+    reader.copies.changed(await reader.decide(100))
+    assert reader.views.known[ANN] == 111
+    assert reader.loads == 2
+
+
+async def test_what_is_told_while_it_is_read_follows_the_reading(reader: Reader) -> None:
+    await reader.decide(1)
+    reader.journal.answer_s = 0.2
+    reader.copies.want([ANN])
+    await asyncio.sleep(0.1)
+    for amount in (10, 100):
+        reader.copies.changed(await reader.decide(amount))
+    assert reader.views.all == []
+    await reader.known(111)
+    assert reader.views.loads == [(ANN, 1)]
+    assert reader.views.events(ANN) == [("added", 10), ("added", 100)]
+    assert reader.loads == 1
+
+
+async def test_something_never_heard_of_is_read_when_it_changes(reader: Reader) -> None:
+    await reader.decide(1)
+    reader.copies.changed(await reader.decide(10))
+    await reader.known(11)
+
+
+async def test_a_mark_beyond_what_is_known_is_read_and_any_other_is_not(reader: Reader) -> None:
+    reader.copies.want([ANN])
+    await reader.known(0)
+    await reader.decide(7)
+    reader.copies.marked(ANN.text, 1)
+    await reader.known(7)
+    reader.copies.marked(ANN.text, 1)
+    await asyncio.sleep(1.0)
+    assert reader.loads == 2
+
+
+async def test_what_others_say_of_what_is_ours_or_not_shown_is_overheard(reader: Reader) -> None:
+    reader.mine.add(ANN)
+    reader.copies.changed(await reader.decide(1))
+    reader.copies.marked(ANN.text, 1)
+    reader.copies.marked("alarm/clock", 9)
+    await asyncio.sleep(1.0)
+    assert reader.loads == 0
+    assert reader.views.all == []
+
+
+async def test_a_copy_goes_on_from_what_its_own_runtime_knew(reader: Reader) -> None:
+    """The shard was ours, and is somebody else's now."""
+    reader.mine.add(ANN)
+    await reader.decide(1)
+    reader.copies.own_loaded(ANN, 1, 1)
+    reader.views.loaded(ANN, 1)
+    await reader.decide(10)
+    assert reader.copies.own_committed(ANN, 11, 2) == 1
+    reader.views.committed(ANN, [("added", 10)], 11)
+    assert reader.copies.seqs(lambda shard: shard == ANN.slot) == [(ANN.text, 2)]
+    reader.mine.clear()
+    reader.copies.changed(await reader.decide(100))
+    assert reader.views.known[ANN] == 111
+    assert reader.loads == 0
+
+
+async def test_a_reading_that_comes_late_takes_nothing_back(reader: Reader) -> None:
+    """It was asked for before the shard became ours."""
+    reader.journal.answer_s = 0.2
+    reader.copies.want([ANN])
+    await asyncio.sleep(0.1)
+    reader.mine.add(ANN)
+    reader.copies.own_loaded(ANN, 42, 5)
+    await asyncio.sleep(1.0)
+    assert reader.views.all == []
+    assert reader.copies.seqs(lambda shard: True) == [(ANN.text, 5)]
+
+
+async def test_without_the_journal_it_waits_and_reads_when_it_is_back(reader: Reader) -> None:
+    reader.journal.go_away()
+    reader.copies.want([ANN])
+    await asyncio.sleep(3.0)
+    assert not reader.copies.has([ANN])
+    reader.journal.come_back()
+    await reader.known(0, limits.JOURNAL_RETRY_S + 0.1)
+
+
+async def test_a_snapshot_is_enough_and_one_of_an_older_shape_is_not(reader: Reader) -> None:
+    for amount in (1, 10):
+        await reader.decide(amount)
+    snapshot = SnapshotRow(ANN.slot, EPOCH, ANN, 2, b"11")
+    await reader.journal.append(0, Batch(snapshots=[snapshot]))
+    reader.copies.want([ANN])
+    await reader.known(11)
+    assert reader.loads == 1
+
+    await reader.decide(100)
+    reader.counter.snapshots_readable = False
+    reader.copies.marked(ANN.text, 3)
+    await reader.known(111)
+    assert reader.loads == 3, "once with the snapshot, once without"
+
+
+async def test_beyond_so_many_buffered_changes_they_are_dropped_and_read_instead(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BUFFERED_MAX", 3)
+    reader.journal.answer_s = 0.2
+    reader.copies.want([ANN])
+    await asyncio.sleep(0.1)
+    for _ in range(10):
+        reader.copies.changed(await reader.decide(1))
+    await reader.known(10)
+
+
+async def test_changes_are_encoded_as_the_wire_needs_them(reader: Reader) -> None:
+    change = await reader.decide(5)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(change), type=Changed) == Changed(
+        ANN.text, 0, [(1, "added", 1, b'["added",5]')]
+    )

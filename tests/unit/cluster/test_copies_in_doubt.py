@@ -1,0 +1,120 @@
+"""Copies of what others decide: when they are shown, and when they have to be read again first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from actors.address import Address
+from actors.cluster.copies import Copies
+from actors.memory_journal import MemoryJournal
+from tests.support.runtimes import Cluster, Instance, Views, pass_time, until
+
+ANN = Address("counter", "ann")
+EVERY_SLOT = range(256)
+
+
+class Other:
+    """An instance that owns nothing, and shows what the owner decides."""
+
+    def __init__(self, owner: Instance, journal: MemoryJournal) -> None:
+        self.journal = journal
+        self.views = Views()
+        self.owns = False
+        self.copies = Copies(
+            {"counter": True},
+            owner.runtime.behaviour,
+            self.views,
+            journal,
+            lambda address: self.owns,
+        )
+
+    def shows(self) -> bool:
+        return self.copies.has([ANN])
+
+    def shown(self) -> object:
+        return self.views.all[-1][2]
+
+
+@asynccontextmanager
+async def owner_and_other() -> AsyncIterator[tuple[Instance, Other]]:
+    """The owner has added 5, and the other has read it."""
+    cluster = Cluster()
+    owner = await cluster.start()
+    await owner.reply(ANN, ("add", 5))
+    other = Other(owner, MemoryJournal(cluster.store))
+    running = asyncio.create_task(other.copies.run())
+    other.copies.want([ANN])
+    await until(other.shows)
+    try:
+        yield owner, other
+    finally:
+        running.cancel()
+        await cluster.stop_all()
+
+
+async def test_a_copy_of_a_silent_owner_is_not_shown_until_it_was_read_again() -> None:
+    async with owner_and_other() as (owner, other):
+        assert other.shown() == 5
+        await owner.reply(ANN, ("add", 2))  # of which nothing is told
+        other.copies.distrust(EVERY_SLOT)
+        assert not other.shows()
+        await until(other.shows)
+        assert other.shown() == 7
+
+
+async def test_a_copy_is_shown_again_also_if_nothing_had_happened() -> None:
+    async with owner_and_other() as (_, other):
+        other.copies.distrust(EVERY_SLOT)
+        assert not other.shows()
+        await until(other.shows)
+        assert other.shown() == 5
+
+
+async def test_what_was_read_before_the_silence_does_not_count() -> None:
+    async with owner_and_other() as (owner, other):
+        other.journal.latency_s = 1.0
+        other.copies.distrust(EVERY_SLOT)
+        await pass_time(0.5)  # the first reading is under way
+        await owner.reply(ANN, ("add", 2))
+        other.copies.distrust(EVERY_SLOT)
+        await pass_time(0.9)  # it has come by now
+        assert not other.shows()
+        await until(other.shows)
+        assert other.shown() == 7
+
+
+async def test_only_the_silent_slots_are_doubted() -> None:
+    async with owner_and_other() as (_, other):
+        other.copies.distrust([slot for slot in EVERY_SLOT if slot != ANN.slot])
+        assert other.shows()
+
+
+async def test_what_was_gained_after_a_silence_is_shown_when_the_own_runtime_has_read_it() -> None:
+    async with owner_and_other() as (_, other):
+        other.owns = True
+        other.copies.distrust_gained({ANN.slot: 3})
+        assert not other.shows()
+        other.copies.own_loaded(ANN, 7, 2, 2)
+        assert not other.shows(), "that was an earlier time of ownership"
+        other.copies.own_loaded(ANN, 7, 2, 3)
+        assert other.shows()
+
+
+async def test_what_was_read_before_it_is_known_to_be_gained_is_shown_at_once() -> None:
+    async with owner_and_other() as (_, other):
+        other.owns = True
+        other.copies.own_committed(ANN, 7, 2, 3)
+        other.copies.distrust_gained({ANN.slot: 3})
+        assert other.shows()
+
+
+async def test_what_was_gained_and_given_away_unread_is_a_copy_like_any_other() -> None:
+    async with owner_and_other() as (owner, other):
+        await owner.reply(ANN, ("add", 2))
+        other.owns = True
+        other.copies.distrust_gained({ANN.slot: 3})
+        other.owns = False
+        await until(other.shows)
+        assert other.shown() == 7
