@@ -190,7 +190,7 @@ async def test_a_copy_goes_on_from_what_its_own_runtime_knew(reader: Reader) -> 
     """The shard was ours, and is somebody else's now."""
     reader.mine.add(ANN)
     await reader.decide(1)
-    reader.copies.own_loaded(ANN, 1, 1)
+    reader.copies.own_loaded(ANN, 1, 1, 1)
     reader.views.loaded(ANN, 1)
     await reader.decide(10)
     assert reader.copies.own_committed(ANN, 11, 2) == 1
@@ -208,7 +208,7 @@ async def test_a_reading_that_comes_late_takes_nothing_back(reader: Reader) -> N
     reader.copies.want([ANN])
     await asyncio.sleep(0.1)
     reader.mine.add(ANN)
-    reader.copies.own_loaded(ANN, 42, 5)
+    reader.copies.own_loaded(ANN, 42, 5, 1)
     await asyncio.sleep(1.0)
     assert reader.views.all == []
     assert reader.copies.seqs(lambda shard: True) == [(ANN.text, 5)]
