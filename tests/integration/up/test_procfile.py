@@ -17,7 +17,7 @@ from tests.support.processes import REPO, is_alive, python_environ, wait_until
 from tests.support.served import free_port
 from tests.support.service import SECRET
 
-INSTANCES = 1
+INSTANCES = 3
 SERVING = re.compile(r"serving on 127\.0\.0\.1:(\d+) as (\S+)")
 
 
