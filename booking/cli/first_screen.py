@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def first_screen(running: Running) -> str:
     return (
         f"\nbooking is ready.\n\n{shown}\n\n"
         f"Try it: get a place in the queue, look at the dates, put money into the account.\n\n"
-        f"{pasted}\n\n{_to_break(running.fleet)}Ctrl-C stops everything; the data stays.\n"
+        f"{pasted}\n\n{_to_break(running)}Ctrl-C stops everything; the data stays.\n"
     )
 
 
@@ -74,18 +75,25 @@ def _service_rows(fleet: Fleet) -> list[tuple[str, str]]:
     return rows
 
 
-def _to_break(fleet: Fleet) -> str:
+def _to_break(running: Running) -> str:
     """With several there is something to see when one goes."""
+    fleet = running.fleet
     if len(fleet.instances) == 1:
         return ""
-    pid = fleet.instances[0].pid
+    first = fleet.instances[0]
     return (
-        f"Break it: `kill -9 {pid}` ends {fleet.instances[0].title} as a crash would, `kill {pid}` "
-        f"lets it hand over\nfirst. The others go on serving, and it is started again. Watch it "
-        f"with\n\n"
-        f"while sleep 0.2; do curl -s -m 1 -o /dev/null -w '%{{http_code}} ' "
-        f"{fleet.url}/readyz; done\n\n"
+        f"Break it: `kill -9 {first.pid}` ends {first.title} as a crash would, `kill {first.pid}` "
+        f"lets it hand over\nfirst. The others go on serving, and it is started again. Watch them "
+        f"from a second shell with\n\n{_watch_line(running)}\n\n"
     )
+
+
+def _watch_line(running: Running) -> str:
+    command = shlex.quote(str(Path(sys.executable).with_name("booking")))
+    token = f" --data {shlex.quote(str(running.servers.data_dir))}"
+    if running.admin_token_file is None:
+        token = ""  # BOOKING_ADMIN_TOKEN has it, here and there
+    return f"{command} admin top --url {running.fleet.admin_url}{token}"
 
 
 def _server_rows(servers: EmbeddedServers) -> list[tuple[str, str]]:

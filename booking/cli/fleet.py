@@ -17,7 +17,7 @@ from booking.cli.instance import SERVE, Instance, InstanceError, Place
 from booking.settings import Settings
 
 INSTANCES_MAX = 8
-"""Each has a handful of database connections, of the 60 that the private PostgreSQL grants."""
+"""Each has eight database connections, of the 100 that the private PostgreSQL grants."""
 
 STOP_MAX_S = 30.0
 """What all instances together may take for their drain (see ``booking serve``)."""
@@ -53,6 +53,10 @@ class Fleet:
         host = settings.host
         reached_by = _LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
         self.url = Place(reached_by, settings.port, {}).url
+        self.admin_url = self.url
+        if settings.admin_port is not None:
+            admin_host = reached_by if shared is None else _LOOPBACK
+            self.admin_url = Place(admin_host, settings.admin_port, {}).url
         self._say = say
         self._shared = shared
         self._lost: list[Instance] = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.processes import is_alive, wait_until
-from tests.support.up import Running, get, ready
+from tests.support.up import Running, get, ready, shell
 
 CLIENTS = 4
 TIMEOUT_S = 10.0
@@ -120,9 +120,13 @@ def test_each_instance_is_on_the_first_screen_and_answers_on_its_own(data_dir: P
         pids = running.pids()
         assert len(pids) == 5
         assert f"kill -9 {pids[0]}" in running.said
+        watch = re.search(r"^(\S+ admin top --url .+)$", running.said, re.MULTILINE)
+        assert watch, running.said
+        shown = shell(f"{watch[1]} --once")
+        assert all(name in shown for name in found), shown
         assert running.end(signal.SIGINT) == 0
         assert [pid for pid in pids if is_alive(pid)] == []
-        assert "Traceback" not in running.said
+        assert "Traceback" not in running.said, running.said
 
 
 def test_nobody_is_refused_while_each_instance_is_told_to_end_in_turn(data_dir: Path) -> None:
