@@ -104,3 +104,31 @@ async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
         await victim.start()
         await cluster.balanced()
         await load.answers(100)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_who_ends_while_redis_stays_away_is_replaced_all_the_same(
+    start_cluster: StartCluster,
+    loaded: Loaded,
+    stocked_database_url: str,
+    redis: OwnRedis,
+    tell: Tell,
+) -> None:
+    """After a while without Redis somebody leads by a row in the database."""
+    async with (
+        start_cluster(stocked_database_url, redis.url) as cluster,
+        loaded(cluster) as load,
+    ):
+        victim, *others = cluster.instances
+        redis.stop()
+        victim.kill()
+        if others:
+            away_s = await cluster.served_again_s(through=others)
+            tell(f"killed without Redis: every shard answers again after {away_s:.2f} s")
+            await load.answers(100)
+        redis.start()
+        await victim.start()
+        await cluster.balanced()
+        await load.answers(100)
+        tell(f"  {load.felt()}")
