@@ -229,9 +229,12 @@ def _loads(view: PlanView) -> list[str]:
 
 
 def progress(view: Rebalance) -> str:
+    made = f"{view.done} of {view.moves} moves made, {view.open} open"
+    if view.state == "done" and not view.broken:
+        made = f"{view.moves} moves"
     lines = [
-        f"plan {view.plan_id} {view.state}: {view.done} of {view.moves} moves made,"
-        f" {view.open} open; begun {clock(view.begun_at_ms)} by {plain(view.begun_by)}"
+        f"plan {view.plan_id} {view.state}: {made};"
+        f" begun {clock(view.begun_at_ms)} by {plain(view.begun_by)}"
     ]
     lines += [f"  cannot be made any more: {plain(why)}" for why in view.broken]
     return "\n".join(lines)
@@ -291,6 +294,10 @@ def trail(items: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _about(detail: dict[str, Any]) -> str:
-    shown = {name: value for name, value in detail.items() if not isinstance(value, dict)}
+    shown = {
+        name: len(value) if isinstance(value, list) else value
+        for name, value in detail.items()
+        if not isinstance(value, dict) and value != ""
+    }
     text = " ".join(f"{name}={value}" for name, value in shown.items())
     return text if len(text) <= DETAIL_LENGTH_MAX else f"{text[: DETAIL_LENGTH_MAX - 1]}…"

@@ -117,7 +117,7 @@ def _refusal(error: Exception) -> Exception:
         case DocumentError():
             return RefusedError(
                 "catalogue_invalid",
-                f"{len(error.problems)} things are wrong; nothing was changed.",
+                f"{_problems(len(error.problems))} wrong; nothing was changed.",
                 extensions={
                     "errors": [Complaint(p.message, p.line, p.field) for p in error.problems]
                 },
@@ -130,6 +130,10 @@ def _refusal(error: Exception) -> Exception:
             )
         case _:
             return error
+
+
+def _problems(count: int) -> str:
+    return "One thing is" if count == 1 else f"{count} things are"
 
 
 def _sentence(words: str) -> str:

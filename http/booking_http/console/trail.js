@@ -94,6 +94,7 @@ export class Audit {
 
 function about(detail) {
   return Object.entries(detail)
-    .filter(([, value]) => value === null || typeof value !== "object")
+    .map(([name, value]) => [name, Array.isArray(value) ? value.length : value])
+    .filter(([, value]) => value === null || (typeof value !== "object" && value !== ""))
     .map(([name, value]) => `${name}: ${value}`).join(", ");
 }

@@ -157,7 +157,8 @@ async def test_an_audit_gets_no_secret_of_the_service(
     program = "import os; raise SystemExit(','.join(n for n in os.environ if 'BOOKING' in n))"
     curious = Audits(database_url, SystemClock(), (sys.executable, "-c", program))
     await curious.begin("kim")
-    assert (await ended(curious)).problem == "BOOKING_DATABASE_URL"
+    given = set((await ended(curious)).problem.split(","))
+    assert given <= {"BOOKING_DATABASE_URL", "BOOKING_JOURNAL_URLS"}
     await curious.close()
 
 
