@@ -37,6 +37,7 @@ def first_screen(running: Running) -> str:
         ("data", str(running.servers.data_dir)),
     ]
     if running.admin_token_file is not None:
+        rows.append(("console", f"{base_url}/admin/console   (for operators)"))
         rows.append(("admin token", f"in {running.admin_token_file}"))
     shown = "\n".join(f"  {name:<12}{value}" for name, value in rows)
     pasted = "\n\n".join(curl_lines(base_url))
