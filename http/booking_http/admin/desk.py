@@ -79,6 +79,7 @@ class Desk:
 
     def handler(self, name: str, handle: Handler) -> Handler:
         """The same call, counted, with the application's exceptions as refusals."""
+        self.counts.expect(name)
 
         async def counted(call: Call) -> Reply:
             try:
