@@ -1,4 +1,4 @@
-"""A browser for the tests of this folder, and the operators' side of a cluster of dictionaries."""
+"""The operators' side of a cluster made of dictionaries, and somebody in front of its console."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.browser.console.operator_page import Operator, a_browser
+from tests.browser.console.operator_page import Operator
 from tests.support.admin_edge import AdminEdge
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def operators_browser() -> AsyncIterator[Browser]:
-    async with a_browser() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -27,9 +21,9 @@ async def admin() -> AsyncIterator[AdminEdge]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def operator(operators_browser: Browser, admin: AdminEdge) -> AsyncIterator[Operator]:
+async def operator(browser: Browser, admin: AdminEdge) -> AsyncIterator[Operator]:
     """Somebody in front of that cluster's console; at the end nothing was wrong in the page."""
-    page = await operators_browser.new_page(viewport={"width": 1400, "height": 900})
+    page = await browser.new_page(viewport={"width": 1400, "height": 900})
     operator = Operator(page, admin.url)
     yield operator
     await page.close()

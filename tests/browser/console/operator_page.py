@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import pytest
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Locator, Page
 
 from tests.support.admin_edge import TOKEN
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WITHOUT_CHROMIUM = "these tests need a Chromium in the PATH: apt-get install chromium"
 WAIT_MAX_MS = 15_000
 """For anything that the page shows after a moment, on a machine that does other things too."""
 
@@ -64,18 +56,3 @@ class Operator:
     @property
     def said(self) -> Locator:
         return self.page.locator("#status")
-
-
-@asynccontextmanager
-async def a_browser() -> AsyncIterator[Browser]:
-    """Without a Chromium the test is skipped; in continuous integration that is a failure."""
-    path = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
-    if path is None and os.environ.get("CI"):
-        pytest.fail(WITHOUT_CHROMIUM)
-    if path is None:
-        pytest.skip(WITHOUT_CHROMIUM)
-    expect.set_options(timeout=WAIT_MAX_MS)
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield running
-        await running.close()

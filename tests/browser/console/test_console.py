@@ -211,13 +211,11 @@ async def test_a_service_that_goes_away_is_said_and_comes_back(
 
 @pytest.mark.parametrize("width", [390, 1400])
 async def test_it_fits_and_follows_the_taste_for_light_or_dark(
-    operators_browser: Browser, admin: AdminEdge, width: int
+    browser: Browser, admin: AdminEdge, width: int
 ) -> None:
     backs = []
     for scheme in ("light", "dark"):
-        page = await operators_browser.new_page(
-            viewport={"width": width, "height": 800}, color_scheme=scheme
-        )
+        page = await browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         operator = Operator(page, admin.url)
         await operator.open()
         await expect(page.locator("#map button")).to_have_count(256)

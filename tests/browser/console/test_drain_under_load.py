@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
-from tests.browser.console.operator_page import Operator, a_browser
+from tests.browser.console.operator_page import Operator
 from tests.support.cluster import ADMIN_TOKEN, cluster
 from tests.support.cluster_verdict import all_is_true_everywhere
 from tests.support.load import Load
@@ -20,12 +20,12 @@ MOVED_MAX_MS = 60_000
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.asyncio(loop_scope="module")
 async def test_an_instance_is_drained_and_nobody_who_books_notices(
-    database_url: str, redis_url: str, tmp_path: Path
+    browser: Browser, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     await import_catalogue(database_url)
     async with (
-        a_browser() as browser,
         cluster(database_url, redis_url, tmp_path, INSTANCES) as running,
         Load(running.in_rotation, seats_to_draw(), seed=20240611) as load,
     ):
