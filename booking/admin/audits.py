@@ -160,7 +160,7 @@ class Audits:
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+                await process.communicate()  # to the end of its pipes, so that they are closed
         took_s = round(self._clock.monotonic() - began_s, 3)
         try:
             report = msgspec.json.decode(out, type=AuditReport)
