@@ -193,10 +193,11 @@ class Writer:
         shard.submit(commit)
 
     def _after_wake(self, cell: Cell, commit: Commit | None, now_ms: int) -> None:
-        """A wake that changed nothing is not repeated at once, whatever the state wishes."""
+        """A wake that changed nothing is not repeated at once. A wish for later stands: what was to
+        be done has been done by a command that came a moment before."""
         if commit is not None and any(change.cell is cell for change in commit.changes):
             return
         wish_ms = cell.behaviour.next_wake_ms(cell.state)
         if wish_ms is not None:
             again_ms = now_ms + self._room.limits.wake_again_ms
-            self._shard.arm(cell.address, max(wish_ms, again_ms))
+            self._shard.arm(cell.address, wish_ms if wish_ms > now_ms else again_ms)

@@ -42,7 +42,7 @@ from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehavio
 from booking.freshness import NodeFreshness
 from booking.health import check_readiness, gauges
 from booking.measures import MEANINGS
-from booking.presence_reports import PresenceReports
+from booking.presence_reports import NodeOthers, PresenceReports
 from booking.queue_keeper import QueueKeeper
 from booking.service import BookingService
 from booking.settings import Settings
@@ -104,7 +104,9 @@ class App:
         self._stores = self._make_stores()
         self._node = self._make_node()
         self._keeper = self._make_keeper()
-        self._presence = PresenceReports(self._node, self._queues, clock)
+        self._presence = PresenceReports(
+            settings.instance, NodeOthers(self._node), self._queues, clock
+        )
         self._views = ViewLoader(self._node, self._seats, self._queues)
         self._watch = CatalogueWatch(settings.database_url, self._seats, self._queues, self._views)
         self._endpoint = self._make_endpoint()

@@ -14,7 +14,7 @@ from typing import Any
 
 from actors.address import Address
 from actors.clock import Clock
-from actors.errors import UnavailableError
+from actors.errors import EntityCrashedError, UnavailableError
 from booking.domain.queue import DrawPlaces, DropSilent
 from booking.entities.addresses import queue_address
 from booking.views.queue import QueueView
@@ -53,7 +53,7 @@ class QueueKeeper:
         self._draw_seed = draw_seed
         self._owned: set[str] = set()
         self._looked_ms: dict[str, int] = {}
-        self._troubled = False
+        self._troubled: set[str] = set()
 
     async def run(self) -> None:
         while True:
@@ -61,19 +61,19 @@ class QueueKeeper:
             await self.tend()
 
     async def tend(self) -> None:
-        """One round over all queues."""
-        try:
-            for name, view in list(self._queues.items()):
-                if self._owns(name):
-                    await self._tend(name, view)
-                else:
-                    self._owned.discard(name)
-        except UnavailableError as error:
-            if not self._troubled:
-                log.warning("a queue cannot be tended now, it goes on as it is: %s", error)
-            self._troubled = True
-        else:
-            self._troubled = False
+        """One round over all queues. Trouble of one is none of the others'."""
+        for name, view in list(self._queues.items()):
+            if not self._owns(name):
+                self._owned.discard(name)
+                continue
+            try:
+                await self._tend(name, view)
+            except (UnavailableError, EntityCrashedError) as error:
+                if name not in self._troubled:
+                    self._troubled.add(name)
+                    log.warning("queue %s cannot be tended now, it goes on: %s", name, error)
+            else:
+                self._troubled.discard(name)
 
     async def _tend(self, name: str, view: QueueView) -> None:
         now_ms = self._clock.now_ms()

@@ -155,11 +155,10 @@ class BookingService:
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
-        self._freshness.check(queue_address(view.name))
         now_ms = self._clock.now_ms()
-        standing = view.standing(token, text, now_ms)
-        view.presence.seen(token.number, now_ms)
-        return standing
+        view.presence.seen(token.number, now_ms)  # also if it cannot be told anything now
+        self._freshness.check(queue_address(view.name))
+        return view.standing(token, text, now_ms)
 
     def admitted(self, text: str) -> QueueToken:
         token = self.token(text)

@@ -140,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             holds_max=env.number("BOOKING_MAX_HOLDS", 4, 1, 1_000),
             queue_active_max=env.number("BOOKING_QUEUE_MAX_ACTIVE", 1_000, 0, 1_000_000),
             queue_admit_per_minute=env.number("BOOKING_QUEUE_ADMIT_PER_MINUTE", 0, 0, 1_000_000),
-            queue_idle_s=env.number("BOOKING_QUEUE_IDLE_SECONDS", 60, 10, 3_600),
+            queue_idle_s=env.number("BOOKING_QUEUE_IDLE_SECONDS", 60, 20, 3_600),
             active_s=env.number("BOOKING_ACTIVE_SECONDS", 600, 1, _DAY_S),
             user_auth=cast(
                 Literal["none", "token"], env.choice("BOOKING_USER_AUTH", ("none", "token"))

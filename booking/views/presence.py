@@ -47,9 +47,9 @@ class PresenceBook:
     def seen(self, number: int, now_ms: int) -> None:
         """The holder of this number has given a sign."""
         self._fresh.add(number)
-        at = number - self._first
-        if 0 <= at < len(self._stamps):
-            self._stamps[at] = self._stamp(now_ms)
+        stamps, at = self._stamps, number - self._first
+        if 0 <= at < len(stamps):
+            stamps[at] = self._stamp(now_ms)
 
     def report(self) -> bytes:
         """Who was seen here since the last report, for :meth:`merge` at the owner. About a byte

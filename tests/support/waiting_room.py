@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from actors.address import Address
@@ -35,37 +35,6 @@ IDLE_MS = 60_000
 SLOTS = Policy(max_active=10, admit_per_interval=0, active_ms=600_000)
 
 
-class Newest:
-    """What one instance alone knows is all there is to know."""
-
-    def check(self, address: Address) -> None:
-        """Never too old."""
-
-    def check_here(self) -> None:
-        """Never too old."""
-
-    def newest(self, address: Address) -> bool:
-        return True
-
-
-class OnlyInstance:
-    """A runtime that has every shard, as the service asks it."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.begin, self.abandon = runtime.begin, runtime.abandon
-        self._runtime = runtime
-
-    def ask(
-        self,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None = None,
-        repeatable: bool = False,
-    ) -> asyncio.Future[Answer]:
-        return self._runtime.ask(address, command, key=key)
-
-
 class Observer(Projections):
     """Also notes when how many came in."""
 
@@ -78,6 +47,37 @@ class Observer(Projections):
         for event in events:
             if isinstance(event, Admitted):
                 self.admissions.append((event.at_ms, event.count))
+
+
+class Here:
+    """Everything is asked of the one runtime; what is lost stays lost."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.begin, self.abandon = runtime.begin, runtime.abandon
+
+    def ask(
+        self,
+        address: Address,
+        command: Any,
+        *,
+        key: CommandKey | None = None,
+        repeatable: bool = False,
+    ) -> Awaitable[Answer]:
+        return self._runtime.ask(address, command, key=key)
+
+
+class Alone:
+    """There is no other instance that could know more."""
+
+    def check(self, address: Address) -> None:
+        pass
+
+    def check_here(self) -> None:
+        pass
+
+    def newest(self, address: Address) -> bool:
+        return True
 
 
 class WaitingRoom:
@@ -113,15 +113,15 @@ class WaitingRoom:
             observer=self.observer,
         )
         self.service = BookingService(
-            actors=OnlyInstance(self.runtime),
+            actors=Here(self.runtime),
             journal=self.journal,
             clock=self.clock,
             signer=TokenSigner(["a secret of thirty-two characters"]),
             seats=self.seats,
             queues=self.queues,
             read_event=lambda row: row,
-            freshness=Newest(),
             readiness=self._ready,
+            freshness=Alone(),
         )
         self.owned = True
         self.seeds: list[str] = []

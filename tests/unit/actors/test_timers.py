@@ -41,6 +41,20 @@ async def test_a_wish_may_move_to_an_earlier_and_to_a_later_time(one: Instance) 
     assert [address for address, _ in one.alarm.woken] == [ANN, ben]
 
 
+async def test_a_wish_of_the_same_moment_as_a_wake_that_changes_nothing_is_not_put_off(
+    one: Instance,
+) -> None:
+    await one.ask(ANN, ("set", START_MS + MINUTE_MS))
+    await pass_time(60.0 - 0.0005)
+    one.alarm.stubborn = True
+    # The wake is in the mailbox behind a command that has just moved the wish on.
+    moved = one.ask(ANN, ("set", START_MS + MINUTE_MS + 25))
+    one.runtime._owned.shards[ANN.slot].wake_entity(ANN)
+    await moved
+    await until(lambda: len(one.alarm.woken) == 2, wait_max_s=0.1)
+    assert one.alarm.woken[1][1] - START_MS <= MINUTE_MS + 30
+
+
 async def test_a_time_in_the_past_wakes_at_once(one: Instance) -> None:
     await one.ask(ANN, ("set", START_MS - MINUTE_MS))
     await until(lambda: one.alarm.woken, wait_max_s=0.1)

@@ -75,7 +75,7 @@ def test_those_far_back_are_told_to_poll_less_often() -> None:
     assert POLL_FAR_MS * 0.9 <= far.poll_after_ms <= POLL_FAR_MS * 1.1
 
 
-@pytest.mark.parametrize("idle_ms", [10_000, 60_000, 600_000])
+@pytest.mark.parametrize("idle_ms", [20_000, 60_000, 600_000])
 @pytest.mark.parametrize("luck", [0.0, 1.0])
 def test_nobody_is_told_to_be_silent_for_half_as_long_as_one_may_be(
     idle_ms: int, luck: float

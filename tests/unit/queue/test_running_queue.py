@@ -303,7 +303,7 @@ async def test_a_journal_out_of_reach_costs_nobody_the_place(
     await room.crowd(5)
     room.journal.go_away()
     await pass_time(40.0)
-    assert caplog.text.count("cannot be tended now") == 1
+    assert caplog.text.count("queue main cannot be tended now") == 1
     room.journal.come_back()
     await until(lambda: room.main.last_draw is not None)
     assert room.main.waiting == 5

@@ -142,7 +142,7 @@ def test_a_command_that_only_uses_the_database_needs_nothing_else() -> None:
         ("BOOKING_MAX_HOLDS", ["0", "1001", "four"]),
         ("BOOKING_QUEUE_MAX_ACTIVE", ["-1", "1000001"]),
         ("BOOKING_QUEUE_ADMIT_PER_MINUTE", ["-1", "1000001"]),
-        ("BOOKING_QUEUE_IDLE_SECONDS", ["9", "3601"]),
+        ("BOOKING_QUEUE_IDLE_SECONDS", ["19", "3601"]),
         ("BOOKING_ACTIVE_SECONDS", ["0", "86401"]),
         ("BOOKING_USER_AUTH", ["yes", "TOKEN"]),
         ("BOOKING_LOG", ["xml"]),
