@@ -25,8 +25,8 @@ _OVER = 2**32 - 1
 """In place of a time: this number has ended. A sign that comes all the same makes it be looked at
 once more."""
 
-_TRIMMED_MIN = 4_096
-"""Numbers that have ended are let go of by so many at a time."""
+_CHUNK = 4_096
+"""Numbers looked at together, and let go of together when they have ended."""
 
 
 class PresenceBook:
@@ -104,17 +104,25 @@ class PresenceBook:
         if now_ms - self._since_ms <= idle_ms:
             return []
         limit = (now_ms - idle_ms - self._begun_ms) // RESOLUTION_MS
-        stamps, first = self._stamps, self._first
-        quiet = [first + at for at, stamp in enumerate(stamps) if stamp < limit]
         silent = []
-        for number in quiet:
+        for number in self._quiet(limit):
             due_ms = awaited_since(number)
             if due_ms is None:
-                stamps[number - first] = _OVER
+                self._stamps[number - self._first] = _OVER
             elif due_ms == 0 or (due_ms <= now_ms - idle_ms and self._heard_ms(number) < due_ms):
                 silent.append(number)
         self._trim()
         return silent
+
+    def _quiet(self, limit: int) -> list[int]:
+        """Numbers with a stamp below the limit. Most chunks have none, which one ``min`` tells."""
+        stamps, quiet = self._stamps, list[int]()
+        for begin in range(0, len(stamps), _CHUNK):
+            chunk = stamps[begin : begin + _CHUNK]
+            if min(chunk) < limit:
+                first = self._first + begin
+                quiet += [first + at for at, stamp in enumerate(chunk) if stamp < limit]
+        return quiet
 
     def _heard_ms(self, number: int) -> int:
         stamped_ms = self._begun_ms + self._stamps[number - self._first] * RESOLUTION_MS
@@ -130,7 +138,7 @@ class PresenceBook:
             if stamp != _OVER:
                 break
             over += 1
-        if over >= _TRIMMED_MIN:
+        if over >= _CHUNK:
             del self._stamps[:over]
             self._first += over
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -96,7 +97,7 @@ async def test_a_rate_holds_evenly_and_exactly_over_the_death_of_the_queues_owne
 def check(came: list[tuple[int, int]], tell: Tell) -> None:
     """Even seconds but for one gap, which is short, and after which nobody is made up for."""
     per_second = RATE / INTERVAL_S
-    gaps = [after - before for (before, _), (after, _) in zip(came, came[1:], strict=False)]
+    gaps = [after - before for (before, _), (after, _) in pairwise(came)]
     longest_ms = max(gaps)
     gone_at = gaps.index(longest_ms)
     parts = [came[: gone_at + 1], came[gone_at + 1 :]]
