@@ -31,19 +31,24 @@ STALE_MS = 120_000
 STEP = 1.05
 """Measured rates are rounded down to powers of this."""
 
+ENTRIES_MAX = 600
+"""Entries that a window is remembered by: what happens within a tenth of a second of a minute is
+one."""
+
 
 class Recently:
-    """How many of something happened within a time."""
+    """How many of something happened within a time, to a step of the window."""
 
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms
+        self._step_ms = window_ms // ENTRIES_MAX
         self._entries: deque[tuple[int, int]] = deque()
-        """At most one for each millisecond of the window."""
+        """Begin of a step, and the count within it."""
         self._total = 0
 
     def add(self, at_ms: int, count: int) -> None:
-        if self._entries and self._entries[-1][0] == at_ms:
-            self._entries[-1] = (at_ms, self._entries[-1][1] + count)
+        if self._entries and at_ms - self._entries[-1][0] < self._step_ms:
+            self._entries[-1] = (self._entries[-1][0], self._entries[-1][1] + count)
         else:
             self._entries.append((at_ms, count))
         self._total += count

@@ -12,11 +12,12 @@ from booking.domain.account import Account, PendingPayment, Reservation, SettleP
 from booking.domain.catalogue import Catalogue
 from booking.domain.decision import Code, Rejected
 from booking.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
-from booking.domain.queue import TokenEnded, UseToken
+from booking.domain.queue import Line, Policy, TokenEnded, UseToken
 from booking.domain.seat import FREE, ConfirmSale, SaleConfirmed
 from booking.entities.account_entity import AccountBehaviour
 from booking.entities.addresses import ledger_address, queue_address, seat_address
 from booking.entities.codec import Codec
+from booking.entities.queue_entity import QueueBehaviour
 from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
 
 T0 = 1_800_000_000_000
@@ -53,6 +54,14 @@ def test_the_token_stays_while_another_seat_is_unpaid() -> None:
 def test_a_refused_sale_is_settled_with_the_refusal() -> None:
     refused = Rejected(Code.HOLD_EXPIRED, "too late")
     assert steps(account(), refused)[-1] == Tell(SettlePayment("p1", Code.HOLD_EXPIRED, "too late"))
+
+
+def test_a_queue_is_replayed_where_its_snapshot_is_of_an_older_shape() -> None:
+    behaviour = QueueBehaviour(lambda: Policy(1, 0, 600_000))
+    before = [2, 1, [["ann", 2, T0, "", 0]], [], [[T0, 1]], 0, 0, T0]
+    assert behaviour.decode_state(msgspec.msgpack.encode(before)) is None
+    line = Line(last_number=7, watermark=7)
+    assert behaviour.decode_state(behaviour.encode_state(line)) == line
 
 
 def test_a_seat_is_known_to_be_free_from_its_ledger_alone() -> None:
