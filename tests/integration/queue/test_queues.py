@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import pytest
 
 from booking.catalogue import document, store
+from booking.domain.lots import draw
 from tests.support.api_client import Api, eventually, new_user
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.service import Service, StartService
+
+ADMIN_TOKEN = "an-admin-token-of-the-queue-tests"
 
 
 @pytest.fixture
@@ -70,3 +75,36 @@ async def test_a_queue_that_an_import_brings_opens_within_moments(
         return (await api.issue(user, queue="gamma")).status in (201, 409)
 
     await eventually(issued)
+
+
+async def test_an_opening_over_http(start_service: StartService) -> None:
+    service = await start_service(
+        catalogue(concert("alpha", date("alpha-1"))),
+        BOOKING_QUEUE_MAX_ACTIVE="3",
+        BOOKING_ADMIN_TOKEN=ADMIN_TOKEN,
+    )
+    api, headers = service.api, {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    opens = datetime.now(UTC) + timedelta(seconds=2)
+    rules = {"opensAt": opens.isoformat()}
+    changed = await api.call("PATCH", "/admin/queues/main", body=rules, headers=headers)
+    assert changed.status == 200, changed
+    tokens = {number: await token_for(api, new_user()) for number in range(1, 13)}
+    before = [(await api.status(token)).data for token in tokens.values()]
+    assert {(each["status"], each["ahead"], each["etaKnown"]) for each in before} == {
+        ("pending", 11, False)
+    }
+    assert {datetime.fromisoformat(each["opensAt"]) for each in before} == {
+        opens.replace(microsecond=opens.microsecond // 1000 * 1000)
+    }
+
+    async def is_open() -> bool:
+        return "opensAt" not in (await api.status(tokens[1])).data
+
+    await eventually(is_open)
+    report = (await api.call("GET", "/admin/queues/main", headers=headers)).data
+    lots = draw(report["seed"], 1, 12)
+    for number, token in tokens.items():
+        seen = (await api.status(token)).data
+        assert (seen["status"] == "active") == (lots.place(number) <= 3)
+        assert seen["ahead"] == max(0, lots.place(number) - 4)
+    assert (await api.issue(new_user())).data["ahead"] == 9
