@@ -17,7 +17,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HELLO = {"type": "hello", "heartbeatMs": 20_000, "reconnectJitterMs": 100}
 FOREVER_MS = 25_000
-"""Of the page's clock: many polls' worth, and less than the silence that makes it ask by HTTP."""
+"""Of the page's clock: many polls' worth, and less than the silence that makes it doubt."""
+SILENCE_MS = 30_500
+PONG_MAX_MS = 11_000
 
 
 class Pushes:
@@ -29,6 +31,8 @@ class Pushes:
         self._poll_path = poll_path
         self.sockets: list[WebSocketRoute] = []
         self.polls = 0
+        self.said: list[str] = []
+        """By the page."""
 
     async def begin(self) -> None:
         self._fan.page.on("request", self._count)
@@ -37,6 +41,7 @@ class Pushes:
 
     def _opened(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
+        socket.on_message(lambda message: self.said.append(str(message)))
 
     def _count(self, request: Request) -> None:
         self.polls += self._poll_path in request.url
@@ -56,6 +61,10 @@ class Pushes:
 
     def push(self, frame: dict[str, Any]) -> None:
         self.sockets[-1].send(json.dumps(frame))
+
+    def seats(self, seq: int, changed: list[Any], *, snapshot: bool = False) -> None:
+        data = {"concertScheduleId": "", "version": seq, "snapshot": snapshot, "changed": changed}
+        self.push({"type": "seats", "seq": seq, "data": data})
 
     def place(self, seq: int, position: int, **changes: Any) -> None:
         data = {
@@ -101,9 +110,31 @@ async def test_pushed_places_are_shown_and_save_the_polls(
     await fan.is_waiting(39)
     assert pushes.polls == polls
 
-    await fan.page.clock.fast_forward(31_000)  # a connection that is dead says nothing
-    await fan.is_waiting(1)
-    assert pushes.polls == polls + 1
+
+async def test_a_silent_connection_is_asked_and_given_up_without_an_answer(
+    start_service: StartService, new_fan: NewFan
+) -> None:
+    fan, pushes = await waiting_fan(start_service, new_fan)
+    pushes.place(1, 42)
+    await fan.is_waiting(42)
+    polls = pushes.polls
+    for pings in (1, 2):
+        await fan.page.clock.run_for(SILENCE_MS)
+
+        async def has_asked(pings: int = pings) -> bool:
+            return pushes.said == [json.dumps({"type": "ping"}, separators=(",", ":"))] * pings
+
+        await eventually(has_asked)
+        if pings == 1:
+            pushes.push({"type": "pong"})
+            pushes.place(2, 41)
+            await fan.is_waiting(41)
+    assert pushes.polls == polls
+    await fan.page.clock.run_for(PONG_MAX_MS)
+    await expect(fan.page.locator("#link")).to_have_text("Checked every few seconds")
+    await fan.is_waiting(1)  # what HTTP says
+    await fan.page.clock.run_for(1_000)
+    await pushes.opened(2)
 
 
 @pytest.mark.parametrize("code", [1012, 1001])
@@ -113,6 +144,8 @@ async def test_after_a_restart_the_socket_comes_back_and_polls_bridge_the_time(
     fan, pushes = await waiting_fan(start_service, new_fan)
     pushes.place(1, 42)
     await fan.is_waiting(42)
+    if code == 1012:
+        pushes.push({"type": "reconnect", "afterMs": 1_500})
     await pushes.sockets[0].close(code=code)
     await expect(fan.page.locator("#link")).to_have_text("Checked every few seconds")
     await fan.page.clock.run_for(2_000)
@@ -172,15 +205,15 @@ async def test_pushed_seats_are_shown_and_save_the_polls(
 ) -> None:
     fan, pushes = await watching_fan(new_fan, url, date_id)
     every = [seat(number, "sold" if number == 5 else "available") for number in range(1, 51)]
-    pushes.push({"type": "seats", "seq": 7, "data": {"seats": every}})
+    pushes.seats(7, every, snapshot=True)
     await fan.sees_seat(5, "sold")
     await expect(fan.page.locator("#seats-link")).to_have_text("Live")
     await expect(fan.page.locator("#free")).to_contain_text("49 of 50 seats are free")
     polls = pushes.polls
-    pushes.push({"type": "seats", "seq": 8, "data": {"changed": [seat(6, "held")]}})
+    pushes.seats(8, [seat(6, "held")])
     await fan.sees_seat(6, "held")
     await fan.page.clock.fast_forward(FOREVER_MS)
-    pushes.push({"type": "seats", "seq": 9, "data": {"changed": [seat(6, "available")]}})
+    pushes.seats(9, [seat(6, "available")])
     await fan.sees_seat(6, "available")
     assert pushes.polls == polls
 
@@ -189,14 +222,21 @@ DOUBTFUL = {
     "a gap": {"type": "seats", "seq": 12, "data": {"changed": [seat(6, "held")]}},
     "an unknown seat": {"type": "seats", "seq": 8, "data": {"changed": [seat(51, "held")]}},
     "an unknown form": {"type": "seats", "seq": 8, "data": {"moved": []}},
-    "an unknown type": {"type": "news"},
+    "a short snapshot": {
+        "type": "seats",
+        "seq": 8,
+        "data": {"snapshot": True, "changed": [seat(6, "held")]},
+    },
+    "no type": {},
 }
 
 
 async def test_in_doubt_the_page_fetches_the_seats(new_fan: NewFan, url: str, date_id: str) -> None:
     fan, pushes = await watching_fan(new_fan, url, date_id)
+    every = [seat(number, "sold" if number == 5 else "available") for number in range(1, 51)]
     for frame in DOUBTFUL.values():
-        pushes.push({"type": "seats", "seq": 7, "data": {"changed": [seat(5, "sold")]}})
+        pushes.push({"type": "news"})  # not known, not our business
+        pushes.seats(7, every, snapshot=True)
         await fan.sees_seat(5, "sold")
         pushes.push(frame)
         await fan.page.clock.run_for(1_000)

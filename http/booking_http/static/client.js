@@ -11,10 +11,10 @@ const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MAX_MS = 5_000;
 const RECONNECT_FIRST_MS = 1_000;
 const RECONNECT_MAX_MS = 60_000;
-const QUIET_MAX_MS = 30_000;
-// A socket can be dead without the browser knowing: after this long without a frame, ask by HTTP.
-const JITTER_DEFAULT_MS = 5_000;
-// For a restart that comes before the hello, which names the server's own.
+const QUIET_HEARTBEATS = 1.5;
+const PONG_MAX_MS = 10_000;
+// A socket can be dead without the browser knowing, as it hides the server's pings from programs:
+// after a silence of so many heartbeats we ask ourselves, and give up without an answer in time.
 const RESYNC_PAUSE_MS = 500;
 // Doubts about a seat map are settled by HTTP at most this often.
 const SEAT_POLL_MS = 1_500;
@@ -22,21 +22,21 @@ const SEAT_POLL_LARGE_MS = 4_000;
 const LARGE_SEATS = 1_000;
 // The list of 10,000 seats is about 1 MB each time that one of them has changed.
 
-// What a websocket's close code asks of the client. "ask": do not open it again, and learn by HTTP
-// what is the matter; "jitter": come back after a random part of the server's jitter; "backoff":
-// come back after a pause that doubles. Codes that are not here mean "backoff".
+// What a websocket's close code asks of the client (docs/reference/websocket.md). "ask": do not open
+// it again, and learn by HTTP what is the matter; "jitter": come back after a random part of the
+// server's jitter. A socket that never got as far as the hello comes back after a pause that doubles.
 export const CLOSE_CODES = Object.freeze({
-  1000: "ask", // done
-  1001: "backoff", // going away
-  1003: "ask", // unsupported data
-  1006: "backoff", // lost without a word
-  1007: "ask", // broken data
-  1008: "ask", // bad or ended token
+  1000: "ask", // all is told
+  1001: "jitter", // going away
+  1002: "ask", // not a websocket frame
+  1003: "ask", // a message that is not understood
+  1006: "jitter", // lost without a word
+  1007: "ask", // not UTF-8
+  1008: "ask", // the token has ended
   1009: "ask", // too big
-  1010: "ask", // missing extension
-  1011: "backoff", // internal error
+  1011: "jitter", // something broke
   1012: "jitter", // restart
-  1013: "jitter", // overload
+  1013: "jitter", // overload, or no sign of life
 });
 
 // A refusal: `code` is the stable word of the problem document (RFC 9457), `message` its words.
@@ -247,26 +247,28 @@ export class Client extends EventTarget {
     return Date.parse(moment) - this.clockSkewMs;
   }
 
-  socketUrl(path, query) {
+  // Arguments for a WebSocket. The token goes where no log keeps it.
+  socketAddress(path, query = {}) {
     const url = new URL(path, this.base);
     url.protocol = url.protocol.replace("http", "ws");
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
-    return url;
+    return [url, this.token ? ["booking", this.token] : ["booking"]];
   }
 }
 
 // -- sockets ---------------------------------------------------------------------------------------
 
-// A websocket that comes back by the table of close codes. It sends nothing.
+// A websocket that comes back by the table of close codes.
 class PushedFrames {
   #socket = null;
-  #timer = null;
+  #timer = null; // until the next opening, or the next doubt about the connection
   #failures = 0;
-  #jitterMs = JITTER_DEFAULT_MS;
+  #hello = null;
+  #comeBackAfterMs = null;
   #stopped = false;
 
-  constructor(url, { onFrame, onDown }) {
-    this.url = url;
+  constructor(address, { onFrame, onDown }) {
+    this.address = address; // () => [url, protocols]
     this.onFrame = onFrame;
     this.onDown = onDown; // (what the close code asks for)
     this.#open();
@@ -279,35 +281,59 @@ class PushedFrames {
   }
 
   #open() {
-    const socket = new WebSocket(this.url());
+    this.#hello = null;
+    this.#comeBackAfterMs = null;
+    const socket = new WebSocket(...this.address());
     this.#socket = socket;
-    socket.addEventListener("message", ({ data }) => this.#take(data));
-    socket.addEventListener("close", ({ code }) => this.#closed(code));
+    socket.addEventListener("message", ({ data }) => {
+      if (socket === this.#socket && !this.#stopped) this.#take(data);
+    });
+    socket.addEventListener("close", ({ code }) => {
+      if (socket === this.#socket && !this.#stopped) this.#closed(code);
+    });
   }
 
   #take(text) {
-    if (this.#stopped) return;
     const frame = parsed(text);
     if (frame?.type === "hello") {
+      this.#hello = frame;
       this.#failures = 0;
-      if (Number.isFinite(frame.reconnectJitterMs)) this.#jitterMs = frame.reconnectJitterMs;
-      return;
     }
-    if (frame) this.#failures = 0;
+    this.#listen();
+    if (frame?.type === "reconnect") this.#comeBackAfterMs = frame.afterMs;
+    if (["hello", "reconnect", "pong"].includes(frame?.type)) return;
     this.onFrame(frame);
   }
 
+  #listen() {
+    clearTimeout(this.#timer);
+    if (!this.#hello?.heartbeatMs) return;
+    this.#timer = setTimeout(() => this.#doubt(), QUIET_HEARTBEATS * this.#hello.heartbeatMs);
+  }
+
+  #doubt() {
+    this.#socket.send('{"type":"ping"}');
+    this.#timer = setTimeout(() => {
+      this.#socket.close();
+      this.#closed(1006); // at once: a dead connection takes its time to close
+    }, PONG_MAX_MS);
+  }
+
   #closed(code) {
-    if (this.#stopped) return;
-    const action = CLOSE_CODES[code] ?? "backoff";
+    clearTimeout(this.#timer);
+    this.#socket = null;
+    const action = CLOSE_CODES[code] ?? "jitter";
     this.onDown(action);
     if (action === "ask") return;
+    this.#timer = setTimeout(() => this.#open(), this.#pauseMs());
+  }
+
+  #pauseMs() {
+    if (this.#comeBackAfterMs !== null) return this.#comeBackAfterMs;
+    if (this.#hello?.reconnectJitterMs) return Math.random() * this.#hello.reconnectJitterMs;
     const doubledMs = Math.min(RECONNECT_MAX_MS, RECONNECT_FIRST_MS * 2 ** this.#failures);
     this.#failures += 1;
-    const waitMs = action === "jitter"
-      ? Math.random() * this.#jitterMs
-      : doubledMs * (0.5 + Math.random() / 2);
-    this.#timer = setTimeout(() => this.#open(), waitMs);
+    return doubledMs * (0.5 + Math.random() / 2);
   }
 }
 
@@ -320,12 +346,13 @@ function parsed(text) {
   }
 }
 
-// What both watches share: while the socket is up, HTTP is only asked after a long silence or in
-// doubt; while it is down, HTTP is polled.
+// What both watches share: while the socket is up, HTTP is only asked in doubt; while it is down, or
+// has told nothing yet, HTTP is polled.
 class Watch {
   #timer = null;
   #asking = false;
-  #again = false;
+  #again = false; // asked once more while asking
+  #resync = false; // the timer is for that, and no frame takes its place
   #abort = new AbortController();
 
   constructor(listener) {
@@ -334,9 +361,9 @@ class Watch {
     this.stopped = false;
   }
 
-  begin(url) {
-    this.frames = new PushedFrames(url, {
-      onFrame: (frame) => this.take(frame),
+  begin(address) {
+    this.frames = new PushedFrames(address, {
+      onFrame: (frame) => this.#frame(frame),
       onDown: (action) => this.#down(action),
     });
     this.ask();
@@ -351,8 +378,14 @@ class Watch {
 
   // Called with every frame that could be used.
   heard() {
+    if (!this.#resync) clearTimeout(this.#timer);
     this.#setLive(true);
-    this.#schedule(QUIET_MAX_MS);
+  }
+
+  // Types that are not known are left alone; what cannot be read at all leaves us in doubt.
+  #frame(frame) {
+    if (frame?.type === this.kind) this.take(frame);
+    else if (frame?.type === undefined || frame.type === "ended") this.ask();
   }
 
   // Fetches the truth now. Asked again while it is under way, it is fetched once more.
@@ -363,6 +396,7 @@ class Watch {
       return;
     }
     this.#asking = true;
+    this.#resync = false;
     clearTimeout(this.#timer);
     let nextMs = BACKOFF_MAX_MS;
     try {
@@ -374,6 +408,7 @@ class Watch {
         this.listener.onEnd(error);
         return;
       }
+      if (!(error instanceof Problem || error instanceof Unreachable)) reportError(error);
       this.listener.onTrouble?.(error);
     } finally {
       this.#asking = false;
@@ -381,15 +416,17 @@ class Watch {
     if (this.stopped) return;
     if (this.#again) {
       this.#again = false;
+      this.#resync = true;
       this.#schedule(RESYNC_PAUSE_MS);
-    } else {
-      this.#schedule(this.live ? QUIET_MAX_MS : nextMs);
+    } else if (!this.live) {
+      this.#schedule(nextMs);
     }
   }
 
   #down(action) {
     const was = this.live;
     this.#setLive(false);
+    this.lost?.();
     // At once for the truth behind a final close; otherwise spread, as everybody has lost theirs.
     if (action === "ask") this.ask();
     else if (was) this.#schedule(Math.random() * 1_000);
@@ -410,18 +447,18 @@ class Watch {
 // -- the queue -------------------------------------------------------------------------------------
 
 class QueueWatch extends Watch {
+  kind = "queue";
   #seq = -1;
 
   constructor(client, listener) {
     super(listener);
     this.client = client;
-    const token = client.token;
-    this.begin(() => client.socketUrl("/queue/ws", { token }));
+    this.begin(() => client.socketAddress("/queue/ws"));
   }
 
   take(frame) {
-    const place = frame?.type === "queue" ? frame.data : null;
-    if (!place || (place.status !== "pending" && place.status !== "active")) {
+    const place = frame.data;
+    if (place?.status !== "pending" && place?.status !== "active") {
       this.ask();
       return;
     }
@@ -452,38 +489,47 @@ export function watchQueue(client, listener) {
 // -- seats -----------------------------------------------------------------------------------------
 
 class SeatsWatch extends Watch {
+  kind = "seats";
   #seq = null;
   #etag = null;
   #states = null; // seat number to state
   #missed = null; // changes pushed while a full list was on its way
+  #early = false; // the socket had something to tell before there was a list
 
   constructor(client, schedule, listener) {
     super(listener);
     this.client = client;
     this.schedule = schedule;
-    const query = { concertScheduleId: schedule, token: client.token };
-    this.begin(() => client.socketUrl("/concert/seats/ws", query));
+    this.begin(() => client.socketAddress("/concert/seats/ws", { concertScheduleId: schedule }));
   }
 
-  take(frame) {
-    const data = frame?.type === "seats" ? frame.data : null;
-    const full = Array.isArray(data?.seats) ? data.seats : null;
-    const changed = full ?? (Array.isArray(data?.changed) ? data.changed : null);
-    const gap = !full && this.#seq !== null && frame?.seq !== this.#seq + 1;
-    const known = changed?.every((one) => this.#states === null || this.#states.has(one.seatNumber));
-    this.#seq = Number.isInteger(frame?.seq) ? frame.seq : null;
-    if (changed === null || !known) {
+  take({ seq, data }) {
+    const changed = Array.isArray(data?.changed) ? data.changed : null;
+    const gap = !data?.snapshot && this.#seq !== null && seq !== this.#seq + 1;
+    this.#seq = Number.isInteger(seq) ? seq : null;
+    if (changed !== null && this.#states === null) {
+      // Ahead of the list, which is on its way: only that has prices.
+      this.#early = true;
+      for (const { seatNumber, state } of changed) this.#missed?.set(seatNumber, state);
+      return;
+    }
+    const whole = !data?.snapshot || changed?.length === this.#states?.size;
+    if (!whole || !changed?.every((one) => this.#states.has(one.seatNumber))) {
       this.ask();
       return;
     }
     this.heard();
     this.#apply(changed);
-    if (gap || this.#states === null) this.ask();
+    if (gap) this.ask();
+  }
+
+  lost() {
+    this.#early = false;
+    this.#seq = null;
   }
 
   #apply(changed) {
     for (const { seatNumber, state } of changed) this.#missed?.set(seatNumber, state);
-    if (this.#states === null) return;
     const news = changed.filter((one) => this.#states.get(one.seatNumber) !== one.state);
     for (const { seatNumber, state } of news) this.#states.set(seatNumber, state);
     if (news.length) this.listener.onChanges(news);
@@ -498,6 +544,8 @@ class SeatsWatch extends Watch {
       if (answer.status !== 304) this.#compare(answer.data, missed);
       // A list that pushes have overtaken is not what we show: its tag must not stand for that.
       this.#etag = missed.size ? null : answer.etag;
+      if (this.#early) this.heard();
+      this.#early = false;
     } finally {
       this.#missed = null;
     }

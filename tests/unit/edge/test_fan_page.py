@@ -123,8 +123,18 @@ def test_the_table_of_close_codes_is_the_documented_one() -> None:
     rows = re.findall(r"^\| (1[\d, ]+) \| [^|]+ \| ([^|]+) \|", page, re.MULTILINE)
     documented = {int(code): words for codes, words in rows for code in codes.split(",")}
     assert table.keys() == documented.keys()
-    says = {"ask": "does not reconnect", "backoff": "pause", "jitter": "reconnectJitterMs"}
+    says = {"ask": "does not reconnect", "jitter": "reconnectJitterMs"}
     assert [code for code, word in table.items() if says[word] not in documented[code]] == []
+
+
+def test_the_table_of_close_codes_is_the_sockets_own() -> None:
+    source = text_of("client.js").partition("export const CLOSE_CODES")[2].partition("});")[0]
+    page = (ROOT / "docs" / "reference" / "websocket.md").read_text(encoding="utf-8")
+    again = dict(re.findall(r"^\| (1\d{3}) \| .* \| (no|after the jitter) \|$", page, re.MULTILINE))
+    assert len(again) > 5
+    for code, advice in again.items():
+        word = "ask" if advice == "no" else "jitter"
+        assert f'  {code}: "{word}"' in source
 
 
 # -- colours ---------------------------------------------------------------------------------------
