@@ -73,6 +73,8 @@ async def test_fans_see_each_others_seats_turn(
     for fan in (first, second):
         await fan.enter()
         await fan.open_date(date_id)
+        link = "Live" if sockets else "Checked every few seconds"
+        await expect(fan.page.locator("#seats-link")).to_have_text(link)
     await first.hold(20)
     await first.sees_seat(20, "mine")
     await second.sees_seat(20, "held")
@@ -80,6 +82,16 @@ async def test_fans_see_each_others_seats_turn(
     await first.sees_seat(21, "held")
     await second.page.get_by_role("button", name="Give seat 21 back").click()
     await first.sees_seat(21, "available")
+    await second.hold(22)
+    await second.page.get_by_role("button", name="All dates").click()
+    await second.page.get_by_role("button", name="Give up my turn").click()
+    await second.page.get_by_role("button", name="Give up my turn").click()
+    await expect(second.join_button).to_be_visible()
+    await first.sees_seat(22, "available")
+
+    await second.join_button.click()
+    await second.is_inside()
+    await second.open_date(date_id)
     await first.charge(38_000)
     await first.pay()
     await expect(first.tickets).to_have_count(1)

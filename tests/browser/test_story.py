@@ -22,6 +22,8 @@ async def test_two_fans_book_one_after_the_other(
     await second.join()
     await second.is_waiting(1)
     await expect(second.page.locator("#ahead")).to_have_text("You are next")
+    link = "Live" if sockets else "Checked every few seconds"
+    await expect(second.page.locator("#link")).to_have_text(link)
 
     await first.open_date("lanterns-1")
     await first.hold(14)

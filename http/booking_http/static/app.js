@@ -210,6 +210,7 @@ class App {
 
   async leave() {
     try {
+      await this.inside?.basket.giveAllBack();
       await this.client.leave();
     } catch (error) {
       if (!(error instanceof Problem && error.tokenEnded)) {

@@ -100,7 +100,11 @@ export class Basket {
       if (!(error instanceof Problem && ENDED.includes(error.code))) return;
     }
     this.#drop(hold);
-    this.#focus();
+  }
+
+  // Before the turn is given up: a seat would stay held for the rest of its minutes.
+  async giveAllBack() {
+    for (const hold of [...this.holds]) await this.#giveBack(hold);
   }
 
   #drop(hold) {
@@ -223,7 +227,10 @@ export class Basket {
       actionButton({
         class: "quiet", text: app.t("giveBack"),
         "aria-label": app.t("giveBackSaid", hold.seat.seatNumber),
-      }, () => this.#giveBack(hold)));
+      }, async () => {
+        await this.#giveBack(hold);
+        this.#focus();
+      }));
   }
 
   // A second after our clock's end, as the service's may be a little behind.

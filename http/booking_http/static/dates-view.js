@@ -1,6 +1,7 @@
 // Concerts and their dates, with the seats left of each counted live.
 
 import { h, svg } from "./dom.js";
+import { leaveButtons } from "./queue-views.js";
 
 const SEARCH_FROM = 8; // concerts: with fewer everything is seen at a glance
 
@@ -73,9 +74,7 @@ export function datesView(app, inside) {
       h("div", {}, h("h1", { text: t("datesTitle") }), h("p", { class: "hint", text: t("datesLead") })),
       search),
     empty, list,
-    h("p", {}, h("button", {
-      class: "quiet", type: "button", text: t("leaveTurn"), onclick: () => app.leave(),
-    })));
+    leaveButtons(app, "leaveTurn", "leaveTurnSure"));
   datesChanged();
   return { element, title: t("datesTitle"), datesChanged };
 }

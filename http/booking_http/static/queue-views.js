@@ -88,7 +88,7 @@ export function waitingView(app, place) {
         h("p", {}, h("span", { text: t("place") }), parts.place)),
       parts.ahead, parts.eta,
       h("p", { class: "hint" }, parts.link, h("br"), t("waitingHint")),
-      leaveButtons(app)),
+      leaveButtons(app, "leave", "leaveSure")),
     title: t("waitingTitle"),
     moved,
     linked,
@@ -99,14 +99,14 @@ export function waitingView(app, place) {
 }
 
 // Leaving loses the place for good, so it is asked twice.
-function leaveButtons(app) {
+export function leaveButtons(app, what, question) {
   const { t } = bound(app);
   const box = h("div", { class: "leave" });
-  const ask = h("button", { id: "leave", class: "quiet", type: "button", text: t("leave") });
-  const sure = actionButton({ class: "danger", text: t("leave") }, () => app.leave());
+  const ask = h("button", { id: "leave", class: "quiet", type: "button", text: t(what) });
+  const sure = actionButton({ class: "danger", text: t(what) }, () => app.leave());
   const stay = h("button", { type: "button", text: t("stay") });
   ask.addEventListener("click", () => {
-    box.replaceChildren(h("p", { text: t("leaveSure") }), stay, " ", sure);
+    box.replaceChildren(h("p", { text: t(question) }), stay, " ", sure);
     stay.focus();
   });
   stay.addEventListener("click", () => {

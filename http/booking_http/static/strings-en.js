@@ -53,9 +53,10 @@ export default {
   left: "You have left the queue.",
   waitingTab: (w, place) => `${w.number(place)} in the queue`,
   yourTurn: "It is your turn!",
-  turnOver: "Your turn has ended. Seats that you held are free again.",
+  turnOver: "Your turn has ended. Seats that you still hold become free when their time is over.",
   tokenGone: "Your place in the queue has ended.",
   leaveTurn: "Give up my turn",
+  leaveTurnSure: "Really give it up? Seats that you hold are free for others then.",
 
   datesTitle: "Choose a date",
   datesLead: "Seats left are counted live.",

@@ -48,9 +48,10 @@ export default {
   left: "대기열에서 나왔습니다.",
   waitingTab: (w, place) => `대기 ${w.number(place)}번`,
   yourTurn: "입장하실 차례입니다!",
-  turnOver: "예매 가능 시간이 끝났습니다. 맡아 둔 좌석은 다시 풀렸습니다.",
+  turnOver: "예매 가능 시간이 끝났습니다. 아직 맡아 둔 좌석은 보관 시간이 끝나면 풀립니다.",
   tokenGone: "대기 순번이 끝났습니다.",
   leaveTurn: "예매 그만하기",
+  leaveTurnSure: "정말 그만하시겠어요? 맡아 둔 좌석이 풀립니다.",
 
   datesTitle: "날짜 선택",
   datesLead: "남은 좌석은 실시간으로 바뀝니다.",
