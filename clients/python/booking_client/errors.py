@@ -136,7 +136,7 @@ class BalanceLimit(Refused):
 
 
 class RateLimited(Refused):
-    """Too many requests of this user or address."""
+    """Too many requests of this user or address, or too many websockets."""
 
     codes = ("rate_limited", "too_many_sockets")
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from booking_http.sockets import codes
+
 _CHANNELS = ("queue", "seats")
 
 
@@ -40,8 +42,8 @@ class SocketNumbers(Collector):
             open_now.add_metric((channel,), self.open[channel])
             pushed.add_metric((channel,), self.pushed[channel])
             skipped.add_metric((channel,), self.skipped[channel])
-        for code, count in sorted(self.closed.items()):
-            closed.add_metric((str(code) if code else "other",), count)
+        for code in sorted({0, *codes.KNOWN}):
+            closed.add_metric((str(code) if code else "other",), self.closed[code])
         return (open_now, pushed, skipped, closed)
 
     def describe(self) -> Iterable[Metric]:
