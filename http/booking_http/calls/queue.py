@@ -41,8 +41,8 @@ class QueueCalls:
 
     async def status(self, call: Call) -> Reply:
         text = required_token(call.request.headers)
+        self._bookings.present(call.holder)  # also if nothing can be told now
         standing = await self._standing(text)
-        self._bookings.present(call.holder)
         wait_s = max(1, -(-standing.poll_after_ms // 1000))
         return data_reply(place_of(standing), 200, NO_STORE + b"Retry-After: %d\r\n" % wait_s)
 
