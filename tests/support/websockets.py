@@ -30,18 +30,18 @@ class Listener:
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self.ws = ws
 
-    async def frame(self, kind: str | None = None) -> Any:
+    async def frame(self, kind: str | None = None, within_s: float = WAIT_MAX_S) -> Any:
         """The next frame, which has to be of this kind."""
-        message = await asyncio.wait_for(self.ws.receive(), WAIT_MAX_S)
+        message = await asyncio.wait_for(self.ws.receive(), within_s)
         assert message.type is aiohttp.WSMsgType.TEXT, (message, self.ws.close_code)
         document = msgspec.json.decode(message.data)
         assert kind in (None, document["type"]), document
         return document
 
-    async def until(self, wanted: Callable[[Any], bool]) -> Any:
+    async def until(self, wanted: Callable[[Any], bool], within_s: float = WAIT_MAX_S) -> Any:
         """The first frame for which this is true."""
-        async with asyncio.timeout(WAIT_MAX_S):
-            while not wanted(document := await self.frame()):
+        async with asyncio.timeout(within_s):
+            while not wanted(document := await self.frame(within_s=within_s)):
                 pass
         return document
 
