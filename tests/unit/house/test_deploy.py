@@ -177,6 +177,22 @@ def test_websockets_get_through_the_proxy() -> None:
         assert line in nginx
 
 
+def test_the_proxy_logs_no_query_where_a_token_may_be() -> None:
+    nginx = (DEPLOY / "nginx.conf").read_text()
+    logs = re.findall(r"^\s+access_log .+ (\w+);", nginx, re.MULTILINE)
+    assert logs == ["without_query"]
+    (form,) = re.findall(r"log_format without_query ([^;]+);", nginx)
+    assert not set(re.findall(r"\$\w+", form)) & {
+        "$request",
+        "$request_uri",
+        "$args",
+        "$query_string",
+        "$http_queue_token",
+        "$http_authorization",
+        "$http_referer",
+    }
+
+
 def test_what_compose_mounts_is_there_and_where_it_is_looked_for() -> None:
     mounts = {
         mount.split(":")[1]: DEPLOY / mount.split(":")[0]
