@@ -1,4 +1,4 @@
-"""Copies of what is shown: read once, followed in order, and read again where something is missing."""
+"""Copies of what is shown: read once, followed in order, read again where something is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of a message to its owner: here, there, on to the next, or held back until one is there."""
+"""The way of a message to its owner: here, there, on to the next, or held back for one."""
 
 from __future__ import annotations
 

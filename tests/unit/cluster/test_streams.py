@@ -1,4 +1,4 @@
-"""What an owner tells all others: in order, one part at a time, and anew when something was lost."""
+"""What an owner tells all others: in order, one part at a time, anew when something was lost."""
 
 from __future__ import annotations
 
