@@ -63,6 +63,20 @@ def fold(behaviour: Behaviour, loaded: Loaded) -> Folded | None:
     return Folded(behaviour, state, loaded)
 
 
+def fold_on(behaviour: Behaviour, base: Folded, loaded: Loaded) -> Folded:
+    """The entity's state, from one that was folded before and the events after it. Raises whatever
+    a behaviour raises."""
+    state = base.state
+    for row in loaded.rows:
+        state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
+    folded = Folded(behaviour, state, loaded)
+    folded.seq = max(folded.seq, base.seq)
+    folded.at_ms = max(folded.at_ms, base.at_ms)
+    folded.event_bytes += base.event_bytes
+    folded.snapshot_bytes = base.snapshot_bytes
+    return folded
+
+
 Missed = tuple[int, Address, Any, Any]
 """Seq, entity, event and state after it; without an event when only the state is known."""
 

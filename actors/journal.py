@@ -123,6 +123,10 @@ class Journal(Protocol):
         snapshot is of a shape that is no longer read.
         """
 
+    async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
+        """The events of each address above a seq, in the order asked, without snapshots: for who
+        has read the rest before."""
+
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         """The stored outcomes among these ``(shard, command id)`` pairs, by command id."""
 

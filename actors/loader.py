@@ -8,19 +8,24 @@ waits, one query at a time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from actors.address import Address
+from actors.behaviour import Behaviour
 from actors.cell import Cell
 from actors.envelope import Envelope
-from actors.fold import fold
+from actors.fold import Folded, fold, fold_on
 from actors.journal import Journal, JournalError, Loaded
 from actors.limits import Limits
+from actors.supervision import where
 
 if TYPE_CHECKING:
     from actors.shard import Shard
+
+log = logging.getLogger(__name__)
 
 FOLD_BYTES_MAX = 128 * 1024
 """Journal bytes folded before other work gets the event loop: about a millisecond."""
@@ -141,6 +146,8 @@ class Loader:
     async def _fill(self, cells: Sequence[Cell], *, whole: bool = False) -> None:
         """Load these cells; those whose snapshot is not readable any more in a second query."""
         try:
+            if not whole:
+                cells = await self._fill_warm(cells)
             found = await self._journal.load([cell.address for cell in cells], whole=whole)
         except JournalError as error:
             self._cells.extendleft(reversed(cells))
@@ -159,6 +166,41 @@ class Loader:
                 await asyncio.sleep(0)
         if outdated:
             await self._fill(outdated, whole=True)
+
+    async def _fill_warm(self, cells: Sequence[Cell]) -> Sequence[Cell]:
+        """Load those that were read before the shard came; returns the others."""
+        warm = [(cell, cell.shard.warm.get(cell.address)) for cell in cells]
+        known = [(cell, base) for cell, base in warm if base is not None]
+        if not known:
+            return cells
+        found = await self._journal.later([(cell.address, base.seq) for cell, base in known])
+        for (cell, base), loaded in zip(known, found, strict=True):
+            cell.shard.warm.pop(cell.address, None)
+            if cell.gone:
+                continue
+            try:
+                folded = fold_on(cell.behaviour, base, loaded)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                cell.shard.broken(cell, error)
+            else:
+                cell.shard.loaded(cell, folded)
+        return [cell for cell, base in warm if base is None]
+
+    async def preload(
+        self, addresses: Sequence[Address], behaviours: Mapping[str, Behaviour]
+    ) -> dict[Address, Folded]:
+        """Read entities of a shard that is somebody else's yet. Those that cannot be folded now are
+        left out: their owner-to-be meets the same trouble and deals with it."""
+        warm: dict[Address, Folded] = {}
+        for loaded in await self._journal.load(addresses):
+            try:
+                folded = fold(behaviours[loaded.address.kind], loaded)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                log.warning("%s cannot be read ahead: %s", loaded.address.text, where(error))
+                continue
+            if folded is not None:
+                warm[loaded.address] = folded
+        return warm
 
     @staticmethod
     def _hand_over(cell: Cell, loaded: Loaded) -> bool:

@@ -174,6 +174,11 @@ class MemoryJournal:
         rows = self.store.events(address, snapshot.seq if snapshot else 0)
         return Loaded(address, snapshot, rows)
 
+    async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
+        self.loads += 1
+        await self._reach()
+        return [Loaded(address, None, self.store.events(address, seq)) for address, seq in known]
+
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         self.look_ups += 1
         await self._reach()

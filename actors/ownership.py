@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from actors.address import Address
 from actors.commit import Commit
 from actors.errors import JournalUnavailableError, NotOwnedError, OutcomeUnknownError
-from actors.fold import Missed, missed_events
+from actors.fold import Folded, Missed, missed_events
 from actors.journal import Journal, JournalError, Lease, ShardInfo
 from actors.lane import Lane
 from actors.room import Room
@@ -288,14 +288,20 @@ class Ownership:
 
     # -- planned moves -------------------------------------------------------------------------
 
-    async def adopt(self, claim: Callable[[], Awaitable[Sequence[Lease]]]) -> list[int]:
-        """Serve the shards that ``claim`` gets; returns which. Raises :class:`JournalError`; then
-        shards may be ours in the journal that are not served, and have to be claimed again."""
+    async def adopt(
+        self,
+        claim: Callable[[], Awaitable[Sequence[Lease]]],
+        warm: Mapping[Address, Folded] | None = None,
+    ) -> list[int]:
+        """Serve the shards that ``claim`` gets; returns which. ``warm`` are entities of theirs that
+        were read before. Raises :class:`JournalError`; then shards may be ours in the journal that
+        are not served, and have to be claimed again."""
         async with self._claiming:
             leases = await claim()
             marked = await self._marks(leases)
             for lease in leases:
-                self._install(lease, marked[lease.shard])
+                ready = {a: known for a, known in (warm or {}).items() if a.slot == lease.shard}
+                self._install(lease, marked[lease.shard], ready)
             return [lease.shard for lease in leases]
 
     async def release(self, number: int, limit_s: float) -> bool:
@@ -325,12 +331,18 @@ class Ownership:
         latest claim has a lower epoch, and says nothing."""
         return infos[shard.number].epoch > shard.epoch
 
-    def _install(self, lease: Lease, marked: Collection[Address]) -> None:
+    def _install(
+        self,
+        lease: Lease,
+        marked: Collection[Address],
+        warm: Mapping[Address, Folded] | None = None,
+    ) -> None:
         reclaim = self.pending.pop(lease.shard, None)
         old = None if reclaim is None else reclaim.old
         began_ms = 0 if old is None else old.now_ms()
         shard = self.shards[lease.shard] = Shard(lease, self._room, began_ms)
         shard.marked.update(marked)
+        shard.warm.update(warm or {})
         self.lost.discard(lease.shard)
         self._tasks.spawn(shard.writer.run(), f"shard-{lease.shard}-{lease.epoch}")
         self._room.loader.recover(shard, marked)

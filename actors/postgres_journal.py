@@ -178,15 +178,20 @@ class PostgresJournal:
             "addresses": [text for _, _, text in entities],
             "with_snapshots": not whole,
         }
-        snapshots: list[SnapshotRow | None] = [None] * len(addresses)
-        rows: list[list[Row]] = [[] for _ in addresses]
-        for record in await self._ask("load", values):
-            place = record["place"] - 1
-            if record["state"] is None:
-                rows[place].append(_row(record, addresses[place]))
-            else:
-                snapshots[place] = _snapshot(record, addresses[place])
-        return [Loaded(*loaded) for loaded in zip(addresses, snapshots, rows, strict=True)]
+        return _gathered(addresses, await self._ask("load", values))
+
+    async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
+        if not known:
+            return []
+        addresses = [address for address, _ in known]
+        entities = [located(address) for address in addresses]
+        values = {
+            "shards": [shard for shard, _, _ in entities],
+            "entities": [entity for _, entity, _ in entities],
+            "addresses": [text for _, _, text in entities],
+            "seqs": [seq for _, seq in known],
+        }
+        return _gathered(addresses, await self._ask("later", values))
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         if not commands:
@@ -230,6 +235,19 @@ def _without(batch: Batch, shards: Collection[int]) -> Batch:
         [snapshot for snapshot in batch.snapshots if snapshot.shard not in shards],
         [mark for mark in batch.marks if mark.shard not in shards],
     )
+
+
+def _gathered(addresses: Sequence[Address], records: Sequence[asyncpg.Record]) -> list[Loaded]:
+    """Records of many entities, by the place in which each was asked for."""
+    snapshots: list[SnapshotRow | None] = [None] * len(addresses)
+    rows: list[list[Row]] = [[] for _ in addresses]
+    for record in records:
+        place = record["place"] - 1
+        if record["state"] is None:
+            rows[place].append(_row(record, addresses[place]))
+        else:
+            snapshots[place] = _snapshot(record, addresses[place])
+    return [Loaded(*loaded) for loaded in zip(addresses, snapshots, rows, strict=True)]
 
 
 def _row(record: asyncpg.Record, address: Address) -> Row:

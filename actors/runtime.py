@@ -13,7 +13,7 @@ what a shard remembers, :mod:`actors.ownership` for how shards come and go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
@@ -29,6 +29,7 @@ from actors.errors import (
     StoppingError,
     UnavailableError,
 )
+from actors.fold import Folded
 from actors.journal import Journal, Lease
 from actors.limits import Limits
 from actors.loader import Loader
@@ -113,10 +114,19 @@ class Runtime:
         """
         await self._owned.claim(shards)
 
-    async def adopt(self, claim: Callable[[], Awaitable[Sequence[Lease]]]) -> list[int]:
-        """Serve the shards that ``claim`` gets from the journal; returns which. Raises
-        :class:`~actors.journal.JournalError`."""
-        return await self._owned.adopt(claim)
+    async def adopt(
+        self,
+        claim: Callable[[], Awaitable[Sequence[Lease]]],
+        warm: Mapping[Address, Folded] | None = None,
+    ) -> list[int]:
+        """Serve the shards that ``claim`` gets from the journal; returns which. ``warm`` is what
+        :meth:`preload` read of them. Raises :class:`~actors.journal.JournalError`."""
+        return await self._owned.adopt(claim, warm)
+
+    async def preload(self, addresses: Sequence[Address]) -> dict[Address, Folded]:
+        """Read entities of shards that are about to come, so that only what happens until then is
+        to be read when they do. Raises :class:`~actors.journal.JournalError`."""
+        return await self._loader.preload(addresses, self._room.behaviours)
 
     async def release(self, shard: int, limit_s: float) -> bool:
         """Let go of a shard in good order; false if it did not come to rest in time and is served

@@ -62,6 +62,8 @@ class Shard:
         """Callers who wait for a saga of this name."""
         self.sagas: dict[tuple[Address, str], Saga] = {}
         self.timers: dict[Address, Timer] = {}
+        self.warm: dict[Address, Folded] = {}
+        """Entities that were read before the shard was claimed; only what came since is missing."""
         self.marked: set[Address] = set()
         """Entities with a wake mark, in the journal or on the way there."""
         self.unneeded: dict[Address, None] = {}

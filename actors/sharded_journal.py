@@ -106,6 +106,13 @@ class ShardedJournal:
         loaded = {one.address: one for one in chain.from_iterable(found)}
         return [loaded[address] for address in addresses]
 
+    async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
+        found = await self._spread(
+            known, lambda pair: pair[0].slot, lambda part, some: part.later(some)
+        )
+        loaded = {one.address: one for one in chain.from_iterable(found)}
+        return [loaded[address] for address, _ in known]
+
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         found = await self._spread(
             commands, lambda pair: pair[0], lambda part, some: part.outcomes(some)

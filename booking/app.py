@@ -205,6 +205,7 @@ class App:
             lanes=LANES * len(settings.databases),
             on_gained=self._gained,
             on_told=self._told,
+            hot=lambda shard: [each for each in self._views.shown() if each.slot == shard],
         )
 
     def _queue_view(self, name: str) -> QueueView:

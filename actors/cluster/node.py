@@ -109,7 +109,8 @@ class StaleError(UnavailableError):
 class ClusterNode:
     """``shown`` says which kinds of entities views are made of, and whether the view wants states
     or only events; ``follower`` is told of what other instances decide, or else the observer is.
-    ``links`` makes the links, given where instances listen and who encodes."""
+    ``links`` makes the links, given where instances listen and who encodes; ``hot`` names the
+    entities of a shard that are read before it moves here."""
 
     def __init__(
         self,
@@ -128,6 +129,7 @@ class ClusterNode:
         rules: Rules | None = None,
         on_gained: Callable[[Collection[int]], None] = lambda shards: None,
         on_told: Callable[[str, bytes], None] = lambda topic, body: None,
+        hot: Callable[[int], Sequence[Address]] = lambda shard: (),
     ) -> None:
         self.stores = stores
         self._member = member
@@ -137,6 +139,7 @@ class ClusterNode:
         self._tasks = Tasks(f"{member.instance}/cluster")
         self._on_told = on_told
         self._on_gained = on_gained
+        self._hot = hot
         self._heard_all = False
         """Every shard's owner has spoken since the start."""
         self._codec = ControlCodec()
@@ -221,6 +224,7 @@ class ClusterNode:
             self._clock,
             self._tasks,
             on_gained=self._gained,
+            hot=self._hot,
         )
 
     def _make_coordinator(self) -> Coordinator:

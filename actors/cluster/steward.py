@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
+from actors.address import Address
 from actors.clock import Clock
 from actors.cluster.control import DESK, Busy, NotMine, Release, Released, Reply
 from actors.cluster.directory import Directory
@@ -52,8 +53,8 @@ HANDOVERS_KEPT = 200
 
 
 class Steward:
-    """One instance's. ``on_gained`` is told of shards that are served from now on, ``on_moved``
-    that somebody's ownership changed."""
+    """One instance's. ``on_gained`` is told of shards that are served from now on; ``hot`` names
+    the entities of a shard that callers will want at once, to be read before it moves."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Steward:
         tasks: Tasks,
         *,
         on_gained: Callable[[Collection[int]], None],
+        hot: Callable[[int], Sequence[Address]] = lambda shard: (),
     ) -> None:
         self._me = me
         self._runtime = runtime
@@ -81,6 +83,7 @@ class Steward:
         self._clock = clock
         self._tasks = tasks
         self._on_gained = on_gained
+        self._hot = hot
         self._kick = asyncio.Event()
         self._moving: dict[int, float] = {}
         """Shards being taken from their owner, and since when."""
@@ -223,14 +226,16 @@ class Steward:
 
     async def _move(self, placed: PlacedShard) -> None:
         """Have the owner let go, and claim. What fails is tried again at the next look."""
-        shard, began = placed.shard, self._clock.monotonic()
+        shard = placed.shard
         try:
+            warm = await self._runtime.preload(self._hot(shard))
+            began = self._clock.monotonic()
             word = await self._ask_to_release(placed)
             if isinstance(word, Busy):
                 await asyncio.sleep(BUSY_PAUSE_S)
                 return
             wanted = [(shard, placed.epoch)]
-            gained = await self._runtime.adopt(lambda: self._claim_desired(wanted))
+            gained = await self._runtime.adopt(lambda: self._claim_desired(wanted), warm)
             self._gained(gained)
             if gained and isinstance(word, Released):
                 self._remember(placed, self._clock.monotonic() - began)

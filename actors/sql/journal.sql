@@ -69,6 +69,16 @@ JOIN journal AS j
      AND j.address = k.address
 ORDER BY 1, 3
 
+-- name: later
+-- The events of these entities above a seq each, oldest first.
+SELECT w.place, j.shard, j.seq, j.epoch, NULL::bytea AS state, j.type, j.version,
+       j.payload::text AS payload, j.at_ms, j.command
+FROM unnest(:shards::smallint[], :entities::bigint[], :addresses::text[], :seqs::bigint[])
+     WITH ORDINALITY AS w (shard, entity, address, seq, place)
+JOIN journal AS j
+  ON j.entity = w.entity AND j.seq > w.seq AND j.shard = w.shard AND j.address = w.address
+ORDER BY 1, 3
+
 -- name: outcomes
 -- The stored replies among these commands.
 SELECT o.shard, o.epoch, o.command, o.fingerprint, o.reply, o.at_ms

@@ -126,3 +126,19 @@ async def test_of_two_who_claim_at_once_one_gets_each_shard(connect: Connect) ->
 
 async def test_a_journal_that_can_be_reached_answers_a_ping(journal: Journal) -> None:
     await journal.ping()
+
+
+async def test_what_came_later_is_read_without_snapshots_in_the_order_asked(
+    journal: Journal,
+) -> None:
+    mine, other, quiet = address_in(1), address_in(2), address_in(3)
+    rows = [event(mine, seq) for seq in range(1, 5)]
+    theirs = [event(other, 1)]
+    await journal.append(0, Batch(rows=rows + theirs, snapshots=[snapshot(mine, 3)]))
+
+    found = await journal.later([(other, 0), (mine, 1), (quiet, 7)])
+
+    assert [loaded.address for loaded in found] == [other, mine, quiet]
+    assert [list(loaded.rows) for loaded in found] == [theirs, rows[1:], []]
+    assert all(loaded.snapshot is None for loaded in found)
+    assert await journal.later([]) == []

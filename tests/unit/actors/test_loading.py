@@ -172,3 +172,27 @@ async def test_a_load_that_hangs_does_not_outlast_the_deadline_of_its_callers(
     one.journal.resume()
     await pass_time(0.1)
     assert one.runtime.statistics().mailbox_depth == 0
+
+
+async def test_an_entity_that_was_read_before_its_shard_came_needs_only_what_came_since(
+    cluster: Cluster, one: Instance
+) -> None:
+    for amount in (1, 2, 3):
+        await one.ask(ANN, ("add", amount))
+    two = await cluster.start("two-1", shards=())
+    warm = await two.runtime.preload([ANN])
+    await one.ask(ANN, ("add", 10))
+    seen = cluster.store.leases[ANN.slot].epoch
+    await two.runtime.adopt(lambda: two.journal.claim([(ANN.slot, seen)], "two", "two-1"), warm)
+    assert await two.reply(ANN, "get") == 16
+    assert await two.reply(ANN, ("add", 1)) == 17
+    assert [address for address, _ in two.views.loads] == [ANN]
+
+
+async def test_what_cannot_be_read_ahead_is_left_to_the_owner_to_be(
+    cluster: Cluster, one: Instance
+) -> None:
+    ben = Address("counter", "ben")
+    await one.ask(ANN, ("add", 1))
+    one.counter.unreadable.add("ben")
+    assert set(await one.runtime.preload([ANN, ben])) == {ANN}
