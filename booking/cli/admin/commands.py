@@ -89,7 +89,12 @@ class Admin:
             time.sleep(WAIT_EVERY_S)
             data = self._look("/admin/rebalance")
         self._progress(data)
-        return DONE if data["state"] == "done" and not data["broken"] else FAILED
+        # Of a plan that was over before, what is broken may have been broken by what came after.
+        watched = told >= 0
+        broken = tables.broken(msgspec.convert(data, Rebalance)) if watched else []
+        for line in broken:
+            _say(line)
+        return DONE if data["state"] == "done" and not broken else FAILED
 
     # -- shards and instances ----------------------------------------------------------------------
 

@@ -229,15 +229,21 @@ def _loads(view: PlanView) -> list[str]:
 
 
 def progress(view: Rebalance) -> str:
+    """Of a plan that is over, the counts say what is left of it: its shards may have moved on."""
+    running = view.state == "running"
     made = f"{view.done} of {view.moves} moves made, {view.open} open"
-    if view.state == "done" and not view.broken:
-        made = f"{view.moves} moves"
+    if not running:
+        made = f"{view.done} of its {view.moves} shards are where it wanted them"
     lines = [
         f"plan {view.plan_id} {view.state}: {made};"
         f" begun {clock(view.begun_at_ms)} by {plain(view.begun_by)}"
     ]
-    lines += [f"  cannot be made any more: {plain(why)}" for why in view.broken]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(broken(view) if running else ())])
+
+
+def broken(view: Rebalance) -> list[str]:
+    """Its moves that something else came in between of."""
+    return [f"  cannot be made any more: {plain(why)}" for why in view.broken]
 
 
 # -- queues, audits, the trail ---------------------------------------------------------------------

@@ -37,17 +37,19 @@ export class Rebalance {
   renderProgress(rebalance) {
     const running = rebalance?.state === "running";
     this.abortButton.hidden = !running;
-    this.bar.hidden = !rebalance;
+    this.bar.hidden = !running;
     if (!rebalance) {
       text(this.words, "No plan was begun yet.");
       return;
     }
+    // Of a plan that is over, the counts say what is left of it: its shards may have moved on.
+    const made = running ? `${count(rebalance.moves)} moves made`
+      : `its ${count(rebalance.moves)} shards are where it wanted them`;
     text(this.words, `Plan ${rebalance.planId}, begun ${time(rebalance.begunAtMs)} by`
-      + ` ${rebalance.begunBy}: ${rebalance.state}, ${count(rebalance.done)} of`
-      + ` ${count(rebalance.moves)} moves made.`);
+      + ` ${rebalance.begunBy}: ${rebalance.state}, ${count(rebalance.done)} of ${made}.`);
     this.bar.max = Math.max(1, rebalance.moves);
     this.bar.value = rebalance.done;
-    keyed(this.broken, rebalance.broken, (why) => why, () => element("li", { className: "bad" }),
+    keyed(this.broken, running ? rebalance.broken : [], (why) => why, () => element("li", { className: "bad" }),
       (item, why) => text(item, `Cannot be made any more: ${why}`));
   }
 

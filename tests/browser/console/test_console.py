@@ -105,7 +105,7 @@ async def test_a_plan_is_shown_applied_exactly_and_aborted(
     await expect(operator.page.locator("#balance")).to_contain_text("running, 10 of 64")
     await operator.button("Abort…").click()
     await operator.answer("Abort it")
-    await expect(operator.page.locator("#balance")).to_contain_text("aborted, 10 of 64")
+    await expect(operator.page.locator("#balance")).to_contain_text("aborted, 10 of its 64 shards")
     assert [what for _, what, _ in await admin.said()] == ["rebalance", "abort"]
 
 
