@@ -173,6 +173,8 @@ class Ownership:
         self._room.counters.fenced += 1
         self.lost.add(number)
         self._room.observer.lost(number)
+        if self._room.tap is not None:
+            self._room.tap.lost(number)
 
     # -- claiming ------------------------------------------------------------------------------
 

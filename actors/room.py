@@ -51,6 +51,9 @@ class Tap(Protocol):
     def committed(self, shard: Shard, change: Change) -> None:
         """This change of an entity is in the journal."""
 
+    def lost(self, shard: int) -> None:
+        """Another instance owns this shard, and maybe has for a while."""
+
     def stood_still(self) -> None:
         """This process did nothing for a while. What it is about to hear may be old."""
 

@@ -85,6 +85,7 @@ class Copies:
         self._owned = owned
         self._copies: dict[Address, Copy] = {}
         self._unread: dict[Address, None] = {}
+        self._lost: set[int] = set()
         self._kick = asyncio.Event()
         self._distrusts = 0
         self.reads = 0
@@ -188,6 +189,8 @@ class Copies:
         if copy.own_epoch < copy.wanted_epoch and not self._owned(address):
             # Given away again before the own runtime had read it.
             self._doubt(address, copy)
+        if address.slot in self._lost:
+            self._doubt(address, copy)
         return copy.seq >= 0 and not copy.doubted and copy.own_epoch >= copy.wanted_epoch
 
     def _doubt(self, address: Address, copy: Copy) -> None:
@@ -202,6 +205,12 @@ class Copies:
         for address, copy in self._copies.items():
             if copy.seq >= 0 and address.slot in slots and not self._owned(address):
                 self._doubt(address, copy)
+
+    def lost(self, slot: int) -> None:
+        """Somebody else turns out to own this slot, maybe since a while: what was heard of it
+        meanwhile was overheard, because this instance took itself for the owner."""
+        self._lost.add(slot)
+        self._kick.set()
 
     def distrust_gained(self, slots: Mapping[int, int]) -> None:
         """These slots are this instance's now, under these epochs, and nobody was heard of them
@@ -223,6 +232,9 @@ class Copies:
         while True:
             await self._kick.wait()
             self._kick.clear()
+            if self._lost:
+                lost, self._lost = self._lost, set()
+                self.distrust(lost)
             await asyncio.sleep(GAP_PATIENCE_S)
             self._close_gaps()
             while self._unread:

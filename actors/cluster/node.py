@@ -382,6 +382,10 @@ class ClusterNode:
             changed = Changed(address.text, max(before_seq, 0), rows)
             self.streams.put(address.text, change.last_seq, encode_change(changed))
 
+    def lost(self, shard: int) -> None:
+        """Part of :class:`actors.room.Tap`."""
+        self.copies.lost(shard)
+
     def stood_still(self) -> None:
         """Part of :class:`actors.room.Tap`."""
         self.directory.distrust()

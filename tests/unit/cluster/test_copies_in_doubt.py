@@ -118,3 +118,15 @@ async def test_what_was_gained_and_given_away_unread_is_a_copy_like_any_other() 
         other.owns = False
         await until(other.shows)
         assert other.shown() == 7
+
+
+async def test_what_another_instance_turns_out_to_own_is_read_again_before_it_is_shown() -> None:
+    async with owner_and_other() as (owner, other):
+        other.owns = True
+        await owner.reply(ANN, ("add", 2))
+        assert other.shows()
+        other.owns = False
+        other.copies.lost(ANN.slot)
+        assert not other.shows()
+        await until(other.shows)
+        assert other.shown() == 7

@@ -1,4 +1,4 @@
-"""The way of a message to its owner: here, there, on to the next, or held back for one."""
+"""The way of a message to its owner: here, there, to the next, or held back until one is there."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -173,7 +173,7 @@ async def test_a_quiet_owner_says_what_it_serves_several_times_a_second(mouth: M
     await mouth.meet()
     await asyncio.sleep(10.0)
     beats = mouth.ears.beats("b")
-    pauses = [after - before for before, after in pairwise(beats)]
+    pauses = [after - before for before, after in itertools.pairwise(beats)]
     assert max(pauses) <= limits.BEAT_EVERY_S + 0.01
     assert len(beats) <= 27, "and not more often"
 
@@ -185,7 +185,7 @@ async def test_a_busy_owner_says_so_as_often(mouth: Mouth) -> None:
         mouth.tell()
         await asyncio.sleep(0.01)
     beats = mouth.ears.beats("b")
-    pauses = [after - before for before, after in pairwise(beats)]
+    pauses = [after - before for before, after in itertools.pairwise(beats)]
     assert max(pauses) <= limits.BEAT_EVERY_S + 0.02
     assert len(beats) <= 27
 

@@ -82,3 +82,20 @@ async def test_a_new_instance_learns_everything_from_the_journal(nodes: Nodes) -
         await a.ask(Address("counter", f"e{number}"), ("add", number))
     await nodes.start("c")
     await nodes.views_follow([Address("counter", f"e{number}") for number in range(5)], 1.0)
+
+
+async def test_who_does_not_know_yet_that_it_lost_a_shard_misses_nothing(nodes: Nodes) -> None:
+    """It takes itself for the owner, and overhears what the next one tells."""
+    await nodes.start("a", "b", "c")
+    await nodes.views_follow([TALLY])
+    last = nodes.owner(TALLY)
+    other = nodes.others(last)[0]
+    last.journal.pause()
+    await other.node.desk.evict(last.name, "ops")
+    await until(lambda: other.node.directory.owner(TALLY.slot).instance not in ("", last.name))
+    await other.ask(TALLY, ("add", 5))
+    await asyncio.sleep(0.5)
+    assert last.node.runtime.holds(TALLY.slot)
+    last.journal.resume()
+    await nodes.views_follow([TALLY], wait_max_s=2.0)
+    await until(lambda: last.node.copies.has([TALLY]), 1.0)
