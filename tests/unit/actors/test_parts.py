@@ -107,3 +107,22 @@ def test_virtual_time_does_not_wait_for_what_cannot_come() -> None:
     with pytest.raises(NothingWillHappenError):
         loop.run_until_complete(forever)
     loop.close()
+
+
+async def test_a_task_that_loses_its_cancellation_is_told_again() -> None:
+    tasks = Tasks("test")
+    lost = []
+
+    async def deaf() -> None:
+        while len(lost) < 2:
+            try:
+                await asyncio.sleep(3_600)
+            except asyncio.CancelledError:
+                lost.append(1)
+        await asyncio.sleep(3_600)
+
+    tasks.spawn(deaf(), "deaf")
+    await asyncio.sleep(0)
+    await tasks.close()
+    assert len(lost) == 2
+    assert len(tasks) == 0
