@@ -24,16 +24,22 @@ from tests.support.servers import TestServers
 WAIT_MAX_MS = 15_000
 """For anything that the page shows after a moment, on a machine that does other things too."""
 
+DATES = 15
+"""Of the shared service: one for each test of a module that wants one."""
+ARENA_SEATS = 10_000
 SHOWS = catalogue(
-    concert("lanterns", *(date(f"lanterns-{number}", price=38_000) for number in range(1, 21))),
+    concert(
+        "lanterns", *(date(f"lanterns-{number}", price=38_000) for number in range(1, DATES + 1))
+    ),
     concert("harbour", date("harbour-1", price=71_000)),
+    concert("arena", date("arena-1", seats=ARENA_SEATS)),
 )
 
 StartService = Callable[..., Awaitable[Served]]
 NewFan = Callable[..., Awaitable[Fan]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium_path() -> str:
     """Without a Chromium these tests are skipped; in continuous integration that is a failure."""
     path = chromium.find()
@@ -44,7 +50,7 @@ def chromium_path() -> str:
     return path
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium_path: str) -> AsyncIterator[Browser]:
     expect.set_options(timeout=WAIT_MAX_MS)
     async with async_playwright() as playwright:
@@ -82,18 +88,19 @@ def _shared_stack() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def url(
     servers: TestServers, tmp_path_factory: pytest.TempPathFactory, _shared_stack: ExitStack
 ) -> str:
-    """A service that lets everybody in, shared by the tests of a module: with a date for each."""
+    """A service that lets everybody in, shared by the tests of a module, with a date for each. Such
+    a module starts no other service: two at a time would meet in one Redis."""
     start = starter(_shared_stack, servers, tmp_path_factory.mktemp("shared"))
     return (await start()).url
 
 
 @pytest.fixture(scope="module")
 def _numbers() -> Iterator[int]:
-    return iter(range(1, 21))
+    return iter(range(1, DATES + 1))
 
 
 @pytest.fixture
@@ -102,7 +109,7 @@ def date_id(_numbers: Iterator[int]) -> str:
     return f"lanterns-{next(_numbers)}"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def new_fan(browser: Browser) -> AsyncIterator[NewFan]:
     """Opens a browser of its own for each fan; keyword arguments are those of a new context.
     ``sockets=False`` closes every websocket at once, so that polls have to carry everything."""

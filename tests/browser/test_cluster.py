@@ -21,7 +21,7 @@ from tests.support.api_client import Api, eventually
 from tests.support.processes import python
 from tests.support.servers import temporary_data_dir
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
 INSTANCES = 3
 READY_MAX_S = 60.0
@@ -89,7 +89,7 @@ async def sockets_open(session: aiohttp.ClientSession, url: str, channel: str) -
     )
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def up() -> AsyncIterator[Up]:
     settings = {"BOOKING_QUEUE_MAX_ACTIVE": "1"}
     with temporary_data_dir() as data:

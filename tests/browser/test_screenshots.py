@@ -19,7 +19,7 @@ from tests.browser.fan import Fan
 from tests.support.api_client import Api
 from tests.support.house import ROOT
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.screenshots]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.screenshots]
 
 IMAGES = ROOT / "docs" / "images"
 COLOURS = 256

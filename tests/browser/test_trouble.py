@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from playwright.async_api import Request, Route, expect
 
-from tests.browser.conftest import NewFan, StartService
+from tests.browser.conftest import NewFan
 from tests.browser.fan import Fan
-from tests.support.api_client import Api, eventually
+from tests.support.api_client import Api
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SEATS = "**/concert/available-seats?*"
 
@@ -98,19 +98,6 @@ async def test_a_chosen_seat_that_somebody_takes_is_given_up_at_once(
     await expect(fan.page.locator("#hold")).to_have_count(0)
 
 
-async def test_a_hold_that_ends_is_taken_out_and_the_seat_is_free_again(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service(BOOKING_HOLD_SECONDS="2")
-    fan = await new_fan(service.url)
-    await fan.enter()
-    await fan.open_date("lanterns-1")
-    await fan.hold(3)
-    await fan.is_told("The hold on seat 3 has ended")
-    await expect(fan.page.locator("#basket li")).to_have_count(0)
-    await fan.sees_seat(3, "available")
-
-
 async def test_a_hold_that_ended_unnoticed_cannot_be_paid(
     new_fan: NewFan, url: str, date_id: str
 ) -> None:
@@ -192,91 +179,3 @@ async def test_a_payment_whose_answer_a_reload_swallowed_shows_its_ticket(
     await expect(fan.tickets).to_have_count(1)
     await expect(fan.tickets).to_contain_text("9")
     assert (await fan.stored())["keys"] == {}
-
-
-async def test_a_dead_instance_is_waited_for_and_the_place_is_kept(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    async with Api(service.url) as api:
-        _, token = await api.enter()
-    fan = await new_fan(service.url)
-    await fan.join()
-    await fan.is_waiting(1)
-    service.kill()
-    await expect(fan.page.locator("#trouble")).to_contain_text("Trying again")
-    await fan.is_waiting(1)
-    await service.start()
-    await expect(fan.page.locator("#trouble")).to_be_empty()
-    async with Api(service.url) as api:
-        await api.leave(token)
-    await fan.is_inside()
-
-
-async def test_a_payment_during_an_outage_is_made_once_when_it_is_over(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service()
-    fan = await new_fan(service.url)
-    await fan.enter()
-    await fan.open_date("harbour-1")
-    await fan.hold(1)
-    await fan.charge(100_000)
-    await expect(fan.page.locator("#balance")).to_have_text("₩100,000")
-    service.kill()
-    await fan.pay()
-    await expect(fan.page.locator("#trouble")).to_contain_text("Nothing you did is lost")
-    await service.start()
-    await expect(fan.tickets).to_have_count(1)
-    user = (await fan.stored())["userId"]
-    async with Api(service.url) as api:
-        assert await api.balance(user) == 29_000
-
-
-async def test_a_token_that_has_ended_brings_the_fan_back_to_the_start(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service(BOOKING_ACTIVE_SECONDS="2")
-    fan = await new_fan(service.url)
-    await fan.enter()
-    await fan.is_told("Your turn has ended")
-    await expect(fan.join_button).to_be_visible()
-    assert (await fan.stored())["token"] is None
-    await fan.join_button.click()
-    await fan.is_inside()
-
-
-async def test_a_browser_that_forgot_its_token_is_told_what_it_can_do(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    fan = await new_fan(service.url)
-    await fan.arrive()
-    async with Api(service.url) as api:
-        await api.enter((await fan.stored())["userId"])
-    await fan.join_button.click()
-    await expect(fan.page.get_by_text("You are in the queue already")).to_be_visible()
-    await fan.page.get_by_role("button", name="Start as a new person").click()
-    await fan.join_button.click()
-    await fan.is_waiting(1)
-
-
-async def test_leaving_is_asked_twice_and_frees_the_place(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    async with Api(service.url) as api:
-        await api.enter()
-        fan = await new_fan(service.url)
-        await fan.join()
-        await fan.is_waiting(1)
-        _, token = await api.enter()
-        await fan.page.locator("#leave").click()
-        await expect(fan.page.get_by_role("button", name="Stay")).to_be_focused()
-        await fan.page.get_by_role("button", name="Leave the queue").click()
-        await fan.is_told("You have left the queue")
-
-        async def has_moved_up() -> bool:
-            return bool((await api.status(token)).data["position"] == 1)
-
-        await eventually(has_moved_up)
