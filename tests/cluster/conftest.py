@@ -9,7 +9,7 @@ are.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from booking.schema import migrate
 from tests.support.api_client import new_user
 from tests.support.cluster import Cluster, cluster
 from tests.support.cluster_verdict import all_is_true_everywhere
-from tests.support.load import Load
+from tests.support.load import CLIENTS, Load
 from tests.support.own_redis import OwnRedis, own_redis
 from tests.support.probes import users_of
 from tests.support.servers import TestServers, temporary_data_dir
@@ -33,7 +33,9 @@ METERED_SLOTS = range(0, 256, 16)
 WARM_UP_ANSWERS = 150
 """Of the load before anything fails."""
 
-Loaded = Callable[[Cluster], AbstractAsyncContextManager[Load]]
+Loaded = Callable[..., AbstractAsyncContextManager[Load]]
+"""Takes a :class:`Cluster`, and may take the number of clients (``clients``), and how many of the
+slots have a meter (``metered``)."""
 StartCluster = Callable[..., AbstractAsyncContextManager[Cluster]]
 Tell = Callable[[str], None]
 
@@ -105,9 +107,14 @@ def loaded() -> Loaded:
     """A warm load on a cluster; it is settled, and all of it found true, at the end."""
 
     @asynccontextmanager
-    async def load_on(running: Cluster) -> AsyncIterator[Load]:
-        meters = users_of(METERED_SLOTS, new_user)
-        async with Load(running.in_rotation, seats_to_draw(), seed=SEED, meters=meters) as load:
+    async def load_on(
+        running: Cluster, *, clients: int = CLIENTS, metered: Collection[int] = METERED_SLOTS
+    ) -> AsyncIterator[Load]:
+        meters = users_of(metered, new_user)
+        seats = seats_to_draw()
+        async with Load(
+            running.in_rotation, seats, seed=SEED, clients=clients, meters=meters
+        ) as load:
             await load.answers(WARM_UP_ANSWERS)
             yield load
             await load.settle()

@@ -21,12 +21,12 @@ async def drained_in_turn(cluster: Cluster, load: Load) -> None:
     """Empty each instance and fill it again, by the operator's hand."""
     for instance in cluster.instances:
         others = [each for each in cluster.instances if each is not instance]
-        await cluster.operate(f"/instances/{instance.name}/drain")
+        assert (await cluster.operate(f"/instances/{instance.name}/drain")).data
         await cluster.balanced(among=others)
         await cluster.note_pauses()
         assert await cluster.shards_of(instance) == set()
         await load.answers(50)
-        await cluster.operate(f"/instances/{instance.name}/undrain")
+        assert (await cluster.operate(f"/instances/{instance.name}/undrain")).data
         await cluster.balanced()
         await cluster.note_pauses()
 

@@ -19,7 +19,7 @@ import aiohttp
 
 from actors.journal import JournalError
 from actors.postgres_placement import PostgresPlacement
-from tests.support.api_client import new_user
+from tests.support.api_client import Reply, new_user
 from tests.support.cut_links import Cuts, wired
 from tests.support.probes import users_of_all_slots
 from tests.support.served import Served, served
@@ -112,7 +112,7 @@ class Cluster:
             led = await self._placement.leadership()
             return "" if led.expired else led.holder.partition("@")[0]
 
-        return self.by_name[await _until(known, "somebody leads")]
+        return self.by_name[await until(known, "somebody leads")]
 
     async def shards_of(self, instance: Served) -> set[int]:
         """The shards that it owns."""
@@ -135,13 +135,13 @@ class Cluster:
             )
 
         if len(self.instances) > 1:
-            await _until(even, f"{sorted(names)} have even shares")
+            await until(even, f"{sorted(names)} have even shares")
 
-    async def operate(self, path: str) -> None:
+    async def operate(self, path: str, body: dict[str, Any] | None = None) -> Reply:
         """``POST`` something to the admin side of one in rotation."""
         url = f"{self.in_rotation()[0]}/admin{path}"
-        async with self._session.post(url, json={}, headers=_ADMIN) as answer:
-            assert answer.status < 300, (path, await answer.text())
+        async with self._session.post(url, json=body or {}, headers=_ADMIN) as answer:
+            return Reply(answer.status, answer.headers, await answer.json(content_type=None))
 
     async def note_pauses(self) -> None:
         """Add the last hand-overs that anybody took part in to :attr:`pauses_ms`."""
@@ -149,6 +149,11 @@ class Cluster:
         for view in views:
             for each in view["handovers"]:
                 self.pauses_ms[each["shard"], each["atMs"]] = float(each["pauseMs"])
+
+    async def rebalance_state(self) -> str:
+        """How the last plan that was begun is doing."""
+        rebalance = (await self._view(self.instances[0]))["rebalance"]
+        return "" if rebalance is None else str(rebalance["state"])
 
     async def _view(self, asked: Served) -> dict[str, Any]:
         async with self._session.get(f"{asked.url}/admin/cluster", headers=_ADMIN) as answer:
@@ -173,7 +178,7 @@ class Cluster:
             left = [user for user, ok in zip(left, answered, strict=True) if not ok]
             return not left
 
-        await _until(all_answered, "every shard answers")
+        await until(all_answered, "every shard answers")
         return time.monotonic() - began_s
 
     async def _reads(self, gate: asyncio.Semaphore, url: str, user: str) -> bool:
@@ -185,7 +190,7 @@ class Cluster:
                 return False
 
 
-async def _until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
+async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
     """Wait for something true and give it back, also if the database is away just now."""
     end = time.monotonic() + BALANCED_MAX_S
     last: object = None

@@ -1,0 +1,85 @@
+"""A plan that was shown is carried out exactly, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import INSTANCES, Loaded, StartCluster
+from tests.support.cluster import Cluster, until
+
+MOVED = 5
+"""Shards moved by hand, so that there is something to plan: few enough that the leader does not
+think it worth a move."""
+
+pytestmark = pytest.mark.skipif(INSTANCES == 1, reason="there has to be somewhere to move to")
+
+
+async def owners(cluster: Cluster) -> dict[int, str]:
+    return {shard: owner for shard, (owner, _) in (await cluster.owners()).items()}
+
+
+async def moved_by_hand(cluster: Cluster, count: int) -> Collection[int]:
+    """Some shards of the second instance are the first's now."""
+    first, second, *_ = cluster.instances
+    shards = sorted(await cluster.shards_of(second))[:count]
+    for shard in shards:
+        assert (await cluster.operate(f"/shards/{shard}/move", {"to": first.name})).data
+
+    async def there() -> bool:
+        now = await owners(cluster)
+        return all(now[shard] == first.name for shard in shards)
+
+    await until(there, "the shards are moved")
+    return shards
+
+
+async def shown(cluster: Cluster) -> dict[str, Any]:
+    plan: dict[str, Any] = (await cluster.operate("/rebalance", {"dryRun": True})).data
+    assert plan["moves"], plan
+    return plan
+
+
+async def test_exactly_the_plan_that_was_shown_is_carried_out(
+    start_cluster: StartCluster, loaded: Loaded, stocked_database_url: str, redis_url: str
+) -> None:
+    """The load is light, or the leader would have reasons of its own to move something."""
+    async with (
+        start_cluster(stocked_database_url, redis_url) as cluster,
+        loaded(cluster, clients=4, metered=()) as load,
+    ):
+        await moved_by_hand(cluster, MOVED)
+        plan = await shown(cluster)
+        assert await shown(cluster) == plan, "a plan is only a plan"
+        before = await owners(cluster)
+        assert (await cluster.operate("/rebalance", {"planId": plan["planId"]})).status == 200
+
+        async def done() -> bool:
+            return await cluster.rebalance_state() == "done"
+
+        await until(done, "the plan is done")
+        after = await owners(cluster)
+        changed = {n: (before[n], after[n]) for n in before if before[n] != after[n]}
+        assert changed == {m["shard"]: (m["from"], m["to"]) for m in plan["moves"]}
+        await load.answers(50)
+        assert load.failures == []
+
+
+async def test_a_plan_for_a_cluster_that_has_changed_is_refused_and_does_nothing(
+    start_cluster: StartCluster, loaded: Loaded, stocked_database_url: str, redis_url: str
+) -> None:
+    async with (
+        start_cluster(stocked_database_url, redis_url) as cluster,
+        loaded(cluster, clients=4, metered=()) as load,
+    ):
+        await moved_by_hand(cluster, MOVED - 1)
+        plan = await shown(cluster)
+        await moved_by_hand(cluster, 1)
+        before = await owners(cluster)
+        refused = await cluster.operate("/rebalance", {"planId": plan["planId"]})
+        assert (refused.status, refused.code) == (409, "plan_stale"), refused
+        await load.answers(100)
+        assert await owners(cluster) == before
+        assert load.failures == []
