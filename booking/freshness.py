@@ -19,6 +19,8 @@ class NodeFreshness:
 
     def check_here(self) -> None:
         self._node.check_here()
+        if self._node.copies.in_doubt:
+            raise StaleError("looking again at what others decided meanwhile", 0.2)
 
     def newest(self, address: Address) -> bool:
         return self._node.runtime.holds(address.slot)

@@ -84,7 +84,7 @@ class Freshness(Protocol):
         be told."""
 
     def check_here(self) -> None:
-        """Raises it if this instance stood still just now and does not know what became of it."""
+        """Raises it if this instance heard nothing for a while, and has not looked again yet."""
 
     def newest(self, address: Address) -> bool:
         """Whether nobody knows more of the entity than the view here."""

@@ -185,6 +185,11 @@ class Copies:
         """Whether all of these are known, and nothing speaks against showing them."""
         return all((c := self._copies.get(a)) is not None and self._sound(a, c) for a in addresses)
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether anything is to be read again before it is shown."""
+        return any(self._copies[address].doubted for address in self._unread)
+
     def _sound(self, address: Address, copy: Copy) -> bool:
         if copy.own_epoch < copy.wanted_epoch and not self._owned(address):
             # Given away again before the own runtime had read it.

@@ -118,6 +118,11 @@ async def no_sold_seat_is_offered(api: Api, sold: set[str]) -> None:
         assert entered.status == 503 or entered.code == "already_queued", entered
         return
     token = entered.data["token"]
+    counted = await api.dates(token)
+    assert counted.status in (200, 503), counted
+    if counted.status == 200:
+        reserved = sum(each["reservedSeats"] for each in counted.data)
+        assert reserved >= len(sold), "the dates count fewer seats than were sold long ago"
     for date in ("rare", "big"):
         listed = await api.seats(token, date)
         assert listed.status in (200, 503), listed

@@ -58,10 +58,13 @@ async def test_a_copy_of_a_silent_owner_is_not_shown_until_it_was_read_again() -
     async with owner_and_other() as (owner, other):
         assert other.shown() == 5
         await owner.reply(ANN, ("add", 2))  # of which nothing is told
+        assert not other.copies.in_doubt
         other.copies.distrust(EVERY_SLOT)
         assert not other.shows()
+        assert other.copies.in_doubt
         await until(other.shows)
         assert other.shown() == 7
+        assert not other.copies.in_doubt
 
 
 async def test_a_copy_is_shown_again_also_if_nothing_had_happened() -> None:
