@@ -123,6 +123,26 @@ class Rig:
             time.sleep(0.01)
         return time.monotonic() - began
 
+    def start_another(self, name: str) -> tuple[Child, int]:
+        """Start a second instance beside it, ended with the rig; it and its port, when it is
+        ready."""
+        port = free_port()
+        environment = self._environment | {"BOOKING_PORT": str(port), "BOOKING_INSTANCE": name}
+        child = Child(
+            f"booking serve {name}",
+            [sys.executable, "-c", _MAIN, "serve", "--exit-with-stdin"],
+            environment,
+            self._directory / f"{name}.log",
+        )
+        self._stack.callback(child.stop)
+        began = time.monotonic()
+        while not _ready(port):
+            child.check()
+            if time.monotonic() - began > READY_S_MAX:
+                raise ProcessFailedError(f"{name} is not ready:\n{child.tail()}")
+            time.sleep(0.01)
+        return child, port
+
     def stop_service(self, how: signal.Signals = signal.SIGTERM) -> float:
         """Stop the service if it runs; the seconds that took."""
         service, self.service = self.service, None
