@@ -6,7 +6,7 @@ without rows still costs a tenth of a millisecond of the server, a third of a sm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from actors.statements import Statement, numbered, parts_of
 
 SEPARATOR = "\x1f"
 """ASCII's unit separator: as a control character never plain in JSON, nor in an address."""
+_JOINT = SEPARATOR.encode()
 
 
 @lru_cache(maxsize=65_536)
@@ -29,12 +30,13 @@ def located(address: Address) -> tuple[int, int, str]:
 def tenures_of(batch: Batch) -> tuple[dict[int, int], set[int]]:
     """The epoch of each shard in the batch, and the shards that come with two: at least one of
     them is past, so nothing of theirs may be written."""
-    epochs: dict[int, int] = {}
-    torn: set[int] = set()
-    for part in (batch.rows, batch.outcomes, batch.snapshots, batch.marks):
-        for entry in part:
-            if epochs.setdefault(entry.shard, entry.epoch) != entry.epoch:
-                torn.add(entry.shard)
+    tenures = {(row.shard, row.epoch) for row in batch.rows}
+    for part in (batch.outcomes, batch.snapshots, batch.marks):
+        tenures |= {(entry.shard, entry.epoch) for entry in part}
+    epochs = dict(tenures)
+    if len(epochs) == len(tenures):
+        return epochs, set()
+    torn = {shard for shard, epoch in tenures if epochs[shard] != epoch}
     return {shard: epoch for shard, epoch in epochs.items() if shard not in torn}, torn
 
 
@@ -74,30 +76,31 @@ def _compose(parts: tuple[str, ...]) -> Statement:
 def _row_columns(batch: Batch) -> dict[str, Any]:
     rows = batch.rows
     entities = [located(row.address) for row in rows]
-    for row, (shard, _, text) in zip(rows, entities, strict=True):
-        assert row.shard == shard, f"an event of {text} in shard {row.shard}, not {shard}"
+    shards = [row.shard for row in rows]
+    assert shards == [shard for shard, _, _ in entities], (
+        "an event of another shard"
+    )
     return {
-        "row_shards": _numbers(row.shard for row in rows),
-        "row_seqs": _numbers(row.seq for row in rows),
-        "row_entities": _numbers(entity for _, entity, _ in entities),
-        "row_at_ms": _numbers(row.at_ms for row in rows),
-        "row_versions": _numbers(row.version for row in rows),
-        "row_addresses": _words([text for _, _, text in entities]),
-        "row_types": _words([row.type for row in rows]),
+        "row_shards": _numbers(shards),
+        "row_seqs": _numbers([row.seq for row in rows]),
+        "row_entities": _numbers([entity for _, entity, _ in entities]),
+        "row_at_ms": _numbers([row.at_ms for row in rows]),
+        "row_versions": _numbers([row.version for row in rows]),
+        "row_addresses": _words(SEPARATOR.join([text for _, _, text in entities]), len(rows)),
+        "row_types": _words(SEPARATOR.join([row.type for row in rows]), len(rows)),
         "row_commands": [row.command for row in rows],
-        "row_payloads": _words([row.payload.decode() for row in rows]),
+        "row_payloads": _words(_JOINT.join([row.payload for row in rows]).decode(), len(rows)),
     }
 
 
-def _numbers(values: Iterable[int]) -> str:
-    """An array literal."""
-    return f"{{{','.join(map(str, values))}}}"
+def _numbers(values: list[int]) -> str:
+    """An array literal. A list's own spelling is one, but for the brackets."""
+    return f"{{{str(values)[1:-1]}}}"
 
 
-def _words(words: Sequence[str]) -> str:
-    """Joined by a character that none of them may contain."""
-    joined = SEPARATOR.join(words)
-    assert joined.count(SEPARATOR) == len(words) - 1, "a control character in a word of an event"
+def _words(joined: str, count: int) -> str:
+    """So many words, joined by a character that none of them may contain."""
+    assert joined.count(SEPARATOR) == count - 1, "a control character in a word of an event"
     return joined
 
 
