@@ -138,7 +138,7 @@ class Ownership:
         for commit in commits:
             commit.shard.ended(commit)
             commit.refuse(NotOwnedError)
-        for shard in {commit.shard for commit in commits}:
+        for shard in dict.fromkeys(commit.shard for commit in commits):
             if not shard.closed:
                 self._close(shard, NotOwnedError)
                 self._lose(shard.number)

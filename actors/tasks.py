@@ -21,7 +21,8 @@ class Tasks:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In the order they were spawned, so that a run is repeatable to its end."""
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         """Done when a task has failed; the result is what it raised."""
 
@@ -31,12 +32,12 @@ class Tasks:
     def spawn(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         """Run it until it returns, fails or is cancelled."""
         task = asyncio.get_running_loop().create_task(coroutine, name=f"{self._name}/{name}")
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if task.cancelled():
             return
         error = task.exception()

@@ -149,7 +149,7 @@ class Coordinator:
         if not written.current:
             log.warning("term %d is over: nothing was written", term)
             return
-        self._tell({desired[shard][1] for shard in written.shards})
+        self._tell(sorted({desired[shard][1] for shard in written.shards}))
 
 
 def _under_way(move: Move, shards: Sequence[ShardState]) -> bool:

@@ -249,7 +249,7 @@ class ClusterNode:
             leader=self.leader.view,
             handovers=lambda: self.steward.handovers,
             pauses=self._measured,
-            nudge=lambda: self._nudge({self._member.instance, *self.roster.others()}),
+            nudge=lambda: self._nudge([self._member.instance, *self.roster.others()]),
             rules=self._rules,
         )
 
