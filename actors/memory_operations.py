@@ -75,7 +75,9 @@ class MemoryOperations:
 
     async def show(self, plan: Plan, kind: PlanKind) -> None:
         await self._reach()
-        self._plans.setdefault(plan.plan_id, StoredPlan(plan, kind, "shown"))
+        known = self._plans.get(plan.plan_id)
+        if known is None or known.state != "running":
+            self._plans[plan.plan_id] = StoredPlan(plan, kind, "shown")
 
     async def begin(self, plan_id: str, who: str) -> bool:
         await self._reach()

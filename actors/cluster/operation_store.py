@@ -45,7 +45,7 @@ class OperationStore(Protocol):
         """Want this of an instance from now on; ``what`` is the word for the log."""
 
     async def show(self, plan: Plan, kind: PlanKind) -> None:
-        """Keep a plan under its id, unless it is kept already. Old ones nobody began go."""
+        """Keep a plan under its id, to be begun, unless it runs. Old ones nobody began go."""
 
     async def begin(self, plan_id: str, who: str) -> bool:
         """Let a plan run that was shown; false if it is not there or was begun before."""

@@ -18,7 +18,8 @@ SELECT :who::text, :what::text, json_build_object('instance', instance) FROM cha
 RETURNING id
 
 -- name: show
--- Keeps a plan, and lets go of plans that were shown long ago and never begun.
+-- Keeps a plan, and lets go of plans that were shown long ago and never begun. One that has ended
+-- is as new: the cluster is as it was before, so it has the same id.
 WITH gone AS (
     DELETE FROM plans
     WHERE state = 'shown' AND shown_at < now() - :kept_s::float8 * interval '1 second'
@@ -26,7 +27,9 @@ WITH gone AS (
 )
 INSERT INTO plans (plan_id, kind, plan)
 VALUES (:plan_id::text, :kind::text, :plan::text::json)
-ON CONFLICT (plan_id) DO UPDATE SET shown_at = now() WHERE plans.state = 'shown'
+ON CONFLICT (plan_id) DO UPDATE
+    SET shown_at = now(), kind = excluded.kind, state = 'shown', begun_by = '', begun_at = NULL
+    WHERE plans.state <> 'running'
 
 -- name: begin
 -- Lets a plan run that was shown, and says so in the log.
