@@ -77,9 +77,7 @@ def _row_columns(batch: Batch) -> dict[str, Any]:
     rows = batch.rows
     entities = [located(row.address) for row in rows]
     shards = [row.shard for row in rows]
-    assert shards == [shard for shard, _, _ in entities], (
-        "an event of another shard"
-    )
+    assert shards == [shard for shard, _, _ in entities], "an event of another shard"
     return {
         "row_shards": _numbers(shards),
         "row_seqs": _numbers([row.seq for row in rows]),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from actors.clock import Clock
 from actors.cluster.operation_store import OperationStore, StoredPlan
-from actors.cluster.roster import Roster
+from actors.cluster.roster import SILENT_MAX_S, Roster
 from actors.journal import JournalError
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.pace import next_moves, progress
@@ -113,6 +113,8 @@ class Coordinator:
         self.rounds += 1
         self._roster.wishes = await self._operations.wishes()
         sight = sight_of(await self._placement.shards(), self._roster)
+        if self._too_early(sight):
+            return
         plan = await self._plan(sight)
         begun = await self._running(sight)
         moves = _merged(plan, begun)
@@ -122,6 +124,13 @@ class Coordinator:
             desired[move.shard] = (move.epoch, move.to)
         if desired:
             await self._write(term, desired)
+
+    def _too_early(self, sight: Sight) -> bool:
+        """Whether shards have owners that this run has not met and may just not have met yet: when
+        the membership's store has come back empty, they need a heartbeat to be seen again."""
+        known = {node.instance for node in sight.nodes}
+        strangers = any(state.owner not in known for state in sight.shards if state.owner)
+        return strangers and self._roster.watched_s < SILENT_MAX_S
 
     async def _plan(self, sight: Sight) -> Plan:
         pauses = self._pauses()

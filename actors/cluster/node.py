@@ -48,7 +48,7 @@ from actors.cluster.steward import Steward
 from actors.cluster.streams import Streams
 from actors.commit import Change
 from actors.election import Election
-from actors.errors import UnavailableError
+from actors.errors import EntityCrashedError, UnavailableError
 from actors.journal import Journal
 from actors.leadership import Leader
 from actors.limits import Limits
@@ -416,7 +416,7 @@ class ClusterNode:
         deadline = self._clock.monotonic() + 1.0
         try:
             await self._links.ask(instance, DESK, message, key=None, deadline=deadline)
-        except UnavailableError as error:
+        except (UnavailableError, EntityCrashedError) as error:
             log.info("%s does not hear %s: %s", instance, type(message).__name__, error)
 
     def _forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:

@@ -51,6 +51,8 @@ class Roster:
         """What operators want of instances, as last read."""
         self.heard_s: float | None = None
         """When the store last answered."""
+        self.watched_s = 0.0
+        """For how long this run has been looking on, as far as the store answered."""
 
     def know(self, me: Member) -> None:
         """This instance's own announcement has changed."""
@@ -63,6 +65,7 @@ class Roster:
         """The store answered; true if somebody came, went, or changed."""
         before = self.state()
         step_s = self._step(now_s)
+        self.watched_s += step_s
         self.heard_s = now_s
         present = {member.instance: member for member in members}
         for name, known in list(self._known.items()):

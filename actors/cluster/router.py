@@ -20,6 +20,7 @@ from actors.cluster.links import Links
 from actors.envelope import BEGIN
 from actors.errors import (
     DeadlineExceededError,
+    EntityCrashedError,
     KeyInFlightError,
     NotOwnedError,
     OutcomeUnknownError,
@@ -112,7 +113,7 @@ class Router:
         deadline = self._clock.monotonic() + 1.0
         try:
             await self._links.ask(owner, DESK, message, key=None, deadline=deadline)
-        except UnavailableError:
+        except (UnavailableError, EntityCrashedError):
             return  # Its owner lets go of the key by itself after a while.
 
     def forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:

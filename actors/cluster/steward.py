@@ -23,7 +23,7 @@ from actors.cluster.links import Links
 from actors.cluster.operation_store import OperationStore
 from actors.cluster.operations import Handover
 from actors.cluster.roster import Roster
-from actors.errors import NotOwnedError, UnavailableError
+from actors.errors import EntityCrashedError, NotOwnedError, UnavailableError
 from actors.journal import Journal, JournalError, Lease
 from actors.membership import Member
 from actors.placement_store import PlacedShard, PlacementStore
@@ -255,7 +255,7 @@ class Steward:
                 answer = await self._links.ask(
                     placed.owner, DESK, release, key=None, deadline=deadline
                 )
-            except UnavailableError as error:
+            except (UnavailableError, EntityCrashedError) as error:
                 if first:
                     log.info("%s does not say whether it lets go: %s", placed.owner, error)
                 first = False
