@@ -11,7 +11,7 @@ from tests.browser.console.operator_page import Operator
 from tests.support.admin_edge import AdminEdge
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def admin() -> AsyncIterator[AdminEdge]:
     """The operators' side of a cluster made of dictionaries."""
     edge = AdminEdge()
@@ -20,7 +20,7 @@ async def admin() -> AsyncIterator[AdminEdge]:
     await edge.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def operator(browser: Browser, admin: AdminEdge) -> AsyncIterator[Operator]:
     """Somebody in front of that cluster's console; at the end nothing was wrong in the page."""
     page = await browser.new_page(viewport={"width": 1400, "height": 900})

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 from tests.browser.console.operator_page import Operator
 from tests.support.admin_edge import TOKEN, AdminEdge
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KIM = "kim (127.0.0.1)"
 

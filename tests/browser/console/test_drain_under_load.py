@@ -20,7 +20,7 @@ MOVED_MAX_MS = 60_000
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_an_instance_is_drained_and_nobody_who_books_notices(
     browser: Browser, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
