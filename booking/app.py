@@ -73,6 +73,10 @@ being taken over listens all the same after that, and tells at ``/readyz`` what 
 
 READY_CHECK_S = 0.02
 
+NOTICED_AFTER_S = 1.0
+"""How long an instance that stops goes on listening at least, if there is another to go to: some
+have no shard to hand over, and load balancers look at ``/readyz`` about once a second."""
+
 SHOWN = {LEDGER: True, QUEUE: False}
 """What views are made of: the ledgers' states, and the queues' events."""
 
@@ -356,10 +360,13 @@ class App:
 
     async def stop(self, timeout_s: float) -> None:
         """Hand everything over, answer what was accepted, close everything."""
-        end = self._clock.monotonic() + timeout_s
+        began = self._clock.monotonic()
+        end = began + timeout_s
         self._draining = True
         self._edge.drain()
         await self._node.drain(timeout_s / 2)
+        if self._node.somebody_else():
+            await asyncio.sleep(began + NOTICED_AFTER_S - self._clock.monotonic())
         await self._endpoint.close()
         await self._stop_edges(timeout_s / 4)
         await self._node.stop(max(end - self._clock.monotonic(), 1.0))

@@ -275,13 +275,14 @@ class ClusterNode:
         await self.pulse.drain()
         self._roster_changed()
         self._nudge(self.roster.others())
-        while (self.runtime.epochs() or self.steward.moving) and self._somebody_else():
+        while (self.runtime.epochs() or self.steward.moving) and self.somebody_else():
             if self._clock.monotonic() >= ends:
                 log.warning("%d shards were not taken in time", len(self.runtime.epochs()))
                 return
             await asyncio.sleep(DRAIN_CHECK_S)
 
-    def _somebody_else(self) -> bool:
+    def somebody_else(self) -> bool:
+        """Whether another instance is there that takes shards and requests."""
         mine = self.pulse.member.instance
         return any(node.usable for node in self.roster.nodes() if node.instance != mine)
 
