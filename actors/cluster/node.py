@@ -112,6 +112,9 @@ class ClusterNode:
     ``links`` makes the links, given where instances listen and who encodes; ``hot`` names the
     entities of a shard that are read before it moves here."""
 
+    _heard_all = False
+    """Every shard's owner has spoken since the start."""
+
     def __init__(
         self,
         member: Member,
@@ -140,8 +143,6 @@ class ClusterNode:
         self._on_told = on_told
         self._on_gained = on_gained
         self._hot = hot
-        self._heard_all = False
-        """Every shard's owner has spoken since the start."""
         self._codec = ControlCodec()
         self.directory = Directory()
         self.runtime = Runtime(
