@@ -486,4 +486,6 @@ class ClusterNode:
             return True
         owner = self.directory.owner(slot).instance
         mine = self.pulse.member.instance
-        return owner not in ("", mine) and self.roster.alive(owner)
+        if owner == mine:
+            return self.steward.giving(slot)
+        return bool(owner) and self.roster.alive(owner)

@@ -106,6 +106,11 @@ class Steward:
         """Shards on their way here."""
         return len(self._moving)
 
+    def giving(self, shard: int) -> bool:
+        """Whether it was let go just now, for somebody who is about to claim it."""
+        given = self._given.get(shard)
+        return given is not None and self._clock.monotonic() - given[1] < STUBBORN_S
+
     def kick(self) -> None:
         """There is something new in the table."""
         self._kick.set()

@@ -1,4 +1,4 @@
-"""Clients of a cluster of nodes who ask all the time, through any instance, and count what failed."""
+"""Clients of a cluster of nodes who ask all the time, through any instance, and count failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Askers:
             self._numbers += 1
             number, address = self._numbers, self._random.choice(self.addresses)
             began = self._nodes.clock.monotonic()
-            while not await self._once(address, number):
+            while not await self._once(address, number):  # noqa: ASYNC110 - it is asked again
                 await asyncio.sleep(0.1)
             self.slowest_s = max(self.slowest_s, self._nodes.clock.monotonic() - began)
             self.done[address] += 1

@@ -276,6 +276,10 @@ class Nodes:
         tally = Tally(self.owners().values())
         return {node.name: tally[node.name] for node in self.alive}
 
+    def orders_running(self) -> bool:
+        """A plan or a move that an operator began is not through."""
+        return any(stored.state == "running" for stored in self.orders.plans.values())
+
     def leader(self) -> Node | None:
         return next((node for node in self.alive if node.leads), None)
 

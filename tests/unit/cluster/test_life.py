@@ -165,7 +165,7 @@ async def test_redis_away_for_30_s_and_back_empty_moves_nothing(nodes: Nodes) ->
 
 
 async def test_a_loss_while_redis_is_away_is_found_out_by_links_alone(nodes: Nodes) -> None:
-    a, *_ = await nodes.start("a", "b", "c")
+    await nodes.start("a", "b", "c")
     nodes.redis_away()
     await asyncio.sleep(20.0)
     leader = nodes.leader()
@@ -287,3 +287,18 @@ async def test_nobody_starts_without_redis_or_without_the_journal(nodes: Nodes) 
     with pytest.raises(Exception, match="journal"):
         await lost.start()
     assert issubclass(StaleError, UnavailableError)
+
+
+async def test_instances_stay_ready_while_shards_move(nodes: Nodes) -> None:
+    """Also those who have let go of a shard and have not heard who has it now."""
+    first = await nodes.start("a", "b", "c")
+    joining = nodes.new("d")
+    await joining.start()
+    problems: set[str | None] = set()
+
+    def look() -> bool:
+        problems.update(node.node.problem() for node in first)
+        return len(joining.shards) > 50
+
+    await until(look, 10.0)
+    assert problems == {None}
