@@ -14,9 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from booking_http import EdgeMetrics, EdgeSettings, build_server
-from tests.support.fake_bookings import FakeBookings
-from tests.support.fake_bookings import catalogue as fake_catalogue
+from tests.support.all_routes import fans_calls
 from tests.support.house import ROOT
 
 COLLECTION = (ROOT / "clients" / "booking.http").read_text(encoding="utf-8")
@@ -87,19 +85,11 @@ async def test_the_collection_books_a_seat_from_top_to_bottom(running_service: s
 
 
 def test_the_collection_has_every_call_of_a_fan() -> None:
-    edge = build_server(FakeBookings(fake_catalogue()), EdgeSettings(), EdgeMetrics())
-    fans = {
-        (route.method, route.path)
-        for route in edge.table.routes
-        if route.tag != "system"
-        and not route.path.startswith("/admin")
-        and not route.path.endswith("/ws")
-    }
     asked = set()
     for each in requests():
         path = each.url.removeprefix("{{base}}").partition("?")[0]
         asked.add((each.method, re.sub(r"/{{.+}}$", "/{id}", path)))
-    assert asked - {("GET", "/readyz")} == fans
+    assert asked - {("GET", "/readyz")} == fans_calls()
 
 
 # -- k6 --------------------------------------------------------------------------------------------

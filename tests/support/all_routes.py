@@ -1,0 +1,30 @@
+"""Every call that an instance serves: the fans', the operators' and its own."""
+
+from __future__ import annotations
+
+from booking_http import EdgeMetrics, EdgeSettings, build_server
+from booking_http.admin.parts import AdminParts
+from booking_http.routes import Route
+from tests.support.fake_bookings import FakeBookings, catalogue
+
+OPERATORS = "/admin"
+
+
+def all_routes() -> tuple[Route, ...]:
+    """The whole table."""
+    parts = AdminParts(token="of-nobody")
+    return build_server(
+        FakeBookings(catalogue()), EdgeSettings(), EdgeMetrics(), parts
+    ).table.routes
+
+
+def fans_calls() -> set[tuple[str, str]]:
+    """Method and path of what a fan's program may ask, without sockets and pages."""
+    return {
+        (route.method, route.path)
+        for route in all_routes()
+        if route.tag != "system"
+        and not route.path.startswith(OPERATORS)
+        and not route.path.endswith("/ws")
+        and route.documented
+    }
