@@ -54,9 +54,9 @@ class FaultyServer:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.asked.append(request)
         await request.read()
-        if request.path == "/queue/ws" and self.sockets:
+        if request.path.endswith("/ws") and self.sockets:
             return await self._socket(request, self.sockets.pop(0))
-        if request.path == "/queue/ws":
+        if request.path.endswith("/ws"):
             return _written(problem("not_found", 404))
         answer = self.plan.pop(0)
         if answer.drop:
@@ -107,6 +107,28 @@ def tells(*positions: int, close: int | None = None, jitter_ms: int = 1) -> Scri
             assert socket._req is not None
             assert socket._req.transport is not None
             socket._req.transport.abort()
+        else:
+            await socket.close(code=close)
+
+    return script
+
+
+def seats_frame(seq: int, snapshot: bool, **states: str) -> dict[str, Any]:
+    """Seats as ``s7="held"``."""
+    changed = [{"seatNumber": int(name[1:]), "state": state} for name, state in states.items()]
+    data = {"concertScheduleId": "d", "version": seq, "snapshot": snapshot, "changed": changed}
+    return {"type": "seats", "seq": seq, "data": data}
+
+
+def sends(*frames: dict[str, Any], close: int | None = None) -> Script:
+    """Says hello and exactly these frames, then closes or waits for the client to go."""
+
+    async def script(socket: web.WebSocketResponse) -> None:
+        await socket.send_json({"type": "hello", "heartbeatMs": 1, "reconnectJitterMs": 1})
+        for frame in frames:
+            await socket.send_json(frame)
+        if close is None:
+            await socket.receive()
         else:
             await socket.close(code=close)
 

@@ -18,6 +18,7 @@ from booking_client.answers import (
     Reservation,
     ReservedSeat,
     Seat,
+    SeatState,
 )
 from booking_client.client import AsyncBooking
 from booking_client.errors import BookingError, Refused, Unreachable
@@ -39,5 +40,6 @@ __all__ = [
     "ReservedSeat",
     "Retry",
     "Seat",
+    "SeatState",
     "Unreachable",
 ]

@@ -58,6 +58,13 @@ class Seat(Struct, frozen=True, rename="camel"):
     state: Literal["available", "held", "sold"] = "available"
 
 
+class SeatState(Struct, frozen=True, rename="camel"):
+    """What has become of a seat."""
+
+    seat_number: int
+    state: Literal["available", "held", "sold"]
+
+
 class ReservedSeat(Struct, frozen=True, rename="camel"):
     """The seat of a reservation."""
 

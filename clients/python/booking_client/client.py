@@ -19,9 +19,10 @@ from booking_client.answers import (
     Place,
     Reservation,
     Seat,
+    SeatState,
 )
 from booking_client.errors import TokenExpired
-from booking_client.live import Watch
+from booking_client.live import places, seat_states
 from booking_client.retry import Retry
 from booking_client.transport import Transport
 
@@ -79,9 +80,8 @@ class AsyncBooking:
         by polling where there is none. Ends with the place that is inside; with
         ``until_active=False`` it goes on until the service ends it, and raises
         :class:`~booking_client.errors.TokenExpired` when the time inside is over."""
-        watch = Watch(self._transport, token, random.random)
-        async with aclosing(watch.places()) as places:
-            async for place in places:
+        async with aclosing(places(self._transport, token, random.random)) as told:
+            async for place in told:
                 yield place
                 if until_active and place.active:
                     return
@@ -101,6 +101,16 @@ class AsyncBooking:
         return await self._transport.call(
             list[Seat], "GET", "/concert/available-seats", token=token, query=query
         )
+
+    async def watch_seats(
+        self, token: str, date: str
+    ) -> AsyncGenerator[dict[int, SeatState], None]:
+        """The seats of a date that have changed, by number: all of them at first, then those that
+        are different, as others take and free them. Pushed, or polled where there is no websocket.
+        Ends when the date is no longer sold."""
+        async with aclosing(seat_states(self._transport, token, date, random.random)) as told:
+            async for changed in told:
+                yield changed
 
     # -- reservations -----------------------------------------------------------------------------
 

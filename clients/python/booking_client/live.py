@@ -1,51 +1,71 @@
-"""The place in the queue as it changes: pushed over a websocket, or polled where there is none.
+"""What changes, as it changes: pushed over a websocket, or polled where there is none.
 
-What a close code means for a client is the service's table (docs/reference/http.md): 1000 is the
-end, 1008 and 1009 are never tried again, after 1012, 1013 and a lost connection the client comes
-back within the spread that the service asked for.
+Which close code means what for a client is the service's table (docs/reference/websocket.md): after
+1000 all is told, after a reproach (1002, 1003, 1007, 1008, 1009) nobody comes back, after anything
+else, a lost connection too, the client comes back within the spread that the service asks for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from booking_client.answers import Place
+from booking_client.answers import Place, Seat, SeatState
 from booking_client.errors import BookingError
 from booking_client.transport import Transport
 
-DONE, REFUSED, TOO_BIG = 1000, 1008, 1009
-NEVER_AGAIN = frozenset({REFUSED, TOO_BIG})
+DONE = 1000
+NEVER_AGAIN = frozenset({1002, 1003, 1007, 1008, 1009})
 
 FRUITLESS_MAX = 3
-"""Connections in a row without a single frame; after that the place is polled."""
+"""Connections in a row without a single frame of news; after that it is polled."""
 JITTER_DEFAULT_MS = 5_000
 """Until the service has said its own: the spread of a reconnect."""
 SILENCE_MAX_S = 60.0
-"""A heartbeat comes much more often; a socket that is silent for this long is dead."""
-FRAME_SIZE_MAX = 64 * 1024
-_NO_SOCKET = frozenset({400, 404, 405, 426, 501})
-"""Answers to the handshake of a service, or a proxy, that speaks no websocket."""
+"""A heartbeat comes every 20 s; a socket that is silent for this long is dead."""
+FRAME_SIZE_MAX = 16 * 1024 * 1024
+"""A snapshot takes some 40 bytes a seat: this is a hall of 400,000."""
+SEATS_POLLED_EVERY_S = 2.0
+"""Where seats are not pushed: about as often as a fan's page used to ask."""
+_NO_SOCKET = frozenset({400, 403, 404, 405, 426, 429, 501})
+"""Answers to the handshake after which polling serves better, or says exactly what is wrong."""
 
 
 class _Hello(msgspec.Struct, rename="camel", tag_field="type", tag="hello"):
     reconnect_jitter_ms: int = JITTER_DEFAULT_MS
-    heartbeat_ms: int = 0
 
 
-class _Queue(msgspec.Struct, tag_field="type", tag="queue"):
+class _Reconnect(msgspec.Struct, rename="camel", tag_field="type", tag="reconnect"):
+    after_ms: int
+
+
+class QueueFrame(msgspec.Struct, tag_field="type", tag="queue"):
+    """Stands for itself."""
+
     data: Place
-    seq: int = 0
 
 
-_DECODER: msgspec.json.Decoder[_Hello | _Queue] = msgspec.json.Decoder(_Hello | _Queue)
+class _SeatChanges(msgspec.Struct):
+    snapshot: bool
+    changed: list[SeatState]
 
 
+class SeatsFrame(msgspec.Struct, tag_field="type", tag="seats"):
+    """A snapshot, or what is different from the frame with the number before."""
+
+    seq: int
+    data: _SeatChanges
+
+
+News = QueueFrame | SeatsFrame
+_DECODER: msgspec.json.Decoder[News | _Hello | _Reconnect] = msgspec.json.Decoder(
+    News | _Hello | _Reconnect
+)
 _LOST = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
@@ -53,98 +73,177 @@ class _DoneError(Exception):
     """The service says that all is told."""
 
 
-class _NoSocketError(Exception):
-    """The handshake was answered, but not with a websocket."""
+class NoSocketError(Exception):
+    """There is no websocket to be had: poll instead."""
 
 
-class Watch:
-    """Follows one token. ``draw`` gives 0 to 1, for the spread."""
+class Channel:
+    """One kind of websocket, opened again when it breaks. ``refused`` is awaited when the service
+    will not have this client, and raises what exactly is wrong, if it can find out; ``draw`` gives
+    0 to 1, for the spread."""
 
-    def __init__(self, transport: Transport, token: str, draw: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        token: str,
+        refused: Callable[[], Awaitable[object]],
+        draw: Callable[[], float],
+        query: Mapping[str, str] | None = None,
+    ) -> None:
         self._transport = transport
+        self._path = path
         self._token = token
+        self._refused = refused
         self._draw = draw
+        self._query = query
         self._jitter_ms = JITTER_DEFAULT_MS
-        self.connections = 0
-        """Websockets that were opened; for curious callers and tests."""
+        self._after_ms: int | None = None
 
-    async def places(self) -> AsyncGenerator[Place, None]:
-        """Each place the service tells of. Ends when it says that all is told (1000);
-        :class:`TokenExpired` and its like when the token has ended."""
+    async def news(self) -> AsyncGenerator[News, None]:
+        """Every frame of news. Ends when all is told; :class:`NoSocketError` when it has to be
+        polled."""
         fruitless = 0
         while fruitless < FRUITLESS_MAX:
             told = False
             try:
-                async with aclosing(self._pushed()) as places:
-                    async for place in places:
+                async with aclosing(self._one_connection()) as frames:
+                    async for frame in frames:
                         told = True
-                        yield place
+                        yield frame
             except _DoneError:
                 return
-            except _NoSocketError:
-                break
             except _LOST:
                 pass  # come back, as after a close that says so
             fruitless = 0 if told else fruitless + 1
-            await asyncio.sleep(self._jitter_ms / 1000 * self._draw())
-        while True:
-            place = await self._polled()
-            yield place
-            await asyncio.sleep(place.poll_after_ms / 1000)
+            await asyncio.sleep(self._wait_s())
+        raise NoSocketError
 
-    async def _pushed(self) -> AsyncGenerator[Place, None]:
-        """The places of one connection."""
+    def _wait_s(self) -> float:
+        after_ms, self._after_ms = self._after_ms, None
+        return (self._jitter_ms * self._draw() if after_ms is None else after_ms) / 1000
+
+    async def _one_connection(self) -> AsyncGenerator[News, None]:
+        last_seq = 0
         async with await self._connect() as socket:
-            self.connections += 1
             while True:
                 message = await socket.receive(SILENCE_MAX_S)
-                match message.type:
-                    case aiohttp.WSMsgType.TEXT:
-                        frame = _frame(message.data)
-                        if isinstance(frame, _Queue):
-                            yield frame.data
-                        elif frame is not None:
-                            self._jitter_ms = frame.reconnect_jitter_ms
-                    case aiohttp.WSMsgType.CLOSE | aiohttp.WSMsgType.CLOSED:
-                        break
-                    case aiohttp.WSMsgType.CLOSING | aiohttp.WSMsgType.ERROR:
-                        break
-                    case _:
-                        pass
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    match _frame(message.data):
+                        case _Hello(jitter_ms):
+                            self._jitter_ms = jitter_ms
+                        case _Reconnect(after_ms):
+                            self._after_ms = after_ms
+                        case QueueFrame() as frame:
+                            yield frame
+                        case SeatsFrame(seq, data) as frame:
+                            if not data.snapshot and seq != last_seq + 1:
+                                raise ConnectionError("a change of seats was missed")
+                            last_seq = seq
+                            yield frame
+                        case None:
+                            pass
+                elif message.type in _OVER:
+                    break
         if socket.close_code == DONE:
             raise _DoneError
         if socket.close_code in NEVER_AGAIN:
-            await self._why_refused(socket.close_code)
+            await self._refused()
+            words = "which means not to come back"
+            raise BookingError(
+                f"the service closed the websocket with {socket.close_code}, {words}"
+            )
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse[Any]:
         """An open websocket; raises what the service says instead."""
         try:
             return await self._transport.session.ws_connect(
-                self._transport.url + "/queue/ws",
+                self._transport.url + self._path,
+                params=self._query,
                 headers={"queue-token": self._token},
                 max_msg_size=FRAME_SIZE_MAX,
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status == 401:
-                await self._polled()  # which raises what exactly is wrong with the token
+                await self._refused()
             if error.status in _NO_SOCKET:
-                raise _NoSocketError from error
+                raise NoSocketError from error
             raise
 
-    async def _polled(self) -> Place:
-        return await self._transport.call(Place, "GET", "/queue/status", token=self._token)
 
-    async def _why_refused(self, code: int) -> None:
-        """Raises what is wrong with the token; if it is good after all, that the service did not
-        want this client."""
-        await self._polled()
-        words = f"the service closed the websocket with {code}, which means not to come back"
-        raise BookingError(words)
+_OVER = frozenset(
+    {
+        aiohttp.WSMsgType.CLOSE,
+        aiohttp.WSMsgType.CLOSED,
+        aiohttp.WSMsgType.CLOSING,
+        aiohttp.WSMsgType.ERROR,
+    }
+)
 
 
-def _frame(data: str) -> _Hello | _Queue | None:
+def _frame(data: str) -> News | _Hello | _Reconnect | None:
     """``None`` for a kind that this client does not know."""
     try:
         return _DECODER.decode(data)
     except msgspec.ValidationError:
         return None
+
+
+async def places(
+    transport: Transport, token: str, draw: Callable[[], float]
+) -> AsyncGenerator[Place, None]:
+    """Each place that the service tells of, until it says that all is told;
+    :class:`~booking_client.errors.TokenExpired` and its like when the token has ended."""
+
+    async def polled() -> Place:
+        return await transport.call(Place, "GET", "/queue/status", token=token)
+
+    channel = Channel(transport, "/queue/ws", token, polled, draw)
+    try:
+        async with aclosing(channel.news()) as news:
+            async for frame in news:
+                if isinstance(frame, QueueFrame):
+                    yield frame.data
+            return
+    except NoSocketError:
+        pass
+    while True:
+        place = await polled()
+        yield place
+        await asyncio.sleep(place.poll_after_ms / 1000)
+
+
+async def seat_states(
+    transport: Transport, token: str, date: str, draw: Callable[[], float]
+) -> AsyncGenerator[dict[int, SeatState], None]:
+    """The seats of a date that have changed, by number: all of them at first, and after a
+    reconnect."""
+    query = {"concertScheduleId": date}
+
+    async def polled() -> dict[int, SeatState]:
+        seats = await transport.call(
+            list[Seat],
+            "GET",
+            "/concert/available-seats",
+            token=token,
+            query=query | {"all": "true"},
+        )
+        return {seat.seat_number: SeatState(seat.seat_number, seat.state) for seat in seats}
+
+    channel = Channel(transport, "/concert/seats/ws", token, polled, draw, query)
+    try:
+        async with aclosing(channel.news()) as news:
+            async for frame in news:
+                if isinstance(frame, SeatsFrame):
+                    yield {state.seat_number: state for state in frame.data.changed}
+            return
+    except NoSocketError:
+        pass
+    known: dict[int, SeatState] = {}
+    while True:
+        now = await polled()
+        changed = {number: state for number, state in now.items() if known.get(number) != state}
+        if changed:
+            yield changed
+        known = now
+        await asyncio.sleep(SEATS_POLLED_EVERY_S)

@@ -16,6 +16,7 @@ from booking_client.answers import (
     Place,
     Reservation,
     Seat,
+    SeatState,
 )
 from booking_client.client import AsyncBooking
 from booking_client.retry import Retry
@@ -65,6 +66,9 @@ class Booking:
 
     def seats(self, token: str, date: str, *, all_states: bool = False) -> list[Seat]:
         return self._run(self._calls.seats(token, date, all_states=all_states))
+
+    def watch_seats(self, token: str, date: str) -> Iterator[dict[int, SeatState]]:
+        return self._each(self._calls.watch_seats(token, date))
 
     def reserve(self, token: str, seat: str, *, key: str | None = None) -> Reservation:
         return self._run(self._calls.reserve(token, seat, key=key))

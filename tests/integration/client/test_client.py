@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import aclosing
 
 import pytest
 
 from booking_client import AsyncBooking, Booking, errors
+from tests.support.catalogues import catalogue, concert, date
+from tests.support.service import StartService
 
 
 async def test_the_whole_flow(running_service: str) -> None:
@@ -94,3 +97,29 @@ async def test_the_blocking_form_does_the_same(running_service: str) -> None:
             booking.leave(booking.issue(user).token)
 
     await asyncio.to_thread(flow)
+
+
+async def test_places_and_seats_are_pushed_as_they_change(start_service: StartService) -> None:
+    """Over the real websockets: the second fan waits for the first, who then takes a seat."""
+    service = await start_service(
+        catalogue(concert("alpha", date("alpha-1"))), BOOKING_QUEUE_MAX_ACTIVE="1"
+    )
+    async with AsyncBooking(service.url) as booking:
+        first = await booking.issue(str(uuid.uuid4()))
+        second = await booking.issue(str(uuid.uuid4()))
+        assert (first.active, second.active) == (True, False)
+        async with aclosing(booking.watch_seats(first.token, "alpha-1")) as seats:
+            assert len(await anext(seats)) == 50
+            held = await booking.reserve_number(first.token, "alpha-1", 7)
+            assert {n: each.state for n, each in (await anext(seats)).items()} == {7: "held"}
+        async with aclosing(booking.watch(second.token)) as places:
+            assert (await anext(places)).position == 1
+            await booking.charge(first.user_id, held.price)
+            await booking.pay(first.token, held.seat.id)
+            *_, last = [place async for place in places]
+        assert last.active
+        with pytest.raises(errors.TokenExpired):
+            await anext(booking.watch(first.token))
+    numbers = bytes((await service.api.call("GET", "/metrics")).body).decode()
+    for channel in ("queue", "seats"):
+        assert f'booking_socket_pushes_total{{channel="{channel}"}} 0.0' not in numbers
