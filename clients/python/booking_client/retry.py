@@ -5,25 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from booking_client.errors import Refused
+from booking_client.errors import Refused, Unavailable
 
-WORTH_REPEATING = frozenset(
-    {
-        "unavailable",
-        "overloaded",
-        "moved",
-        "stale",
-        "journal_unavailable",
-        "outcome_unknown",
-        "deadline_exceeded",
-        "stopping",
-        "not_ready",
-        "too_many_connections",
-        "request_timeout",
-        "idempotency_key_in_flight",
-        "rate_limited",
-    }
-)
+WORTH_REPEATING = frozenset((*Unavailable.codes, "rate_limited"))
 """Codes of moments that pass. ``queue_full`` is not one: it is an outcome, stored under the
 request's key, and the same key would be told the same for a day."""
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
