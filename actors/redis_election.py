@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
-from redis.exceptions import RedisError
+from contextlib import AbstractAsyncContextManager
 
 from actors.election import KEY_TTL_S, ElectionError
+from actors.redis_link import reaching, redis_at
 
 CALL_TIMEOUT_S = 0.8
 """For a whole call with its retry: half a renewal. Two renewals in a row may fail, and the third
 still comes before the leader gives up (see :class:`actors.candidacy.Times`)."""
 SOCKET_TIMEOUT_S = 0.7
-RETRIES = 1
-"""For the connection that was closed while it lay idle; a second failure is an outage."""
 CONNECTIONS_MAX = 2
 """One call at a time, and one to spare for what a time-out left behind."""
 
@@ -44,13 +36,8 @@ class RedisElection:
     def __init__(self, url: str, key: str = "booking:leader", ttl_s: float = KEY_TTL_S) -> None:
         self._key = key
         self._ttl_s = ttl_s
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=SOCKET_TIMEOUT_S,
-            max_connections=CONNECTIONS_MAX,
-            retry=Retry(ConstantBackoff(0.02), RETRIES),
-            decode_responses=False,
+        self._redis = redis_at(
+            url, socket_timeout_s=SOCKET_TIMEOUT_S, connections_max=CONNECTIONS_MAX
         )
 
     @property
@@ -76,11 +63,5 @@ class RedisElection:
         await self._redis.aclose()
 
 
-@asynccontextmanager
-async def _reaching() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            yield
-    except (RedisError, OSError) as error:
-        words = str(error) or "no answer in time"
-        raise ElectionError(f"{type(error).__name__}: {words}") from error
+def _reaching() -> AbstractAsyncContextManager[None]:
+    return reaching(CALL_TIMEOUT_S, ElectionError)

@@ -1,27 +1,18 @@
-"""Membership in Redis (or Valkey): one key for each instance that ends by itself.
-
-Redis is allowed to be away, to answer late and to forget: this says who lives, never who owns.
-So every call gives up after a moment, and nothing is tried more than twice.
-"""
+"""Membership in Redis (or Valkey): one key for each instance that ends by itself. This says who
+lives, never who owns."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
-from redis.exceptions import RedisError
 
 from actors.membership import DEAD_AFTER_S, Member, MembershipError
+from actors.redis_link import reaching, redis_at
 
 SOCKET_TIMEOUT_S = 1.0
 """One heartbeat: a later answer is overtaken by the next one."""
-RETRIES = 1
-"""For the connection that was closed while it lay idle; a second failure is an outage."""
 CALL_TIMEOUT_S = 2.5
 """For a whole call with its retry: half the time after which a silent member counts as dead."""
 CONNECTIONS_MAX = 4
@@ -44,13 +35,8 @@ class RedisMembership:
 
     def __init__(self, url: str, prefix: str = "booking:member:") -> None:
         self._prefix = prefix
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=SOCKET_TIMEOUT_S,
-            max_connections=CONNECTIONS_MAX,
-            retry=Retry(ConstantBackoff(0.05), RETRIES),
-            decode_responses=False,
+        self._redis = redis_at(
+            url, socket_timeout_s=SOCKET_TIMEOUT_S, connections_max=CONNECTIONS_MAX
         )
 
     async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
@@ -82,11 +68,8 @@ class RedisMembership:
 @asynccontextmanager
 async def _reaching() -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(CALL_TIMEOUT_S):
+        async with reaching(CALL_TIMEOUT_S, MembershipError):
             yield
-    except (RedisError, OSError) as error:
-        words = str(error) or "no answer in time"
-        raise MembershipError(f"{type(error).__name__}: {words}") from error
     except msgspec.DecodeError as error:
         raise MembershipError(f"a key of another program among the members: {error}") from error
 
