@@ -66,6 +66,53 @@ async def test_bookings_over_two_databases_outlive_the_loss_of_one_and_a_kill(
     assert [await shards_in(url) for url in urls] == [{0}, {1}]
 
 
+async def test_two_instances_over_two_databases_take_each_others_shards_over(
+    database_url: str,
+    second_database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    dates: list[str],
+    seats: list[str],
+) -> None:
+    urls = [database_url, second_database_url]
+    await parts.prepare(urls)
+    await import_catalogue(database_url)
+    settings = {"BOOKING_JOURNAL_URLS": second_database_url}
+    with (
+        served(database_url, redis_url, tmp_path, BOOKING_INSTANCE="one", **settings) as one,
+        served(database_url, redis_url, tmp_path, BOOKING_INSTANCE="two", **settings) as two,
+    ):
+        await one.start()
+        await two.start()
+        async with Storm([one.url, two.url], seats, clients=CLIENTS, seed=SEED) as storm:
+            await storm.answers(300)
+            assert await owners_in(urls) == {"one", "two"}, "both instances have shards"
+            one.kill()
+
+            async def taken_over() -> bool:
+                return await owners_in(urls) == {"two"}
+
+            await eventually(taken_over, within_s=20)
+            await one.start()
+            await storm.answers(300)
+            await storm.settle()
+            async with Api(two.url) as api:
+                await all_is_true(storm, api, dates, *urls)
+
+
+async def owners_in(urls: list[str]) -> set[str]:
+    """Who owns shards, each asked in its own database."""
+    owners: set[str] = set()
+    for number, url in enumerate(urls):
+        connection = await asyncpg.connect(url)
+        try:
+            rows = await connection.fetch("SELECT owner FROM shards WHERE shard % 2 = $1", number)
+        finally:
+            await connection.close()
+        owners |= {row["owner"] for row in rows}
+    return owners
+
+
 async def shards_in(url: str) -> set[int]:
     """The shards with events in a database, modulo 2."""
     connection = await asyncpg.connect(url)
