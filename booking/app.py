@@ -93,6 +93,8 @@ class App:
         self._settings = settings
         self._clock = clock
         self._draining = False
+        self._complete = False
+        """Every shard was served and every view loaded, once."""
         self._tasks = Tasks("app")
         self._superseded: asyncio.Future[BaseException]
         self._superseded = asyncio.get_running_loop().create_future()
@@ -171,10 +173,15 @@ class App:
             await asyncio.sleep(READY_CHECK_S)
 
     def _problem(self) -> str | None:
-        """Why this instance cannot answer everything, in a few words."""
+        """Why this instance should get no requests, in a few words. Until it knows of everything
+        once, that is what is missing. Afterwards only what is its own: a shard on its way, or one
+        whose owner has died, is no reason to send nobody to all the instances that wait for it."""
+        if (problem := self._node.runtime.problem()) is not None or self._complete:
+            return problem
         if (problem := self._node.problem()) is not None:
             return problem
         missing = self._views.missing()
+        self._complete = not missing
         return f"{missing} views not loaded" if missing else None
 
     # -- parts ---------------------------------------------------------------------------------
