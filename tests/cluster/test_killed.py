@@ -19,6 +19,7 @@ WHOM = ("an instance", "the leader", "the leader and another")
 async def killed(cluster: Cluster, load: Load, victims: list[Served], tell: Tell) -> None:
     """End them, see the others serve all shards, start them again, and see them get shares."""
     others = [each for each in cluster.instances if each not in victims]
+    before = dict(cluster.left_rotation)
     at_s = time.monotonic()
     for victim in victims:
         victim.kill()
@@ -33,6 +34,8 @@ async def killed(cluster: Cluster, load: Load, victims: list[Served], tell: Tell
         tell(f"all killed: every shard answers again after {time.monotonic() - at_s:.2f} s")
     await cluster.balanced()
     await load.answers(100)
+    left = [e.name for e in others if cluster.left_rotation[e.url] != before.get(e.url, 0)]
+    assert left == [], "not ready, though nothing of their own was wrong"
     felt = load.felt(at_s)
     tell(f"  {felt}")
     assert felt.longest_window_s < SERVED_AGAIN_MAX_S

@@ -45,6 +45,8 @@ class Cluster:
         self._cuts = cuts
         self.by_name = {one.name: one for one in instances}
         self._ready: list[str] = []
+        self.left_rotation: Counter[str] = Counter()
+        """By URL: how often an instance was ready and then was not."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True),
             timeout=aiohttp.ClientTimeout(total=LOOK_MAX_S),
@@ -87,9 +89,11 @@ class Cluster:
     async def _look_again_and_again(self) -> None:
         while True:
             found = await asyncio.gather(*(self._is_ready(each.url) for each in self.instances))
+            before = set(self._ready)
             self._ready = [
                 each.url for each, ready in zip(self.instances, found, strict=True) if ready
             ]
+            self.left_rotation.update(before - set(self._ready))
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _is_ready(self, url: str) -> bool:
