@@ -203,7 +203,8 @@ class Bookings(Protocol):
         it has ended."""
 
     def standing(self, token: QueueToken, text: str) -> Standing:
-        """Where it stands, or :class:`TokenError` if it has ended."""
+        """Where it stands, or :class:`TokenError` if it has ended. Says nothing of whether its
+        holder is there: see :meth:`present`."""
 
     def admitted(self, text: str) -> QueueToken:
         """The token's content if its holder is inside now, else :class:`TokenError` or

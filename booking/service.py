@@ -151,14 +151,12 @@ class BookingService:
         return self._signer.read(text)
 
     def standing(self, token: QueueToken, text: str) -> Standing:
-        """Whoever asks is there."""
+        """No sign of the holder: what is pushed is looked up whether or not anybody listens."""
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
-        now_ms = self._clock.now_ms()
-        view.presence.seen(token.number, now_ms)  # also if it cannot be told anything now
         self._freshness.check(queue_address(view.name))
-        return view.standing(token, text, now_ms)
+        return view.standing(token, text, self._clock.now_ms())
 
     def admitted(self, text: str) -> QueueToken:
         token = self.token(text)
@@ -167,9 +165,9 @@ class BookingService:
             raise TokenError("token_invalid")
         self._freshness.check(queue_address(view.name))
         now_ms = self._clock.now_ms()
-        if not view.is_active(token, now_ms):
-            raise NotAdmittedError(self.standing(token, text))
         view.presence.seen(token.number, now_ms)
+        if not view.is_active(token, now_ms):
+            raise NotAdmittedError(view.standing(token, text, now_ms))
         return token
 
     async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:

@@ -181,7 +181,12 @@ class WaitingRoom:
         return list(await asyncio.gather(*(self.join(n) for n in range(first, first + count))))
 
     def poll(self, standing: Standing, queue: str = "main") -> Standing | None:
-        """Where the token stands now; ``None`` when it has ended."""
+        """Where the token stands now, asked by its holder; ``None`` when it has ended."""
+        self.service.present(QueueToken(standing.user, queue, standing.number, 0))
+        return self.look(standing, queue)
+
+    def look(self, standing: Standing, queue: str = "main") -> Standing | None:
+        """The same, looked up by the service itself."""
         token = QueueToken(standing.user, queue, standing.number, 0)
         try:
             return self.service.standing(token, standing.token)

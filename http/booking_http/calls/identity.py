@@ -34,4 +34,5 @@ class Identity:
         token = self._bookings.token(text)
         if token.user != user:
             raise UnknownError
+        self._bookings.present(token)
         self._bookings.standing(token, text)

@@ -229,6 +229,19 @@ async def test_a_socket_is_a_sign_and_coming_back_in_time_keeps_the_place(
     assert room.main.waiting == 2
 
 
+async def test_being_looked_up_for_a_push_is_no_sign_of_being_there(start_room: StartRoom) -> None:
+    """A websocket whose other end is gone is looked up as long as it is open."""
+    room = await start_room(SLOTS)
+    await change(room, mode="paused")
+    gone, there = await room.crowd(2)
+    for _ in range(15):
+        await pass_time(5.0)
+        room.look(gone)
+        assert room.poll(there) is not None
+    assert room.look(gone) is None
+    assert room.main.waiting == 1
+
+
 async def test_after_a_takeover_everybody_counts_as_seen(start_room: StartRoom) -> None:
     room = await start_room(SLOTS)
     await change(room, mode="paused")
