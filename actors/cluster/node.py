@@ -225,6 +225,7 @@ class ClusterNode:
             self._clock,
             self._tasks,
             on_gained=self._gained,
+            on_news=self._news,
             hot=self._hot,
         )
 
@@ -438,6 +439,9 @@ class ClusterNode:
         self.streams.announce()
         self.coordinator.kick()
         self._on_gained(shards)
+
+    def _news(self) -> None:
+        self.coordinator.kick()
 
     def _measured(self) -> Sequence[Pause]:
         return [Pause(one.shard, one.pause_ms) for one in self.steward.handovers]

@@ -54,7 +54,8 @@ HANDOVERS_KEPT = 200
 
 class Steward:
     """One instance's. ``on_gained`` is told of shards that are served from now on; ``hot`` names
-    the entities of a shard that callers will want at once, to be read before it moves."""
+    the entities of a shard that callers will want at once, to be read before it moves; ``on_news``
+    is told when the table knew of a new owner before this instance had heard of it."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Steward:
         *,
         on_gained: Callable[[Collection[int]], None],
         hot: Callable[[int], Sequence[Address]] = lambda shard: (),
+        on_news: Callable[[], None] = lambda: None,
     ) -> None:
         self._me = me
         self._runtime = runtime
@@ -83,6 +85,7 @@ class Steward:
         self._clock = clock
         self._tasks = tasks
         self._on_gained = on_gained
+        self._on_news = on_news
         self._hot = hot
         self._kick = asyncio.Event()
         self._moving: dict[int, float] = {}
@@ -137,9 +140,9 @@ class Steward:
         self.table = table = await self._placement.shards()
         self._roster.wishes = await self._operations.wishes()
         self.looked_s = self._clock.monotonic()
-        for placed in table:
-            if placed.owner:
-                self._directory.learn(placed.shard, placed.owner, placed.epoch, placed.incarnation)
+        news = [placed for placed in table if self._learn(placed)]
+        if news:
+            self._on_news()
         for shard, epoch in self._runtime.epochs().items():
             self._directory.confirm(shard, epoch, self.looked_s)
         await self._take([placed for placed in table if self._free(placed)])
@@ -148,6 +151,10 @@ class Steward:
                 self._moving[placed.shard] = self._clock.monotonic()
                 self._tasks.spawn(self._move(placed), f"move-{placed.shard}")
         await self._take_back(table)
+
+    def _learn(self, placed: PlacedShard) -> bool:
+        owner, incarnation = placed.owner, placed.incarnation
+        return self._directory.learn(placed.shard, owner, placed.epoch, incarnation)
 
     def _mine(self, placed: PlacedShard) -> bool:
         """Claimed by this run of this instance."""
