@@ -95,3 +95,17 @@ async def test_what_was_sent_before_the_cut_may_be_done(one: Instance) -> None:
         await sent
     transport.heal("one")
     assert (await transport.ask("one", ANN, "get", key=None, deadline=5.0)).reply == 2
+
+
+async def test_a_transport_hears_who_is_there_and_not_cut_off(cluster: Cluster) -> None:
+    one = await cluster.start("one-1")
+    transport = MemoryTransport(one.clock)
+    assert not transport.hears("one")
+    transport.join("one", one.runtime)
+    assert transport.hears("one")
+    transport.cut("one")
+    assert not transport.hears("one")
+    transport.heal("one")
+    assert transport.hears("one")
+    transport.leave("one")
+    assert not transport.hears("one")
