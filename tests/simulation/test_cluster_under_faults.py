@@ -13,7 +13,7 @@ from tests.support.cluster_story import ClusterStory
 from tests.support.standstill import StoppableLoop
 from tests.support.virtual_time import run
 
-SEEDS = 30
+SEEDS = 20
 """Together about twenty seconds."""
 SEEDS_SLOW = 2_000
 
