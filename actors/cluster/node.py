@@ -187,7 +187,7 @@ class ClusterNode:
             self._tasks,
             owned=self._owned,
             marks=lambda: self.copies.seqs(self.runtime.holds),
-            there=self.roster.alive,
+            there=lambda name: self.roster.member(name) is not None,
         )
 
     def _make_pulse(self) -> Pulse:

@@ -53,6 +53,8 @@ class Roster:
         """When the store last answered."""
         self.watched_s = 0.0
         """For how long this run has been looking on, as far as the store answered."""
+        self._told = self.state()
+        """As it was when somebody last asked for news."""
 
     def know(self, me: Member) -> None:
         """This instance's own announcement has changed."""
@@ -63,7 +65,6 @@ class Roster:
 
     def saw(self, members: Sequence[Member], now_s: float) -> bool:
         """The store answered; true if somebody came, went, or changed."""
-        before = self.state()
         step_s = self._step(now_s)
         self.watched_s += step_s
         self.heard_s = now_s
@@ -79,12 +80,11 @@ class Roster:
                 if known.silent_s > FORGOTTEN_AFTER_S and not self._linked(name):
                     del self._known[name]
         self._known.update((name, Known(member)) for name, member in present.items())
-        return self.state() != before
+        return self._news()
 
     def missed(self, now_s: float, *, count: bool) -> bool:
         """The store did not answer. With ``count`` the silence on links counts instead, a little:
         for a leader who has to go on without the store."""
-        before = self.state()
         if count:
             step_s = self._step(now_s) * STORELESS_WEIGHT
             for name, known in self._known.items():
@@ -92,7 +92,13 @@ class Roster:
                     known.silent_s += step_s
         else:
             self._seen_s = None
-        return self.state() != before
+        return self._news()
+
+    def _news(self) -> bool:
+        """Whether anything is other than when this was last asked; a link that was lost or found
+        since then counts too."""
+        before, self._told = self._told, self.state()
+        return self._told != before
 
     def _step(self, now_s: float) -> float:
         last_s, self._seen_s = self._seen_s, now_s

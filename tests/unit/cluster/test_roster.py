@@ -190,3 +190,15 @@ def test_this_instance_itself_is_always_alive_and_never_among_the_others() -> No
     assert watch.roster.silent_s("me") == 0.0
     assert watch.roster.others() == []
     assert not watch.roster.alive("nobody")
+
+
+def test_a_link_that_was_lost_or_found_between_two_looks_is_news() -> None:
+    watch = Watch()
+    watch.beats(3)
+    watch.linked = True
+    watch.silent(5.0)
+    watch.linked = False
+    assert watch.look([ME, member(watch.beat)])
+    watch.linked = True
+    assert watch.look([ME, member(watch.beat)])
+    assert not watch.look([ME, member(watch.beat)])

@@ -99,3 +99,22 @@ async def test_who_does_not_know_yet_that_it_lost_a_shard_misses_nothing(nodes: 
     last.journal.resume()
     await nodes.views_follow([TALLY], wait_max_s=2.0)
     await until(lambda: last.node.copies.has([TALLY]), 1.0)
+
+
+async def test_who_was_taken_for_dead_for_a_moment_is_told_again(nodes: Nodes) -> None:
+    """Redis does not hear it, and its links fail one after the other."""
+    await nodes.start("a", "b", "c")
+    await nodes.views_follow([TALLY])
+    owner = nodes.owner(TALLY)
+    silent = nodes.others(owner)[0]
+    silent.membership.go_away()
+    await asyncio.sleep(3.0)
+    for lasts_s in (3.05, 3.2, 3.35, 3.5):
+        nodes.network.cut(owner.name, silent.name)
+        await asyncio.sleep(lasts_s)
+        nodes.network.mend(owner.name, silent.name)
+        await asyncio.sleep(1.0)
+    silent.membership.come_back()
+    await asyncio.sleep(2.0)
+    await owner.ask(TALLY, ("add", 5))
+    await nodes.views_follow([TALLY], wait_max_s=2.0)
