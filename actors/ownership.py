@@ -70,6 +70,7 @@ class Ownership:
         self.lanes: list[Lane] = []
         self.shards: dict[int, Shard] = {}
         self.pending: dict[int, Reclaim] = {}
+        self._left = False
         self.lost: set[int] = set()
         """Shards that another instance claimed."""
 
@@ -299,8 +300,10 @@ class Ownership:
         were read before. Raises :class:`JournalError`; then shards may be ours in the journal that
         are not served, and have to be claimed again."""
         async with self._claiming:
-            leases = await claim()
+            leases = [] if self._left else await claim()
             marked = await self._marks(leases)
+            if self._left:
+                return []  # Whoever takes over from this instance takes these too.
             for lease in leases:
                 ready = {a: known for a, known in (warm or {}).items() if a.slot == lease.shard}
                 self._install(lease, marked[lease.shard], ready)
@@ -388,7 +391,9 @@ class Ownership:
     # -- the end -------------------------------------------------------------------------------
 
     def leave(self, refusal: Callable[[], Exception]) -> None:
-        """Let go of all shards. Whatever is in the lanes is answered after they stopped."""
+        """Let go of all shards, and take no more. Whatever is in the lanes is answered after they
+        stopped."""
+        self._left = True
         for shard in list(self.shards.values()):
             self._close(shard, refusal)
 

@@ -96,7 +96,10 @@ async def owners(dsn: str) -> list[str]:
             rows = await connection.fetch("SELECT owner FROM shards ORDER BY shard")
             names = [row["owner"] for row in rows]
             if min(names.count("bench"), names.count("other")) > 100:
-                return names
+                # Or the leader would even out the very load that is to be compared.
+                await connection.execute("UPDATE shards SET frozen = 'bench'")
+                rows = await connection.fetch("SELECT owner FROM shards ORDER BY shard")
+                return [row["owner"] for row in rows]
             if time.monotonic() > ends:
                 raise ProcessFailedError("the second instance did not get its share")
             await asyncio.sleep(0.1)

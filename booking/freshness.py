@@ -14,7 +14,7 @@ class NodeFreshness:
 
     def check(self, address: Address) -> None:
         self._node.check_fresh(address.slot)
-        if not self._node.copies.has((address,)):
+        if not self._node.copies.shown(address):
             raise StaleError("not loaded yet", 0.2)
 
     def check_here(self) -> None:

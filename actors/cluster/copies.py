@@ -18,6 +18,7 @@ from actors.cluster.control import Changed
 from actors.fold import fold
 from actors.journal import Journal, JournalError, Loaded
 from actors.room import Observer
+from actors.supervision import where
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ GAP_PATIENCE_S = 0.03
 """A gap may close by itself, when two owners in turn tell over two links: not worth a query yet."""
 
 JOURNAL_RETRY_S = 0.5
+
+UNREADABLE_S = 5.0
+"""Before an entity that could not be read is tried again: a rolling upgrade mends it, not haste."""
 
 BUFFERED_MAX = 10_000
 """Changes of one entity kept while it is being read: two seconds of the hottest queue. Beyond it
@@ -87,6 +91,8 @@ class Copies:
         self._unread: dict[Address, None] = {}
         self._lost: set[int] = set()
         self._kick = asyncio.Event()
+        self._unreadable: dict[Address, float] = {}
+        """When these were given up."""
         self._distrusts = 0
         self.reads = 0
         """Entities read from the journal so far."""
@@ -162,16 +168,30 @@ class Copies:
 
     def _apply(self, address: Address, copy: Copy, change: Changed) -> None:
         behaviour = self._behaviour_of(address.kind)
-        events = [
-            behaviour.decode_event(kind, version, payload)
-            for seq, kind, version, payload in change.rows
-            if seq > copy.seq
-        ]
-        copy.seq = change.rows[-1][0]
-        if self._kinds[address.kind]:
-            for event in events:
-                copy.state = behaviour.evolve(copy.state, event)
-        self._observer.committed(address, events, copy.state)
+        state = copy.state
+        try:
+            events = [
+                behaviour.decode_event(kind, version, payload)
+                for seq, kind, version, payload in change.rows
+                if seq > copy.seq
+            ]
+            if self._kinds[address.kind]:
+                for event in events:
+                    state = behaviour.evolve(state, event)
+        except Exception as error:  # noqa: BLE001 - an event of a later version, or a broken one
+            self._give_up(address, error)
+            return
+        copy.seq, copy.state = change.rows[-1][0], state
+        self._observer.committed(address, events, state)
+
+    def _give_up(self, address: Address, error: Exception) -> None:
+        """It cannot be read here: it is not shown, and tried again when more of it is told, after a
+        while. Others may read it, and nothing else depends on it."""
+        log.error("%s cannot be shown: %s", address.text, where(error))
+        copy = self._copies[address]
+        copy.seq = -1
+        copy.buffered.clear()
+        self._unreadable[address] = asyncio.get_running_loop().time()
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -183,18 +203,25 @@ class Copies:
 
     def has(self, addresses: Collection[Address]) -> bool:
         """Whether all of these are known, and nothing speaks against showing them."""
-        return all((c := self._copies.get(a)) is not None and self._sound(a, c) for a in addresses)
+        return all(self.shown(address) for address in addresses)
+
+    def shown(self, address: Address) -> bool:
+        """The same of one; asked with every read."""
+        copy = self._copies.get(address)
+        return copy is not None and self._sound(address, copy)
 
     @property
     def in_doubt(self) -> bool:
         """Whether anything is to be read again before it is shown."""
+        if not self._unread:
+            return False
         return any(self._copies[address].doubted for address in self._unread)
 
     def _sound(self, address: Address, copy: Copy) -> bool:
         if copy.own_epoch < copy.wanted_epoch and not self._owned(address):
             # Given away again before the own runtime had read it.
             self._doubt(address, copy)
-        if address.slot in self._lost:
+        if self._lost and address.slot in self._lost:
             self._doubt(address, copy)
         return copy.seq >= 0 and not copy.doubted and copy.own_epoch >= copy.wanted_epoch
 
@@ -228,6 +255,9 @@ class Copies:
             return
         copy = self._open(address)
         copy.wanted_seq = max(copy.wanted_seq, seq)
+        gave_up = self._unreadable.get(address)
+        if gave_up is not None and asyncio.get_running_loop().time() < gave_up + UNREADABLE_S:
+            return
         if not copy.reading and (copy.seq < 0 or copy.seq < copy.wanted_seq):
             self._unread[address] = None
             self._kick.set()
@@ -283,9 +313,14 @@ class Copies:
     def _take(self, loaded: Loaded) -> bool:
         """False if the whole journal of the entity is needed."""
         address = loaded.address
-        folded = fold(self._behaviour_of(address.kind), loaded)
+        try:
+            folded = fold(self._behaviour_of(address.kind), loaded)
+        except Exception as error:  # noqa: BLE001 - as in :meth:`_apply`
+            self._give_up(address, error)
+            return True
         if folded is None:
             return False
+        self._unreadable.pop(address, None)
         copy = self._copies[address]
         self.reads += 1
         if folded.seq > copy.seq and not self._owned(address):

@@ -21,9 +21,11 @@ def seat_address(schedule: str, number: int) -> Address:
     return Address(SEAT, schedule, str(number))
 
 
+@lru_cache(maxsize=16_384)
 def ledger_address(schedule: str) -> Address:
     return Address(LEDGER, schedule)
 
 
+@lru_cache(maxsize=1_024)
 def queue_address(name: str) -> Address:
     return Address(QUEUE, name)

@@ -36,6 +36,7 @@ class RateLimit:
         self._clock = clock
         self._name = name
         self._cost_s = WINDOW_S / quota
+        self._left = b'RateLimit: "%b";r=' % name.encode()
         self._policy = header("RateLimit-Policy", f'"{name}";q={quota};w={WINDOW_S:.0f}')
         self._full_at: dict[str, float] = {}
         self._older: dict[str, float] = {}
@@ -55,11 +56,7 @@ class RateLimit:
             raise self._refusal(missing_s - WINDOW_S)
         self._full_at[key] = full_at
         left = int((WINDOW_S - missing_s) / self._cost_s + 1e-6)
-        return self._policy + b'RateLimit: "%b";r=%d;t=%d\r\n' % (
-            self._name.encode(),
-            left,
-            -int(-missing_s // 1),
-        )
+        return b"%b%b%d;t=%d\r\n" % (self._policy, self._left, left, -int(-missing_s // 1))
 
     def _refusal(self, wait_s: float) -> RefusedError:
         name, value = self._policy.decode().rstrip().split(": ", 1)

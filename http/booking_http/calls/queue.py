@@ -9,7 +9,6 @@ from booking.domain.decision import Rejected
 from booking_http.bodies import BodyReader, attempt_of
 from booking_http.calls.identity import Identity
 from booking_http.dispatch import data_reply
-from booking_http.inputs import required_token
 from booking_http.problems import RejectedError
 from booking_http.reply import NO_STORE, REPLAYED, Reply, header
 from booking_http.routes import Answer, Call, Route
@@ -40,21 +39,19 @@ class QueueCalls:
         return data_reply(place_of(outcome.value), 201, headers)
 
     async def status(self, call: Call) -> Reply:
-        text = required_token(call.request.headers)
         self._bookings.present(call.holder)  # also if nothing can be told now
-        standing = await self._standing(text)
+        standing = await self._standing(call)
         wait_s = max(1, -(-standing.poll_after_ms // 1000))
         return data_reply(place_of(standing), 200, NO_STORE + b"Retry-After: %d\r\n" % wait_s)
 
     async def leave(self, call: Call) -> Reply:
-        text = required_token(call.request.headers)
-        await self._standing(text)  # a token that has ended gives nothing back
-        await self._bookings.leave(self._bookings.token(text))
+        await self._standing(call)  # a token that has ended gives nothing back
+        await self._bookings.leave(call.holder)
         return Reply(204, NO_STORE)
 
-    async def _standing(self, text: str) -> Standing:
+    async def _standing(self, call: Call) -> Standing:
         """From memory, unless the token is newer than what is known here."""
-        token = self._bookings.token(text)
+        token, text = call.holder, call.token_text
         try:
             return self._bookings.standing(token, text)
         except TokenError as error:

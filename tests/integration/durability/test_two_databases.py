@@ -86,7 +86,7 @@ async def test_two_instances_over_two_databases_take_each_others_shards_over(
         await two.start()
         async with Storm([one.url, two.url], seats, clients=CLIENTS, seed=SEED) as storm:
             await storm.answers(300)
-            assert await owners_in(urls) == {"one", "two"}, "both instances have shards"
+            await eventually(lambda: both_own(urls), within_s=15)
             one.kill()
 
             async def taken_over() -> bool:
@@ -98,6 +98,11 @@ async def test_two_instances_over_two_databases_take_each_others_shards_over(
             await storm.settle()
             async with Api(two.url) as api:
                 await all_is_true(storm, api, dates, *urls)
+
+
+async def both_own(urls: list[str]) -> bool:
+    """Both instances have shards."""
+    return await owners_in(urls) == {"one", "two"}
 
 
 async def owners_in(urls: list[str]) -> set[str]:

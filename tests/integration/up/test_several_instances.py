@@ -104,7 +104,8 @@ def restarted(running: Running, name: str) -> None:
     def is_ready() -> bool:
         try:
             return bool(get(f"{url}/readyz"))
-        except OSError:
+        except (OSError, http.client.HTTPException):
+            # Nobody listens; on loopback one may even meet oneself, with the port's own number.
             return False
 
     wait_until(is_ready, f"{name} is ready again: {running.said}")

@@ -21,6 +21,7 @@ from tests.support.runtimes import until
 from tests.support.toys import Bank, Counter
 
 ANN = Address("counter", "ann")
+BEN = Address("counter", "ben")
 EPOCH = 1
 
 
@@ -256,3 +257,22 @@ async def test_changes_are_encoded_as_the_wire_needs_them(reader: Reader) -> Non
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(change), type=Changed) == Changed(
         ANN.text, 0, [(1, "added", 1, b'["added",5]')]
     )
+
+
+async def test_what_cannot_be_read_is_not_shown_and_tried_again_after_a_while(
+    reader: Reader,
+) -> None:
+    """An event of a later version, in the middle of a rolling upgrade: nothing else suffers."""
+    reader.copies.want([ANN, BEN])
+    await until(lambda: reader.copies.has([ANN, BEN]))
+    change = await reader.decide(5)
+    seq, _, version, _ = change.rows[0]
+    reader.copies.changed(Changed(change.address, change.before_seq, [(seq, "?", version, b"?")]))
+    assert not reader.copies.has([ANN])
+    assert reader.copies.has([BEN])
+    reader.copies.changed(await reader.decide(1))
+    assert not reader.copies.has([ANN]), "not at once"
+    await asyncio.sleep(limits.UNREADABLE_S)
+    reader.copies.changed(await reader.decide(1))
+    await reader.known(7)
+    assert reader.copies.has([ANN])
