@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from actors.clock import Clock
 from actors.election import KEY_TTL_S, ElectionError
+from actors.memory_faults import FaultyConnection
 
 
 class MemoryBallot:
@@ -35,39 +34,19 @@ class MemoryBallot:
         self._holder = None
 
 
-class MemoryElection:
+class MemoryElection(FaultyConnection):
     """One instance's connection to a :class:`MemoryBallot`."""
 
     def __init__(self, ballot: MemoryBallot, ttl_s: float = KEY_TTL_S) -> None:
+        super().__init__(
+            lambda: ballot.away, lambda: ElectionError("the election's store is out of reach")
+        )
         self._ballot = ballot
         self._ttl_s = ttl_s
-        self._away = False
-        self._running = asyncio.Event()
-        self._running.set()
 
     @property
     def ttl_s(self) -> float:
         return self._ttl_s
-
-    def go_away(self) -> None:
-        """Every call of this instance fails until :meth:`come_back`."""
-        self._away = True
-
-    def come_back(self) -> None:
-        self._away = False
-
-    def pause(self) -> None:
-        """Every call hangs until :meth:`resume`, as with a stopped server."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        self._running.set()
-
-    async def _reach(self) -> None:
-        await asyncio.sleep(0)
-        await self._running.wait()
-        if self._away or self._ballot.away:
-            raise ElectionError("the election's store is out of reach")
 
     async def campaign(self, incarnation: str) -> bool:
         await self._reach()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from actors.clock import Clock
 from actors.membership import DEAD_AFTER_S, Member, MembershipError
+from actors.memory_faults import FaultyConnection
 
 
 class MemoryMembers:
@@ -22,34 +21,14 @@ class MemoryMembers:
         self.announced.clear()
 
 
-class MemoryMembership:
+class MemoryMembership(FaultyConnection):
     """One instance's view of a :class:`MemoryMembers`."""
 
     def __init__(self, members: MemoryMembers) -> None:
+        super().__init__(
+            lambda: members.away, lambda: MembershipError("the membership store is out of reach")
+        )
         self._members = members
-        self._away = False
-        self._running = asyncio.Event()
-        self._running.set()
-
-    def go_away(self) -> None:
-        """Every call fails until :meth:`come_back`."""
-        self._away = True
-
-    def come_back(self) -> None:
-        self._away = False
-
-    def pause(self) -> None:
-        """Every call hangs until :meth:`resume`, as with a stopped server or process."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        self._running.set()
-
-    async def _reach(self) -> None:
-        await asyncio.sleep(0)
-        await self._running.wait()
-        if self._away or self._members.away:
-            raise MembershipError("the membership store is out of reach")
 
     async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
         await self._reach()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.cluster.operation_store import PlanKind, StoredPlan, Wish
 from actors.journal import JournalError
+from actors.memory_faults import FaultyConnection
 from actors.memory_placement import MemoryTables
 from actors.placement.plan import Plan
 from actors.placement_store import LogLine
@@ -24,38 +24,16 @@ class MemoryOrders:
         self.plans: dict[str, StoredPlan] = {}
 
 
-class MemoryOperations:
+class MemoryOperations(FaultyConnection):
     """One instance's connection to :class:`MemoryOrders`."""
 
     def __init__(self, orders: MemoryOrders) -> None:
+        super().__init__(
+            lambda: orders.tables.away, lambda: JournalError("the database is out of reach")
+        )
         self._tables = orders.tables
         self._wishes = orders.wishes
         self._plans = orders.plans
-        self._away = False
-        self._running = asyncio.Event()
-        self._running.set()
-
-    # -- faults --------------------------------------------------------------------------------
-
-    def go_away(self) -> None:
-        """Every call of this instance fails until :meth:`come_back`."""
-        self._away = True
-
-    def come_back(self) -> None:
-        self._away = False
-
-    def pause(self) -> None:
-        """Every call hangs until :meth:`resume`."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        self._running.set()
-
-    async def _reach(self) -> None:
-        await asyncio.sleep(0)
-        await self._running.wait()
-        if self._away or self._tables.away:
-            raise JournalError("the database is out of reach")
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from actors.clock import Clock
 from actors.journal import JournalError, Lease
+from actors.memory_faults import FaultyConnection
 from actors.memory_journal import MemoryStore
 from actors.placement_store import Leadership, LogLine, PlacedShard, Via, Written
 
@@ -45,41 +45,19 @@ class MemoryTables:
         return _NEVER + timedelta(milliseconds=self.clock.now_ms())
 
 
-class MemoryPlacement:
+class MemoryPlacement(FaultyConnection):
     """One instance's connection to :class:`MemoryTables`."""
 
     def __init__(self, tables: MemoryTables) -> None:
+        super().__init__(lambda: tables.away, lambda: JournalError("the journal is out of reach"))
         self.tables = tables
-        self._away = False
         self._lost_answers = 0
-        self._running = asyncio.Event()
-        self._running.set()
 
     # -- faults ------------------------------------------------------------------------------------
-
-    def go_away(self) -> None:
-        """Every call of this instance fails until :meth:`come_back`."""
-        self._away = True
-
-    def come_back(self) -> None:
-        self._away = False
-
-    def pause(self) -> None:
-        """Every call hangs until :meth:`resume`."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        self._running.set()
 
     def lose_answers(self, count: int = 1) -> None:
         """The next raised terms are carried out, and then the caller gets an error."""
         self._lost_answers += count
-
-    async def _reach(self) -> None:
-        await asyncio.sleep(0)
-        await self._running.wait()
-        if self._away or self.tables.away:
-            raise JournalError("the journal is out of reach")
 
     # -- the leader's row --------------------------------------------------------------------------
 
