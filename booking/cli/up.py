@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -19,12 +20,17 @@ import asyncpg
 
 from booking.catalogue import demo, store
 from booking.cli.first_screen import Running, first_screen
-from booking.cli.fleet import INSTANCES_MAX, Fleet, PortTakenError, open_port
+from booking.cli.fleet import INSTANCES_MAX, Fleet, PortTakenError, free_port, open_port
 from booking.cli.instance import InstanceError
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
 from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
 from booking.schema import migrate
 from booking.settings import Settings, SettingsError
+
+PORTS_FROM, PORTS_SPREAD = 20_000, 9_000
+"""Where a port is looked for that nobody named: below the range that systems give to outgoing
+connections. Out of it, whoever tries again to reach an instance that is being started could be
+given the instance's own port, meet itself, and keep the port taken."""
 
 DONE, FAILED, WRONG_USAGE, KILLED = 0, 1, 2, 130
 
@@ -154,7 +160,9 @@ class Up:
         if self._args.port is not None:
             environ["BOOKING_PORT"] = str(self._args.port)
         if environ.get("BOOKING_PORT") == "0":
-            environ["BOOKING_PORT"] = str(_free_port())
+            environ["BOOKING_PORT"] = str(
+                free_port(PORTS_FROM + secrets.randbelow(PORTS_SPREAD), set())
+            )
         environ.setdefault("BOOKING_HOST", "127.0.0.1")
         environ.setdefault("BOOKING_LOG", "text")
         if self._args.instances == 1:
@@ -192,12 +200,6 @@ async def _prepare(database_url: str, *, demo_wanted: bool) -> None:
     document = demo.demo_catalogue(datetime.now(UTC))
     await store.save(database_url, document)
     _say(f"wrote the demo season: {len(document.concerts)} concerts")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _say(line: str) -> None:
