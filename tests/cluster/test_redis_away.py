@@ -68,7 +68,7 @@ async def test_nobody_notices_that_redis_stops_and_comes_back_empty_or_stands_st
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_nobody_notices_that_redis_stops_for_long_again_and_again(
+async def test_nobody_notices_that_redis_stops_for_half_a_minute(
     start_cluster: StartCluster,
     loaded: Loaded,
     stocked_database_url: str,
@@ -79,8 +79,8 @@ async def test_nobody_notices_that_redis_stops_for_long_again_and_again(
         start_cluster(stocked_database_url, redis.url) as cluster,
         loaded(cluster) as load,
     ):
-        for _ in range(3):
-            await stopped_and_frozen(load, cluster, redis, STOPPED_LONG_S, tell)
+        # Once: at this load the seats of the catalogue last for a minute and a half.
+        await stopped_and_frozen(load, cluster, redis, STOPPED_LONG_S, tell)
 
 
 async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
