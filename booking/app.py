@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection
 from random import Random
 from typing import Any
 
-from actors.address import Address
 from actors.behaviour import Behaviour
 from actors.clock import Clock, SystemClock
 from actors.cluster.node import TIMES, ClusterNode, Stores
@@ -353,10 +352,6 @@ class App:
     @property
     def port(self) -> int:
         return self._edge.port
-
-    def shown(self) -> list[Address]:
-        """Every entity that a view of this instance is made of."""
-        return self._views.shown()
 
     async def failed(self) -> BaseException:
         """Wait for what this instance cannot go on after."""

@@ -92,7 +92,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(Message).decode
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 encode_change = msgspec.msgpack.Encoder().encode
-decode_changed = msgspec.msgpack.Decoder(Changed).decode
 
 
 def convert_change(raw: Any) -> Changed:

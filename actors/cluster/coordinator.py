@@ -28,7 +28,7 @@ ROUND_EVERY_S = 0.5
 COALESCE_S = 0.25
 """Between a change among the instances and the plan for it: joins come in groups."""
 
-THREAD_SHARDS_MIN_RATE = 1_000.0
+THREAD_RATE_MIN = 1_000.0
 """Commands a second from which a plan may be worth a thread of its own: uneven rates make it take
 up to 150 ms, and this loop serves callers too."""
 
@@ -135,7 +135,7 @@ class Coordinator:
     async def _plan(self, sight: Sight) -> Plan:
         pauses = self._pauses()
         rate = sum(state.rate for state in sight.shards)
-        if rate < THREAD_SHARDS_MIN_RATE:
+        if rate < THREAD_RATE_MIN:
             return make_plan(sight.nodes, sight.shards, self._rules, pauses)
         return await asyncio.to_thread(make_plan, sight.nodes, sight.shards, self._rules, pauses)
 
