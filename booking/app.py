@@ -16,7 +16,9 @@ from typing import Any
 
 from actors.behaviour import Behaviour
 from actors.clock import Clock, SystemClock
-from actors.cluster.node import TIMES, ClusterNode, Stores
+from actors.cluster.application import Application
+from actors.cluster.node import TIMES, ClusterNode
+from actors.cluster.stores import Stores
 from actors.journal import JournalError, Row
 from actors.membership import Member, MembershipError
 from actors.peers import PEER_PATH, PeerEndpoint, PeerTransport, Secret
@@ -177,7 +179,7 @@ class App:
         whose owner has died, is no reason to send nobody to all the instances that wait for it."""
         if (problem := self._node.runtime.problem()) is not None or self._complete:
             return problem
-        if (problem := self._node.problem()) is not None:
+        if (problem := self._node.coverage.problem()) is not None:
             return problem
         missing = self._views.missing()
         self._complete = not missing
@@ -201,21 +203,23 @@ class App:
         return ClusterNode(
             self._member,
             self._stores,
-            [
-                AccountBehaviour(),
-                SeatBehaviour(lambda: self._seats.catalogue, rules),
-                LedgerBehaviour(),
-                QueueBehaviour(lambda: self._policy),
-            ],
-            Projections(self._seats, self._queues, self._tallies, self._lost),
+            Application(
+                behaviours=[
+                    AccountBehaviour(),
+                    SeatBehaviour(lambda: self._seats.catalogue, rules),
+                    LedgerBehaviour(),
+                    QueueBehaviour(lambda: self._policy),
+                ],
+                observer=Projections(self._seats, self._queues, self._tallies, self._lost),
+                follower=Projections(self._seats, self._queues, None, self._lost),
+                shown=SHOWN,
+                on_gained=self._gained,
+                on_told=self._told,
+                hot=lambda shard: [each for each in self._views.shown() if each.slot == shard],
+            ),
             self._clock,
-            follower=Projections(self._seats, self._queues, None, self._lost),
-            shown=SHOWN,
             links=self._make_links,
             lanes=LANES * len(settings.databases),
-            on_gained=self._gained,
-            on_told=self._told,
-            hot=lambda shard: [each for each in self._views.shown() if each.slot == shard],
         )
 
     def _queue_view(self, name: str) -> QueueView:
@@ -252,11 +256,11 @@ class App:
             instance=self._member.instance,
             incarnation=self._member.incarnation,
             secret=self._secret(),
-            ask_here=self._node.ask_here,
+            ask_here=self._node.inbox.ask,
             behaviour_of=self._node.behaviour_of,
             clock=self._clock,
             nonces=secrets.token_bytes,
-            owner_of=self._node.owner_of,
+            owner_of=self._node.coverage.owner_of,
         )
 
     def _secret(self) -> Secret:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.address import Address
-from actors.cluster.node import ClusterNode, StaleError
+from actors.cluster.freshness import StaleError
+from actors.cluster.node import ClusterNode
 
 
 class NodeFreshness:
@@ -13,12 +14,12 @@ class NodeFreshness:
         self._node = node
 
     def check(self, address: Address) -> None:
-        self._node.check_fresh(address.slot)
+        self._node.freshness.check(address.slot)
         if not self._node.copies.shown(address):
             raise StaleError("not loaded yet", 0.2)
 
     def check_here(self) -> None:
-        self._node.check_here()
+        self._node.freshness.check_here()
         if self._node.copies.in_doubt:
             raise StaleError("looking again at what others decided meanwhile", 0.2)
 

@@ -59,7 +59,7 @@ class NodeOthers:
         return self._node.roster.others()
 
     def tell(self, instance: str, topic: str, body: bytes) -> None:
-        self._node.tell(instance, topic, body)
+        self._node.notices.tell(instance, topic, body)
 
 
 class PresenceReports:

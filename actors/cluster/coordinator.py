@@ -12,13 +12,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from actors.clock import Clock
-from actors.cluster.operation_store import OperationStore, StoredPlan
+from actors.cluster.operation_store import StoredPlan
 from actors.cluster.roster import SILENT_MAX_S, Roster
+from actors.cluster.stores import Stores
 from actors.journal import JournalError
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.pace import next_moves, progress
 from actors.placement.plan import Move, Plan, make_plan
-from actors.placement_store import PlacedShard, PlacementStore
+from actors.placement_store import PlacedShard
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ class Coordinator:
 
     def __init__(
         self,
-        placement: PlacementStore,
-        operations: OperationStore,
+        stores: Stores,
         roster: Roster,
         clock: Clock,
         *,
@@ -68,8 +68,8 @@ class Coordinator:
         tell: Callable[[Collection[str]], None],
         rules: Rules | None = None,
     ) -> None:
-        self._placement = placement
-        self._operations = operations
+        self._placement = stores.placement
+        self._operations = stores.operations
         self._roster = roster
         self._clock = clock
         self._term = term

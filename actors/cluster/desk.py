@@ -11,7 +11,7 @@ from typing import Any
 from actors.address import SLOT_COUNT
 from actors.clock import Clock
 from actors.cluster.coordinator import Sight, sight_of
-from actors.cluster.operation_store import OperationStore, StoredPlan, Wish
+from actors.cluster.operation_store import StoredPlan, Wish
 from actors.cluster.operations import (
     ClusterView,
     Handover,
@@ -21,6 +21,7 @@ from actors.cluster.operations import (
     ShardView,
 )
 from actors.cluster.roster import Roster
+from actors.cluster.stores import Stores
 from actors.leadership import LeaderView
 from actors.membership import Member
 from actors.placement.basis import basis_of, digest_of
@@ -28,7 +29,7 @@ from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.load import load_of, owners
 from actors.placement.pace import progress
 from actors.placement.plan import Move, Plan, make_plan, stale_reason
-from actors.placement_store import LogLine, PlacementStore
+from actors.placement_store import LogLine
 
 HANDOVERS_SHOWN = 50
 """As many as fit on a screen."""
@@ -41,8 +42,7 @@ class Desk:
     def __init__(
         self,
         me: Callable[[], Member],
-        placement: PlacementStore,
-        operations: OperationStore,
+        stores: Stores,
         roster: Roster,
         clock: Clock,
         *,
@@ -53,8 +53,8 @@ class Desk:
         rules: Rules | None = None,
     ) -> None:
         self._me = me
-        self._placement = placement
-        self._operations = operations
+        self._placement = stores.placement
+        self._operations = stores.operations
         self._roster = roster
         self._clock = clock
         self._leader = leader

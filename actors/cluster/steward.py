@@ -20,13 +20,14 @@ from actors.cluster.control import DESK, Busy, NotMine, Release, Released, Reply
 from actors.cluster.directory import Directory
 from actors.cluster.histogram import Histogram
 from actors.cluster.links import Links
-from actors.cluster.operation_store import OperationStore
 from actors.cluster.operations import Handover
 from actors.cluster.roster import Roster
+from actors.cluster.stores import Stores
 from actors.errors import EntityCrashedError, NotOwnedError, UnavailableError
-from actors.journal import Journal, JournalError, Lease
+from actors.journal import JournalError, Lease
 from actors.membership import Member
-from actors.placement_store import PlacedShard, PlacementStore
+from actors.placement.inputs import Pause
+from actors.placement_store import PlacedShard
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 
@@ -61,9 +62,7 @@ class Steward:
         self,
         me: Member,
         runtime: Runtime,
-        journal: Journal,
-        placement: PlacementStore,
-        operations: OperationStore,
+        stores: Stores,
         links: Links,
         directory: Directory,
         roster: Roster,
@@ -76,9 +75,9 @@ class Steward:
     ) -> None:
         self._me = me
         self._runtime = runtime
-        self._journal = journal
-        self._placement = placement
-        self._operations = operations
+        self._journal = stores.journal
+        self._placement = stores.placement
+        self._operations = stores.operations
         self._links = links
         self._directory = directory
         self._roster = roster
@@ -108,6 +107,10 @@ class Steward:
     def moving(self) -> int:
         """Shards on their way here."""
         return len(self._moving)
+
+    def pauses_seen(self) -> Sequence[Pause]:
+        """How long the last hand-overs to this instance took: what plans expect of the next."""
+        return [Pause(one.shard, one.pause_ms) for one in self.handovers]
 
     def giving(self, shard: int) -> bool:
         """Whether it was let go just now, for somebody who is about to claim it."""

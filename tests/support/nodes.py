@@ -9,8 +9,10 @@ from typing import Any
 
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour
+from actors.cluster.application import Application
 from actors.cluster.links import Links
-from actors.cluster.node import TIMES, ClusterNode, Stores
+from actors.cluster.node import TIMES, ClusterNode
+from actors.cluster.stores import Stores
 from actors.errors import UnavailableError
 from actors.fold import fold
 from actors.journal import Loaded
@@ -98,15 +100,18 @@ class Node:
         self.node = ClusterNode(
             Member(self.name, self.incarnation, self.url, self.clock.now_ms()),
             self.stores,
-            behaviours,
-            self.views,
+            Application(
+                behaviours=behaviours,
+                observer=self.views,
+                follower=self.views,
+                shown=SHOWN,
+                on_gained=self._gained,
+                on_told=lambda topic, body: self.told.append((topic, body)),
+            ),
             self.clock,
-            shown=SHOWN,
             links=self._make_links,
             limits=limits,
             rules=rules,
-            on_gained=self._gained,
-            on_told=lambda topic, body: self.told.append((topic, body)),
         )
 
     def _make_links(
@@ -144,8 +149,8 @@ class Node:
     async def start(self) -> None:
         self.nodes.network.doors[self.url] = Door(
             self.name,
-            self.node.ask_here,
-            self.node.owner_of,
+            self.node.inbox.ask,
+            self.node.coverage.owner_of,
             self.line.codec,
             self.process.context,
         )
@@ -236,10 +241,10 @@ class Nodes:
         return self.clock.monotonic() - began
 
     def problems(self) -> list[str]:
-        return [f"{node.incarnation}: {node.node.problem()}" for node in self.alive]
+        return [f"{node.incarnation}: {node.node.coverage.problem()}" for node in self.alive]
 
     def is_settled(self) -> bool:
-        if any(node.node.problem() is not None for node in self.alive):
+        if any(node.node.coverage.problem() is not None for node in self.alive):
             return False
         served = self.owners()
         return len(served) == SLOT_COUNT and self._even() and self._desired() == served

@@ -251,7 +251,7 @@ async def test_a_drained_instance_is_emptied_and_gets_its_share_back_afterwards(
     assert next(n for n in (await a.node.desk.view()).instances if n.instance == "b").state == (
         "draining"
     )
-    assert b.node.problem() is None, "it answers all the same"
+    assert b.node.coverage.problem() is None, "it answers all the same"
     assert await b.reply(nodes.address_on(a), "get") == 0
     await a.node.desk.undrain("b", "ops")
     await nodes.settled()

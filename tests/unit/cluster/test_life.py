@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors.address import SLOT_COUNT
-from actors.cluster.node import OLD_AFTER_S, StaleError
+from actors.cluster.freshness import OLD_AFTER_S, StaleError
 from actors.cluster.roster import SILENT_MAX_S
 from actors.errors import NotOwnedError, UnavailableError
 from tests.support.askers import Askers
@@ -196,17 +196,17 @@ async def test_two_that_are_cut_off_from_each_other_keep_their_shards(nodes: Nod
 async def test_what_is_not_heard_of_for_2_s_is_not_told(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     slot = nodes.address_on(b).slot
-    a.node.check_fresh(slot)
+    a.node.freshness.check(slot)
     nodes.network.cut("a", "b")
     await asyncio.sleep(OLD_AFTER_S - 0.5)
-    a.node.check_fresh(slot)
+    a.node.freshness.check(slot)
     await asyncio.sleep(0.6)
     with pytest.raises(StaleError):
-        a.node.check_fresh(slot)
-    a.node.check_fresh(nodes.address_on(a).slot)
+        a.node.freshness.check(slot)
+    a.node.freshness.check(nodes.address_on(a).slot)
     nodes.network.mend("a", "b")
     await asyncio.sleep(0.5)
-    a.node.check_fresh(slot)
+    a.node.freshness.check(slot)
 
 
 async def test_without_the_journal_nobody_is_taken_for_dead_and_all_goes_on_after(
@@ -268,11 +268,11 @@ async def test_what_begins_on_one_instance_may_end_on_another(nodes: Nodes) -> N
 
 async def test_words_of_the_application_reach_another_instance_or_are_lost(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
-    a.node.tell("b", "used", b"token")
+    a.node.notices.tell("b", "used", b"token")
     await until(lambda: b.told == [("used", b"token")], 0.1)
     nodes.network.cut("a", "c")
     await asyncio.sleep(5.0)
-    a.node.tell("c", "used", b"token")
+    a.node.notices.tell("c", "used", b"token")
     await asyncio.sleep(2.0)
     assert c.told == []
 
@@ -297,7 +297,7 @@ async def test_instances_stay_ready_while_shards_move(nodes: Nodes) -> None:
     problems: set[str | None] = set()
 
     def look() -> bool:
-        problems.update(node.node.problem() for node in first)
+        problems.update(node.node.coverage.problem() for node in first)
         return len(joining.shards) > 50
 
     await until(look, 10.0)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.cluster.node import StaleError
+from actors.cluster.freshness import StaleError
 from actors.cluster.pulse import SMOOTHED_S, Rates
 from actors.errors import UnavailableError
 from actors.guard import JUMP_S, Guard
@@ -141,10 +141,10 @@ async def test_after_a_pause_nothing_is_decided_or_told_until_the_journal_has_sp
     assert not a.node.runtime.trustworthy
     for slot in (mine.slot, other.slot):
         with pytest.raises(StaleError):
-            a.node.check_fresh(slot)
+            a.node.freshness.check(slot)
     with pytest.raises(UnavailableError):
         await b.reply(mine, "get", timeout_s=0.5)
     a.journal.resume()
     assert (await asked).reply == 1
     await until(lambda: a.node.runtime.trustworthy, 1.0)
-    a.node.check_fresh(mine.slot)
+    a.node.freshness.check(mine.slot)

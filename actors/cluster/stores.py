@@ -1,0 +1,29 @@
+"""Everything outside that a node is connected to."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.cluster.operation_store import OperationStore
+from actors.election import Election
+from actors.journal import Journal
+from actors.membership import Membership
+from actors.placement_store import PlacementStore
+
+
+class Stores(msgspec.Struct):
+    """Where the truth lies, and where the instances meet."""
+
+    journal: Journal
+    placement: PlacementStore
+    operations: OperationStore
+    membership: Membership
+    election: Election
+
+    async def close(self) -> None:
+        """Close them all."""
+        await self.placement.close()
+        await self.operations.close()
+        await self.membership.close()
+        await self.election.close()
+        await self.journal.close()
