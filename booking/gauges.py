@@ -1,47 +1,18 @@
-"""How an instance is doing: for probes, and as numbers."""
+"""An instance's own numbers for ``/metrics``; :mod:`booking.measures` says what they mean."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from actors.cluster.node import ClusterNode
-from actors.journal import Journal, JournalError
-from booking.api import Readiness
 from booking.views.queue import QueueView
 from booking.views.tallies import Tallies
-
-JOURNAL_PING_TIMEOUT_S = 1.0
-"""A journal that needs longer to say hello serves nobody within their deadline."""
-
-
-async def check_readiness(
-    problem: Callable[[], str | None], journal: Journal, is_draining: Callable[[], bool]
-) -> Readiness:
-    """Whether to send this instance requests. Membership is not part of it: without Redis every
-    owner goes on serving."""
-    return Readiness(
-        {
-            "journal": await _journal_problem(journal),
-            "shards": problem(),
-            "draining": "draining" if is_draining() else None,
-        }
-    )
-
-
-async def _journal_problem(journal: Journal) -> str | None:
-    try:
-        async with asyncio.timeout(JOURNAL_PING_TIMEOUT_S):
-            await journal.ping()
-    except (JournalError, TimeoutError):
-        return "out of reach"
-    return None
 
 
 def gauges(
     node: ClusterNode, queues: Collection[QueueView], tallies: Tallies
 ) -> Mapping[str, float]:
-    """The application's numbers for ``/metrics``; :mod:`booking.measures` says what they mean."""
+    """By name, without the prefix ``booking_``."""
     seen = node.runtime.statistics()
     leader = node.leader.view()
     numbers: dict[str, float] = {

@@ -1,0 +1,1 @@
+"""The parts of one running instance, as :mod:`booking.app` puts them together."""

@@ -1,0 +1,55 @@
+"""The links between this instance and the others, both ends of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from random import Random
+
+from actors.behaviour import Behaviour
+from actors.clock import Clock
+from actors.cluster.node import ClusterNode
+from actors.membership import Member
+from actors.peers import PeerEndpoint, PeerTransport, Secret
+from booking.settings import Settings
+
+
+class Peering:
+    """Makes both ends, which share the instance's name and the cluster's secret."""
+
+    links: PeerTransport
+    """To the others. There once a node has asked for them."""
+
+    def __init__(self, member: Member, settings: Settings, clock: Clock) -> None:
+        self._member = member
+        self._clock = clock
+        # Peers know each other by the secrets that sign tokens; both are the cluster's.
+        self._secret = Secret(*(secret.encode() for secret in settings.token_secrets))
+
+    def make_links(
+        self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
+    ) -> PeerTransport:
+        self.links = PeerTransport(
+            instance=self._member.instance,
+            incarnation=self._member.incarnation,
+            secret=self._secret,
+            url_of=url_of,
+            behaviour_of=behaviour_of,
+            clock=self._clock,
+            nonces=secrets.token_bytes,
+            random=Random(),  # noqa: S311 - spreads attempts to connect, guards nothing
+        )
+        return self.links
+
+    def make_endpoint(self, node: ClusterNode) -> PeerEndpoint:
+        """Where the others' links end, to be served at :data:`actors.peers.PEER_PATH`."""
+        return PeerEndpoint(
+            instance=self._member.instance,
+            incarnation=self._member.incarnation,
+            secret=self._secret,
+            ask_here=node.inbox.ask,
+            behaviour_of=node.behaviour_of,
+            clock=self._clock,
+            nonces=secrets.token_bytes,
+            owner_of=node.coverage.owner_of,
+        )

@@ -1,0 +1,77 @@
+"""Whether to send an instance requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from actors.clock import Clock
+from actors.cluster.node import ClusterNode
+from actors.journal import Journal, JournalError
+from booking.api import Readiness
+from booking.background import ViewLoader
+
+log = logging.getLogger(__name__)
+
+JOURNAL_PING_TIMEOUT_S = 1.0
+"""A journal that needs longer to say hello serves nobody within their deadline."""
+
+READY_WAIT_S = 20.0
+"""How long a start waits until every shard has an owner. An instance that starts while others are
+being taken over listens all the same after that, and tells at ``/readyz`` what is missing."""
+
+READY_CHECK_S = 0.02
+
+
+class ReadinessCheck:
+    """One instance's. Membership is not part of it: without Redis every owner goes on serving."""
+
+    def __init__(
+        self, node: ClusterNode, views: ViewLoader, journal: Journal, clock: Clock
+    ) -> None:
+        self._node = node
+        self._views = views
+        self._journal = journal
+        self._clock = clock
+        self._complete = False
+        """Every shard was served and every view loaded, once."""
+        self.draining = False
+
+    async def wait(self) -> None:
+        """Until requests can be answered, or for as long as a start may take."""
+        ends = self._clock.monotonic() + READY_WAIT_S
+        while (problem := self.problem()) is not None:
+            if self._clock.monotonic() >= ends:
+                log.warning("listening, but not ready yet: %s", problem)
+                return
+            await asyncio.sleep(READY_CHECK_S)
+
+    async def __call__(self) -> Readiness:
+        """For ``/readyz``."""
+        return Readiness(
+            {
+                "journal": await self._journal_problem(),
+                "shards": self.problem(),
+                "draining": "draining" if self.draining else None,
+            }
+        )
+
+    def problem(self) -> str | None:
+        """Why this instance should get no requests, in a few words. Until it knows of everything
+        once, that is what is missing. Afterwards only what is its own: a shard on its way, or one
+        whose owner has died, is no reason to send nobody to all the instances that wait for it."""
+        if (problem := self._node.runtime.problem()) is not None or self._complete:
+            return problem
+        if (problem := self._node.coverage.problem()) is not None:
+            return problem
+        missing = self._views.missing()
+        self._complete = not missing
+        return f"{missing} views not loaded" if missing else None
+
+    async def _journal_problem(self) -> str | None:
+        try:
+            async with asyncio.timeout(JOURNAL_PING_TIMEOUT_S):
+                await self._journal.ping()
+        except (JournalError, TimeoutError):
+            return "out of reach"
+        return None

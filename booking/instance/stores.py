@@ -1,0 +1,34 @@
+"""The servers beneath an instance, as its settings name them."""
+
+from __future__ import annotations
+
+from actors.cluster.node import TIMES
+from actors.cluster.stores import Stores
+from actors.journal import Journal
+from actors.postgres_journal import PostgresJournal
+from actors.postgres_operations import PostgresOperations
+from actors.redis_election import RedisElection
+from actors.redis_membership import RedisMembership
+from actors.sharded_journal import ShardedJournal, journal_over
+from actors.sharded_placement import placement_over
+from booking.settings import Settings
+
+LANES = 1
+"""Connections that append, for each database of the journal. While one batch is in flight the next
+one forms; two batches in flight would be smaller each, and cost the process more."""
+
+
+def make_journal(settings: Settings) -> PostgresJournal | ShardedJournal:
+    """To be connected before an instance joins the others."""
+    return journal_over(settings.databases, LANES)
+
+
+def make_stores(settings: Settings, journal: Journal) -> Stores:
+    """All of them; those besides the journal connect when they are first used."""
+    return Stores(
+        journal=journal,
+        placement=placement_over(settings.databases),
+        operations=PostgresOperations(settings.database_url),
+        membership=RedisMembership(settings.redis_url),
+        election=RedisElection(settings.redis_url, ttl_s=TIMES.key_ttl_s),
+    )
