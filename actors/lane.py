@@ -48,8 +48,7 @@ class Lane:
         self._in_flight: Sequence[Commit] = ()
         self._wakeup: asyncio.Future[None] | None = None
         self.batches = 0
-        self.rows = 0
-        """Rows of all tables written so far."""
+        """Sent so far."""
 
     @property
     def pending(self) -> int:
@@ -119,7 +118,6 @@ class Lane:
             commits.append(commit)
         self._pending_rows -= weight
         self.batches += 1
-        self.rows += weight
         return commits
 
     def _settle(self, commits: Sequence[Commit], fenced: Collection[int]) -> None:

@@ -47,11 +47,6 @@ class Loader:
         self._paused = False
         self._idle: list[asyncio.Future[None]] = []
 
-    @property
-    def recovering(self) -> int:
-        """Marked entities that are not loaded yet."""
-        return len(self._recovery)
-
     def load(self, cell: Cell) -> None:
         """Have the cell filled; ``cell.shard`` hears of it."""
         self._cells.append(cell)

@@ -12,11 +12,6 @@ from typing import Protocol
 
 import msgspec
 
-HEARTBEAT_EVERY_S = 1.0
-DEAD_AFTER_S = 5.0
-"""Five missed heartbeats. A longer wait delays takeover, a shorter one mistakes a pause of the
-event loop or of Redis for a death."""
-
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a process was doing at its last heartbeat."""
@@ -52,7 +47,7 @@ class MembershipError(Exception):
 class Membership(Protocol):
     """Every method may raise :class:`MembershipError`."""
 
-    async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
+    async def announce(self, member: Member, ttl_s: float) -> None:
         """Say that this member lives; forgotten after ``ttl_s`` unless said again."""
 
     async def leave(self, member: Member) -> None:

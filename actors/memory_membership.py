@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.clock import Clock
-from actors.membership import DEAD_AFTER_S, Member, MembershipError
+from actors.membership import Member, MembershipError
 from actors.memory_faults import FaultyConnection
 
 
@@ -30,7 +30,7 @@ class MemoryMembership(FaultyConnection):
         )
         self._members = members
 
-    async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
+    async def announce(self, member: Member, ttl_s: float) -> None:
         await self._reach()
         ends = self._members.clock.monotonic() + ttl_s
         self._members.announced[member.instance] = (member, ends)

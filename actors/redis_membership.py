@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from actors.membership import DEAD_AFTER_S, Member, MembershipError
+from actors.membership import Member, MembershipError
 from actors.redis_link import reaching, redis_at
 
 SOCKET_TIMEOUT_S = 1.0
-"""One heartbeat: a later answer is overtaken by the next one."""
+"""Two heartbeats (``pulse.BEAT_EVERY_S``): what is answered later is overtaken by the next."""
 CALL_TIMEOUT_S = 2.5
-"""For a whole call with its retry: half the time after which a silent member counts as dead."""
+"""For a whole call with its retry: a quarter of the time for which an announcement is remembered
+(``pulse.REMEMBERED_S``), so a beat that failed is made up for before anybody is forgotten."""
 CONNECTIONS_MAX = 4
 """A heartbeat, a look at the members, a farewell; and one to spare."""
 SCAN_COUNT = 1000
@@ -39,7 +40,7 @@ class RedisMembership:
             url, socket_timeout_s=SOCKET_TIMEOUT_S, connections_max=CONNECTIONS_MAX
         )
 
-    async def announce(self, member: Member, ttl_s: float = DEAD_AFTER_S) -> None:
+    async def announce(self, member: Member, ttl_s: float) -> None:
         async with _reaching():
             await self._redis.set(
                 self._prefix + member.instance, msgspec.json.encode(member), px=round(ttl_s * 1000)

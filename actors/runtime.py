@@ -337,7 +337,6 @@ class Runtime:
     def statistics(self) -> RuntimeStatistics:
         """Counts and gauges at this moment."""
         counters, lanes, shards = self._room.counters, self._owned.lanes, self._owned.shards
-        batches = sum(lane.batches for lane in lanes)
         return RuntimeStatistics(
             shards=len(shards),
             lost_shards=tuple(sorted(self._owned.lost)),
@@ -347,9 +346,8 @@ class Runtime:
             in_flight=sum(lane.callers for lane in lanes)
             + sum(not waiter.over for waiter in self._parked()),
             turns=counters.turns,
-            commits=batches,
+            commits=sum(lane.batches for lane in lanes),
             rows=counters.rows,
-            batch_rows_avg=sum(lane.rows for lane in lanes) / batches if batches else 0.0,
             last_commit_age_s=_age(self._clock.monotonic(), counters.last_commit),
             fenced=counters.fenced,
             crashes=counters.crashes,

@@ -57,8 +57,6 @@ class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Batches the journal was sent."""
     rows: int
     """Events committed."""
-    batch_rows_avg: float
-    """Rows of all tables for each batch."""
     last_commit_age_s: float | None
     """``None`` before the first commit."""
     fenced: int

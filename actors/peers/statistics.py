@@ -23,15 +23,13 @@ class RoundTrip:
 
 
 class Traffic:
-    """Counted over all links to one peer, or from all peers."""
+    """What was sent, over all links to one peer or from all peers."""
 
-    __slots__ = ("frames_received", "frames_sent", "messages_received", "messages_sent")
+    __slots__ = ("frames_sent", "messages_sent")
 
     def __init__(self) -> None:
         self.frames_sent = 0
         self.messages_sent = 0
-        self.frames_received = 0
-        self.messages_received = 0
 
     @property
     def batch_avg(self) -> float:

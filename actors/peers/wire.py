@@ -162,8 +162,6 @@ class Wire:
         messages = decode_frame(data)
         if len(messages) > self._limits.frame_messages_max:
             raise MisspokenError("too many messages in a frame")
-        self._traffic.frames_received += 1
-        self._traffic.messages_received += len(messages)
         for message in messages:
             kind = type(message)
             if kind is Ping:

@@ -12,10 +12,12 @@ from actors.membership import Member, MembershipError
 from actors.redis_membership import CALL_TIMEOUT_S, RedisMembership
 
 ANNA = Member("anna", "anna-1", "http://10.0.0.1:8080", 1_800_000_000_000)
+TTL_S = 10.0
+"""Longer than any of these tests waits."""
 
 
 async def all_calls_fail(membership: RedisMembership) -> None:
-    calls = (membership.announce(ANNA), membership.leave(ANNA), membership.members())
+    calls = (membership.announce(ANNA, TTL_S), membership.leave(ANNA), membership.members())
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [MembershipError] * 3, results
 
@@ -45,7 +47,7 @@ async def test_a_redis_that_never_answers_is_an_error_in_time() -> None:
 
 async def test_a_broken_connection_is_replaced(redis_url: str) -> None:
     membership = RedisMembership(redis_url)
-    await membership.announce(ANNA)
+    await membership.announce(ANNA, TTL_S)
     async with Redis.from_url(redis_url) as redis:
         for client in await redis.client_list():
             if client["lib-name"] and client["age"] != "never":
@@ -68,6 +70,6 @@ async def test_keys_beside_the_members_are_left_alone(redis_url: str) -> None:
     membership = RedisMembership(redis_url, prefix="a[b]*:")
     async with Redis.from_url(redis_url) as redis:
         await redis.set("abc:odd", "?")
-    await membership.announce(ANNA)
+    await membership.announce(ANNA, TTL_S)
     assert await membership.members() == [ANNA]
     await membership.close()
