@@ -381,7 +381,8 @@ class BookingService:
         """Run a call of several messages once for its key, and keep its outcome with the user.
 
         Each message in ``run`` has to be idempotent under the key: after a crash between them the
-        repeat runs all of them again.
+        repeat runs all of them again. A refusal that asks to come back later is no outcome: kept,
+        it would still be told to who does as asked.
         """
         owner = account_address(user)
         stored = await self._actors.begin(owner, key)
@@ -389,7 +390,10 @@ class BookingService:
             return Outcome(_STORED.decode(stored.reply.body), replayed=True)
         try:
             value = await run()
-            await self._ask(owner, account.NoteOutcome(msgspec.msgpack.encode(value)), key)
+            if isinstance(value, Rejected) and value.retry_after_ms:
+                self._actors.abandon(owner, key)
+            else:
+                await self._ask(owner, account.NoteOutcome(msgspec.msgpack.encode(value)), key)
         except BaseException:
             self._actors.abandon(owner, key)
             raise

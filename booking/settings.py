@@ -36,6 +36,7 @@ KNOWN = (
     "BOOKING_ADMIN_TOKEN",
     "BOOKING_ADMIN_PORT",
     "BOOKING_HOLD_SECONDS",
+    "BOOKING_REHOLD_SECONDS",
     "BOOKING_MAX_HOLDS",
     "BOOKING_QUEUE_MAX_ACTIVE",
     "BOOKING_QUEUE_ADMIT_PER_MINUTE",
@@ -99,6 +100,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_port: int | None
     """``None``: the admin side is on the same port."""
     hold_s: int
+    rehold_ms: int
+    """How long a seat that was held for the whole of ``hold_s`` and let go is not for the same user
+    again, and a seat held for less so much shorter; 0: it is at once."""
     holds_max: int
     """Of one user and one date at a time."""
     queue_active_max: int
@@ -125,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         database: they may do without Redis and secrets. :class:`SettingsError`."""
         _refuse_unknown(environ)
         env = _Reader(environ)
+        hold_s = env.number("BOOKING_HOLD_SECONDS", 300, 1, _DAY_S)
         settings = cls(
             database_url=env.url("BOOKING_DATABASE_URL", ("postgresql", "postgres"), need=True),
             journal_urls=_journal_urls(env),
@@ -136,7 +141,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             token_secrets=_token_secrets(env, need=serving),
             admin_token=_admin_token(env),
             admin_port=env.number("BOOKING_ADMIN_PORT", 0, 1, 65_535) or None,
-            hold_s=env.number("BOOKING_HOLD_SECONDS", 300, 1, _DAY_S),
+            hold_s=hold_s,
+            rehold_ms=_rehold_ms(env, hold_s),
             holds_max=env.number("BOOKING_MAX_HOLDS", 4, 1, 1_000),
             queue_active_max=env.number("BOOKING_QUEUE_MAX_ACTIVE", 1_000, 0, 1_000_000),
             queue_admit_per_minute=env.number("BOOKING_QUEUE_ADMIT_PER_MINUTE", 0, 0, 1_000_000),
@@ -212,6 +218,15 @@ class _Reader:
         if text and (urlsplit(text).scheme not in schemes or "://" not in text):
             raise SettingsError(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
         return text
+
+
+def _rehold_ms(env: _Reader, hold_s: int) -> int:
+    """A tenth of a hold unless it is set: time enough for somebody else to see the seat and take
+    it, and no long wait for one who meant to keep it."""
+    name = "BOOKING_REHOLD_SECONDS"
+    if not env.text(name):
+        return hold_s * 1000 // 10
+    return env.number(name, 0, 0, _DAY_S) * 1000
 
 
 def _journal_urls(env: _Reader) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class Code(StrEnum):
     SEAT_UNAVAILABLE = "seat_unavailable"
     BOOKING_CLOSED = "booking_closed"
     HOLD_LIMIT_REACHED = "hold_limit_reached"
+    HOLD_COOLING_DOWN = "hold_cooling_down"
     HOLD_EXPIRED = "hold_expired"
     RESERVATION_NOT_FOUND = "reservation_not_found"
     RESERVATION_ENDED = "reservation_ended"
@@ -57,3 +58,5 @@ class Rejected(msgspec.Struct, frozen=True, tag=True):
     code: Code
     detail: str
     """One sentence for a person."""
+    retry_after_ms: int = 0
+    """When time alone will have taken the reason away; 0 where it never does, or nobody knows."""

@@ -10,6 +10,11 @@ decision changes both or neither.
      ^                  |
      +--ReleaseSeat-----+
      +--time is up------+   (decided on the next command or by the ledger's timer)
+
+A seat that is let go unpaid rests from its last holder, and from nobody else, for a share of the
+time it was held: so nobody keeps a seat from all others by taking it again whenever the hold ends,
+while choosing a seat and thinking better of it costs nothing noticeable. How long is decided when
+the hold ends, and noted in the ledger: a seat's own state is only its present.
 """
 
 from __future__ import annotations
@@ -26,7 +31,9 @@ from booking.domain.ledger import (
     Ledger,
     LedgerEvent,
     SaleCounted,
+    evolve_ledger,
     holds_of,
+    rest_left_ms,
 )
 
 # -- seat state ------------------------------------------------------------------------------------
@@ -175,17 +182,21 @@ def decide_seat(
     number: int,
     command: SeatCommand,
     terms: Terms | None,
+    rest_ms: int,
     now_ms: int,
 ) -> SeatDecision:
     """What happens on ``command`` to the seat ``number`` at ``now_ms``. Only ``HoldSeat`` needs
-    ``terms``; a hold that is over ends in the same decision, before anything else."""
+    ``terms``; a hold that is over ends in the same decision, before anything else. ``rest_ms`` is
+    the rest after a whole hold, 0 for none."""
     if isinstance(seat, Held) and seat.until_ms <= now_ms:
         reply = _foreign(seat, command)
-        rest = decide_seat(FREE, ledger, number, command, terms, now_ms)
+        uncounted = _uncounted(seat, number, rest_ms, now_ms)
+        after = evolve_ledger(ledger, uncounted)
+        then = decide_seat(FREE, after, number, command, terms, rest_ms, now_ms)
         return SeatDecision(
-            (HoldExpired(seat.reservation, seat.user), *rest.seat_events),
-            (HoldUncounted(number, seat.reservation), *rest.ledger_events),
-            reply or rest.reply,
+            (HoldExpired(seat.reservation, seat.user), *then.seat_events),
+            (uncounted, *then.ledger_events),
+            reply or then.reply,
         )
     match command:
         case HoldSeat():
@@ -193,14 +204,16 @@ def decide_seat(
                 raise BrokenInvariantError(f"no terms to hold seat {number}")
             return _hold(seat, ledger, number, command, terms, now_ms)
         case ReleaseSeat():
-            return _release(seat, number, command)
+            return _release(seat, number, command, rest_ms, now_ms)
         case ConfirmSale():
             return _confirm(seat, number, command)
         case _:
             assert_never(command)
 
 
-def expire_due(ledger: Ledger, seats: Mapping[int, SeatState], now_ms: int) -> DueDecision:
+def expire_due(
+    ledger: Ledger, seats: Mapping[int, SeatState], rest_ms: int, now_ms: int
+) -> DueDecision:
     """End the holds of ``seats`` that are over. The two books have to agree on each of them."""
     seat_events: list[tuple[int, HoldExpired]] = []
     ledger_events: list[HoldUncounted] = []
@@ -217,8 +230,20 @@ def expire_due(ledger: Ledger, seats: Mapping[int, SeatState], now_ms: int) -> D
             raise BrokenInvariantError(f"ledger has {counted} for seat {number}: {seat}")
         if seat.until_ms <= now_ms:
             seat_events.append((number, HoldExpired(seat.reservation, seat.user)))
-            ledger_events.append(HoldUncounted(number, seat.reservation))
+            ledger_events.append(_uncounted(seat, number, rest_ms, now_ms))
     return DueDecision(tuple(seat_events), tuple(ledger_events))
+
+
+def _uncounted(seat: Held, number: int, rest_ms: int, now_ms: int) -> HoldUncounted:
+    """What the ledger notes of a hold that ends unpaid now. The rest is the share of ``rest_ms``
+    that was held of the hold's whole time, from the moment the seat is free for the others: an
+    expiry that is noticed late, after a take-over say, does not eat into their time."""
+    length_ms = seat.until_ms - seat.held_at_ms
+    held_ms = min(now_ms, seat.until_ms) - seat.held_at_ms
+    rest_ms = rest_ms * held_ms // length_ms
+    if rest_ms <= 0:
+        return HoldUncounted(number, seat.reservation)
+    return HoldUncounted(number, seat.reservation, now_ms, rest_ms)
 
 
 def _foreign(seat: Held | Sold, command: SeatCommand) -> Rejected | None:
@@ -256,6 +281,8 @@ def _hold(
             Code.HOLD_LIMIT_REACHED,
             f"You already hold {live} seats of this date and {terms.max_holds} is the limit.",
         )
+    if left_ms := rest_left_ms(ledger, number, user, now_ms):
+        return _answer(_cooling_down(number, left_ms))
     until_ms = now_ms + terms.hold_ms
     return SeatDecision(
         (SeatHeld(reservation, user, until_ms, terms.price, now_ms),),
@@ -264,7 +291,18 @@ def _hold(
     )
 
 
-def _release(seat: SeatState, number: int, command: ReleaseSeat) -> SeatDecision:
+def _cooling_down(number: int, left_ms: int) -> Rejected:
+    left_s = -(-left_ms // 1000)
+    return Rejected(
+        Code.HOLD_COOLING_DOWN,
+        f"You had seat {number} until a moment ago; for {left_s} more s it is only for others.",
+        retry_after_ms=left_ms,
+    )
+
+
+def _release(
+    seat: SeatState, number: int, command: ReleaseSeat, rest_ms: int, now_ms: int
+) -> SeatDecision:
     user, reservation = command.user, command.reservation
     if isinstance(seat, Free) or seat.reservation != reservation:
         return _answer(HoldEnded(reservation))
@@ -274,7 +312,7 @@ def _release(seat: SeatState, number: int, command: ReleaseSeat) -> SeatDecision
         return _reject(Code.ALREADY_PAID, "This reservation is paid.")
     return SeatDecision(
         (HoldReleased(reservation, user),),
-        (HoldUncounted(number, reservation),),
+        (_uncounted(seat, number, rest_ms, now_ms),),
         HoldEnded(reservation),
     )
 

@@ -47,6 +47,8 @@ EXPIRED_TOGETHER_MS = 50
 class HoldRules(msgspec.Struct, frozen=True):
     hold_ms: int
     max_holds: int
+    rest_ms: int
+    """How long a seat rests from its holder after a whole hold; 0: not at all."""
 
 
 class SeatBehaviour(Codec, Behaviour):
@@ -84,6 +86,7 @@ class SeatBehaviour(Codec, Behaviour):
             number,
             turn.command,
             self._terms(turn.address.key, number),
+            self._rules.rest_ms,
             turn.now_ms,
         )
         events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
@@ -120,9 +123,10 @@ class SeatBehaviour(Codec, Behaviour):
 class LedgerBehaviour(Codec, Behaviour):
     kind = LEDGER
 
-    def __init__(self) -> None:
+    def __init__(self, rules: HoldRules) -> None:
         Codec.__init__(self, events=LedgerEvent, commands=None, replies=None)
         self._states = msgspec.msgpack.Decoder(Ledger)
+        self._rules = rules
 
     def initial(self, address: Address) -> Ledger:
         return EMPTY_LEDGER
@@ -139,7 +143,7 @@ class LedgerBehaviour(Codec, Behaviour):
 
     def decide(self, turn: Turn) -> Decision:
         seats = {int(address.name): state for address, state in turn.companions.items()}
-        decided = expire_due(turn.state, seats, turn.now_ms)
+        decided = expire_due(turn.state, seats, self._rules.rest_ms, turn.now_ms)
         events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
             (seat_address(turn.address.key, number), event) for number, event in decided.seat_events
         ]

@@ -54,12 +54,13 @@ class Shown:
         hot: Callable[[int], Sequence[Address]],
     ) -> Application:
         """All entities, and these views as those who are told of them."""
-        rules = HoldRules(self._settings.hold_s * 1000, self._settings.holds_max)
+        settings = self._settings
+        rules = HoldRules(settings.hold_s * 1000, settings.holds_max, settings.rehold_ms)
         return Application(
             behaviours=[
                 AccountBehaviour(),
                 SeatBehaviour(lambda: self.seats.catalogue, rules),
-                LedgerBehaviour(),
+                LedgerBehaviour(rules),
                 QueueBehaviour(lambda: self._policy),
             ],
             observer=Projections(self.seats, self.queues, self.tallies, on_lost),

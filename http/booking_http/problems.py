@@ -35,6 +35,7 @@ STATUS: dict[str, tuple[int, str]] = {
     Code.SEAT_UNAVAILABLE: (409, "The seat is taken"),
     Code.BOOKING_CLOSED: (409, "The date cannot be booked now"),
     Code.HOLD_LIMIT_REACHED: (409, "Too many seats held at a time"),
+    Code.HOLD_COOLING_DOWN: (429, "The seat rests from its last holder"),
     Code.HOLD_EXPIRED: (410, "The hold has ended"),
     Code.RESERVATION_NOT_FOUND: (404, "No such reservation"),
     Code.RESERVATION_ENDED: (409, "The reservation has ended"),
@@ -144,9 +145,13 @@ def malformed(detail: str) -> RefusedError:
 def of_rejection(rejected: Rejected, replayed: bool = False) -> Refusal:
     """A domain's refusal as an answer."""
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
+    extensions = {}
     if rejected.code is Code.QUEUE_FULL:
         headers["Retry-After"] = str(_RETRY_QUEUE_FULL_S)
-    return Refusal(rejected.code, rejected.detail, headers)
+    if rejected.retry_after_ms:
+        headers |= retry_after(rejected.retry_after_ms / 1000)
+        extensions["retryAfterMs"] = rejected.retry_after_ms
+    return Refusal(rejected.code, rejected.detail, headers, extensions)
 
 
 def of_exception(error: Exception) -> Refusal:

@@ -200,6 +200,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     etaSeconds: Count | UnsetType = UNSET
     etaKnown: bool | UnsetType = UNSET
     pollAfterMs: Count | UnsetType = UNSET
+    retryAfterMs: (
+        Annotated[int, Meta(ge=1, description="hold_cooling_down only: Retry-After, exactly.")]
+        | UnsetType
+    ) = UNSET
     checks: Annotated[dict[str, str], Meta(description="not_ready only.")] | UnsetType = UNSET
     errors: Annotated[list[Complaint], Meta(description="Of a catalogue document.")] | UnsetType = (
         UNSET

@@ -100,6 +100,8 @@ class FakeBookings:
         self.items: dict[str, list[HistoryItem]] = {}
         self.paid: dict[str, list[Payment]] = {}
         self.holds: dict[str, tuple[str, Reservation]] = {}
+        self.rests: dict[tuple[str, int], tuple[str, int]] = {}
+        """Seats that rest, as tests want them: from whom, and until when."""
         self.outcomes: dict[tuple[str, str, str], tuple[bytes, Any]] = {}
         self.in_flight: set[tuple[str, str, str]] = set()
         self.checks: dict[str, str | None] = {"journal": None, "shards": None}
@@ -250,6 +252,9 @@ class FakeBookings:
         ]
         if len(open_holds) >= self.max_holds:
             return Rejected(Code.HOLD_LIMIT_REACHED, "You hold too many seats of this date.")
+        holder, rested_ms = self.rests.get((name, seat), ("", 0))
+        if holder == user and now < rested_ms:
+            return Rejected(Code.HOLD_COOLING_DOWN, "The seat rests.", rested_ms - now)
         price = seats.schedule.prices[seat]
         hold = Reservation(self._new_id("rsv"), name, seat, price, now, now + self.hold_ms)
         self.holds[hold.id] = (user, hold)
@@ -415,7 +420,8 @@ class FakeBookings:
         try:
             await self._command()
             value = run()
-            self.outcomes[key] = (attempt.fingerprint, value)
+            if not (isinstance(value, Rejected) and value.retry_after_ms):
+                self.outcomes[key] = (attempt.fingerprint, value)
         finally:
             self.in_flight.discard(key)
         return Outcome(value)

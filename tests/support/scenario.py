@@ -77,8 +77,10 @@ class GivenSeat:
             else:
                 self.seat = evolve_seat(self.seat, event)
 
-    def when(self, command: SeatCommand, *, at: int, terms: Terms | None = None) -> Then:
-        decided = decide_seat(self.seat, self.ledger, self.NUMBER, command, terms, at)
+    def when(
+        self, command: SeatCommand, *, at: int, terms: Terms | None = None, rest_ms: int = 0
+    ) -> Then:
+        decided = decide_seat(self.seat, self.ledger, self.NUMBER, command, terms, rest_ms, at)
         events = (*decided.seat_events, *decided.ledger_events)
         self._apply(events)
         return Then(events, decided.reply, (self.seat, self.ledger), decided)

@@ -98,13 +98,14 @@ class WaitingRoom:
         self.lost: list[int] = []
         self.observer = Observer(self.seats, self.queues, None, self.lost.append)
         self.journal = MemoryJournal(store)
+        rules = HoldRules(hold_ms=300_000, max_holds=4, rest_ms=30_000)
         self.runtime = Runtime(
             instance=name.split("-")[0],
             incarnation=name,
             behaviours=[
                 AccountBehaviour(),
-                SeatBehaviour(lambda: self.seats.catalogue, HoldRules(300_000, 4)),
-                LedgerBehaviour(),
+                SeatBehaviour(lambda: self.seats.catalogue, rules),
+                LedgerBehaviour(rules),
                 QueueBehaviour(lambda: self.policy),
             ],
             journal=self.journal,

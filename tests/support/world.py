@@ -7,7 +7,8 @@ The books check, event by event and by the invariants' numbers:
 - I2 a balance is charges - payments + refunds and never negative;
 - I5 admission is first in, first out, but for those who are drawn, never before an opening or
   in a pause, never over the limit, never over the rate in any interval;
-- I6 a hold ends exactly once, and not by a sale when its time is over;
+- I6 a hold ends exactly once, and not by a sale when its time is over; who let a seat go does not
+  hold it next before it has rested, and nobody else is refused for that;
 - I7 a payment ends completed or refunded, once, and completed only with its seat sold.
 """
 
@@ -20,10 +21,11 @@ from typing import Any
 import msgspec
 
 from booking.domain import account, account_rules, ledger, queue, seat
-from booking.domain.decision import Rejected
+from booking.domain.decision import Code, Rejected
 from tests.support.scenario import T0, fold
 
 HOLD_MS = 60_000
+REST_MS = 20_000
 SEATS = {1: 100, 2: 250, 3: 400}
 
 
@@ -32,6 +34,10 @@ class Books:
 
     def __init__(self) -> None:
         self.holds: dict[int, tuple[str, str, int]] = {}
+        self.held_ms: dict[int, int] = {}
+        """Seat to the beginning of its newest hold."""
+        self.let_go: dict[int, tuple[str, float]] = {}
+        """Free seat to who held it last, and when it has rested from them."""
         self.sales: dict[int, tuple[str, str, str]] = {}
         self.money: Counter[str] = Counter()
         self.charged = 0
@@ -54,7 +60,10 @@ class Books:
         if isinstance(event, seat.SeatHeld):
             assert number not in self.holds, "I1"
             assert number not in self.sales, "I1"
+            assert self.resting_ms(number, event.user, now_ms) == 0, "I6 rest"
+            self.let_go.pop(number, None)
             self.holds[number] = (event.reservation, event.user, event.until_ms)
+            self.held_ms[number] = now_ms
             return
         reservation, user, until_ms = self.holds.pop(number)  # I6: a KeyError is a second end
         assert (reservation, user) == (event.reservation, event.user), "I6"
@@ -62,6 +71,14 @@ class Books:
         if isinstance(event, seat.SeatSold):
             assert event.payment in self.in_flight, "I7"
             self.sales[number] = (reservation, user, event.payment)
+            return
+        held_ms = min(now_ms, until_ms) - self.held_ms[number]
+        self.let_go[number] = (user, now_ms + REST_MS * held_ms / HOLD_MS)
+
+    def resting_ms(self, number: int, user: str, now_ms: int) -> int:
+        """For how many whole milliseconds yet the user may not hold this seat."""
+        holder, rested_ms = self.let_go.get(number, ("", 0.0))
+        return max(0, int(rested_ms) - now_ms) if holder == user else 0
 
     def account(self, user: str, event: Any) -> None:
         if isinstance(event, account.Charged):
@@ -162,15 +179,22 @@ class World:
     def ask_seat(self, number: int, command: seat.SeatCommand) -> seat.SeatReply:
         terms = seat.Terms(SEATS[number], T0, T0 + 10**9, HOLD_MS, 2)
         decided = seat.decide_seat(
-            self.seats[number], self.ledger, number, command, terms, self.now_ms
+            self.seats[number], self.ledger, number, command, terms, REST_MS, self.now_ms
         )
         self._seat_events([(number, event) for event in decided.seat_events])
         self.ledger = fold(ledger.evolve_ledger, self.ledger, decided.ledger_events)
+        self._check_rest(number, command, decided.reply)
         return decided.reply
+
+    def _check_rest(self, number: int, command: seat.SeatCommand, reply: seat.SeatReply) -> None:
+        if isinstance(reply, Rejected) and reply.code is Code.HOLD_COOLING_DOWN:
+            left_ms = self.books.resting_ms(number, command.user, self.now_ms)
+            assert reply.retry_after_ms == left_ms > 0, "I6 refused for a rest that is none"
 
     def ledger_timer(self) -> None:
         due = ledger.due_seats(self.ledger, self.now_ms, 2)
-        decided = seat.expire_due(self.ledger, {n: self.seats[n] for n in due}, self.now_ms)
+        seats = {number: self.seats[number] for number in due}
+        decided = seat.expire_due(self.ledger, seats, REST_MS, self.now_ms)
         self._seat_events(decided.seat_events)
         self.ledger = fold(ledger.evolve_ledger, self.ledger, decided.ledger_events)
 

@@ -143,3 +143,4 @@ class Problem(Struct, frozen=True):
     eta_seconds: int | None = field(default=None, name="etaSeconds")
     eta_known: bool | None = field(default=None, name="etaKnown")
     poll_after_ms: int | None = field(default=None, name="pollAfterMs")
+    retry_after_ms: int | None = field(default=None, name="retryAfterMs")

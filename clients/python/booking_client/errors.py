@@ -111,6 +111,13 @@ class HoldLimitReached(Refused):
     codes = ("hold_limit_reached",)
 
 
+class HoldCoolingDown(Refused):
+    """The user let this very seat go a moment ago, and others come first: ``retry_after_s``. Other
+    seats may be held at once."""
+
+    codes = ("hold_cooling_down",)
+
+
 class HoldExpired(Refused):
     codes = ("hold_expired",)
 

@@ -9,7 +9,8 @@ from booking_client.errors import Refused, Unavailable
 
 WORTH_REPEATING = frozenset((*Unavailable.codes, "rate_limited"))
 """Codes of moments that pass. ``queue_full`` is not one: it is an outcome, stored under the
-request's key, and the same key would be told the same for a day."""
+request's key, and the same key would be told the same for a day. ``hold_cooling_down`` is none
+either: waiting for one seat while others are free is for the caller to choose."""
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 """From a proxy in between, whose answer is no problem document."""
 

@@ -132,6 +132,7 @@ class ReservationCalls:
                     "seat_unavailable",
                     "booking_closed",
                     "hold_limit_reached",
+                    "hold_cooling_down",
                 ),
             ),
             Route(

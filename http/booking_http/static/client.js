@@ -179,7 +179,8 @@ export class Client extends EventTarget {
     const spreadMs = backoffMs * (0.5 + Math.random() / 2);
     if (error instanceof Unreachable) return spreadMs;
     const passing = [408, 429, 502, 503, 504].includes(error.status);
-    if (error.code === "queue_full") return null; // not a matter of seconds: the user decides
+    // Not a matter of moments: the user decides.
+    if (["queue_full", "hold_cooling_down"].includes(error.code)) return null;
     if (!passing && error.code !== "idempotency_key_in_flight") return null;
     if (error.retryAfterMs === null) return spreadMs;
     return error.retryAfterMs * (1 + Math.random() / 4);

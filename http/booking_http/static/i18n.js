@@ -72,7 +72,7 @@ export class Words {
   // The words for a refusal: our own where there are some, else the service's.
   problem(error) {
     const key = `problem_${error.code}`;
-    if (this.has(key)) return this.t(key);
+    if (this.has(key)) return this.t(key, error);
     return this.t("problem_other", error.message);
   }
 }

@@ -136,6 +136,8 @@ export default {
   problem_reservation_ended: "The hold has ended; the seat is free for everybody again.",
   problem_reservation_not_found: "The hold has ended; the seat is free for everybody again.",
   problem_hold_limit_reached: "You hold as many seats of this date as one person may.",
+  problem_hold_cooling_down: (w, error) =>
+    `You had this seat a moment ago, so others come first: you can take it again in ${w.number(error.retryAfterMs / 1000)} s. Any other free seat is yours at once.`,
   problem_booking_closed: "This date cannot be booked any more.",
   problem_already_paid: "This seat is paid already.",
   problem_payment_in_progress: "The payment is under way. Look again in a moment.",

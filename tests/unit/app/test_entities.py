@@ -21,7 +21,8 @@ from booking.entities.queue_entity import QueueBehaviour
 from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
 
 T0 = 1_800_000_000_000
-SEATS = SeatBehaviour(lambda: Catalogue({}), HoldRules(300_000, 4))
+RULES = HoldRules(hold_ms=300_000, max_holds=4, rest_ms=30_000)
+SEATS = SeatBehaviour(lambda: Catalogue({}), RULES)
 
 
 def account(*, other_seat: bool = False) -> Account:
@@ -78,7 +79,7 @@ def test_the_ledgers_timer_looks_only_at_the_seats_that_end_next() -> None:
     ledger = EMPTY_LEDGER
     for number, end in ((1, 0), (2, 10), (3, 10_000)):
         ledger = evolve_ledger(ledger, HoldCounted(number, f"r{number}", "ann", T0 + end))
-    behaviour = LedgerBehaviour()
+    behaviour = LedgerBehaviour(RULES)
     assert behaviour.next_wake_ms(ledger) == T0
     assert behaviour.companions(ledger_address("d"), ledger, None) == [
         seat_address("d", 1),
@@ -108,5 +109,5 @@ def test_events_of_older_versions_are_brought_up_to_date_step_by_step() -> None:
 
 
 def test_an_unreadable_snapshot_is_left_aside() -> None:
-    for behaviour in (AccountBehaviour(), SEATS, LedgerBehaviour()):
+    for behaviour in (AccountBehaviour(), SEATS, LedgerBehaviour(RULES)):
         assert behaviour.decode_state(msgspec.msgpack.encode("of another shape")) is None

@@ -15,7 +15,7 @@ from booking.domain.account import (
     AccountEvent,
 )
 from booking.domain.account_rules import evolve_account
-from booking.domain.ledger import EMPTY_LEDGER, LedgerEvent, evolve_ledger
+from booking.domain.ledger import EMPTY_LEDGER, LedgerEvent, Rest, evolve_ledger
 from booking.domain.queue import Line, QueueEvent, evolve_queue
 from booking.domain.seat import FREE, SeatEvent, Sold, evolve_seat
 from tests.support.scenario import fold
@@ -64,6 +64,7 @@ def test_the_recorded_history_leads_to_the_same_state():
     assert fold(evolve_seat, FREE, recorded("seat")) == Sold("r3", "bob", "p2", 90000)
     ledger = fold(evolve_ledger, EMPTY_LEDGER, recorded("ledger"))
     assert (ledger.holds, ledger.sold) == ({}, {7})
+    assert ledger.rests == {8: Rest("bob", 1_800_000_465_004)}
     account = fold(evolve_account, Account(), recorded("account"))
     assert account.balance == 10_000
     assert account.reservations["r3"].paid

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from booking.domain import account, queue, seat
-from tests.support.world import HOLD_MS, SEATS, World
+from tests.support.world import HOLD_MS, REST_MS, SEATS, World
 
 USERS = ["ann", "bob", "cid"]
 users = st.sampled_from(USERS)
@@ -32,7 +32,11 @@ class Booking(RuleBasedStateMachine):
 
     # -- time and timers ---------------------------------------------------------------------------
 
-    @rule(ms=st.one_of(st.integers(0, 2_000), st.sampled_from([HOLD_MS - 1, HOLD_MS, 150_000])))
+    @rule(
+        ms=st.one_of(
+            st.integers(0, 2_000), st.sampled_from([HOLD_MS - 1, HOLD_MS, REST_MS, 150_000])
+        )
+    )
     def time_passes(self, ms):
         self.world.now_ms += ms
 

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,11 +8,14 @@ from booking.domain.ledger import (
     EMPTY_LEDGER,
     HoldCounted,
     HoldUncounted,
+    Ledger,
+    Rest,
     SaleCounted,
     due_seats,
     evolve_ledger,
     holds_of,
     ledger_next_wake,
+    rest_left_ms,
 )
 from tests.support.scenario import T0, fold
 
@@ -51,6 +55,36 @@ def test_the_holds_of_a_user_follow_every_change():
     assert "ann" not in none.by_user
 
 
+def test_a_rest_is_one_users_and_over_at_its_end():
+    ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
+    assert [rest_left_ms(ledger, 1, "ann", T0 + at) for at in (10, 14, 15, 99)] == [5, 1, 0, 0]
+    assert rest_left_ms(ledger, 1, "bob", T0 + 10) == 0
+    assert rest_left_ms(ledger, 2, "ann", T0 + 10) == 0
+
+
+def test_a_ledger_keeps_no_rest_that_is_over_once_other_holds_end():
+    ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
+    ledger = evolve_ledger(ledger, HoldUncounted(2, "b", T0 + 14, 5))
+    assert ledger.rests == {1: Rest("ann", T0 + 15), 2: Rest("bob", T0 + 19)}
+    ledger = evolve_ledger(ledger, HoldUncounted(3, "c", T0 + 15, 5))
+    assert ledger.rests == {2: Rest("bob", T0 + 19), 3: Rest("ann", T0 + 20)}
+    assert evolve_ledger(ledger, HoldCounted(2, "d", "cid", T0)).rests == {3: ledger.rests[3]}
+
+
+def test_a_sale_leaves_the_rests_of_other_seats_alone_and_none_of_its_own():
+    ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
+    assert evolve_ledger(ledger, SaleCounted(2, "b")).rests == ledger.rests
+
+
+def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none():
+    ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
+    packed = msgspec.msgpack.encode(ledger)
+    assert msgspec.msgpack.decode(packed, type=Ledger) == ledger
+    older = {key: value for key, value in msgspec.msgpack.decode(packed).items() if key != "rests"}
+    kept = msgspec.convert(older, Ledger, str_keys=False)
+    assert kept == msgspec.structs.replace(ledger, rests={})
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -87,6 +121,8 @@ def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(steps):
         elif what != "hold" and seat in ledger.holds:
             kind = HoldUncounted if what == "end" else SaleCounted
             event = kind(seat, f"r{seat}")
+            if what == "end" and after_ms % 2:
+                event = HoldUncounted(seat, f"r{seat}", T0 + after_ms, after_ms)
         else:
             continue
         ledger = evolve_ledger(ledger, event)
@@ -95,3 +131,4 @@ def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(steps):
         indexed = {seat: user for user, seats in ledger.by_user.items() for seat in seats}
         assert indexed == {seat: hold.user for seat, hold in ledger.holds.items()}
         assert not ledger.sold & ledger.holds.keys()
+        assert not ledger.rests.keys() & (ledger.sold | ledger.holds.keys())

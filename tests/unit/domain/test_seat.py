@@ -136,7 +136,7 @@ def test_a_refused_hold_still_ends_the_one_whose_time_is_over():
 
 def test_a_hold_without_terms_is_a_defect_of_the_caller():
     with pytest.raises(BrokenInvariantError):
-        decide_seat(FREE, EMPTY_LEDGER, 7, HoldSeat("ann", "r1"), None, T0)
+        decide_seat(FREE, EMPTY_LEDGER, 7, HoldSeat("ann", "r1"), None, 0, T0)
 
 
 # -- release ---------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_a_second_payment_for_a_sold_seat_is_refused():
 def test_the_timer_ends_exactly_the_holds_that_are_over():
     ledger = GivenSeat(HoldCounted(1, "a", "ann", T0), HoldCounted(2, "b", "bob", T0 + 1)).ledger
     seats = {1: Held("a", "ann", T0, 1), 2: Held("b", "bob", T0 + 1, 1), 3: FREE}
-    due = expire_due(ledger, seats, T0)
+    due = expire_due(ledger, seats, 0, T0)
     assert due.seat_events == ((1, HoldExpired("a", "ann")),)
     assert due.ledger_events == (HoldUncounted(1, "a"),)
 
@@ -226,12 +226,12 @@ def test_the_timer_ends_exactly_the_holds_that_are_over():
 def test_the_timer_crashes_when_the_two_books_disagree(seat):
     ledger = GivenSeat(HoldCounted(1, "a", "ann", T0)).ledger
     with pytest.raises(BrokenInvariantError):
-        expire_due(ledger, {1: seat}, T0)
+        expire_due(ledger, {1: seat}, 0, T0)
 
 
 def test_the_timer_crashes_on_a_hold_the_ledger_has_not_counted():
     with pytest.raises(BrokenInvariantError):
-        expire_due(EMPTY_LEDGER, {1: Held("a", "ann", T0, 1)}, T0)
+        expire_due(EMPTY_LEDGER, {1: Held("a", "ann", T0, 1)}, 0, T0)
 
 
 # -- contradictions --------------------------------------------------------------------------------

@@ -48,6 +48,15 @@ async def test_no_more_seats_than_allowed_are_held(edge: Edge) -> None:
     assert (answer.status, answer.code) == (409, "hold_limit_reached")
 
 
+async def test_a_seat_that_rests_says_when_it_may_be_had_again(edge: Edge) -> None:
+    token = await edge.enter(ALICE)
+    edge.bookings.rests["d1", 1] = (ALICE, edge.bookings.now_ms() + 1_500)
+    answer = await edge("POST", "/reservation", {"seatId": "d1-1"}, token=token)
+    assert (answer.status, answer.code) == (429, "hold_cooling_down")
+    assert answer.headers["Retry-After"] == "2"
+    assert answer.json["retryAfterMs"] == 1_500
+
+
 async def test_a_date_that_is_closed_is_refused() -> None:
     bookings = FakeBookings(catalogue(schedule("d1", booking_end_ms=1)))
     async with running(bookings) as edge:

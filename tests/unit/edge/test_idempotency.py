@@ -33,6 +33,19 @@ async def test_a_refusal_is_an_outcome_too(edge: Edge) -> None:
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
+async def test_a_refusal_that_asks_to_come_back_is_none(edge: Edge) -> None:
+    token = await edge.enter(ALICE)
+    edge.bookings.rests["d1", 1] = (ALICE, edge.bookings.now_ms() + 1_000)
+    key = {"Idempotency-Key": "one"}
+    wanted = {"seatId": "d1-1"}
+    first = await edge("POST", "/reservation", wanted, token=token, headers=key)
+    assert (first.status, first.code) == (429, "hold_cooling_down")
+    edge.bookings.clock.advance(1_000)
+    again = await edge("POST", "/reservation", wanted, token=token, headers=key)
+    assert again.status == 201
+    assert "Idempotent-Replayed" not in again.headers
+
+
 async def test_an_issue_can_be_repeated_without_being_queued_twice(edge: Edge) -> None:
     key = {"Idempotency-Key": "one"}
     first = await edge("POST", "/queue/issue", {"userId": ALICE}, headers=key)

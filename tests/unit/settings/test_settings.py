@@ -34,6 +34,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     settings = read()
     assert (settings.host, settings.port, settings.admin_port) == ("0.0.0.0", 8080, None)
     assert (settings.hold_s, settings.holds_max, settings.active_s) == (300, 4, 600)
+    assert settings.rehold_ms == 30_000
     assert (settings.queue_active_max, settings.queue_admit_per_minute) == (1_000, 0)
     assert (settings.user_auth, settings.log) == ("none", "json")
     assert (settings.admin_token, settings.advertise_url) == ("", "")
@@ -72,6 +73,7 @@ def test_every_setting_is_read() -> None:
         BOOKING_ADMIN_TOKEN="8e4f1d6b2c7a9053",
         BOOKING_ADMIN_PORT="9001",
         BOOKING_HOLD_SECONDS="60",
+        BOOKING_REHOLD_SECONDS="20",
         BOOKING_MAX_HOLDS="2",
         BOOKING_QUEUE_MAX_ACTIVE="50",
         BOOKING_QUEUE_ADMIT_PER_MINUTE="30",
@@ -96,6 +98,7 @@ def test_every_setting_is_read() -> None:
         admin_token="8e4f1d6b2c7a9053",
         admin_port=9001,
         hold_s=60,
+        rehold_ms=20_000,
         holds_max=2,
         queue_active_max=50,
         queue_admit_per_minute=30,
@@ -114,6 +117,17 @@ def test_every_setting_is_read() -> None:
 def test_port_stands_in_for_booking_port_which_wins() -> None:
     assert read(PORT="5000").port == 5000
     assert read(PORT="5000", BOOKING_PORT="6000").port == 6000
+
+
+@pytest.mark.parametrize(
+    ("hold_s", "rehold_s", "rehold_ms"),
+    [("1", "", 100), ("600", "", 60_000), ("600", "0", 0), ("1", "86400", 86_400_000)],
+)
+def test_a_seat_rests_for_a_tenth_of_a_hold_unless_it_is_set(
+    hold_s: str, rehold_s: str, rehold_ms: int
+) -> None:
+    settings = read(BOOKING_HOLD_SECONDS=hold_s, BOOKING_REHOLD_SECONDS=rehold_s)
+    assert settings.rehold_ms == rehold_ms
 
 
 def test_an_empty_variable_is_an_absent_one() -> None:
@@ -139,6 +153,7 @@ def test_a_command_that_only_uses_the_database_needs_nothing_else() -> None:
         ("PORT", ["65536"]),
         ("BOOKING_ADMIN_PORT", ["0", "65536"]),
         ("BOOKING_HOLD_SECONDS", ["0", "86401", "5m", "1e3"]),
+        ("BOOKING_REHOLD_SECONDS", ["-1", "86401", "30s", "0.5"]),
         ("BOOKING_MAX_HOLDS", ["0", "1001", "four"]),
         ("BOOKING_QUEUE_MAX_ACTIVE", ["-1", "1000001"]),
         ("BOOKING_QUEUE_ADMIT_PER_MINUTE", ["-1", "1000001"]),
@@ -230,6 +245,7 @@ def test_the_reference_page_gives_the_defaults_that_the_program_has() -> None:
         ("HOST", settings.host),
         ("PORT", settings.port),
         ("HOLD_SECONDS", settings.hold_s),
+        ("REHOLD_SECONDS", settings.rehold_ms // 1000),
         ("MAX_HOLDS", settings.holds_max),
         ("QUEUE_MAX_ACTIVE", settings.queue_active_max),
         ("QUEUE_ADMIT_PER_MINUTE", settings.queue_admit_per_minute),

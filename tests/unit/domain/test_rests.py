@@ -1,0 +1,159 @@
+"""A seat that is let go unpaid rests from its last holder, and from nobody else."""
+
+import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from booking.domain.ledger import HoldCounted, HoldUncounted
+from booking.domain.seat import (
+    FREE,
+    ConfirmSale,
+    HoldExpired,
+    HoldGranted,
+    HoldSeat,
+    ReleaseSeat,
+    SeatHeld,
+    Terms,
+    decide_seat,
+    expire_due,
+)
+from tests.support.scenario import T0, GivenSeat
+from tests.support.world import HOLD_MS as WORLD_HOLD_MS
+from tests.support.world import REST_MS as WORLD_REST_MS
+from tests.support.world import SEATS, World
+
+HOLD_MS = 300_000
+TERMS = Terms(
+    price=90_000,
+    booking_start_ms=T0,
+    booking_end_ms=T0 + 10 * HOLD_MS,
+    hold_ms=HOLD_MS,
+    max_holds=2,
+)
+END = T0 + HOLD_MS
+HELD = (SeatHeld("r1", "ann", END, 90_000, T0), HoldCounted(7, "r1", "ann", END))
+
+REST_MS = 30_000
+ENDED_LATE = (HoldExpired("r1", "ann"), HoldUncounted(7, "r1", END + 5, REST_MS))
+"""Found out five milliseconds after the end."""
+
+
+def let_go(at: int) -> GivenSeat:
+    """Ann held the seat from T0 on and gives it up, or is too late to."""
+    given = GivenSeat(*HELD)
+    given.when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
+    return given
+
+
+@pytest.mark.parametrize(
+    ("at", "rest_ms"),
+    [(T0 + 1_000, 100), (T0 + HOLD_MS // 2, 15_000), (END - 1, 29_999), (END, 30_000)],
+)
+def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held(at, rest_ms):
+    outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
+    assert outcome.decision.ledger_events == (HoldUncounted(7, "r1", at, rest_ms),)
+    given = let_go(at)
+    refused = given.when(HoldSeat("ann", "r2"), at=at + rest_ms - 1, terms=TERMS, rest_ms=REST_MS)
+    refused.refused("hold_cooling_down")
+    assert refused.reply.retry_after_ms == 1
+    granted = given.when(HoldSeat("ann", "r2"), at=at + rest_ms, terms=TERMS, rest_ms=REST_MS)
+    assert isinstance(granted.reply, HoldGranted)
+
+
+def test_nobody_else_is_refused_for_it_and_their_hold_ends_the_rest():
+    given = let_go(END - 1)
+    held = given.when(HoldSeat("bob", "r2"), at=END - 1, terms=TERMS, rest_ms=REST_MS)
+    assert isinstance(held.reply, HoldGranted)
+    given.when(ReleaseSeat("bob", "r2"), at=END, rest_ms=REST_MS)
+    back = given.when(HoldSeat("ann", "r3"), at=END, terms=TERMS, rest_ms=REST_MS)
+    assert isinstance(back.reply, HoldGranted)
+
+
+def test_a_user_may_hold_the_other_seats_meanwhile():
+    given = let_go(END - 1)
+    other = decide_seat(FREE, given.ledger, 8, HoldSeat("ann", "r2"), TERMS, REST_MS, END - 1)
+    assert isinstance(other.reply, HoldGranted)
+
+
+@pytest.mark.parametrize("reservation", ["r1", "r2"])
+def test_taking_a_seat_again_in_the_moment_the_hold_ends_is_refused_and_ends_it(reservation):
+    again = HoldSeat("ann", reservation)
+    outcome = GivenSeat(*HELD).when(again, at=END + 5, terms=TERMS, rest_ms=REST_MS)
+    outcome.refused("hold_cooling_down", *ENDED_LATE)
+    assert outcome.reply.retry_after_ms == REST_MS
+
+
+def test_the_next_user_gets_a_seat_in_the_decision_that_ends_the_hold():
+    outcome = GivenSeat(*HELD).when(HoldSeat("bob", "r2"), at=END + 5, terms=TERMS, rest_ms=REST_MS)
+    assert isinstance(outcome.reply, HoldGranted)
+    assert outcome.decision.ledger_events[0] == ENDED_LATE[1]
+    _, ledger = outcome.state
+    assert ledger.rests == {}
+
+
+def test_a_payment_that_comes_too_late_leaves_a_rest_too():
+    given = GivenSeat(*HELD)
+    late = given.when(ConfirmSale("ann", "r1", "p1"), at=END + 5, rest_ms=REST_MS)
+    late.refused("hold_expired", *ENDED_LATE)
+
+
+def test_the_timer_leaves_a_rest_from_the_moment_the_seat_is_free_for_others():
+    given = GivenSeat(*HELD)
+    due = expire_due(given.ledger, {7: given.seat}, REST_MS, END + 5)
+    assert due.seat_events == ((7, ENDED_LATE[0]),)
+    assert due.ledger_events == ENDED_LATE[1:]
+
+
+def test_a_repeated_hold_is_answered_as_before_whatever_rested_before_it():
+    given = let_go(END - 1)
+    first = given.when(HoldSeat("ann", "r2"), at=END + REST_MS, terms=TERMS, rest_ms=REST_MS)
+    again = given.when(HoldSeat("ann", "r2"), at=END + REST_MS, terms=TERMS, rest_ms=REST_MS)
+    assert again.reply == first.reply
+
+
+def test_a_rest_is_decided_when_the_hold_ends_and_no_other_setting_changes_it():
+    without = let_go(END).when(HoldSeat("ann", "r2"), at=END + 1, terms=TERMS, rest_ms=0)
+    without.refused("hold_cooling_down")
+    given = GivenSeat(*HELD)
+    given.when(ReleaseSeat("ann", "r1"), at=END - 1, rest_ms=0)
+    again = given.when(HoldSeat("ann", "r2"), at=END - 1, terms=TERMS, rest_ms=REST_MS)
+    assert isinstance(again.reply, HoldGranted)
+
+
+# -- at random -------------------------------------------------------------------------------------
+
+# The moments that matter are those around the ends of holds and of rests.
+waits = st.one_of(
+    st.integers(0, 1_000),
+    st.sampled_from([WORLD_HOLD_MS - 1, WORLD_HOLD_MS, WORLD_REST_MS - 1, WORLD_REST_MS]),
+    st.sampled_from([WORLD_HOLD_MS // 2, WORLD_REST_MS // 2]),
+)
+doings = st.sampled_from(["hold", "hold", "release", "timer"])
+# Most want the same seat.
+steps = st.tuples(waits, doings, st.sampled_from(["ann", "bob"]), st.sampled_from([1, 1, 1, 2, 3]))
+
+
+@settings(max_examples=200, deadline=None)
+@drawn(st.lists(steps, max_size=30))
+def test_two_who_want_the_same_seats_are_kept_from_what_they_let_go_and_from_nothing_else(steps):
+    """The books of :class:`World` hold every hold and every refusal to the rule."""
+    world = World(["ann", "bob"])
+    for named, (ms, what, user, number) in enumerate(steps):
+        world.now_ms += ms
+        if what == "timer":
+            world.ledger_timer()
+        elif what == "hold":
+            world.ask_seat(number, HoldSeat(user, f"r{named}"))
+        elif number in world.books.holds:
+            reservation, holder, _ = world.books.holds[number]
+            world.ask_seat(number, ReleaseSeat(holder, reservation))
+        world.check()
+        resting = {
+            number
+            for number in SEATS
+            for user in ("ann", "bob")
+            if world.books.resting_ms(number, user, world.now_ms)
+        }
+        assert resting <= world.ledger.rests.keys()
+        assert not world.ledger.rests.keys() & world.books.holds.keys()
