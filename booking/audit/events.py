@@ -46,6 +46,8 @@ class HoldCounted(msgspec.Struct, frozen=True, tag=True, gc=False):
 class HoldUncounted(msgspec.Struct, frozen=True, tag=True, gc=False):
     seat: int
     reservation: str
+    ended_ms: int = 0
+    rest_ms: int = 0
 
 
 class SaleCounted(msgspec.Struct, frozen=True, tag=True, gc=False):

@@ -13,7 +13,7 @@ CHECKS: dict[str, tuple[str, str]] = {
     "I2": ("users", "balance = charges - payments begun + refunds, never negative"),
     "I4": ("rows", "seq gapless, epochs known and never falling, rows in their shard"),
     "I5": ("queue numbers", "admitted in order, or as drawn; never over limit and rate"),
-    "I6": ("holds", "a hold ends once, is not paid after its end nor expired before"),
+    "I6": ("holds", "a hold ends once, not paid late nor expired early; then the seat rests"),
     "I7": ("payments", "a payment ends completed or refunded and matches its sale"),
 }
 """Each check with what it counts and what it means."""

@@ -16,11 +16,14 @@ _Fact = tuple[str | int, ...]
 class _Seat:
     __slots__ = (
         "agrees",
+        "counted_for",
         "lead",
         "leader",
+        "let_go_by",
         "number",
         "price",
         "reservation",
+        "rested_ms",
         "schedule",
         "sold",
         "until_ms",
@@ -35,6 +38,9 @@ class _Seat:
         self.lead: list[_Fact] = []
         self.leader = ""
         self.agrees = True
+        # By the ledger: who holds it or held it last, who let it go, and when it has rested.
+        self.counted_for = self.let_go_by = ""
+        self.rested_ms = 0
 
 
 class SeatBook:
@@ -109,11 +115,24 @@ class SeatBook:
     # -- the ledger's book ------------------------------------------------------------------------
 
     def hold_counted(self, entity: str, event: e.HoldCounted, seq: int, at_ms: int) -> None:
+        seat = self._seat_of(entity, event.seat)
+        if event.user == seat.let_go_by and at_ms < seat.rested_ms:
+            message = f"{event.user} holds seat {event.seat} again before {seat.rested_ms}"
+            self._wrong("I6", message, seq, entity)
+        seat.counted_for, seat.let_go_by = event.user, ""
         fact = ("held", event.reservation, event.user, event.until_ms)
-        self._tell(self._seat_of(entity, event.seat), "ledger", fact, seq)
+        self._tell(seat, "ledger", fact, seq)
 
     def hold_uncounted(self, entity: str, event: e.HoldUncounted, seq: int, at_ms: int) -> None:
-        self._tell(self._seat_of(entity, event.seat), "ledger", ("ended", event.reservation), seq)
+        seat = self._seat_of(entity, event.seat)
+        if event.rest_ms:
+            if event.ended_ms != at_ms:
+                message = (
+                    f"seat {event.seat} rests from {event.ended_ms}, its hold ended at {at_ms}"
+                )
+                self._wrong("I6", message, seq, entity)
+            seat.let_go_by, seat.rested_ms = seat.counted_for, event.ended_ms + event.rest_ms
+        self._tell(seat, "ledger", ("ended", event.reservation), seq)
 
     def sale_counted(self, entity: str, event: e.SaleCounted, seq: int, at_ms: int) -> None:
         self._tell(self._seat_of(entity, event.seat), "ledger", ("sold", event.reservation), seq)

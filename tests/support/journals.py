@@ -18,6 +18,8 @@ from booking.domain.decision import Code
 COLUMNS = ("shard", "seq", "epoch", "entity", "at_ms", "version", "address", "type", "payload")
 LONG_AGO_MS = 1_700_000_000_000
 HOLD_MS = 300_000
+REST_SHARE = 10
+"""A seat rests for a tenth of the time it was held."""
 
 
 class JournalRow(msgspec.Struct):
@@ -120,7 +122,10 @@ class JournalBuilder:
         if expired:
             self.now_ms = max(self.now_ms, held.until_ms)
         self.add(Address("seat", held.schedule, str(held.seat)), event(held.id, user))
-        self.add(Address("ledger", held.schedule), ledger.HoldUncounted(held.seat, held.id))
+        held_ms = min(self.now_ms, held.until_ms) - held.created_ms
+        rest = (self.now_ms, held_ms // REST_SHARE) if held_ms >= REST_SHARE else ()
+        uncounted = ledger.HoldUncounted(held.seat, held.id, *rest)
+        self.add(Address("ledger", held.schedule), uncounted)
         if not expired:
             self.add(Address("account", user), account.ReservationCancelled(held.id))
 

@@ -99,6 +99,7 @@ def free_to_vary(row: JournalRow, field: str) -> bool:
         ("number", lambda number: number + 10_000_000),
         ("count", lambda count: count + 1),
         ("created_ms", lambda created_ms: created_ms + 1),
+        ("ended_ms", lambda ended_ms: ended_ms + 1),
     ],
 )
 def test_any_row_with_a_changed_field_is_seen(
@@ -223,6 +224,30 @@ def test_a_hold_expired_too_early_breaks_i6() -> None:
     for row in book.rows:
         row.at_ms -= row.type == "HoldExpired"
     assert broken(book.sorted_rows(), book=book) == {"I6"}
+
+
+def test_a_seat_held_again_before_it_has_rested_breaks_i6_and_only_by_who_let_it_go() -> None:
+    for user, after_ms, expected in (
+        (1, 29_999, {"I6"}),
+        (1, 30_000, set()),
+        (2, 0, set()),
+    ):
+        book = JournalBuilder()
+        held = book.hold(user_id(1), "d", 1)
+        book.end_hold(user_id(1), held, expired=True)
+        book.now_ms = held.until_ms + after_ms
+        book.hold(user_id(user), "d", 1)
+        assert broken(book.sorted_rows(), book=book) == expected, (user, after_ms)
+
+
+def test_a_seat_that_another_user_held_in_between_rests_from_nobody_else() -> None:
+    book = JournalBuilder()
+    first = book.hold(user_id(1), "d", 1)
+    book.end_hold(user_id(1), first, expired=True)
+    second = book.hold(user_id(2), "d", 1)
+    book.end_hold(user_id(2), second, expired=False)
+    book.hold(user_id(1), "d", 1)
+    assert broken(book.sorted_rows(), book=book) == set()
 
 
 def test_a_payment_without_end_is_in_flight_and_breaks_i7_only_when_overdue() -> None:
