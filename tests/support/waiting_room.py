@@ -89,6 +89,7 @@ class WaitingRoom:
         policy: Policy = SLOTS,
         dates: Catalogue | None = None,
         name: str = "one-1",
+        **limits: int,
     ) -> None:
         self.clock = VirtualClock()
         self.policy = policy
@@ -110,7 +111,7 @@ class WaitingRoom:
             ],
             journal=self.journal,
             clock=self.clock,
-            limits=Limits(mailbox_max=100_000, mailboxes_max=100_000),
+            limits=Limits(**{"mailbox_max": 100_000, "mailboxes_max": 100_000, **limits}),
             observer=self.observer,
         )
         self.service = BookingService(

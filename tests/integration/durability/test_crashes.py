@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.support.api_client import Api
+from tests.support.api_client import Api, eventually
 from tests.support.served import Served, served
 from tests.support.storm import Storm
 from tests.support.verdict import all_is_true
@@ -58,3 +58,29 @@ async def test_nothing_acknowledged_is_lost_when_the_service_is_killed_ten_times
 ) -> None:
     with served(stocked_database_url, redis_url, tmp_path) as instance:
         await survive(instance, stocked_database_url, dates, seats, rounds=10)
+
+
+async def test_a_seat_rests_from_its_last_holder_over_a_crash(
+    stocked_database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    dates: list[str],
+    seats: list[str],
+) -> None:
+    rules = {"BOOKING_HOLD_SECONDS": "1", "BOOKING_REHOLD_SECONDS": "600"}
+    with served(stocked_database_url, redis_url, tmp_path, **rules) as instance:
+        await instance.start()
+        async with Api(instance.url) as api:
+            _, ann = await api.enter()
+            assert (await api.reserve(ann, seats[0])).status == 201
+            await eventually(lambda: _rests(api, ann, seats[0]))
+            instance.kill()
+            await instance.start()
+        async with Api(instance.url) as api:
+            assert await _rests(api, ann, seats[0])
+            _, bob = await api.enter()
+            assert (await api.reserve(bob, seats[0])).status == 201
+
+
+async def _rests(api: Api, token: str, seat: str) -> bool:
+    return (await api.reserve(token, seat)).code == "hold_cooling_down"
