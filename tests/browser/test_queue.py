@@ -66,6 +66,26 @@ async def test_a_hold_that_ends_is_taken_out_and_the_seat_is_free_again(
     await fan.sees_seat(3, "available")
 
 
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("en-GB", "so others come first: you can take it again in"), ("ko-KR", "다른 분께 먼저")],
+)
+async def test_who_let_a_hold_end_is_told_that_others_come_first(
+    start_service: StartService, new_fan: NewFan, locale: str, words: str
+) -> None:
+    service = await start_service(BOOKING_HOLD_SECONDS="2", BOOKING_REHOLD_SECONDS="600")
+    fan = await new_fan(service.url, locale=locale)
+    await fan.enter()
+    await fan.open_date("lanterns-1")
+    await fan.hold(3)
+    await expect(fan.page.locator("#basket li")).to_have_count(0)
+    await fan.sees_seat(3, "available")
+    await fan.seat(3).click()
+    await fan.page.locator("#hold").click()
+    await fan.is_told(words)
+    await fan.hold(4)
+
+
 async def test_a_dead_instance_is_waited_for_and_the_place_is_kept(
     start_service: StartService, new_fan: NewFan
 ) -> None:

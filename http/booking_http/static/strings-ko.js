@@ -129,7 +129,7 @@ export default {
   problem_reservation_not_found: "보관 시간이 끝나 좌석이 다시 풀렸습니다.",
   problem_hold_limit_reached: "한 사람이 이 날짜에 맡아 둘 수 있는 좌석 수를 모두 사용했습니다.",
   problem_hold_cooling_down: (w, error) =>
-    `방금 놓아준 좌석이라 다른 분께 먼저 기회를 드립니다. ${w.number(error.retryAfterMs / 1000)}초 뒤에 다시 선택할 수 있고, 다른 빈 좌석은 바로 선택할 수 있습니다.`,
+    `방금까지 맡아 두었던 좌석이라 다른 분께 먼저 기회를 드립니다. ${w.number(error.retryAfterMs / 1000)}초 뒤에 다시 선택할 수 있고, 다른 빈 좌석은 바로 선택할 수 있습니다.`,
   problem_booking_closed: "이 날짜는 더 이상 예매할 수 없습니다.",
   problem_already_paid: "이미 결제된 좌석입니다.",
   problem_payment_in_progress: "결제가 진행 중입니다. 잠시 뒤 다시 확인해 주세요.",

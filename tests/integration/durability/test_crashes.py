@@ -61,11 +61,7 @@ async def test_nothing_acknowledged_is_lost_when_the_service_is_killed_ten_times
 
 
 async def test_a_seat_rests_from_its_last_holder_over_a_crash(
-    stocked_database_url: str,
-    redis_url: str,
-    tmp_path: Path,
-    dates: list[str],
-    seats: list[str],
+    stocked_database_url: str, redis_url: str, tmp_path: Path, seats: list[str]
 ) -> None:
     rules = {"BOOKING_HOLD_SECONDS": "1", "BOOKING_REHOLD_SECONDS": "600"}
     with served(stocked_database_url, redis_url, tmp_path, **rules) as instance:
