@@ -36,9 +36,9 @@ def first_screen(running: Running) -> str:
         *_server_rows(running.servers),
         ("data", str(running.servers.data_dir)),
     ]
-    if running.admin_token_file is not None:
-        rows.append(("console", f"{base_url}/admin/console   (for operators)"))
-        rows.append(("admin token", f"in {running.admin_token_file}"))
+    token = running.admin_token_file or "BOOKING_ADMIN_TOKEN"
+    rows.append(("console", f"{running.fleet.admin_url}/admin/console   (for operators)"))
+    rows.append(("admin token", f"in {token}"))
     shown = "\n".join(f"  {name:<12}{value}" for name, value in rows)
     pasted = "\n\n".join(curl_lines(base_url))
     return (

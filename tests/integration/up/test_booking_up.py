@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from booking.cli.fleet import free_port
+from booking.cli.up import PORTS_FROM
 from tests.support.processes import is_alive, wait_until
 from tests.support.up import READY_MAX_S, get, post, ready, run_cli, shell, up
 
@@ -43,6 +46,18 @@ def test_the_first_screen_is_true_and_its_lines_work_when_pasted(data_dir: Path)
             assert re.fullmatch(r"[\w-]{60,}", token)
             assert len(json.loads(dates)["data"]) == 41
             assert json.loads(charged)["data"] == {"balance": 100_000}
+
+
+def test_the_console_is_named_where_the_operators_side_is(data_dir: Path) -> None:
+    port = free_port(PORTS_FROM, set())
+    own = {"BOOKING_ADMIN_PORT": str(port), "BOOKING_ADMIN_TOKEN": secrets.token_hex(32)}
+    with ready(data_dir, environ=own) as running:
+        console = re.search(r"^  console +(\S+) ", running.said, re.MULTILINE)
+        assert console, running.said
+        assert console[1] == f"http://127.0.0.1:{port}/admin/console"
+        with urllib.request.urlopen(console[1], timeout=10) as page:
+            assert page.status == 200
+        assert "admin token in BOOKING_ADMIN_TOKEN" in running.said
 
 
 def test_ctrl_c_drains_stops_everything_and_ends_with_0(data_dir: Path) -> None:
