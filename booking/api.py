@@ -58,6 +58,10 @@ class Standing(msgspec.Struct, frozen=True, tag=True):
     """End of the active time; 0 while waiting."""
     opens_ms: int = 0
     """While waiting for a scheduled opening: when it is, and the places are drawn."""
+    seats_left: int | None = None
+    """While waiting: free seats of all dates behind the queue whose sale is not over."""
+    seats_held: int | None = None
+    """Of those dates: what others hold, and may give back or let lapse."""
 
 
 class NotAdmittedError(Exception):

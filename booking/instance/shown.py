@@ -19,6 +19,7 @@ from booking.views.projections import Projections
 from booking.views.queue import QueueView
 from booking.views.queues import QueueViews
 from booking.views.seats import SeatMaps
+from booking.views.stock import Stocks
 from booking.views.tallies import Tallies
 
 SHOWN = {LEDGER: True, QUEUE: False}
@@ -37,13 +38,20 @@ class Shown:
         self._policy = Policy(
             settings.queue_active_max, settings.queue_admit_per_minute, settings.active_s * 1000
         )
-        self.queues = QueueViews(self._make_queue, catalogue)
         self.seats = SeatMaps(catalogue, first_version=started_ms * 1000)
+        self._stocks = Stocks(self.seats)
+        self.queues = QueueViews(self._make_queue, catalogue)
         self.tallies = Tallies()
 
     def _make_queue(self, name: str) -> QueueView:
         idle_ms = self._settings.queue_idle_s * 1000
-        return QueueView(name, self._policy, now_ms=self._clock.now_ms, idle_ms=idle_ms)
+        return QueueView(
+            name,
+            self._policy,
+            now_ms=self._clock.now_ms,
+            idle_ms=idle_ms,
+            stock=self._stocks.of,
+        )
 
     def application(
         self,

@@ -31,6 +31,7 @@ from booking.domain.queue import (
 )
 from booking.views.forecast import Forecast, Recently
 from booking.views.presence import PresenceBook
+from booking.views.stock import Stock
 
 POLL_NEAR_MS = 1_000
 POLL_PER_PLACE_MS = 10
@@ -60,9 +61,10 @@ class QueueView:
         now_ms: Callable[[], int],
         idle_ms: int = 60_000,
         draw: Callable[[], float] = random.random,
+        stock: Callable[[str, int], Stock | None] = lambda queue, now_ms: None,
     ) -> None:
         """``default`` are the rules as long as no operator made others; ``idle_ms`` is how long
-        somebody may be silent."""
+        somebody may be silent; ``stock`` says what is left for those who wait."""
         self.name = name
         self.version = 0
         """Grows with every change of what is told of any token."""
@@ -76,6 +78,7 @@ class QueueView:
         self._default = default
         self._now_ms = now_ms
         self._draw = draw
+        self._stock = stock
         poll_max_ms = int((idle_ms / 2 - POLL_DELAY_MS) / (1 + POLL_JITTER / 2))
         self._poll_far_ms = max(POLL_NEAR_MS, min(POLL_FAR_MS, poll_max_ms))
         self._left: list[int] = []
@@ -259,6 +262,7 @@ class QueueView:
             self._jittered(base_ms),
             0,
             self.draw_due_ms,
+            *(self._stock(self.name, now_ms) or ()),
         )
 
     def _eta_s(self, number: int, ahead: int, now_ms: int) -> int | None:

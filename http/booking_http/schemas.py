@@ -85,6 +85,20 @@ class QueuePlace(msgspec.Struct, frozen=True, omit_defaults=True):
     expiresAt: Moment | UnsetType = UNSET
     opensAt: Moment | UnsetType = UNSET
     """Of a scheduled opening that the token waits for; places are drawn then."""
+    seatsLeft: (
+        Annotated[
+            int,
+            Meta(ge=0, description="While pending: seats that are free, of all dates to come."),
+        ]
+        | UnsetType
+    ) = UNSET
+    seatsHeld: (
+        Annotated[
+            int,
+            Meta(ge=0, description="While pending: seats that others hold and have not paid for."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class AvailableDate(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from booking.api import QueueToken, Standing, TokenError
@@ -17,6 +19,7 @@ from booking.domain.queue import (
     queue_next_wake,
 )
 from booking.views.queue import QueueView
+from booking.views.stock import Stock
 
 T0 = 1_800_000_000_000
 POLICY = Policy(max_active=2, admit_per_interval=0, active_ms=5_000)
@@ -29,14 +32,25 @@ def token(user: str, number: int) -> QueueToken:
 class Followed:
     """A line and a view that is told of each event."""
 
-    def __init__(self, policy: Policy = POLICY, idle_ms: int = 120_000) -> None:
+    def __init__(
+        self,
+        policy: Policy = POLICY,
+        idle_ms: int = 120_000,
+        stock: Callable[[str, int], Stock | None] = lambda queue, now_ms: None,
+    ) -> None:
         self.line, self.policy, self.now_ms = Line(), policy, T0
+        self.stock = stock
         self.view = self.new_view(idle_ms)
         self.numbers: dict[int, str] = {}
 
     def new_view(self, idle_ms: int = 120_000) -> QueueView:
         return QueueView(
-            "main", self.policy, now_ms=lambda: self.now_ms, idle_ms=idle_ms, draw=lambda: 0.5
+            "main",
+            self.policy,
+            now_ms=lambda: self.now_ms,
+            idle_ms=idle_ms,
+            draw=lambda: 0.5,
+            stock=self.stock,
         )
 
     def tell(self, command: QueueCommand) -> None:

@@ -29,6 +29,12 @@ class Place(Struct, frozen=True, rename="camel"):
     """When to ask again; the service spreads it."""
     expires_at: datetime | None = None
     """When an active token ends."""
+    opens_at: datetime | None = None
+    """Of a scheduled opening that the token waits for; places are drawn then."""
+    seats_left: int | None = None
+    """While pending: seats that are free, of all dates to come."""
+    seats_held: int | None = None
+    """While pending: seats that others hold; they come back if they are not paid for."""
 
     @property
     def active(self) -> bool:

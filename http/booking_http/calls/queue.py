@@ -109,4 +109,6 @@ def place_of(standing: Standing) -> QueuePlace:
         pollAfterMs=standing.poll_after_ms,
         expiresAt=rfc3339(standing.expires_ms) if standing.expires_ms else UNSET,
         opensAt=rfc3339(standing.opens_ms) if standing.opens_ms else UNSET,
+        seatsLeft=UNSET if standing.seats_left is None else standing.seats_left,
+        seatsHeld=UNSET if standing.seats_held is None else standing.seats_held,
     )

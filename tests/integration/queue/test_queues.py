@@ -108,3 +108,21 @@ async def test_an_opening_over_http(start_service: StartService) -> None:
         assert (seen["status"] == "active") == (lots.place(number) <= 3)
         assert seen["ahead"] == max(0, lots.place(number) - 4)
     assert (await api.issue(new_user())).data["ahead"] == 9
+
+
+async def test_those_who_wait_are_told_what_is_left(service: Service) -> None:
+    api, user, waiting = service.api, new_user(), new_user()
+    inside = await token_for(api, user)
+    issued = (await api.issue(waiting)).data
+    assert (issued["status"], issued["seatsLeft"], issued["seatsHeld"]) == ("pending", 50, 0)
+    await api.charge(user, 1_000_000)
+    for number in (1, 2, 3):
+        await api.reserve(inside, f"alpha-1-{number}")
+    await api.pay(inside, "alpha-1-1")
+
+    async def is_told() -> bool:
+        place = (await api.status(issued["token"])).data
+        return (place["seatsLeft"], place["seatsHeld"]) == (47, 2)
+
+    await eventually(is_told)
+    assert "seatsLeft" not in (await api.status(inside)).data
