@@ -82,6 +82,36 @@ async def test_fans_see_each_others_seats_turn(
 # -- keyboard and screen reader --------------------------------------------------------------------
 
 
+async def test_a_tab_that_comes_back_into_view_knows_what_the_other_has_done(
+    new_fan: NewFan, url: str, date_id: str
+) -> None:
+    fan = await new_fan(url)
+    await fan.enter()
+    other = Fan(url, fan.context, await fan.context.new_page())
+    await other.page.goto(url)
+    await other.open_date(date_id)
+    await other.hold(9)
+    await fan.page.bring_to_front()
+    await fan.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await fan.has_held(9)
+    assert other.faults == []
+
+
+async def test_on_a_phone_the_way_to_pay_is_in_sight(
+    new_fan: NewFan, url: str, date_id: str
+) -> None:
+    fan = await new_fan(url, viewport={"width": 390, "height": 700})
+    await fan.enter()
+    await fan.open_date(date_id)
+    await fan.seat(9).click()
+    await fan.page.locator("#hold").click()
+    to_pay = fan.page.get_by_role("button", name="Go to payment")
+    await expect(to_pay).to_be_in_viewport()
+    await to_pay.click()
+    await expect(fan.page.locator("#basket h2")).to_be_in_viewport()
+    await expect(fan.page.locator("#basket h2")).to_be_focused()
+
+
 async def tab_to(fan: Fan, target: Locator, most: int = 100) -> None:
     for _ in range(most):
         await fan.page.keyboard.press("Tab")

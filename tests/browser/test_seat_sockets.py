@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.conftest import NewFan
 from tests.browser.fan import Fan
@@ -71,3 +71,23 @@ async def test_in_doubt_the_page_fetches_the_seats(new_fan: NewFan, url: str, da
         pushes.push(frame)
         await fan.page.clock.run_for(1_000)
         await fan.sees_seat(5, "available")  # what HTTP says
+
+
+async def test_a_push_that_overtakes_the_answer_to_a_hold_is_not_taken_for_somebody_elses(
+    new_fan: NewFan, url: str, date_id: str
+) -> None:
+    fan, pushes = await watching_fan(new_fan, url, date_id)
+    every = [seat(number, "available") for number in range(1, 51)]
+    pushes.seats(7, every, snapshot=True)
+
+    async def answer_late(route: Route) -> None:
+        answer = await route.fetch()
+        pushes.seats(8, [seat(6, "held")])
+        await expect(fan.page.locator("#free")).to_contain_text("49 of 50 seats are free")
+        await route.fulfill(response=answer)
+
+    await fan.page.route("**/reservation", answer_late)
+    await fan.hold(6)
+    await fan.sees_seat(6, "mine")
+    await fan.is_told("Seat 6 is held for you")
+    await expect(fan.notices).not_to_contain_text("somebody else")

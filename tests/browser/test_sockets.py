@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import expect
@@ -49,6 +51,42 @@ async def test_pushed_places_are_shown_and_save_the_polls(
     pushes.place(4, 39)  # a slow reader skips
     await fan.is_waiting(39)
     assert pushes.polls == polls
+
+
+async def test_those_who_wait_are_shown_what_is_left(
+    start_service: StartService, new_fan: NewFan
+) -> None:
+    fan, pushes = await waiting_fan(start_service, new_fan)
+    shown = fan.page.locator("#stock")
+    for seq, (left, held, words) in enumerate(
+        [
+            (1_234, 7, "1,234 seats are free"),
+            (0, 7, "No seat is free at the moment. 7 are held by others"),
+            (0, 0, "Everything is sold out."),
+        ]
+    ):
+        pushes.place(seq, 42, seatsLeft=left, seatsHeld=held)
+        await expect(shown).to_contain_text(words)
+    pushes.place(9, 42)
+    await expect(shown).to_be_hidden()
+
+
+async def test_a_scheduled_opening_is_counted_down_to(
+    start_service: StartService, new_fan: NewFan
+) -> None:
+    fan, pushes = await waiting_fan(start_service, new_fan)
+    opens = datetime.now(UTC) + timedelta(hours=1, minutes=1)
+    pushes.place(1, 42, etaKnown=False, opensAt=opens.isoformat())
+    await expect(fan.place).to_have_text(re.compile(r"^1:0[01]:\d\d$"))
+    await expect(fan.page.locator("#ahead")).to_have_text("41 others wait with you")
+    await expect(fan.page.locator("#eta")).to_contain_text("Places are drawn then")
+    await fan.page.clock.fast_forward(3_600_000)
+    await expect(fan.place).to_have_text(re.compile(r"^[01]:\d\d$"))
+    pushes.place(2, 7)
+    await fan.is_waiting(7)
+    await expect(fan.page.locator("#ahead")).to_have_text("6 people are ahead of you")
+    await fan.page.clock.run_for(2_000)  # nothing counts down any more
+    await fan.is_waiting(7)
 
 
 async def test_a_silent_connection_is_asked_and_given_up_without_an_answer(

@@ -42,12 +42,18 @@ class App {
   start() {
     this.client.addEventListener("trouble", ({ detail }) => this.#showTrouble(detail));
     this.store.onOtherTab(() => location.reload());
-    const again = () => { if (document.visibilityState === "visible") this.watch?.ask(); };
+    const again = () => { if (document.visibilityState === "visible") this.#lookAgain(); };
     document.addEventListener("visibilitychange", again);
     window.addEventListener("online", again);
     window.addEventListener("hashchange", () => this.inside?.route());
     this.frame();
     this.#resume();
+  }
+
+  // Time has passed, and another tab may have held seats, paid for some or put money in.
+  #lookAgain() {
+    this.watch?.ask();
+    if (this.inside && !this.inside.basket.paying) this.inside.basket.load();
   }
 
   async #resume() {

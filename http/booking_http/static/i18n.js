@@ -64,9 +64,11 @@ export class Words {
   money(value) { return this.#money.format(value); }
   moment(text) { return this.#day.format(new Date(text)); }
 
-  // 4:05
+  // 4:05, or 1:04:05
   clock(seconds) {
-    return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    const parts = [Math.floor(seconds / 60) % 60, seconds % 60];
+    if (seconds >= 3600) parts.unshift(Math.floor(seconds / 3600));
+    return parts.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
   }
 
   // The words for a refusal: our own where there are some, else the service's.

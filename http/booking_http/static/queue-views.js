@@ -49,8 +49,10 @@ export function waitingView(app, place) {
   const { t, words } = bound(app);
   const parts = {
     place: h("strong", { id: "place", text: "…" }),
+    label: h("span", { text: t("place") }),
     ahead: h("p", { id: "ahead", class: "lead" }),
     eta: h("p", { id: "eta" }),
+    stock: h("p", { id: "stock" }),
     link: h("span", { id: "link" }),
     arc: svg("circle", {
       cx: 60, cy: 60, r: 54, class: "arc", "stroke-dasharray": RING, "stroke-dashoffset": RING,
@@ -60,8 +62,18 @@ export function waitingView(app, place) {
     svg("circle", { cx: 60, cy: 60, r: 54, class: "track" }), parts.arc);
   let saidAt = -Infinity;
   let said = null;
+  let opensAt = null; // of the scheduled opening that is counted down to
+  let stopCountdown = null;
 
   function moved(now) {
+    stocked(now);
+    if (now.opensAt) {
+      gathering(now);
+      return;
+    }
+    opensAt = null;
+    stopCountdown?.();
+    parts.label.textContent = t("place");
     parts.place.textContent = words.number(now.position);
     parts.ahead.textContent = t("ahead", now.ahead);
     parts.eta.textContent = now.etaKnown ? t("eta", now.etaSeconds) : t("etaUnknown");
@@ -76,6 +88,32 @@ export function waitingView(app, place) {
     }
   }
 
+  // Before a scheduled opening there are no places yet: they are drawn then.
+  function gathering(now) {
+    parts.ahead.textContent = t("gathered", now.ahead);
+    if (opensAt === now.opensAt) return;
+    opensAt = now.opensAt;
+    const moment = app.client.localMs(opensAt);
+    parts.label.textContent = t("opensIn");
+    parts.eta.textContent = t("opens", words.moment(moment));
+    parts.arc.setAttribute("stroke-dashoffset", RING);
+    document.title = `${parts.eta.textContent} · ${t("title")}`;
+    announce(parts.eta.textContent);
+    stopCountdown?.();
+    stopCountdown = countdown(performance.now() + moment - Date.now(), (seconds) => {
+      parts.place.textContent = words.clock(seconds);
+      if (seconds === 0) app.watch?.ask();
+    });
+  }
+
+  function stocked({ seatsLeft, seatsHeld }) {
+    parts.stock.hidden = seatsLeft === undefined;
+    if (seatsLeft === undefined) return;
+    const soldOut = seatsLeft === 0 && seatsHeld === 0;
+    parts.stock.classList.toggle("none", soldOut);
+    parts.stock.textContent = soldOut ? t("stockNone") : t("stock", seatsLeft, seatsHeld);
+  }
+
   function linked(live) {
     parts.link.className = live ? "live" : "polled";
     parts.link.textContent = t(live ? "live" : "polled");
@@ -85,11 +123,12 @@ export function waitingView(app, place) {
     element: h("section", { class: "waiting" },
       h("h1", { text: t("waitingTitle") }),
       h("div", { class: "ring" }, ring,
-        h("p", {}, h("span", { text: t("place") }), parts.place)),
-      parts.ahead, parts.eta,
+        h("p", {}, parts.label, parts.place)),
+      parts.ahead, parts.eta, parts.stock,
       h("p", { class: "hint" }, parts.link, h("br"), t("waitingHint")),
       leaveButtons(app, "leave", "leaveSure")),
     title: t("waitingTitle"),
+    destroy: () => stopCountdown?.(),
     moved,
     linked,
   };

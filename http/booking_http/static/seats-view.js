@@ -14,6 +14,7 @@ export class SeatsView {
   #section = null; // the one that is open
   #shown = null; // a SeatGrid or Sections
   #chosen = null;
+  #holding = null; // the seat whose hold is asked for: the map may say so before the answer does
   #watch;
 
   constructor(app, inside, schedule) {
@@ -93,7 +94,8 @@ export class SeatsView {
     for (const { seatNumber, state } of changes) this.#seats.get(seatNumber).state = state;
     const numbers = changes.map((one) => one.seatNumber);
     const chosen = this.#chosen;
-    if (chosen && chosen.state !== "available" && !this.#mine(chosen)) {
+    const lost = chosen && chosen.state !== "available" && !this.#mine(chosen);
+    if (lost && chosen !== this.#holding) {
       this.#choose(null);
       this.app.notify("bad", this.t("justTaken", chosen.seatNumber));
     }
@@ -103,6 +105,7 @@ export class SeatsView {
 
   heldChanged() {
     if (this.#chosen && this.#mine(this.#chosen)) this.#choose(null);
+    else if (!this.#chosen) this.#showChosen();
     this.#shown?.refresh([...this.#seats.keys()]);
     this.#watch?.ask();
     this.#status();
@@ -209,7 +212,7 @@ export class SeatsView {
     const { t } = this;
     const seat = this.#chosen;
     if (!seat) {
-      this.chooser.replaceChildren(h("p", { class: "hint", text: t("nothingChosen") }));
+      this.chooser.replaceChildren(h("p", { class: "hint", text: t("nothingChosen") }), ...this.#toPay());
       return;
     }
     this.holdButton = actionButton({ class: "main", id: "hold", text: t("hold") }, () => this.#hold(seat));
@@ -220,8 +223,23 @@ export class SeatsView {
       this.holdButton);
   }
 
+  // Where the basket is below the seats, what is held and how to pay has to be in sight.
+  #toPay() {
+    const { basket } = this.inside;
+    if (basket.holds.length === 0) return [];
+    return [h("div", { class: "to-pay" },
+      h("p", { class: "chosen" },
+        h("strong", { text: this.t("toPay", basket.holds.length) }),
+        h("span", { text: this.app.words.money(basket.total) })),
+      h("button", {
+        class: "main", type: "button", text: this.t("goPay"),
+        onclick: () => focusOn(basket.panel.querySelector("h2")),
+      }))];
+  }
+
   async #hold(seat) {
     const { app } = this;
+    this.#holding = seat;
     try {
       const answer = await app.intend(`hold:${seat.id}`, (key) => app.client.reserve(seat.id, { key }));
       this.#chosen = null;
@@ -239,6 +257,8 @@ export class SeatsView {
       this.#shown.refresh([seat.seatNumber]);
       this.#shown.focus?.(seat.seatNumber);
       this.#watch.ask();
+    } finally {
+      this.#holding = null;
     }
     this.#showChosen();
     this.#status();

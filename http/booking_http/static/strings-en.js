@@ -44,6 +44,17 @@ export default {
     const minutes = Math.ceil(seconds / 60);
     return minutes === 1 ? "About a minute to go" : `About ${w.number(minutes)} minutes to go`;
   },
+  opensIn: "opens in",
+  opens: (w, moment) => `Opens on ${moment}. Places are drawn then: coming early or late makes no difference.`,
+  gathered: (w, count) => {
+    if (count === 0) return "Nobody else is here yet";
+    return count === 1 ? "One other person waits with you" : `${w.number(count)} others wait with you`;
+  },
+  stock: (w, free, held) => {
+    if (free === 0) return `No seat is free at the moment. ${w.number(held)} are held by others, and come back if they are not paid for.`;
+    return free === 1 ? "1 seat is free" : `${w.number(free)} seats are free`;
+  },
+  stockNone: "Everything is sold out.",
   waitingHint: "Keep this page open; it tells you when it is your turn. A reload keeps your place.",
   live: "Live",
   polled: "Checked every few seconds",
@@ -94,6 +105,9 @@ export default {
   hold: "Hold this seat",
   justTaken: (w, number) => `Seat ${number} has just been taken by somebody else. Choose another one.`,
   held: (w, number) => `Seat ${number} is held for you.`,
+
+  toPay: (w, count) => (count === 1 ? "1 seat held" : `${w.number(count)} seats held`),
+  goPay: "Go to payment",
 
   basketTitle: "Held for you",
   basketEmpty: "Nothing yet.",

@@ -39,6 +39,14 @@ export default {
     if (seconds < 60) return `약 ${w.number(Math.ceil(seconds / 10) * 10)}초 남았습니다`;
     return `약 ${w.number(Math.ceil(seconds / 60))}분 남았습니다`;
   },
+  opensIn: "시작까지",
+  opens: (w, moment) => `${moment}에 시작합니다. 순번은 그때 추첨하므로 먼저 와도 늦게 와도 똑같습니다.`,
+  gathered: (w, count) => (count === 0 ? "아직 다른 분이 없습니다" : `다른 ${w.number(count)}명이 함께 기다립니다`),
+  stock: (w, free, held) => {
+    if (free === 0) return `지금은 빈 좌석이 없습니다. 다른 분이 맡아 둔 ${w.number(held)}석은 결제하지 않으면 다시 풀립니다.`;
+    return `빈 좌석 ${w.number(free)}석`;
+  },
+  stockNone: "모두 매진되었습니다.",
   waitingHint: "이 페이지를 열어 두세요. 차례가 되면 알려 드립니다. 새로고침해도 순번은 그대로입니다.",
   live: "실시간",
   polled: "몇 초마다 확인 중",
@@ -86,6 +94,9 @@ export default {
   hold: "이 좌석 맡아 두기",
   justTaken: (w, number) => `${number}번은 방금 다른 분이 선택한 좌석입니다. 다른 좌석을 골라 주세요.`,
   held: (w, number) => `${number}번 좌석을 맡아 두었습니다.`,
+
+  toPay: (w, count) => `맡아 둔 ${w.number(count)}석`,
+  goPay: "결제하러 가기",
 
   basketTitle: "맡아 둔 좌석",
   basketEmpty: "아직 없습니다.",
