@@ -36,9 +36,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _audit(args: argparse.Namespace) -> int:
-    if not os.environ.get("BOOKING_DATABASE_URL"):
-        print("BOOKING_DATABASE_URL is not set", file=sys.stderr)
-        return UNUSABLE
     settings = Settings.from_env(os.environ, serving=False)
     report: AuditReport | QueueVerdict
     try:
@@ -49,7 +46,7 @@ def _audit(args: argparse.Namespace) -> int:
         else:
             report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
     except AuditError as error:
-        print(f"the journal could not be audited: {error}", file=sys.stderr)
+        print(f"booking: the journal could not be audited: {error}", file=sys.stderr)
         return UNUSABLE
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())

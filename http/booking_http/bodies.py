@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestPayloadError
 
 from booking.api import Attempt
-from booking_http.inputs import idempotency_key
+from booking_http.inputs import USER_ID_WORDS, idempotency_key
 from booking_http.problems import RefusedError, malformed
 from booking_http.settings import BODY_SIZE_MAX
 
@@ -123,7 +123,9 @@ class BodyReader(Generic[T]):
 def _named(words: str) -> str:
     """``Expected ... - at `$.amount``` as ``amount: expected ...``."""
     words, _, path = words.partition(" - at `$.")
-    if path:
+    if path == "userId`":
+        words = f"userId: {USER_ID_WORDS}"  # neither a pattern nor a length helps anybody
+    elif path:
         words = f"{path.rstrip('`')}: {words[0].lower()}{words[1:]}"
     return words[:_DETAIL_LENGTH_MAX]
 

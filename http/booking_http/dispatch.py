@@ -17,7 +17,6 @@ from booking_http.bodies import read_body
 from booking_http.inputs import IDEMPOTENCY_KEY, RequestIds, query_parameters, required_token
 from booking_http.metrics import EdgeMetrics
 from booking_http.problems import (
-    NOT_FOUND_WORDS,
     Refusal,
     RefusedError,
     malformed,
@@ -148,7 +147,7 @@ class Dispatcher:
     def _no_such_path(request: web.BaseRequest) -> Reply:
         if request.method == "OPTIONS" and request.raw_path == "*":
             return Reply(204, header("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"))
-        raise RefusedError("not_found", NOT_FOUND_WORDS)
+        raise RefusedError("not_found", "Nothing is served at this path; the calls are at /docs.")
 
     @staticmethod
     def _other_method(request: web.BaseRequest, allow: str) -> Reply:

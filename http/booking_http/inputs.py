@@ -27,6 +27,8 @@ TOKEN_LENGTH_MAX = 1024
 QUERY_PARAMETERS_MAX = 16
 """Above the largest number of parameters of any call, so that garbage costs little."""
 
+USER_ID_WORDS = "a UUID in canonical lower-case form is expected"
+
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPE = re.compile(r'\\(["\\])')
@@ -134,7 +136,7 @@ def _decoded(text: str, name: str) -> str:
 def user_id(value: str) -> str:
     """A canonical UUID, or :class:`ValueError` with words for the client."""
     if _UUID.fullmatch(value) is None:
-        raise ValueError("a UUID in canonical lower-case form is expected")
+        raise ValueError(USER_ID_WORDS)
     return value
 
 

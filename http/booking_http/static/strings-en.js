@@ -37,7 +37,7 @@ export default {
     if (count === 0) return "You are next";
     return count === 1 ? "One person is ahead of you" : `${w.number(count)} people are ahead of you`;
   },
-  etaUnknown: "No estimate yet: the line has just begun to move.",
+  etaUnknown: "No estimate at the moment.",
   eta: (w, seconds) => {
     if (seconds < 10) return "A few seconds to go";
     if (seconds < 60) return `About ${w.number(Math.ceil(seconds / 10) * 10)} seconds to go`;

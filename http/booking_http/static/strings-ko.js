@@ -33,7 +33,7 @@ export default {
   place: "내 순번",
   placeSaid: (w, place) => `현재 순번은 ${w.number(place)}번입니다.`,
   ahead: (w, count) => (count === 0 ? "바로 다음 차례입니다" : `앞에 ${w.number(count)}명이 있습니다`),
-  etaUnknown: "줄이 막 움직이기 시작해 아직 예상 시간을 알 수 없습니다.",
+  etaUnknown: "지금은 예상 시간을 알 수 없습니다.",
   eta: (w, seconds) => {
     if (seconds < 10) return "곧 입장합니다";
     if (seconds < 60) return `약 ${w.number(Math.ceil(seconds / 10) * 10)}초 남았습니다`;

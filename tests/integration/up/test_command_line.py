@@ -29,7 +29,7 @@ def test_the_version_is_told() -> None:
     assert said.startswith("booking ")
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate"])
+@pytest.mark.parametrize("command", ["serve", "migrate", "audit"])
 def test_a_missing_setting_ends_with_2_and_one_line(command: str) -> None:
     status, said = booking(command)
     assert status == 2

@@ -106,7 +106,7 @@ async def test_a_user_id_has_one_form(edge: Edge, name: str) -> None:
     ):
         answer = await edge("POST", target, body)
         assert_problem(answer, 400, "malformed")
-        assert "userId" in answer.json["detail"]
+        assert answer.json["detail"] == "userId: a UUID in canonical lower-case form is expected"
 
 
 RESERVATIONS = (
