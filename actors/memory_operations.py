@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from actors.cluster.operation_store import PlanKind, StoredPlan, Wish
+from actors.cluster.operation_store import Outcome, PlanKind, StoredPlan, Wish
 from actors.journal import JournalError
 from actors.memory_faults import FaultyConnection
 from actors.memory_placement import MemoryTables
@@ -67,12 +67,14 @@ class MemoryOperations(FaultyConnection):
         self._log(who, stored.kind, planId=plan_id)
         return True
 
-    async def end(self, plan_id: str, state: Literal["done", "aborted"], who: str) -> bool:
+    async def end(
+        self, plan_id: str, state: Literal["done", "aborted"], who: str, outcome: Outcome
+    ) -> bool:
         await self._reach()
         stored = self._plans.get(plan_id)
         if stored is None or stored.state != "running":
             return False
-        self._plans[plan_id] = replace(stored, state=state)
+        self._plans[plan_id] = replace(stored, state=state, outcome=outcome)
         self._log(who, f"rebalance_{state}", planId=plan_id)
         return True
 

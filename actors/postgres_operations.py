@@ -1,5 +1,5 @@
 """Operators' wishes and plans in PostgreSQL. The statements are in ``sql/operations.sql``, the
-tables in the migration ``0004_operations.sql``."""
+tables in the migrations ``0004_operations.sql`` and ``0007_cluster.sql``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import asyncpg
 import msgspec
 
-from actors.cluster.operation_store import PlanKind, StoredPlan, Wish
+from actors.cluster.operation_store import Outcome, PlanKind, StoredPlan, Wish
 from actors.placement.plan import Plan
 from actors.postgres_link import Link, LinkPool
 from actors.postgres_placement import TIMEOUT_S, store_settings
@@ -44,9 +44,12 @@ class PostgresOperations:
     async def begin(self, plan_id: str, who: str) -> bool:
         return bool(await self._ask("begin", {"plan_id": plan_id, "who": who}))
 
-    async def end(self, plan_id: str, state: Literal["done", "aborted"], who: str) -> bool:
+    async def end(
+        self, plan_id: str, state: Literal["done", "aborted"], who: str, outcome: Outcome
+    ) -> bool:
         what = {"done": "rebalance_done", "aborted": "rebalance_aborted"}[state]
         values = {"plan_id": plan_id, "state": state, "who": who, "what": what}
+        values["outcome"] = msgspec.json.encode(outcome).decode()
         return bool(await self._ask("end", values))
 
     async def plan(self, plan_id: str) -> StoredPlan | None:
@@ -71,4 +74,5 @@ def _stored(record: asyncpg.Record) -> StoredPlan:
         record["state"],
         record["begun_by"],
         record["begun_at_ms"],
+        msgspec.json.decode(record["outcome"] or "null", type=Outcome | None),
     )

@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from actors.clock import Clock
-from actors.cluster.operation_store import StoredPlan
+from actors.cluster.operation_store import Outcome, StoredPlan
 from actors.cluster.roster import SILENT_MAX_S, Roster
 from actors.cluster.stores import Stores
 from actors.journal import JournalError
 from actors.placement.inputs import Node, Pause, Rules, ShardState
-from actors.placement.pace import next_moves, progress
+from actors.placement.pace import Progress, next_moves, progress
 from actors.placement.plan import Move, Plan, make_plan
 from actors.placement_store import PlacedShard
 
@@ -51,6 +51,12 @@ def sight_of(table: Sequence[PlacedShard], roster: Roster) -> Sight:
     }
     states = [placed.state(*loads.get(placed.shard, (0.0, 0))) for placed in table]
     return Sight(roster.nodes(), states)
+
+
+def outcome_of(now: Progress) -> Outcome:
+    """What is kept of a plan's progress when it ends."""
+    broken = tuple(f"shard {one.move.shard}: {one.why}" for one in now.broken)
+    return Outcome(len(now.done), len(now.open), broken)
 
 
 class Coordinator:
@@ -147,11 +153,11 @@ class Coordinator:
             if now.open:
                 moves += now.open
             else:
-                await self._end(stored)
+                await self._end(stored, outcome_of(now))
         return moves
 
-    async def _end(self, stored: StoredPlan) -> None:
-        await self._operations.end(stored.plan.plan_id, "done", "leader")
+    async def _end(self, stored: StoredPlan, outcome: Outcome) -> None:
+        await self._operations.end(stored.plan.plan_id, "done", "leader", outcome)
 
     async def _write(self, term: int, desired: Mapping[int, tuple[int, str]]) -> None:
         written = await self._placement.write_desired(term, desired)

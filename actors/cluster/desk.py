@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.address import SLOT_COUNT
 from actors.clock import Clock
-from actors.cluster.coordinator import Sight, sight_of
+from actors.cluster.coordinator import Sight, outcome_of, sight_of
 from actors.cluster.operation_store import StoredPlan, Wish
 from actors.cluster.operations import (
     ClusterView,
@@ -140,7 +140,8 @@ class Desk:
         for stored in await self._operations.running():
             if stored.kind != "rebalance":
                 continue
-            if await self._operations.end(stored.plan.plan_id, "aborted", who):
+            now = progress(stored.plan, sight.nodes, sight.shards)
+            if await self._operations.end(stored.plan.plan_id, "aborted", who, outcome_of(now)):
                 after = await self._operations.plan(stored.plan.plan_id)
                 return _rebalance(after or stored, sight)
         raise OperationRefusedError("no_rebalance", "no plan runs")
@@ -228,16 +229,19 @@ def _shard(state: ShardState) -> ShardView:
 
 
 def _rebalance(stored: StoredPlan, sight: Sight) -> Rebalance:
-    now = progress(stored.plan, sight.nodes, sight.shards)
+    """A plan that has ended is as it was then: what moved since was not its doing."""
+    outcome = stored.outcome
+    if outcome is None:
+        outcome = outcome_of(progress(stored.plan, sight.nodes, sight.shards))
     return Rebalance(
         plan_id=stored.plan.plan_id,
         state="running" if stored.state == "shown" else stored.state,
         begun_by=stored.begun_by,
         begun_at_ms=stored.begun_at_ms,
         moves=len(stored.plan.moves),
-        done=len(now.done),
-        open=len(now.open),
-        broken=[f"shard {one.move.shard}: {one.why}" for one in now.broken],
+        done=outcome.done,
+        open=outcome.open,
+        broken=outcome.broken,
     )
 
 

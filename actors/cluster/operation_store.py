@@ -24,6 +24,16 @@ class Wish(msgspec.Struct, frozen=True):
     evicted: bool = False
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """How far a plan had got when it ended. Later the cluster says nothing of it any more."""
+
+    done: int
+    open: int
+    """Moves that were not made any more."""
+    broken: tuple[str, ...]
+    """Moves that could not be made, and why, for people."""
+
+
 class StoredPlan(msgspec.Struct, frozen=True):
     """A plan, and what became of it."""
 
@@ -32,6 +42,8 @@ class StoredPlan(msgspec.Struct, frozen=True):
     state: PlanState
     begun_by: str = ""
     begun_at_ms: int = 0
+    outcome: Outcome | None = None
+    """``None`` until it has ended, and of plans that ended under releases that kept none."""
 
 
 class OperationStore(Protocol):
@@ -50,7 +62,9 @@ class OperationStore(Protocol):
     async def begin(self, plan_id: str, who: str) -> bool:
         """Let a plan run that was shown; false if it is not there or was begun before."""
 
-    async def end(self, plan_id: str, state: Literal["done", "aborted"], who: str) -> bool:
+    async def end(
+        self, plan_id: str, state: Literal["done", "aborted"], who: str, outcome: Outcome
+    ) -> bool:
         """Let it run no longer; false if it did not."""
 
     async def plan(self, plan_id: str) -> StoredPlan | None: ...

@@ -28,7 +28,8 @@ WITH gone AS (
 INSERT INTO plans (plan_id, kind, plan)
 VALUES (:plan_id::text, :kind::text, :plan::text::json)
 ON CONFLICT (plan_id) DO UPDATE
-    SET shown_at = now(), kind = excluded.kind, state = 'shown', begun_by = '', begun_at = NULL
+    SET shown_at = now(), kind = excluded.kind, state = 'shown', begun_by = '', begun_at = NULL,
+        outcome = NULL
     WHERE plans.state <> 'running'
 
 -- name: begin
@@ -47,7 +48,8 @@ RETURNING id
 -- name: end
 -- Lets a plan run no longer, and says so in the log.
 WITH changed AS (
-    UPDATE plans SET state = :state::text WHERE plan_id = :plan_id::text AND state = 'running'
+    UPDATE plans SET state = :state::text, outcome = :outcome::text::json
+    WHERE plan_id = :plan_id::text AND state = 'running'
     RETURNING plan_id
 )
 INSERT INTO operator_log (who, what, detail)
@@ -56,18 +58,18 @@ RETURNING id
 
 -- name: plan
 -- One plan.
-SELECT plan::text AS plan, kind, state, begun_by,
+SELECT plan::text AS plan, kind, state, begun_by, outcome::text AS outcome,
        coalesce(floor(extract(epoch FROM begun_at) * 1000), 0)::bigint AS begun_at_ms
 FROM plans WHERE plan_id = :plan_id::text
 
 -- name: running
 -- The plans that run, oldest first.
-SELECT plan::text AS plan, kind, state, begun_by,
+SELECT plan::text AS plan, kind, state, begun_by, outcome::text AS outcome,
        coalesce(floor(extract(epoch FROM begun_at) * 1000), 0)::bigint AS begun_at_ms
 FROM plans WHERE state = 'running' ORDER BY begun_at
 
 -- name: latest
 -- The rebalance that was begun last.
-SELECT plan::text AS plan, kind, state, begun_by,
+SELECT plan::text AS plan, kind, state, begun_by, outcome::text AS outcome,
        coalesce(floor(extract(epoch FROM begun_at) * 1000), 0)::bigint AS begun_at_ms
 FROM plans WHERE kind = 'rebalance' AND begun_at IS NOT NULL ORDER BY begun_at DESC LIMIT 1

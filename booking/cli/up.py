@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ from booking.cli.fleet import INSTANCES_MAX, Fleet, PortTakenError, free_port, o
 from booking.cli.instance import InstanceError
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
 from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
-from booking.schema import migrate
+from booking.schema import migrate, parts
 from booking.settings import Settings, SettingsError
 
 PORTS_FROM, PORTS_SPREAD = 20_000, 9_000
@@ -123,7 +123,8 @@ class Up:
         try:
             self._complete_secrets()
             _say("preparing the tables")
-            asyncio.run(_prepare(servers.database_url, demo_wanted=not self._args.no_demo))
+            databases = (servers.database_url, *settings.journal_urls)
+            asyncio.run(_prepare(databases, demo_wanted=not self._args.no_demo))
         except KeyboardInterrupt:
             return DONE
         self._interrupt_setup = False
@@ -192,9 +193,11 @@ class Up:
             os._exit(KILLED)
 
 
-async def _prepare(database_url: str, *, demo_wanted: bool) -> None:
-    """Current tables; the demo season if there is no concert at all yet."""
-    await migrate.migrate(database_url)
+async def _prepare(databases: Sequence[str], *, demo_wanted: bool) -> None:
+    """Current tables in every database of the journal; in the first the demo season, if there is
+    no concert at all yet."""
+    await parts.prepare(databases)
+    database_url = databases[0]
     if not demo_wanted or (await store.load(database_url)).schedules:
         return
     document = demo.demo_catalogue(datetime.now(UTC))

@@ -3,6 +3,11 @@
 A migration is a file ``NNNN_name.sql`` of this folder. Each is applied once, in order, in a
 transaction together with its line in ``schema_migrations``, so a start that is cut short leaves
 the database at one version or the next. A file that was ever released is never changed.
+
+A file that only adds says so in a line ``-- compatible_from: N``: programs that know the migrations
+up to N go on with it. That is written down beside it in the database, because those programs do not
+have the file. So a new release's migrations can be applied first, and instances of the old one may
+still be started until each has been replaced.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ LOCK_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 10.0
 
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+_COMPATIBLE_FROM = re.compile(r"^-- compatible_from: (\d+)$", re.MULTILINE)
 
 _CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -33,8 +39,18 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
-_APPLIED = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
-_REMEMBER = "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)"
+_ADD_COMPATIBLE_FROM = (
+    "ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS compatible_from integer"
+)
+_APPLIED = """
+SELECT version, name, checksum,
+       -- In this way because databases of earlier releases do not have the column.
+       coalesce((to_jsonb(applied) ->> 'compatible_from')::integer, version) AS compatible_from
+FROM schema_migrations AS applied ORDER BY version
+"""
+_REMEMBER = """
+INSERT INTO schema_migrations (version, name, checksum, compatible_from) VALUES ($1, $2, $3, $4)
+"""
 
 
 class SchemaMismatch(Exception):  # noqa: N818 -- named for what it says, as StopIteration is
@@ -55,6 +71,12 @@ class Migration(msgspec.Struct, frozen=True):
     def checksum(self) -> str:
         return sha256(self.sql.encode()).hexdigest()
 
+    @property
+    def compatible_from(self) -> int:
+        """The oldest program that goes on with this migration, by the newest one it knows."""
+        declared = _COMPATIBLE_FROM.search(self.sql)
+        return self.version if declared is None else int(declared[1])
+
 
 @cache
 def known() -> Sequence[Migration]:
@@ -73,9 +95,9 @@ def known() -> Sequence[Migration]:
 async def migrate(dsn: str) -> list[str]:
     """Bring the database to the newest version; returns the names of what was applied now.
 
-    Several may call this at once: one works, the others wait and find nothing left to do.
-    Raises :class:`SchemaMismatch` if the database was made by a newer or a different program, and
-    what asyncpg raises if it cannot be reached.
+    Several may call this at once: one works, the others wait and find nothing left to do. A newer
+    database that this program can use is left as it is. Raises :class:`SchemaMismatch` if this
+    program cannot use it, and what asyncpg raises if it cannot be reached.
     """
     connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     try:
@@ -83,6 +105,7 @@ async def migrate(dsn: str) -> list[str]:
         # The lock belongs to the session: it ends with the connection, however that ends.
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         await connection.execute(_CREATE_TABLE)
+        await connection.execute(_ADD_COMPATIBLE_FROM)
         applied = await _applied(connection)
         _compare(applied)
         missing = known()[len(applied) :]
@@ -90,7 +113,11 @@ async def migrate(dsn: str) -> list[str]:
             async with connection.transaction():
                 await connection.execute(migration.sql)
                 await connection.execute(
-                    _REMEMBER, migration.version, migration.name, migration.checksum
+                    _REMEMBER,
+                    migration.version,
+                    migration.name,
+                    migration.checksum,
+                    migration.compatible_from,
                 )
         return [migration.label for migration in missing]
     finally:
@@ -98,7 +125,8 @@ async def migrate(dsn: str) -> list[str]:
 
 
 async def check(dsn: str) -> None:
-    """Raise :class:`SchemaMismatch` unless the database is exactly at this program's version."""
+    """Raise :class:`SchemaMismatch` unless the database has all of this program's migrations, and
+    no later one that this program cannot go on with."""
     connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     try:
         applied = await _applied(connection)
@@ -121,12 +149,14 @@ async def _applied(connection: asyncpg.Connection) -> list[asyncpg.Record]:
 
 
 def _compare(applied: Sequence[asyncpg.Record]) -> None:
-    """What the database has must be the beginning of what the program knows."""
+    """One of the two, what the database has and what the program knows, must be the beginning of
+    the other; and the program must be able to go on with what it does not know."""
     newest = len(known())
-    if applied and applied[-1]["version"] > newest:
+    needed = max((one["compatible_from"] for one in applied if one["version"] > newest), default=0)
+    if needed > newest:
         raise SchemaMismatch(
             f"the database schema is at version {applied[-1]['version']}, newer than this program, "
-            f"which knows {newest}: use a newer program"
+            f"which knows {newest}; it needs one that knows {needed}: use a newer program"
         )
     for record, migration in zip(applied, known(), strict=False):
         if (record["version"], record["checksum"]) != (migration.version, migration.checksum):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Literal
 
 import pytest
 
 from actors.clock import SystemClock
-from actors.cluster.operation_store import OperationStore, PlanKind, Wish
+from actors.cluster.operation_store import OperationStore, Outcome, PlanKind, Wish
 from actors.journal import JournalError
 from actors.memory_journal import MemoryStore
 from actors.memory_operations import MemoryOperations, MemoryOrders
@@ -18,6 +19,8 @@ from actors.placement_store import LogLine, PlacementStore
 from actors.postgres_operations import PostgresOperations
 from actors.postgres_placement import PostgresPlacement
 from tests.support.placements import equal_nodes, unowned
+
+OUTCOME = Outcome(done=5, open=2, broken=("shard 7: frozen: a look at it",))
 
 
 class Tables:
@@ -146,12 +149,12 @@ async def test_a_plan_that_was_not_shown_is_not_begun(store: OperationStore) -> 
 async def test_a_plan_that_runs_is_ended_once_and_then_runs_no_more(tables: Tables) -> None:
     store, plan = tables.operations(), plan_for(3)
     await begun(store, plan)
-    assert await store.end(plan.plan_id, "aborted", "ops")
-    assert not await store.end(plan.plan_id, "done", "leader")
+    assert await store.end(plan.plan_id, "aborted", "ops", OUTCOME)
+    assert not await store.end(plan.plan_id, "done", "leader", Outcome(9, 0, ()))
     assert await store.running() == []
     stored = await store.plan(plan.plan_id)
     assert stored is not None
-    assert stored.state == "aborted"
+    assert (stored.state, stored.outcome) == ("aborted", OUTCOME)
     assert [(line.who, line.what) for line in await tables.log()] == [
         ("ops", "rebalance"),
         ("ops", "rebalance_aborted"),
@@ -172,7 +175,7 @@ async def test_plans_that_run_are_told_oldest_first(store: OperationStore) -> No
 async def test_the_latest_is_the_rebalance_that_was_begun_last(store: OperationStore) -> None:
     first, second, move, shown = (plan_for(count) for count in (2, 3, 4, 5))
     await begun(store, first)
-    await store.end(first.plan_id, "done", "leader")
+    await store.end(first.plan_id, "done", "leader", OUTCOME)
     await asyncio.sleep(0.002)
     await begun(store, second)
     await asyncio.sleep(0.002)
@@ -197,11 +200,13 @@ async def test_a_plan_that_ended_may_be_shown_and_begun_again(
     """The cluster is as it was, so the plan has the same id."""
     plan = plan_for(3)
     await begun(store, plan)
-    await store.end(plan.plan_id, state, "ops")  # type: ignore[arg-type]  # one of the two
+    ended: Literal["done", "aborted"] = state  # type: ignore[assignment]  # one of the two
+    await store.end(plan.plan_id, ended, "ops", OUTCOME)
     await store.show(plan, "rebalance")
     stored = await store.plan(plan.plan_id)
     assert stored is not None
     assert (stored.state, stored.begun_by, stored.begun_at_ms) == ("shown", "", 0)
+    assert stored.outcome is None
     assert await store.begin(plan.plan_id, "night shift")
     assert [one.begun_by for one in await store.running()] == ["night shift"]
 

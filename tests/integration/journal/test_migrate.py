@@ -50,7 +50,7 @@ async def test_an_older_database_gets_only_what_it_lacks(
         empty_database_url,
         "DELETE FROM schema_migrations WHERE version > 1",
         "DROP TABLE seat, concert_schedule, concert, catalogue_version, leadership, operator_log,"
-        " instance_wishes, plans, journal_part",
+        " instance_wishes, plans, journal_part, instance_beats",
         "ALTER TABLE shards DROP desired, DROP desired_term, DROP pinned_to, DROP frozen",
     )
 
@@ -90,6 +90,65 @@ async def test_a_newer_database_is_refused_in_one_line(database_url: str, refuse
     assert "\n" not in str(refusal.value)
 
 
+LATER = (
+    "INSERT INTO schema_migrations (version, name, checksum, compatible_from)"
+    " VALUES ({version}, 'later', 'x', {compatible_from})"
+)
+
+
+async def test_a_newer_database_that_this_program_can_use_is_used_and_left_as_it_is(
+    database_url: str,
+) -> None:
+    newest = len(known())
+    later = [LATER.format(version=newest + n, compatible_from=newest) for n in (1, 2)]
+    await execute(database_url, *later)
+
+    await check(database_url)
+    assert await migrate(database_url) == []
+
+
+@pytest.mark.parametrize("refused", [check, migrate])
+async def test_one_later_migration_that_this_program_cannot_go_on_with_is_enough_to_be_refused(
+    database_url: str, refused: Starter
+) -> None:
+    newest = len(known())
+    await execute(
+        database_url,
+        LATER.format(version=newest + 1, compatible_from=newest + 1),
+        LATER.format(version=newest + 2, compatible_from=newest),
+    )
+
+    with pytest.raises(SchemaMismatch, match=f"it needs one that knows {newest + 1}") as refusal:
+        await refused(database_url)
+    assert "\n" not in str(refusal.value)
+
+
+async def test_what_a_migration_declares_is_written_down_with_it(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    stored = await connection.fetch("SELECT version, compatible_from FROM schema_migrations")
+    await connection.close()
+    assert dict(stored) == {one.version: one.compatible_from for one in known()}
+    assert [one.compatible_from for one in known()[:6]] == [1, 2, 3, 4, 5, 6], "released before"
+    assert all(one.compatible_from < one.version for one in known()[6:]), "they only add"
+
+
+async def test_a_database_of_an_earlier_release_has_only_to_be_migrated(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = known()
+    with monkeypatch.context() as before:
+        before.setattr("booking.schema.migrate.known", lambda: everything[:6])
+        await migrate(empty_database_url)
+    await execute(empty_database_url, "ALTER TABLE schema_migrations DROP compatible_from")
+
+    with pytest.raises(
+        SchemaMismatch, match=r"version 6, this program needs .*run `booking migrate`$"
+    ):
+        await check(empty_database_url)
+    assert await migrate(empty_database_url) == [one.label for one in everything[6:]]
+    await check(empty_database_url)
+
+
 @pytest.mark.parametrize("refused", [check, migrate])
 async def test_a_migration_that_was_changed_after_it_was_applied_is_refused_in_one_line(
     database_url: str, refused: Starter
@@ -103,7 +162,7 @@ async def test_a_migration_that_was_changed_after_it_was_applied_is_refused_in_o
 
 async def test_every_table_and_column_of_the_journal_says_what_it_is(database_url: str) -> None:
     tables = ["shards", "epochs", "journal", "snapshots", "outcomes", "wakes"]
-    tables += ["leadership", "operator_log"]
+    tables += ["leadership", "operator_log", "instance_beats"]
     connection = await asyncpg.connect(database_url)
     bare = await connection.fetch(
         "SELECT c.relname, a.attname FROM pg_class c"

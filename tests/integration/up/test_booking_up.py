@@ -88,6 +88,15 @@ def test_a_second_start_has_every_charge_and_the_same_secrets(data_dir: Path) ->
         assert "demo season" not in running.said
 
 
+def test_every_database_of_a_journal_is_prepared(data_dir: Path, empty_database_url: str) -> None:
+    with ready(data_dir, environ={"BOOKING_JOURNAL_URLS": empty_database_url}) as running:
+        users = [f"{USER[:-2]}{number:02x}" for number in range(8)]
+        for user in users:  # each with an even chance to be in the second database
+            post(f"{running.url}/user/charge", {"userId": user, "amount": 500})
+        assert running.end(signal.SIGINT) == 0
+    assert "database 2 of 2" not in running.said
+
+
 def test_killing_the_command_leaves_no_process_and_loses_nothing(data_dir: Path) -> None:
     with ready(data_dir) as running:
         post(f"{running.url}/user/charge", {"userId": USER, "amount": 900})

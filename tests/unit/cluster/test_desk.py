@@ -103,7 +103,7 @@ async def test_a_plan_is_exactly_what_apply_does(nodes: Nodes) -> None:
     assert (began.state, began.moves, began.begun_by) == ("running", len(plan.moves), "ops")
     await through(nodes)
     after = await desk.apply(plan.plan_id, "ops")
-    assert (after.state, after.done, after.open, after.broken) == ("done", len(plan.moves), 0, [])
+    assert (after.state, after.done, after.open, after.broken) == ("done", len(plan.moves), 0, ())
     assert nodes.owners() == before | {move.shard: move.to for move in plan.moves}
     assert len(nodes.store.claims) - claims == len(plan.moves)
     counts = nodes.counts().values()
@@ -129,13 +129,27 @@ async def test_a_plan_is_aborted_and_goes_on_by_another_one(nodes: Nodes) -> Non
     aborted = await desk.abort("ops")
     assert aborted.state == "aborted"
     await asyncio.sleep(3.0)
-    assert await desk.apply(plan.plan_id, "ops") == (await desk.view()).rebalance
+    assert await desk.apply(plan.plan_id, "ops") == (await desk.view()).rebalance == aborted
     rest = await desk.plan()
     if rest.moves:
         await desk.apply(rest.plan_id, "ops")
         await through(nodes)
     counts = nodes.counts().values()
     assert max(counts) - min(counts) <= 1
+
+
+async def test_a_plan_that_has_ended_is_told_as_it_was_then(nodes: Nodes) -> None:
+    await uneven(nodes)
+    desk = nodes.alive[1].node.desk
+    plan = await desk.plan()
+    await desk.apply(plan.plan_id, "ops")
+    await through(nodes)
+    move = plan.moves[0]
+    await desk.move(move.shard, move.from_, "ops")
+    await moved(nodes, move.shard, move.from_)
+    latest = (await desk.view()).rebalance
+    assert latest is not None
+    assert (latest.state, latest.done, latest.broken) == ("done", len(plan.moves), ())
 
 
 async def test_one_plan_runs_at_a_time(nodes: Nodes) -> None:
