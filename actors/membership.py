@@ -1,9 +1,10 @@
 """Who is alive: instances announce themselves, everybody may look.
 
 Membership is a hint. It decides who *should* try to own a shard, never who does: that is the
-epoch in the journal. Two implementations pass the same tests:
-:class:`actors.memory_membership.MemoryMembership` and
-:class:`actors.redis_membership.RedisMembership`.
+epoch in the journal. Three implementations pass the same tests:
+:class:`actors.memory_membership.MemoryMembership`,
+:class:`actors.redis_membership.RedisMembership` and
+:class:`actors.postgres_membership.PostgresMembership`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class Member(msgspec.Struct, frozen=True):
 
 class MembershipError(Exception):
     """The membership store could not be reached."""
+
+
+class MembershipRefusedError(MembershipError):
+    """The membership store is there and refuses us: a wrong password, or no such database."""
 
 
 class Membership(Protocol):

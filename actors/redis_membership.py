@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
-from actors.membership import Member, MembershipError
+from actors.membership import Member, MembershipError, MembershipRefusedError
 from actors.redis_link import reaching, redis_at
 
 SOCKET_TIMEOUT_S = 1.0
@@ -20,6 +21,9 @@ CONNECTIONS_MAX = 4
 """A heartbeat, a look at the members, a farewell; and one to spare."""
 SCAN_COUNT = 1000
 """Keys that Redis looks at in one step: a millisecond of its time."""
+
+_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
+"""What no waiting mends."""
 
 _LEAVE = """
 local value = redis.call('GET', KEYS[1])
@@ -71,8 +75,18 @@ async def _reaching() -> AsyncIterator[None]:
     try:
         async with reaching(CALL_TIMEOUT_S, MembershipError):
             yield
+    except MembershipError as error:
+        if _refused(error):
+            raise MembershipRefusedError(str(error)) from error.__cause__
+        raise
     except msgspec.DecodeError as error:
         raise MembershipError(f"a key of another program among the members: {error}") from error
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether Redis said so; its client wraps what goes wrong while a connection is made."""
+    cause = error.__cause__
+    return cause is not None and (isinstance(cause, _REFUSALS) or _refused(cause))
 
 
 def _literally(text: str) -> str:

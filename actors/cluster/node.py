@@ -16,6 +16,7 @@ from actors.address import Address
 from actors.behaviour import Behaviour
 from actors.candidacy import Times
 from actors.clock import Clock
+from actors.cluster.announcements import Announcements
 from actors.cluster.application import Application
 from actors.cluster.broadcast import Broadcast
 from actors.cluster.control import CONTROL, ControlCodec
@@ -50,9 +51,10 @@ TIMES = Times(
     hold_s=1.8,
     row_lease_s=2.2,
     key_ttl_s=2.7,
+    fallback_after_s=4.0,
 )
-"""Shorter than the defaults: a leader that is lost is replaced within about 3.3 s, and the shards
-of an instance that is lost together with it wait for that."""
+"""Shorter than the defaults: a leader that is lost is replaced within about 3.3 s, without Redis
+within 4.6 s, and the shards of an instance that is lost together with it wait for that."""
 
 DRAIN_CHECK_S = 0.05
 DRAIN_MAX_S = 12.0
@@ -151,12 +153,11 @@ class ClusterNode:
     def _make_pulse(self) -> Pulse:
         return Pulse(
             self._member,
-            self.stores.membership,
+            Announcements(self.stores.membership, self.stores.standby, self._clock),
             self.roster,
             self.runtime,
             self._clock,
             changed=self._roster_changed,
-            alone=lambda: self.leader.term is not None and self.leader.view().via == "postgres",
         )
 
     def _make_leader(self) -> Leader:
@@ -231,7 +232,7 @@ class ClusterNode:
         Raises :class:`~actors.membership.MembershipError` and
         :class:`~actors.journal.JournalError`.
         """
-        await self.pulse.beat()
+        await self.pulse.join()
         await self.runtime.start(())
         self._tasks.spawn(self.pulse.run(), "pulse")
         self._tasks.spawn(self.copies.run(), "copies")

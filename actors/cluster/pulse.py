@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from actors.clock import Clock
-from actors.cluster.roster import Roster
-from actors.membership import Health, Member, Membership, MembershipError
+from actors.cluster.announcements import Announcements
+from actors.cluster.roster import SECOND_HAND_WEIGHT, Roster
+from actors.membership import Health, Member, MembershipError, MembershipRefusedError
 from actors.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 BEAT_EVERY_S = 0.5
 """Three lost beats are a silence (``roster.SILENT_MAX_S``), and two calls a second cost Redis
 nothing."""
+
+PAUSE_MIN_S = 0.1
+"""Between two beats, also when one took as long as a beat should."""
 
 REMEMBERED_S = 10.0
 """How long the store keeps an announcement. Who has died is found out long before, by the beats
@@ -47,61 +51,74 @@ class Rates:
 
 
 class Pulse:
-    """One instance's. ``changed`` is called when somebody came, went or changed; ``alone`` says
-    whether silence on links has to do for silence in the store (see the roster)."""
+    """One instance's. ``changed`` is called when somebody came, went or changed."""
 
     def __init__(
         self,
         member: Member,
-        membership: Membership,
+        announcements: Announcements,
         roster: Roster,
         runtime: Runtime,
         clock: Clock,
         *,
         changed: Callable[[], None],
-        alone: Callable[[], bool],
     ) -> None:
         self.member = member
-        self._membership = membership
+        self._announcements = announcements
         self._roster = roster
         self._runtime = runtime
         self._clock = clock
         self._changed = changed
-        self._alone = alone
         self._rates = Rates()
         self._beaten_s = clock.monotonic()
         self.problem: str | None = None
-        """Why others may not see us, in a few words."""
+        """What is wrong with the membership's store, in a few words."""
 
     def advertise(self, url: str) -> None:
         """Where this instance listens. To be called before the first beat."""
         self.member = replace(self.member, url=url)
 
-    async def beat(self) -> None:
-        """Once. Raises :class:`~actors.membership.MembershipError`."""
+    async def join(self) -> None:
+        """The first beat. Raises :class:`~actors.membership.MembershipRefusedError` if the store is
+        there and wants nothing of us, which only other settings will change, and
+        :class:`~actors.membership.MembershipError` if nobody would hear of this instance."""
+        trouble = await self.beat()
+        if isinstance(trouble, MembershipRefusedError):
+            raise trouble
+
+    async def beat(self) -> MembershipError | None:
+        """Once; returns what is wrong with the store, if the other place was heard instead. Raises
+        :class:`~actors.membership.MembershipError` if neither was."""
         self.member = replace(self.member, beat=self.member.beat + 1, health=self._health())
         self._roster.know(self.member)
-        await self._membership.announce(self.member, REMEMBERED_S)
-        members = await self._membership.members()
-        if self._roster.saw(members, self._clock.monotonic()):
+        heard = await self._announcements.beat(self.member, REMEMBERED_S)
+        self._tell(heard.trouble)
+        now_s = self._clock.monotonic()
+        weight = 1.0 if heard.trouble is None else SECOND_HAND_WEIGHT
+        if self._roster.saw(heard.members, now_s, strangers=heard.strangers, weight=weight):
             self._changed()
+        return heard.trouble
 
     async def run(self) -> None:
-        """For ever; an outage of the store is told once."""
+        """For ever."""
         while True:
+            began_s = self._clock.monotonic()
             try:
                 await self.beat()
             except MembershipError as error:
-                if self.problem is None:
-                    log.warning("membership is out of reach, serving goes on: %s", error)
-                self.problem = "membership is out of reach"
-                if self._roster.missed(self._clock.monotonic(), count=self._alone()):
+                self._tell(error)
+                if self._roster.missed():
                     self._changed()
-            else:
-                if self.problem is not None:
-                    log.info("membership is back")
-                self.problem = None
-            await asyncio.sleep(BEAT_EVERY_S)
+            took_s = self._clock.monotonic() - began_s
+            await asyncio.sleep(max(PAUSE_MIN_S, BEAT_EVERY_S - took_s))
+
+    def _tell(self, trouble: MembershipError | None) -> None:
+        """Say once that the store is out of reach, and once that it is back."""
+        if trouble is not None and self.problem is None:
+            log.warning("membership is out of reach, serving goes on: %s", trouble)
+        elif trouble is None and self.problem is not None:
+            log.info("membership is back")
+        self.problem = None if trouble is None else "membership is out of reach"
 
     async def drain(self) -> None:
         """Tell everybody that this instance wants to be empty."""
@@ -114,7 +131,7 @@ class Pulse:
     async def leave(self) -> None:
         """Say good-bye."""
         try:
-            await self._membership.leave(self.member)
+            await self._announcements.leave(self.member)
         except MembershipError as error:
             log.warning("could not say good-bye, we are forgotten by ourselves soon: %s", error)
 

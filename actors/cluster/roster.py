@@ -1,7 +1,7 @@
 """Who is there: the instances as one of them sees them, and whom it takes for dead.
 
 A heartbeat that does not come may mean that the instance is dead, that it cannot reach the
-membership's store, or that this store forgot everything. So silence counts only while the store
+membership's store, or that this store forgot everything. So silence counts only while a store
 answers, and nobody is dead who still answers on a link. An instance that was killed is found out as
 soon as its silence is longer than a few heartbeats; one that is stopped, when its link is given up.
 """
@@ -21,9 +21,10 @@ the journal whose its shards are (``guard.JUMP_S``)."""
 STEP_MAX_S = 1.0
 """Most that one look adds to a silence: while this instance stood still, it was not listening."""
 
-STORELESS_WEIGHT = 0.25
-"""What a second without a link counts while the store is out of reach: a link alone may be cut, so
-somebody is taken for dead only after 6.4 s without one."""
+SECOND_HAND_WEIGHT = 0.4
+"""What a second of silence counts while the store is out of reach and the journal's database is
+asked instead: everybody has to find out by himself that he is to beat there, so somebody is taken
+for dead only after 4 s, or eight beats."""
 
 FORGOTTEN_AFTER_S = 60.0
 """Silence after which an instance is not even listed any more."""
@@ -63,9 +64,18 @@ class Roster:
 
     # -- keeping -------------------------------------------------------------------------------
 
-    def saw(self, members: Sequence[Member], now_s: float) -> bool:
-        """The store answered; true if somebody came, went, or changed."""
-        step_s = self._step(now_s)
+    def saw(
+        self,
+        members: Sequence[Member],
+        now_s: float,
+        *,
+        strangers: Sequence[Member] = (),
+        weight: float = 1.0,
+    ) -> bool:
+        """A store answered; true if somebody came, went, or changed. ``strangers`` are heard of in
+        another way: to be remembered if they are not known, and no sign of life of who is.
+        ``weight`` is what a second counts in this store."""
+        step_s = self._step(now_s) * weight
         self.watched_s += step_s
         self.heard_s = now_s
         present = {member.instance: member for member in members}
@@ -80,18 +90,15 @@ class Roster:
                 if known.silent_s > FORGOTTEN_AFTER_S and not self._linked(name):
                     del self._known[name]
         self._known.update((name, Known(member)) for name, member in present.items())
+        for member in strangers:
+            seen = self._known.get(member.instance)
+            if seen is None or seen.member.since_ms < member.since_ms:
+                self._known[member.instance] = Known(member)
         return self._news()
 
-    def missed(self, now_s: float, *, count: bool) -> bool:
-        """The store did not answer. With ``count`` the silence on links counts instead, a little:
-        for a leader who has to go on without the store."""
-        if count:
-            step_s = self._step(now_s) * STORELESS_WEIGHT
-            for name, known in self._known.items():
-                if not self._linked(name):
-                    known.silent_s += step_s
-        else:
-            self._seen_s = None
+    def missed(self) -> bool:
+        """No store answered: nobody's silence counts; true as for :meth:`saw`."""
+        self._seen_s = None
         return self._news()
 
     def _news(self) -> bool:

@@ -18,6 +18,8 @@ class Stores(msgspec.Struct):
     placement: PlacementStore
     operations: OperationStore
     membership: Membership
+    standby: Membership
+    """For while the membership's own store is out of reach."""
     election: Election
 
     async def close(self) -> None:
@@ -25,5 +27,6 @@ class Stores(msgspec.Struct):
         await self.placement.close()
         await self.operations.close()
         await self.membership.close()
+        await self.standby.close()
         await self.election.close()
         await self.journal.close()

@@ -17,7 +17,7 @@ from booking.cli.instance import SERVE, Instance, InstanceError, Place
 from booking.settings import Settings
 
 INSTANCES_MAX = 8
-"""Each has eight database connections, of the 100 that the private PostgreSQL grants."""
+"""Each has nine database connections, of the 100 that the private PostgreSQL grants."""
 
 STOP_MAX_S = 30.0
 """What all instances together may take for their drain (see ``booking serve``)."""

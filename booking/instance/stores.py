@@ -6,6 +6,7 @@ from actors.cluster.node import TIMES
 from actors.cluster.stores import Stores
 from actors.journal import Journal
 from actors.postgres_journal import PostgresJournal
+from actors.postgres_membership import PostgresMembership
 from actors.postgres_operations import PostgresOperations
 from actors.redis_election import RedisElection
 from actors.redis_membership import RedisMembership
@@ -30,5 +31,6 @@ def make_stores(settings: Settings, journal: Journal) -> Stores:
         placement=placement_over(settings.databases),
         operations=PostgresOperations(settings.database_url),
         membership=RedisMembership(settings.redis_url),
+        standby=PostgresMembership(settings.database_url),
         election=RedisElection(settings.redis_url, ttl_s=TIMES.key_ttl_s),
     )

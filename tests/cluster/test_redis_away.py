@@ -19,6 +19,9 @@ from tests.support.own_redis import OwnRedis
 STOPPED_S, STOPPED_LONG_S = 10.0, 30.0
 FROZEN_S = 10.0
 BACK_S = 3.0
+WITHOUT_REDIS_MAX_S = 8.0
+WITHOUT_REDIS_AT_ONCE_MAX_S = 10.0
+"""Measured: 5 and 6.5 s. A busy machine may need more."""
 
 
 async def nobody_notices(
@@ -106,16 +109,14 @@ async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
         await load.answers(100)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_who_ends_while_redis_stays_away_is_replaced_all_the_same(
+async def test_who_ends_while_redis_stays_away_is_replaced_and_starts_again_without_it(
     start_cluster: StartCluster,
     loaded: Loaded,
     stocked_database_url: str,
     redis: OwnRedis,
     tell: Tell,
 ) -> None:
-    """After a while without Redis somebody leads by a row in the database."""
+    """Somebody leads by a row in the database, where instances also say that they live."""
     async with (
         start_cluster(stocked_database_url, redis.url) as cluster,
         loaded(cluster) as load,
@@ -125,10 +126,33 @@ async def test_who_ends_while_redis_stays_away_is_replaced_all_the_same(
         victim.kill()
         if others:
             away_s = await cluster.served_again_s(through=others)
-            tell(f"killed without Redis: every shard answers again after {away_s:.2f} s")
+            tell(f"killed as Redis goes: every shard answers again after {away_s:.2f} s")
+            assert away_s < WITHOUT_REDIS_AT_ONCE_MAX_S
             await load.answers(100)
-        redis.start()
         await victim.start()
         await cluster.balanced()
+        if others:
+            victim.kill()
+            away_s = await cluster.served_again_s(through=others)
+            tell(f"killed without Redis: every shard answers again after {away_s:.2f} s")
+            assert away_s < WITHOUT_REDIS_MAX_S
+            await victim.start()
+        failed = len(load.failures)
+        redis.start()
+        await cluster.balanced()
         await load.answers(100)
+        assert load.failures[failed:] == []
         tell(f"  {load.felt()}")
+
+
+async def test_a_cluster_starts_without_redis(
+    start_cluster: StartCluster, stocked_database_url: str, redis: OwnRedis, tell: Tell
+) -> None:
+    redis.stop()
+    began_s = time.monotonic()
+    async with start_cluster(stocked_database_url, redis.url) as cluster:
+        tell(f"started and balanced without Redis within {time.monotonic() - began_s:.1f} s")
+        claimed = {name for name, _ in (await cluster.owners()).values()}
+        assert claimed == set(cluster.by_name)
+        redis.start()
+        await cluster.balanced()

@@ -80,6 +80,7 @@ class Node:
         self.placement = MemoryPlacement(nodes.tables)
         self.operations = MemoryOperations(nodes.orders)
         self.membership = MemoryMembership(nodes.members)
+        self.standby = MemoryMembership(nodes.standby)
         self.election = MemoryElection(nodes.ballot, ttl_s=TIMES.key_ttl_s)
         self.counter, self.alarm, self.pair, self.bank = Counter(), Alarm(), Pair(), Bank()
         behaviours: list[Behaviour] = [self.counter, self.alarm, self.pair, self.bank]
@@ -95,6 +96,7 @@ class Node:
             placement=self.placement,
             operations=self.operations,
             membership=self.membership,
+            standby=self.standby,
             election=self.election,
         )
         self.node = ClusterNode(
@@ -183,7 +185,8 @@ class Node:
     def connections(self) -> Sequence[Any]:
         """To all stores."""
         return (
-            self.journal, self.placement, self.operations, self.membership, self.election,
+            self.journal, self.placement, self.operations, self.membership, self.standby,
+            self.election,
         )  # fmt: skip
 
     def stood_since(self, then_s: float) -> bool:
@@ -210,6 +213,7 @@ class Nodes:
         self.tables = MemoryTables(self.store, self.clock)
         self.orders = MemoryOrders(self.tables)
         self.members = MemoryMembers(self.clock)
+        self.standby = MemoryMembers(self.clock)
         self.ballot = MemoryBallot(self.clock)
         self.network = Network()
         self.alive: list[Node] = []
@@ -363,12 +367,12 @@ class Nodes:
         self.members.away = self.ballot.away = False
 
     def journal_away(self) -> None:
-        self.tables.away = True
+        self.tables.away = self.standby.away = True
         for node in self.alive:
             node.journal.go_away()
 
     def journal_back(self) -> None:
-        self.tables.away = False
+        self.tables.away = self.standby.away = False
         for node in self.alive:
             node.journal.come_back()
 

@@ -12,6 +12,7 @@ from actors.membership import Membership
 from actors.memory_journal import MemoryJournal, MemoryStore
 from actors.memory_membership import MemoryMembers, MemoryMembership
 from actors.postgres_journal import PostgresJournal
+from actors.postgres_membership import PostgresMembership
 from actors.redis_membership import RedisMembership
 from actors.sharded_journal import ShardedJournal
 
@@ -57,10 +58,11 @@ async def journal(connect: Connect) -> Journal:
     return journal
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "postgres"])
 def membership_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    return url
+    fixtures = {"memory": "", "redis": "redis_url", "postgres": "database_url"}
+    name = fixtures[request.param]
+    return request.getfixturevalue(name) if name else ""
 
 
 @pytest.fixture
@@ -71,7 +73,12 @@ async def join(membership_url: str) -> AsyncIterator[Join]:
 
     def join_one() -> Membership:
         membership: Membership
-        membership = RedisMembership(membership_url) if membership_url else MemoryMembership(store)
+        if membership_url.startswith("postgresql:"):
+            membership = PostgresMembership(membership_url)
+        elif membership_url:
+            membership = RedisMembership(membership_url)
+        else:
+            membership = MemoryMembership(store)
         joined.append(membership)
         return membership
 

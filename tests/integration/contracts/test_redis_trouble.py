@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from redis.asyncio import Redis
 
-from actors.membership import Member, MembershipError
+from actors.membership import Member, MembershipError, MembershipRefusedError
 from actors.redis_membership import CALL_TIMEOUT_S, RedisMembership
 
 ANNA = Member("anna", "anna-1", "http://10.0.0.1:8080", 1_800_000_000_000)
@@ -43,6 +44,18 @@ async def test_a_redis_that_never_answers_is_an_error_in_time() -> None:
     await membership.close()
     server.close()
     await server.wait_closed()
+
+
+async def test_a_redis_that_does_not_know_us_is_another_error_than_one_that_is_away(
+    redis_url: str,
+) -> None:
+    parts = urlsplit(redis_url)
+    membership = RedisMembership(
+        urlunsplit(parts._replace(netloc=f"nobody:wrong@{parts.netloc.rpartition('@')[2]}"))
+    )
+    with pytest.raises(MembershipRefusedError):
+        await membership.announce(ANNA)
+    await membership.close()
 
 
 async def test_a_broken_connection_is_replaced(redis_url: str) -> None:

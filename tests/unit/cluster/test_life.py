@@ -10,12 +10,17 @@ from actors.address import SLOT_COUNT
 from actors.cluster.freshness import OLD_AFTER_S, StaleError
 from actors.cluster.roster import SILENT_MAX_S
 from actors.errors import NotOwnedError, UnavailableError
+from actors.membership import Member, MembershipError, MembershipRefusedError
 from tests.support.askers import Askers
 from tests.support.nodes import Nodes
 from tests.support.runtimes import key, until
 
 FAILOVER_MAX_S = 3.0
 """Until everything is served again after an instance is killed: the aim."""
+WITHOUT_REDIS_MAX_S = 6.0
+"""The same while Redis is known to be away: 4 s of silence, a plan, a claim."""
+WITHOUT_REDIS_AT_ONCE_MAX_S = 7.0
+"""The same from the moment on when Redis went away: nobody leads for 4.6 s."""
 FAILOVER_OF_LEADER_MAX_S = 4.0
 """Its key has to run out before anybody may plan."""
 
@@ -164,17 +169,85 @@ async def test_redis_away_for_30_s_and_back_empty_moves_nothing(nodes: Nodes) ->
     assert nodes.leader() is not None
 
 
-async def test_a_loss_while_redis_is_away_is_found_out_by_links_alone(nodes: Nodes) -> None:
+@pytest.mark.parametrize("whom", ["the leader", "another"])
+async def test_a_loss_while_redis_is_away_is_told_by_beats_in_the_database(
+    nodes: Nodes, whom: str
+) -> None:
     await nodes.start("a", "b", "c")
     nodes.redis_away()
-    await asyncio.sleep(20.0)
+    await asyncio.sleep(6.0)
     leader = nodes.leader()
     assert leader is not None
     assert leader.node.leader.view().via == "postgres"
     began = nodes.clock.monotonic()
-    await nodes.kill(next(node for node in nodes.alive if node is not leader))
+    await nodes.kill(leader if whom == "the leader" else nodes.others(leader)[0])
     await until(lambda: len(nodes.owners()) == SLOT_COUNT)
-    assert 6.0 <= nodes.clock.monotonic() - began < 9.0
+    assert 4.0 <= nodes.clock.monotonic() - began < WITHOUT_REDIS_MAX_S
+
+
+async def test_a_loss_at_the_moment_when_redis_goes_away_waits_for_a_leader_without_it(
+    nodes: Nodes,
+) -> None:
+    _, _, c = await nodes.start("a", "b", "c")
+    nodes.redis_away()
+    began = nodes.clock.monotonic()
+    await nodes.kill(c)
+    await until(lambda: len(nodes.owners()) == SLOT_COUNT)
+    assert nodes.clock.monotonic() - began < WITHOUT_REDIS_AT_ONCE_MAX_S
+
+
+async def test_a_redis_that_hangs_is_as_good_as_one_that_is_away(nodes: Nodes) -> None:
+    a, b, c = await nodes.start("a", "b", "c")
+    for node in (a, b, c):
+        node.membership.pause()
+        node.election.pause()
+    await asyncio.sleep(7.0)
+    began = nodes.clock.monotonic()
+    await nodes.kill(c)
+    await until(lambda: len(nodes.owners()) == SLOT_COUNT)
+    assert nodes.clock.monotonic() - began < WITHOUT_REDIS_MAX_S
+
+
+async def test_who_starts_while_redis_is_away_joins_at_once_and_stays_when_it_is_back(
+    nodes: Nodes,
+) -> None:
+    await nodes.start("a", "b")
+    nodes.redis_away()
+    await asyncio.sleep(6.0)
+    askers = Askers(nodes)
+    await nodes.start("c")
+    assert nodes.counts()["c"] > SLOT_COUNT / 4
+    claims = len(nodes.store.claims)
+    nodes.redis_back(empty=True)
+    await asyncio.sleep(20.0)
+    await askers.finish()
+    assert askers.failed == []
+    assert len(nodes.store.claims) - claims < 10, "nobody was taken for dead"
+    assert set(nodes.members.announced) == {"a", "b", "c"}
+    assert nodes.standby.announced.keys() == {"a", "b", "c"}, "left to be forgotten"
+
+
+async def test_a_cluster_that_starts_without_redis_leads_itself_after_a_while(
+    nodes: Nodes,
+) -> None:
+    nodes.redis_away()
+    await nodes.start("a", "b", "c")
+    assert nodes.clock.monotonic() < WITHOUT_REDIS_AT_ONCE_MAX_S
+    a, *_ = nodes.alive
+    for owner in nodes.alive:
+        assert await a.reply(nodes.address_on(owner), ("add", 2)) == 2
+
+
+async def test_who_alone_cannot_reach_redis_at_its_start_joins_all_the_same(nodes: Nodes) -> None:
+    await nodes.start("a", "b")
+    lost = nodes.new("c")
+    lost.membership.go_away()
+    lost.election.go_away()
+    await lost.start()
+    await nodes.settled()
+    assert nodes.counts()["c"] > SLOT_COUNT / 4
+    await asyncio.sleep(20.0)
+    assert nodes.is_settled()
 
 
 async def test_two_that_are_cut_off_from_each_other_keep_their_shards(nodes: Nodes) -> None:
@@ -277,11 +350,27 @@ async def test_words_of_the_application_reach_another_instance_or_are_lost(nodes
     assert c.told == []
 
 
-async def test_nobody_starts_without_redis_or_without_the_journal(nodes: Nodes) -> None:
+async def test_who_is_refused_by_redis_does_not_start(nodes: Nodes) -> None:
+    """Others than who finds it away: its settings are wrong."""
+    refused = nodes.new("a")
+
+    async def refuse(member: Member, ttl_s: float = 0.0) -> None:
+        raise MembershipRefusedError("wrong password")
+
+    refused.membership.announce = refuse  # type: ignore[method-assign]  # as Redis would
+    with pytest.raises(MembershipRefusedError, match="wrong password"):
+        await refused.start()
+
+
+async def test_nobody_starts_who_would_not_be_heard_of_or_without_the_journal(
+    nodes: Nodes,
+) -> None:
     nodes.redis_away()
-    with pytest.raises(Exception, match="membership"):
+    nodes.standby.away = True
+    with pytest.raises(MembershipError, match="membership"):
         await nodes.new("a").start()
     nodes.redis_back(empty=False)
+    nodes.standby.away = False
     lost = nodes.new("b")
     lost.journal.go_away()
     with pytest.raises(Exception, match="journal"):

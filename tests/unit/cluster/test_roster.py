@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.cluster.operation_store import Wish
-from actors.cluster.roster import FORGOTTEN_AFTER_S, SILENT_MAX_S, Roster
+from actors.cluster.roster import FORGOTTEN_AFTER_S, SECOND_HAND_WEIGHT, SILENT_MAX_S, Roster
 from actors.membership import Member
 
 BEAT_S = 0.5
@@ -39,11 +39,22 @@ class Watch:
         self.now_s += BEAT_S
         return self.roster.saw(members, self.now_s)
 
-    def missed(self, seconds: float, *, count: bool) -> bool:
+    def missed(self, seconds: float) -> bool:
+        """No store answers."""
         news = False
         for _ in range(round(seconds / BEAT_S)):
             self.now_s += BEAT_S
-            news = self.roster.missed(self.now_s, count=count) or news
+            news = self.roster.missed() or news
+        return news
+
+    def second_hand(self, seconds: float, *, beating: bool) -> bool:
+        """The journal's database answers instead of the store."""
+        news = False
+        for _ in range(round(seconds / BEAT_S)):
+            self.now_s += BEAT_S
+            self.beat += beating
+            heard = [ME, member(self.beat)]
+            news = self.roster.saw(heard, self.now_s, weight=SECOND_HAND_WEIGHT) or news
         return news
 
     @property
@@ -92,7 +103,7 @@ def test_a_beat_brings_it_back_to_life() -> None:
 def test_nobody_dies_while_the_store_is_away_nor_for_the_time_it_was() -> None:
     watch = Watch()
     watch.beats(3)
-    assert not watch.missed(300, count=False)
+    assert not watch.missed(300)
     assert watch.alive
     watch.silent(SILENT_MAX_S - 0.2)
     assert watch.alive, "the outage itself is no silence"
@@ -101,7 +112,7 @@ def test_nobody_dies_while_the_store_is_away_nor_for_the_time_it_was() -> None:
 def test_a_store_that_comes_back_empty_kills_nobody_who_announces_itself_in_time() -> None:
     watch = Watch()
     watch.beats(3)
-    watch.missed(30, count=False)
+    watch.missed(30)
     watch.look([ME])
     watch.look([ME])
     watch.beats(1)
@@ -118,22 +129,47 @@ def test_nobody_is_dead_who_answers_on_a_link() -> None:
     assert not watch.alive
 
 
-def test_a_leader_without_the_store_counts_seconds_without_a_link_a_quarter() -> None:
+def test_silence_counts_less_while_the_store_is_away_and_the_database_is_asked() -> None:
     watch = Watch()
     watch.beats(3)
-    watch.missed(0.5, count=True)
-    assert not watch.missed(5.5, count=True)
-    assert watch.missed(1.5, count=True)
+    assert not watch.second_hand(60, beating=True)
+    assert not watch.second_hand(3.5, beating=False)
+    assert watch.alive
+    assert watch.second_hand(1.0, beating=False)
     assert not watch.alive
 
 
-def test_a_leader_without_the_store_takes_nobody_for_dead_who_is_linked() -> None:
+def test_nobody_dies_by_second_hand_who_is_linked() -> None:
     watch = Watch()
     watch.linked = True
     watch.beats(3)
-    assert not watch.missed(60, count=True)
+    assert not watch.second_hand(60, beating=False)
+    assert watch.alive
+
+
+def test_a_stranger_is_remembered_and_stays_only_with_a_link() -> None:
+    watch = Watch()
+    for _ in range(3):
+        watch.now_s += BEAT_S
+        watch.roster.saw([ME], watch.now_s, strangers=[member(7)])
+    assert watch.roster.others() == ["other"]
+    watch.linked = True
+    for _ in range(20):
+        watch.now_s += BEAT_S
+        watch.beat += 1
+        watch.roster.saw([ME], watch.now_s, strangers=[member(watch.beat)])
+    assert watch.alive
     watch.linked = False
-    assert watch.alive, "and it begins to count only now"
+    assert not watch.alive, "its beats there are no sign of life"
+
+
+def test_a_stranger_under_a_known_name_is_known_as_its_later_run() -> None:
+    watch = Watch()
+    watch.beats(3)
+    later = Member("other", "other@2", "http://elsewhere", 9)
+    watch.now_s += BEAT_S
+    assert watch.roster.saw([ME], watch.now_s, strangers=[later])
+    assert watch.roster.url_of("other") == "http://elsewhere"
 
 
 def test_a_look_that_comes_late_counts_one_second_at_most() -> None:
