@@ -86,7 +86,7 @@ class Behaviour(ABC):
 
     @abstractmethod
     def initial(self, address: Address) -> Any:
-        """The state of an entity that has no events yet."""
+        """The state of an entity that has no events yet; not ``None``, as no state may be."""
 
     @abstractmethod
     def decide(self, turn: Turn) -> Decision:

@@ -48,7 +48,10 @@ class Folded:
 def initial_state(behaviour: Behaviour, loaded: Loaded) -> Any | None:
     """The state before the loaded events; ``None`` if the snapshot is not readable any more."""
     if loaded.snapshot is None:
-        return behaviour.initial(loaded.address)
+        state = behaviour.initial(loaded.address)
+        # It would be taken for a snapshot that cannot be read, and the journal read for ever.
+        assert state is not None, f"a {behaviour.kind} without events has to have a state"
+        return state
     return behaviour.decode_state(loaded.snapshot.state)
 
 

@@ -11,6 +11,7 @@ from actors.address import Address
 from actors.errors import EntityCrashedError, NotOwnedError
 from actors.limits import Limits
 from tests.support.runtimes import Cluster, Instance, pass_time, same_shard, until
+from tests.support.toys import Counter
 
 ANN = Address("counter", "ann")
 A, B = Address("pair", "left", "a"), Address("pair", "left", "b")
@@ -32,6 +33,15 @@ async def test_an_event_for_an_entity_that_is_no_companion_is_a_crash(
     with pytest.raises(EntityCrashedError):
         await one.ask(same_shard("counter", 1)[0], ("elsewhere", ben))
     assert cluster.store.events(ben) == []
+
+
+async def test_a_behaviour_without_a_first_state_is_a_crash_and_asks_the_journal_once(
+    one: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counter, "initial", lambda self, address: None)
+    with pytest.raises(EntityCrashedError):
+        await one.ask(ANN, "get")
+    assert one.journal.loads == 1
 
 
 async def test_messages_around_a_crash_are_decided(one: Instance) -> None:
