@@ -1,7 +1,9 @@
-"""The waiting queue: what may be asked of it, and what happens then.
+"""The waiting queue: what happens on each command. The one door to everything of it.
 
 First in, first out by place; at most so many inside, and so many in any interval; each for a
-limited time. The state and its events are in :mod:`booking.domain.line`.
+limited time. The words are in :mod:`booking.domain.queue_commands` and
+:mod:`booking.domain.queue_events`, the state and how events change it in
+:mod:`booking.domain.line`.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 from itertools import islice, takewhile
 from typing import assert_never
 
-import msgspec
 from msgspec.structs import replace
 
 from booking.domain.decision import Accepted, Code, Rejected
@@ -24,6 +25,22 @@ from booking.domain.line import (
 )
 from booking.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
 from booking.domain.pacing import next_permitted_ms, paced_after, permitted
+from booking.domain.queue_commands import (
+    AdmissionsDone,
+    Admit,
+    ChangePolicy,
+    DrawPlaces,
+    DropSilent,
+    Join,
+    Leave,
+    Look,
+    QueueCommand,
+    QueueReply,
+    RulesRefused,
+    RulesSet,
+    TokenEnded,
+    UseToken,
+)
 from booking.domain.queue_events import (
     SETTINGS,
     Admitted,
@@ -55,6 +72,7 @@ __all__ = [
     "Left",
     "Line",
     "LineSnapshot",
+    "Look",
     "Member",
     "Mode",
     "Place",
@@ -77,97 +95,6 @@ __all__ = [
     "place_of",
     "queue_next_wake",
 ]
-
-# -- commands --------------------------------------------------------------------------------------
-
-
-class Join(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """Line up. ``attempt`` names the try: repeated, it answers the same place instead of
-    ``already_queued`` (empty: never the same)."""
-
-    user: str
-    attempt: str = ""
-
-
-class Leave(msgspec.Struct, frozen=True, tag=True):
-    """Give up the place or the active slot."""
-
-    user: str
-    number: int
-
-
-class UseToken(msgspec.Struct, frozen=True, tag=True):
-    """The user has paid: the active slot ends. Idempotent."""
-
-    user: str
-    number: int
-
-
-class Look(msgspec.Struct, frozen=True, tag=True):
-    """Where does this place stand? Asked by instances that only have a view."""
-
-    user: str
-    number: int
-
-
-class Admit(msgspec.Struct, frozen=True, tag=True):
-    """Time has passed: end what is over, admit who may come in."""
-
-
-class DropSilent(msgspec.Struct, frozen=True, tag=True):
-    """These numbers have given no sign for too long. Those that have ended already are passed
-    over."""
-
-    numbers: tuple[int, ...]
-
-
-class DrawPlaces(msgspec.Struct, frozen=True, tag=True):
-    """Make the draw of the opening that is due. Without one it does nothing: a draw is made once.
-    ``seed`` has to be something that nobody could know or choose before the opening."""
-
-    seed: str
-
-
-class ChangePolicy(msgspec.Struct, frozen=True, tag=True):
-    """Change rules; ``None`` leaves one as it is. The fields are those of :class:`Policy`."""
-
-    who: str
-    mode: Mode | None = None
-    max_active: int | None = None
-    admit_per_interval: int | None = None
-    interval_ms: int | None = None
-    active_ms: int | None = None
-    max_waiting: int | None = None
-    opens_ms: int | None = None
-
-
-QueueCommand = Join | Leave | UseToken | Look | Admit | DropSilent | DrawPlaces | ChangePolicy
-
-# -- replies ---------------------------------------------------------------------------------------
-
-
-class TokenEnded(msgspec.Struct, frozen=True, tag=True):
-    number: int
-
-
-class AdmissionsDone(msgspec.Struct, frozen=True, tag=True):
-    """Nothing to say."""
-
-
-class RulesSet(msgspec.Struct, frozen=True, tag=True):
-    """These rules are in force."""
-
-    policy: Policy
-
-
-class RulesRefused(msgspec.Struct, frozen=True, tag=True):
-    """The rules would contradict each other; nothing has changed. ``detail`` is for the
-    operator."""
-
-    detail: str
-
-
-QueueReply = Place | TokenEnded | AdmissionsDone | RulesSet | RulesRefused | Rejected
 
 EXPIRED_TOGETHER_MAX = 500
 ADMITTED_TOGETHER_MAX = 500
