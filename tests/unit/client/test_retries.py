@@ -54,6 +54,7 @@ async def test_two_calls_have_two_keys_unless_the_caller_brings_one(
     [
         ("seat_unavailable", 409, errors.SeatUnavailable),
         ("queue_full", 503, errors.QueueFull),
+        ("hold_cooling_down", 429, errors.HoldCoolingDown),
         ("internal_error", 500, errors.ServiceFault),
         ("not_known_to_this_client", 422, Refused),
     ],
