@@ -13,6 +13,7 @@ from actors.transport import Answer
 
 if TYPE_CHECKING:
     from actors.shard import Shard
+    from actors.tracing import Trace
 
 
 class Change:
@@ -62,6 +63,7 @@ class Commit:
         "shard",
         "snapshots",
         "stored",
+        "trace",
         "weight",
     )
 
@@ -78,9 +80,13 @@ class Commit:
         self.stored: Sequence[tuple[CommandKey, Any]] = ()
         """Keys whose outcome is in ``outcomes``, with the reply."""
         self.followers: list[tuple[Envelope, Answer]] | None = None
+        self.trace: Trace | None = None
+        """Of the message that was decided."""
 
     def release(self) -> None:
         """The journal has it: let everybody know who waited for it."""
+        if self.trace is not None:
+            self.trace.committed(None)
         for envelope, answer in self.answers:
             envelope.answer(answer)
         for envelope, answer in self.followers or ():
@@ -88,6 +94,8 @@ class Commit:
 
     def refuse(self, refusal: Callable[[], Exception]) -> None:
         """The journal does not have it, or did not say."""
+        if self.trace is not None:
+            self.trace.committed(refusal())
         for envelope, _ in self.answers:
             envelope.refuse(refusal())
         for envelope, _ in self.followers or ():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.behaviour import CommandKey
 from actors.transport import Answer
+
+if TYPE_CHECKING:
+    from actors.tracing import Trace
 
 
 class Probe:
@@ -41,6 +44,7 @@ class Envelope:
         "key",
         "next",
         "settled",
+        "trace",
         "unchecked",
     )
 
@@ -62,6 +66,8 @@ class Envelope:
         self.settled = False
         """Answered or refused: nothing is to be done for it any more."""
         self.next: Envelope | None = None
+        self.trace: Trace | None = None
+        """Who follows it, if anybody does."""
 
     @property
     def over(self) -> bool:

@@ -67,6 +67,8 @@ class Lane:
         )
         self._pending.append(commit)
         self._pending_rows += commit.weight
+        if commit.trace is not None:
+            commit.trace.submitted(self._number, commit.weight)
         if self._wakeup is not None:
             self._wakeup.set_result(None)
             self._wakeup = None
@@ -118,6 +120,9 @@ class Lane:
             commits.append(commit)
         self._pending_rows -= weight
         self.batches += 1
+        for commit in commits:
+            if commit.trace is not None:
+                commit.trace.sent(self.batches, len(commits), weight)
         return commits
 
     def _settle(self, commits: Sequence[Commit], fenced: Collection[int]) -> None:

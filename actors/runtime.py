@@ -38,6 +38,7 @@ from actors.room import NoObserver, Observer, Room, Tap
 from actors.sagas import Asker, Sagas
 from actors.statistics import RuntimeStatistics
 from actors.tasks import Tasks
+from actors.tracing import Tracer
 from actors.transport import Answer
 
 __all__ = ["Limits", "Observer", "Runtime", "RuntimeStatistics"]
@@ -87,6 +88,8 @@ class Runtime:
         self._room.sagas = Sagas(self._room, ask_anywhere or self.ask_inside, self.ask_inside)
         self._owned.enter(self._room)
         self._deadlines = Deadlines(clock, self._loop)
+        self.tracer: Tracer | None = None
+        """Who follows messages, if anybody does; to be set before the start."""
         self._started = False
         self._stopping = False
 
@@ -201,6 +204,8 @@ class Runtime:
             timeout_s = self._limits.ask_timeout_s
         future: asyncio.Future[Answer] = self._loop.create_future()
         envelope = Envelope(command, key, future, self._clock.monotonic() + timeout_s, True)
+        if self.tracer is not None:
+            _follow(self.tracer, address, envelope, future)
         self._post(address, envelope)
         if not envelope.settled:
             self._deadlines.watch(envelope)
@@ -210,7 +215,10 @@ class Runtime:
         """Send a command of the runtime's own sagas to an entity of this instance: not subject to
         the bounds for callers, and not refused while stopping."""
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._post(address, Envelope(command, None, future))
+        envelope = Envelope(command, None, future)
+        if self.tracer is not None:
+            _follow(self.tracer, address, envelope, future)
+        self._post(address, envelope)
         return future
 
     def _post(self, address: Address, envelope: Envelope) -> None:
@@ -362,3 +370,11 @@ class Runtime:
 
 def _age(now: float, then: float | None) -> float | None:
     return None if then is None else now - then
+
+
+def _follow(
+    tracer: Tracer, address: Address, envelope: Envelope, future: asyncio.Future[Answer]
+) -> None:
+    trace = envelope.trace = tracer.received(address, envelope.command)
+    if trace is not None:
+        future.add_done_callback(trace.answered)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,24 +24,29 @@ from actors.transport import Answer
 
 if TYPE_CHECKING:
     from actors.shard import Shard
+    from actors.tracing import Trace
 
 log = logging.getLogger(__name__)
 
 Asker = Callable[[Address, Any], "asyncio.Future[Answer]"]
 """Sends a saga's command to whoever owns the entity."""
 
+UNTRACED: nullcontext[None] = nullcontext()
+
 
 class Saga:
     """One running saga: the replies so far, and what it waits for."""
 
-    __slots__ = ("answers", "backoff", "cell", "handle", "name")
+    __slots__ = ("answers", "backoff", "cell", "handle", "name", "trace")
 
-    def __init__(self, cell: Cell, name: str, backoff: Backoff) -> None:
+    def __init__(self, cell: Cell, name: str, backoff: Backoff, trace: Trace | None) -> None:
         self.cell = cell
         self.name = name
         self.answers: list[Any] = []
         self.backoff = backoff
         self.handle: asyncio.TimerHandle | None = None
+        self.trace = trace
+        """Of the message that began it; a saga that is taken up again after a crash has none."""
 
     @property
     def shard(self) -> Shard:
@@ -56,7 +62,7 @@ class Sagas:
         self._ask_anywhere = ask_anywhere
         self._ask_here = ask_here
 
-    def begin(self, cell: Cell, name: str) -> None:
+    def begin(self, cell: Cell, name: str, trace: Trace | None = None) -> None:
         """Drive this saga of the entity, unless it runs already."""
         running = cell.shard.sagas
         if (cell.address, name) in running:
@@ -65,7 +71,7 @@ class Sagas:
         backoff = Backoff(
             limits.saga_backoff_min_s, limits.saga_backoff_max_s, self._room.random.random
         )
-        saga = Saga(cell, name, backoff)
+        saga = Saga(cell, name, backoff, trace)
         running[cell.address, name] = saga
         cell.pins += 1
         self._room.counters.sagas += 1
@@ -101,12 +107,14 @@ class Sagas:
             self._room.counters.crashes += 1
             self._later(saga, self._room.limits.crash_retry_s)
             return
-        if isinstance(step, Ask):
-            future = self._ask_anywhere(step.to, step.command)
-            future.add_done_callback(partial(self._answered, saga))
-        else:
-            future = self._ask_here(cell.address, step.command)
-            future.add_done_callback(partial(self._told, saga))
+        # Only the sending: what comes of it later is no part of the trace by itself.
+        with UNTRACED if saga.trace is None else saga.trace.within():
+            if isinstance(step, Ask):
+                future = self._ask_anywhere(step.to, step.command)
+            else:
+                future = self._ask_here(cell.address, step.command)
+        answered = self._answered if isinstance(step, Ask) else self._told
+        future.add_done_callback(partial(answered, saga))
 
     def _answered(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
         """A step came back: go on, or try the same step again."""

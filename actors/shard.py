@@ -322,7 +322,7 @@ class Shard:
             if self.closed:
                 continue
             for saga in change.unfinished:
-                self._room.sagas.begin(cell, saga)
+                self._room.sagas.begin(cell, saga, commit.trace)
             if cell.crashed and not cell.uncommitted:
                 self._reload(cell)
         for key, reply in commit.stored:

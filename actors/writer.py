@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.address import Address
-from actors.behaviour import WAKE, Turn
+from actors.behaviour import WAKE, Decision, Turn
 from actors.cell import Cell
 from actors.commit import Commit
 from actors.draft import draft
@@ -147,18 +147,17 @@ class Writer:
         self, cell: Cell, others: Mapping[Address, Cell], envelope: Envelope, now_ms: int
     ) -> None:
         """One decision: first all of it on the side, then all of it at once."""
-        shard, key = self._shard, envelope.key
-        states = {a: other.state for a, other in others.items()} if others else NO_STATES
+        shard = self._shard
         self._room.counters.turns += 1
         shard.turns += 1
-        try:
-            decision = cell.behaviour.decide(
-                Turn(cell.address, cell.state, states, envelope.command, now_ms, key)
-            )
-            commit = draft(shard, cell, others, envelope, decision, now_ms)
-        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            shard.crashed(cell, others, envelope, error)
+        if envelope.trace is None:
+            decided = self._decide(cell, others, envelope, now_ms)
+        else:
+            with envelope.trace.turn(shard.epoch):
+                decided = self._decide(cell, others, envelope, now_ms)
+        if decided is None:
             return
+        decision, commit = decided
         if decision.awaits is None and decision.settles is None:
             replies = [(envelope, Answer(decision.reply))]
         else:
@@ -167,9 +166,25 @@ class Writer:
             shard.reply(replies)
         else:
             commit.answers = replies
+            commit.trace = envelope.trace
             self._apply(commit)
         if envelope.command is WAKE:
             self._after_wake(cell, commit, now_ms)
+
+    def _decide(
+        self, cell: Cell, others: Mapping[Address, Cell], envelope: Envelope, now_ms: int
+    ) -> tuple[Decision, Commit | None] | None:
+        """The decision and what it writes; ``None`` if it crashed."""
+        shard = self._shard
+        states = {a: other.state for a, other in others.items()} if others else NO_STATES
+        try:
+            decision = cell.behaviour.decide(
+                Turn(cell.address, cell.state, states, envelope.command, now_ms, envelope.key)
+            )
+            return decision, draft(shard, cell, others, envelope, decision, now_ms)
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            shard.crashed(cell, others, envelope, error)
+            return None
 
     def _apply(self, commit: Commit) -> None:
         """Make the decision the shard's newest state, and send it to the journal."""

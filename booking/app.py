@@ -64,8 +64,11 @@ class App:
         self._stores = make_stores(settings, self._journal)
         self._succession = Succession(member, self._stores.placement, self._tasks)
         self._shown = Shown(settings, catalogue, clock, started_ms)
-        self._peering = Peering(member, settings, clock)
+        self._tracing = Tracing.of(settings)
+        self._peering = Peering(member, settings, clock, self._tracing)
         self._node = self._make_node(member)
+        if self._tracing is not None:
+            self._tracing.follow(self._node)
         self._views = ViewLoader(self._node, self._shown.seats, self._shown.queues)
         self._watch = CatalogueWatch(
             settings.database_url, self._shown.seats, self._shown.queues, self._views
@@ -76,7 +79,6 @@ class App:
         )
         self._readiness = ReadinessCheck(self._node, self._views, self._journal, clock)
         self._audits = Audits(settings.database_url, clock, journal_urls=settings.journal_urls)
-        self._tracing = Tracing.of(settings)
         self._endpoint = self._peering.make_endpoint(self._node)
         self._edges = self._make_edges()
 
@@ -108,9 +110,8 @@ class App:
         )
 
     def _make_service(self) -> BookingService:
-        router, tracing = self._node.router, self._tracing
         return BookingService(
-            actors=router if tracing is None else tracing.actors(router),
+            actors=self._node.router,
             journal=self._journal,
             clock=self._clock,
             signer=TokenSigner(self._settings.token_secrets),

@@ -1,11 +1,11 @@
 """OpenTelemetry traces: the optional extra ``booking[tracing]``, switched on by a setting.
 
-Nothing of it is in the way when it is off: the edge's handler and the service's actors are wrapped
-at the start, or they are not. Where traces go, and how many are kept, is told by OpenTelemetry's
-own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``).
+Nothing of it is in the way when it is off: the edge's handler and the links to other instances are
+wrapped at the start, or they are not. Where traces go, and how many are kept, is told by
+OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``).
 
-A request is one span, joined to its caller's by ``traceparent``; each decision asked for is a span
-beneath it, which ends when the decision is committed. No span names a user or a token.
+A request is one span, joined to its caller's by ``traceparent``. What it asks of entities, here and
+in other instances, is beneath it: see :mod:`booking.spans`. No span names a user or a token.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from actors.address import Address
-from actors.behaviour import CommandKey
-from actors.transport import Answer
-from booking.service import Actors
+from actors.cluster.node import ClusterNode
+from actors.peers import PeerTransport
 from booking.settings import Settings, SettingsError
+from booking_http.access_log import TRACEPARENT
+from booking_http.dispatch import UNMATCHED
+from booking_http.openapi import release
 from booking_http.reply import Reply
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+    from booking.spans import SpanTracer, TracedLinks
 
 Handler = Callable[[web.BaseRequest], Awaitable[Reply]]
 RouteOf = Callable[[web.BaseRequest], str]
 
 _FAILED = 500
 """Statuses from here on are the server's failure, and make its span one (semantic conventions)."""
+
+_ASKED_ALL_THE_TIME = frozenset({"/livez", "/readyz", "/metrics"})
+"""By load balancers and Prometheus: of no interest, unless they are part of somebody's trace."""
 
 
 def check_installed(settings: Settings) -> None:
@@ -47,13 +53,13 @@ class Tracing:
     """The tracer of one instance."""
 
     def __init__(self, provider: TracerProvider) -> None:
-        from opentelemetry.propagate import extract
-        from opentelemetry.trace import SpanKind, StatusCode
+        from booking.spans import SpanTracer
 
         self._provider = provider
-        self._tracer = provider.get_tracer("booking")
-        self._extract = extract
-        self._server, self._error = SpanKind.SERVER, StatusCode.ERROR
+        self.spans = provider.get_tracer("booking", release())
+        """Makes the spans."""
+        self.tracer: SpanTracer = SpanTracer(self.spans)
+        """For :attr:`actors.runtime.Runtime.tracer` and whoever else follows messages."""
 
     @classmethod
     def of(cls, settings: Settings) -> Tracing | None:
@@ -68,72 +74,69 @@ class Tracing:
     @classmethod
     def with_processor(cls, instance: str, processor: SpanProcessor) -> Tracing:
         """One whose spans go to ``processor``."""
-        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
 
-        named = {"service.name": "booking", "service.instance.id": instance}
-        provider = TracerProvider(resource=Resource.create(named))
+        ours = Resource.create(
+            {
+                "service.name": "booking",
+                "service.version": release(),
+                "service.instance.id": instance,
+            }
+        )
+        # What the environment says (OTEL_SERVICE_NAME and the like) is the operator's own wish.
+        provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
         provider.add_span_processor(processor)
         return cls(provider)
 
     def requests(self, handler: Handler, route_of: RouteOf) -> Handler:
         """The edge's handler with a span around each request. Every line that is logged meanwhile
         can be joined to it by the trace id."""
+        from opentelemetry.propagate import extract
+        from opentelemetry.trace import SpanKind
+
+        from booking.spans import fail, span_of
 
         async def traced(request: web.BaseRequest) -> Reply:
             route = route_of(request)
-            with self._tracer.start_as_current_span(
-                f"{request.method} {route}",
-                context=self._extract(request.headers),
-                kind=self._server,
-                attributes={
-                    "http.request.method": request.method,
-                    "http.route": route,
-                    "url.scheme": request.scheme,
-                },
-            ) as span:
+            if route in _ASKED_ALL_THE_TIME and TRACEPARENT not in request.headers:
+                return await handler(request)
+            name, about = _described(request, route)
+            caller = extract(request.headers)
+            with span_of(self.spans, name, SpanKind.SERVER, about, caller) as span:
                 reply = await handler(request)
                 span.set_attribute("http.response.status_code", reply.status)
                 if reply.status >= _FAILED:
-                    span.set_status(self._error)
+                    fail(span, str(reply.status))
                 return reply
 
         return traced
 
-    def actors(self, actors: Actors) -> Actors:
-        """The service's actors with a span around each decision that is asked for."""
-        return _TracedActors(actors, self._tracer)
+    def links(self, links: PeerTransport) -> TracedLinks:
+        """The links to other instances with a span around each ask."""
+        from booking.spans import TracedLinks
+
+        return TracedLinks(links, self.spans)
+
+    def follow(self, node: ClusterNode) -> None:
+        """Have the node's messages followed; before it is started."""
+        node.runtime.tracer = node.router.tracer = self.tracer
 
     async def close(self) -> None:
         """Sends what is left; in a thread, because the exporter blocks."""
         await asyncio.to_thread(self._provider.shutdown)
 
 
-class _TracedActors:
-    """Implements :class:`booking.service.Actors`."""
-
-    def __init__(self, actors: Actors, tracer: Any) -> None:
-        self._actors = actors
-        self._tracer = tracer
-        self.begin = actors.begin
-        self.abandon = actors.abandon
-
-    async def ask(
-        self,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None = None,
-        repeatable: bool = False,
-    ) -> Answer:
-        attributes = {
-            "booking.entity.kind": address.kind,
-            "booking.shard": address.slot,
-            "booking.command": type(command).__name__,
-        }
-        name = f"ask {type(command).__name__}"
-        with self._tracer.start_as_current_span(name, attributes=attributes):
-            return await self._actors.ask(address, command, key=key, repeatable=repeatable)
+def _described(request: web.BaseRequest, route: str) -> tuple[str, dict[str, str]]:
+    """Name and attributes of a request's span, by the semantic conventions. All words are ours: a
+    path may carry ids, and what a stranger sends as a method anything."""
+    method = request.method if request.method in hdrs.METH_ALL else "_OTHER"
+    about = {"http.request.method": method, "url.scheme": request.scheme}
+    name = "HTTP" if method == "_OTHER" else method
+    if route != UNMATCHED:
+        about["http.route"] = route
+        name = f"{name} {route}"
+    return name, about
 
 
 class TraceIds(logging.Filter):

@@ -30,6 +30,7 @@ from actors.peers.limits import HOPS_MAX
 from actors.peers.refusals import MovedError
 from actors.runtime import Runtime
 from actors.tasks import Tasks
+from actors.tracing import Tracer
 from actors.transport import Answer
 
 ASK_TIMEOUT_S = 5.0
@@ -65,6 +66,8 @@ class Router:
         self._directory = directory
         self._clock = clock
         self._tasks = tasks
+        self.tracer: Tracer | None = None
+        """Who follows messages, if anybody does; to be set before the start."""
         self.held = 0
         """Callers held back now."""
         self.held_total = 0
@@ -187,6 +190,8 @@ class Router:
             return
         self.held += 1
         self.held_total += 1
+        if self.tracer is not None:
+            self.tracer.held(slot)
         wait_s = min(RETRY_EVERY_S, max(ends - self._clock.monotonic(), 0.001))
         try:
             await self._directory.news(slot, wait_s)

@@ -22,6 +22,7 @@ from actors.peers.limits import PeerLimits
 from actors.peers.served import AskHere, Counts, OwnerOf, ServedLink
 from actors.peers.statistics import EndpointStatistics, RoundTrip, Traffic
 from actors.peers.wire import Wire, hear
+from actors.tracing import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class PeerEndpoint:
         nonces: Nonces,
         owner_of: OwnerOf = owner_unknown,
         limits: PeerLimits | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._instance = instance
         self._incarnation = incarnation
@@ -55,6 +57,7 @@ class PeerEndpoint:
         self._clock = clock
         self._nonces = nonces
         self._owner_of = owner_of
+        self._tracer = tracer
         self._limits = limits if limits is not None else PeerLimits()
         self._links: dict[str, Wire] = {}
         self._greetings = 0
@@ -134,6 +137,7 @@ class PeerEndpoint:
             codec=self._codec,
             limits=self._limits,
             counts=self._counts,
+            tracer=self._tracer,
         )
         older = self._links.get(hello.instance)
         if older is not None:

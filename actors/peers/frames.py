@@ -72,6 +72,14 @@ class Asked(msgspec.Struct, frozen=True, array_like=True, tag=10, gc=False):
     content: int = Content.COMMAND
 
 
+class AskedInTrace(Asked, frozen=True, array_like=True, tag=10, gc=False):
+    """An ask as it is heard, and as it is said if it belongs to a trace. Without one the field is
+    not sent, and a peer that has never heard of it ignores it."""
+
+    traceparent: str = ""
+    """W3C Trace Context: the span of the side that asks."""
+
+
 class Replied(msgspec.Struct, frozen=True, array_like=True, tag=11, gc=False):
     """The reply to the ask with this id, encoded by the kind; ``None`` if there is none to tell."""
 
@@ -104,7 +112,7 @@ class Pong(msgspec.Struct, frozen=True, array_like=True, tag=21, gc=False):
     sent_s: float
 
 
-Message = Asked | Replied | Refused | Ping | Pong
+Message = AskedInTrace | Replied | Refused | Ping | Pong
 
 encode = msgspec.msgpack.Encoder().encode
 """One message, or one greeting."""

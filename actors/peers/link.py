@@ -15,7 +15,7 @@ from actors.errors import (
     OutcomeUnknownError,
     OverloadedError,
 )
-from actors.peers.frames import Asked, Message, Refused, Replied, encode
+from actors.peers.frames import Asked, AskedInTrace, Message, Refused, Replied, encode
 from actors.peers.limits import FRAME_OVERHEAD_BYTES, PeerLimits
 from actors.peers.refusals import error_of
 from actors.peers.wire import MisspokenError, Wire
@@ -25,7 +25,7 @@ from actors.transport import Answer
 class Parcel:
     """An ask as it is handed to a link, all but its number."""
 
-    __slots__ = ("address", "content", "data", "deadline", "epoch", "hops", "key")
+    __slots__ = ("address", "content", "data", "deadline", "epoch", "hops", "key", "traceparent")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Parcel:
         deadline: float,
         hops: int,
         epoch: int,
+        traceparent: str = "",
     ) -> None:
         self.address = address
         self.content = content
@@ -44,6 +45,21 @@ class Parcel:
         self.deadline = deadline
         self.hops = hops
         self.epoch = epoch
+        self.traceparent = traceparent
+
+    def asked(self, number: int, remaining_ms: int) -> Asked:
+        """What is said of it."""
+        fields = (
+            number,
+            self.address,
+            self.data,
+            self.key,
+            remaining_ms,
+            self.hops,
+            self.epoch,
+            self.content,
+        )
+        return AskedInTrace(*fields, self.traceparent) if self.traceparent else Asked(*fields)
 
 
 class Link:
@@ -78,18 +94,7 @@ class Link:
         if remaining_ms <= 0:
             raise DeadlineExceededError("no time is left to send it")
         number = outbox.put_count + 1
-        part = encode(
-            Asked(
-                number,
-                parcel.address,
-                parcel.data,
-                parcel.key,
-                remaining_ms,
-                parcel.hops,
-                parcel.epoch,
-                parcel.content,
-            )
-        )
+        part = encode(parcel.asked(number, remaining_ms))
         if len(part) > self._limits.frame_bytes_max - FRAME_OVERHEAD_BYTES:
             raise ValueError(f"a command of {len(part)} bytes is too long to be sent")
         future: asyncio.Future[Answer] = self._loop.create_future()

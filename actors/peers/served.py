@@ -23,11 +23,12 @@ from actors.errors import (
     OverloadedError,
 )
 from actors.peers.codec import Codec
-from actors.peers.frames import Asked, Message, Replied, encode
+from actors.peers.frames import Asked, AskedInTrace, Message, Replied, encode
 from actors.peers.limits import FRAME_OVERHEAD_BYTES, HOPS_MAX, PeerLimits
 from actors.peers.refusals import refused
 from actors.peers.wire import MisspokenError, Wire
 from actors.supervision import where
+from actors.tracing import Tracer
 from actors.transport import Answer
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class ServedLink:
         codec: Codec,
         limits: PeerLimits,
         counts: Counts,
+        tracer: Tracer | None = None,
     ) -> None:
         self._wire = wire
         self._ask_here = ask_here
@@ -79,15 +81,19 @@ class ServedLink:
         self._codec = codec
         self._limits = limits
         self._counts = counts
+        self._tracer = tracer
         self._in_flight = 0
 
     def on_message(self, message: Message) -> None:
         """Raises :class:`~actors.peers.wire.MisspokenError` for anything but an ask."""
-        if type(message) is not Asked:
+        if type(message) is not AskedInTrace:
             raise MisspokenError(f"{type(message).__name__} from the side that asks")
         self._counts.asks += 1
         error = self._objection(message)
-        if error is None:
+        if error is None and message.traceparent and self._tracer is not None:
+            with self._tracer.continued(message.traceparent):
+                error = self._pass_on(message)
+        elif error is None:
             error = self._pass_on(message)
         if error is not None:
             self._counts.refused += 1

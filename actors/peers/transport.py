@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from random import Random
 from typing import Any
 
@@ -75,10 +76,12 @@ class PeerTransport:
         deadline: float,
         hops: int = 1,
         epoch: int = 0,
+        traceparent: str = "",
     ) -> Answer:
         """As :meth:`actors.transport.Transport.ask`. ``hops`` says which instance this is that
         the command is sent to, 2 for the one that the first named; ``epoch`` is the highest one of
-        the slot that the caller has seen, and an owner who has not is refused.
+        the slot that the caller has seen, and an owner who has not is refused; ``traceparent`` is
+        the span that the answering side continues, if there is one.
 
         Raises :class:`~actors.peers.refusals.MovedError` when the asked instance knows the owner,
         and :class:`ValueError` for a command that fits into no frame.
@@ -87,7 +90,7 @@ class PeerTransport:
             raise NotOwnedError(f"sent on more than {HOPS_MAX} times")
         peer = self._peers.get(instance) or self._meet(instance)
         content, data = self._codec.pack_command(address.kind, command)
-        parcel = Parcel(address, content, data, key, deadline, hops, epoch)
+        parcel = Parcel(address, content, data, key, deadline, hops, epoch, traceparent)
         answer = await peer.ask(parcel)
         answer.reply = self._codec.unpack_reply(address.kind, content, answer.reply)
         return answer
@@ -112,7 +115,8 @@ class PeerTransport:
             limits=self._limits,
         )
         self._peers[instance] = peer
-        self._tasks.spawn(self._keep(peer), peer.instance)
+        # The link outlives the request that was the first to need it, and is no part of its trace.
+        Context().run(self._tasks.spawn, self._keep(peer), peer.instance)
         return peer
 
     async def _keep(self, peer: Peer) -> None:

@@ -8,10 +8,12 @@ from random import Random
 
 from actors.behaviour import Behaviour
 from actors.clock import Clock
+from actors.cluster.links import Links
 from actors.cluster.node import ClusterNode
 from actors.membership import Member
 from actors.peers import PeerEndpoint, PeerTransport, Secret
 from booking.settings import Settings
+from booking.tracing import Tracing
 
 
 class Peering:
@@ -20,15 +22,18 @@ class Peering:
     links: PeerTransport
     """To the others. There once a node has asked for them."""
 
-    def __init__(self, member: Member, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, member: Member, settings: Settings, clock: Clock, tracing: Tracing | None
+    ) -> None:
         self._member = member
         self._clock = clock
+        self._tracing = tracing
         # Peers know each other by the secrets that sign tokens; both are the cluster's.
         self._secret = Secret(*(secret.encode() for secret in settings.token_secrets))
 
     def make_links(
         self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
-    ) -> PeerTransport:
+    ) -> Links:
         self.links = PeerTransport(
             instance=self._member.instance,
             incarnation=self._member.incarnation,
@@ -39,7 +44,7 @@ class Peering:
             nonces=secrets.token_bytes,
             random=Random(),  # noqa: S311 - spreads attempts to connect, guards nothing
         )
-        return self.links
+        return self.links if self._tracing is None else self._tracing.links(self.links)
 
     def make_endpoint(self, node: ClusterNode) -> PeerEndpoint:
         """Where the others' links end, to be served at :data:`actors.peers.PEER_PATH`."""
@@ -52,4 +57,5 @@ class Peering:
             clock=self._clock,
             nonces=secrets.token_bytes,
             owner_of=node.coverage.owner_of,
+            tracer=None if self._tracing is None else self._tracing.tracer,
         )

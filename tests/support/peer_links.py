@@ -18,6 +18,7 @@ from actors.clock import SystemClock
 from actors.envelope import BEGIN, PEEK
 from actors.errors import DeadlineExceededError
 from actors.peers import Owner, PeerEndpoint, PeerLimits, PeerTransport, Secret
+from actors.tracing import Tracer
 from actors.transport import Answer
 from tests.support.toys import Counter
 
@@ -153,6 +154,7 @@ class Listening:
         secret: bytes = SECRET,
         limits: PeerLimits = LIMITS,
         owner_of: Callable[[int], Owner | None] = lambda slot: None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.endpoint = PeerEndpoint(
             instance=instance,
@@ -164,6 +166,7 @@ class Listening:
             nonces=secrets.token_bytes,
             owner_of=owner_of,
             limits=limits,
+            tracer=tracer,
         )
 
     async def start(self, port: int = 0) -> None:

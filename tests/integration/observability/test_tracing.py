@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from booking import logs, tracing
 from booking.settings import Settings, SettingsError
@@ -59,7 +60,7 @@ async def test_a_request_and_its_decision_are_in_the_callers_trace(
     assert reply.status == 201
     spans = exporter.get_finished_spans()
     edge = named(spans, "POST /reservation")
-    hold = named(spans, "ask HoldSeat")
+    hold = named(spans, "decide HoldSeat")
     assert edge.context is not None
     assert hold.parent is not None
     assert edge.parent is not None
@@ -71,9 +72,50 @@ async def test_a_request_and_its_decision_are_in_the_callers_trace(
     assert hold.attributes is not None
     assert hold.attributes["booking.entity.kind"] == "seat"
     assert 0 <= int(str(hold.attributes["booking.shard"])) < 256
+    assert hold.attributes["booking.reply"] == "HoldGranted"
     everything = "".join(span.to_json() for span in spans)
     assert user not in everything
     assert token not in everything
+
+
+async def test_a_refusal_is_told_by_its_code_and_fails_no_span(
+    exporter: InMemorySpanExporter, start_service: StartService
+) -> None:
+    api = (await start_service(CATALOGUE)).api
+    (_, first), (_, second) = await api.enter(), await api.enter()
+    assert (await api.reserve(first, "alpha-1-7")).status == 201
+    exporter.clear()
+    assert (await api.reserve(second, "alpha-1-7")).code == "seat_unavailable"
+    refused = named(exporter.get_finished_spans(), "decide HoldSeat")
+    assert refused.attributes is not None
+    assert refused.attributes["booking.code"] == "seat_unavailable"
+    assert {span.status.status_code for span in exporter.get_finished_spans()} == {StatusCode.UNSET}
+
+
+async def test_what_a_stranger_makes_up_is_in_no_span(
+    exporter: InMemorySpanExporter, start_service: StartService
+) -> None:
+    service = await start_service(CATALOGUE)
+    exporter.clear()
+    await service.api.call("PROPFIND", "/made-up/path")
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "HTTP"
+    assert span.attributes is not None
+    assert span.attributes["http.request.method"] == "_OTHER"
+    assert "http.route" not in span.attributes
+    assert not {word for word in ("made-up", "PROPFIND") if word in span.to_json()}
+
+
+async def test_probes_and_scrapes_are_traced_only_within_a_trace(
+    exporter: InMemorySpanExporter, start_service: StartService
+) -> None:
+    service = await start_service(CATALOGUE)
+    exporter.clear()
+    for path in ("/livez", "/readyz", "/metrics"):
+        await service.api.call("GET", path)
+    assert exporter.get_finished_spans() == ()
+    await service.api.call("GET", "/readyz", headers=PARENT)
+    assert [span.name for span in exporter.get_finished_spans()] == ["GET /readyz"]
 
 
 async def test_log_lines_of_a_request_have_its_trace(
@@ -82,7 +124,7 @@ async def test_log_lines_of_a_request_have_its_trace(
     service = await start_service(CATALOGUE, BOOKING_ACCESS_LOG="on")
     stream = io.StringIO()
     logs.configure("json", [SECRET], stream, traced=True)
-    async with aiohttp.ClientSession() as session, session.get(f"{service.url}/livez"):
+    async with aiohttp.ClientSession() as session, session.get(f"{service.url}/dates"):
         pass
     (span,) = exporter.get_finished_spans()
     assert span.context is not None
@@ -104,6 +146,18 @@ def settings(**more: str) -> Settings:
 
 def test_it_is_off_unless_asked_for() -> None:
     assert Tracing.of(settings()) is None
+
+
+def test_what_the_environment_calls_the_service_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = InMemorySpanExporter()
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "tickets")
+    made = Tracing.with_processor("one", SimpleSpanProcessor(kept))
+    made.spans.start_span("any").end()
+    (span,) = kept.get_finished_spans()
+    assert span.resource.attributes["service.name"] == "tickets"
+    assert span.resource.attributes["service.instance.id"] == "one"
 
 
 async def test_it_can_be_switched_on_and_closed_without_a_collector(

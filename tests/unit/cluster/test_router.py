@@ -29,6 +29,7 @@ from actors.errors import (
 from actors.peers.refusals import MovedError
 from actors.tasks import Tasks
 from actors.transport import Answer
+from tests.support.memory_tracer import MemoryTracer
 from tests.support.runtimes import key
 from tests.support.virtual_time import VirtualClock
 
@@ -224,6 +225,14 @@ async def test_callers_are_held_back_until_the_new_owner_says_that_it_is_there(d
     assert await asyncio.gather(*asked) == ["there"] * 100
     assert desk.clock.monotonic() == pytest.approx(0.11), "at once, not at the next try"
     assert desk.router.refused == 0
+
+
+async def test_a_traced_caller_who_is_held_back_is_told_of(desk: Desk) -> None:
+    desk.router.tracer = tracer = MemoryTracer()
+    with tracer.request():
+        traced = asyncio.ensure_future(desk.refusal(timeout_s=0.01))
+    await asyncio.gather(traced, desk.refusal(timeout_s=0.01))
+    assert tracer.slots_held == [SLOT]
 
 
 async def test_nobody_is_held_back_for_longer_than_a_takeover(desk: Desk) -> None:
