@@ -73,10 +73,13 @@ class SpanTracer:
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
-    def received(self, address: Address, command: Any) -> MessageSpans | None:
-        asking = trace.get_current_span().get_span_context()
+    def received(self, address: Address, command: Any) -> MessageTrace | None:
+        asker = trace.get_current_span()
+        asking = asker.get_span_context()
         if not asking.is_valid:
             return None  # Of a timer, or of instances among themselves: no request is behind it.
+        if not asking.trace_flags.sampled:
+            return MessageTrace(asker)
         about = _about(address, name_of(command))
         span = self._tracer.start_span(
             f"decide {about['booking.command']}",
@@ -97,9 +100,35 @@ class SpanTracer:
         trace.get_current_span().add_event("held back", {"booking.shard": slot})
 
 
-class MessageSpans:
-    """Implements :class:`actors.tracing.Trace`: a span from mailbox to answer, and one of the
-    commit beneath it.
+class MessageTrace:
+    """Implements :class:`actors.tracing.Trace` for what is not sampled: no span is made, but lines
+    that are logged meanwhile have the trace's id, and other instances learn it too."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def within(self) -> AbstractContextManager[Span]:
+        return trace.use_span(self._span, record_exception=False, set_status_on_exception=False)
+
+    def turn(self, epoch: int) -> AbstractContextManager[Span]:
+        return self.within()
+
+    def submitted(self, lane: int, rows: int) -> None:
+        """Nothing to tell."""
+
+    def sent(self, batch: int, commits: int, rows: int) -> None:
+        """Nothing to tell."""
+
+    def committed(self, error: BaseException | None) -> None:
+        """Nothing to tell."""
+
+    def answered(self, future: asyncio.Future[Answer]) -> None:
+        """Nothing to tell."""
+
+
+class MessageSpans(MessageTrace):
+    """The same for what is sampled: a span from mailbox to answer, and one of the commit beneath
+    it.
 
     A batch carries the decisions of many requests. Each has a commit span of its own, with the
     batch's number and size: a single span with links to all of them would be in no request's trace,
@@ -107,13 +136,10 @@ class MessageSpans:
     """
 
     def __init__(self, tracer: trace.Tracer, span: Span, shard: int) -> None:
+        super().__init__(span)
         self._tracer = tracer
-        self._span = span
         self._place = {"booking.shard": shard}
         self._commit: Span = trace.INVALID_SPAN
-
-    def within(self) -> AbstractContextManager[Span]:
-        return trace.use_span(self._span, record_exception=False, set_status_on_exception=False)
 
     def turn(self, epoch: int) -> AbstractContextManager[Span]:
         self._place["booking.epoch"] = epoch
@@ -183,13 +209,20 @@ class TracedLinks:
         epoch: int = 0,
     ) -> Answer:
         where: dict[str, Any] = {"key": key, "deadline": deadline, "hops": hops, "epoch": epoch}
-        if not trace.get_current_span().get_span_context().is_valid:
+        if not trace.get_current_span().get_span_context().trace_flags.sampled:
+            where[CARRIER] = _traceparent()
             return await self._links.ask(instance, address, command, **where)
         about = _about(address, name_of(command))
         about |= {"booking.peer": instance, "booking.hop": hops, "booking.epoch": epoch}
         name = f"ask {about['booking.command']}"
         with span_of(self._tracer, name, SpanKind.CLIENT, about):
-            carrier: dict[str, str] = {}
-            _TEXTS.inject(carrier)
-            where["traceparent"] = carrier[CARRIER]
+            where[CARRIER] = _traceparent()
             return await self._links.ask(instance, address, command, **where)
+
+
+def _traceparent() -> str:
+    """Of the current span; empty if there is none. What vendors keep beside it (``tracestate``)
+    does not travel between instances."""
+    carrier: dict[str, str] = {}
+    _TEXTS.inject(carrier)
+    return carrier.get(CARRIER, "")

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 Handler = Callable[[web.BaseRequest], Awaitable[Reply]]
 RouteOf = Callable[[web.BaseRequest], str]
 
+CLOSE_MAX_S = 2.0
+"""For the last spans. A collector takes them in milliseconds; one that is away would be tried again
+for some ten seconds, which a stop does not have."""
+
 _FAILED = 500
 """Statuses from here on are the server's failure, and make its span one (semantic conventions)."""
 
@@ -60,6 +64,7 @@ class Tracing:
         """Makes the spans."""
         self.tracer: SpanTracer = SpanTracer(self.spans)
         """For :attr:`actors.runtime.Runtime.tracer` and whoever else follows messages."""
+        self._give_up: Callable[[], None] = lambda: None
 
     @classmethod
     def of(cls, settings: Settings) -> Tracing | None:
@@ -69,7 +74,10 @@ class Tracing:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        return cls.with_processor(settings.instance, BatchSpanProcessor(OTLPSpanExporter()))
+        exporter = OTLPSpanExporter()
+        made = cls.with_processor(settings.instance, BatchSpanProcessor(exporter))
+        made._give_up = exporter.shutdown
+        return made
 
     @classmethod
     def with_processor(cls, instance: str, processor: SpanProcessor) -> Tracing:
@@ -123,8 +131,13 @@ class Tracing:
         node.runtime.tracer = node.router.tracer = self.tracer
 
     async def close(self) -> None:
-        """Sends what is left; in a thread, because the exporter blocks."""
-        await asyncio.to_thread(self._provider.shutdown)
+        """Sends what is left; in a thread, because the exporter blocks. A collector that does not
+        answer is left alone after :data:`CLOSE_MAX_S`."""
+        sent = asyncio.get_running_loop().run_in_executor(None, self._provider.shutdown)
+        await asyncio.wait((sent,), timeout=CLOSE_MAX_S)
+        if not sent.done():
+            self._give_up()
+        await sent
 
 
 def _described(request: web.BaseRequest, route: str) -> tuple[str, dict[str, str]]:

@@ -11,9 +11,16 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    set_span_in_context,
+)
 
 from actors.address import Address
 from actors.tracing import Tracer, name_of
@@ -145,7 +152,8 @@ class MemoryTracer:
 class SpanRecorder:
     """The real one: implements :class:`Recorder` over an exporter in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampled: bool = True) -> None:
+        self._sampled = sampled
         self._exporter = InMemorySpanExporter()
         self._tracing = Tracing.with_processor("test", SimpleSpanProcessor(self._exporter))
 
@@ -155,9 +163,15 @@ class SpanRecorder:
 
     @contextmanager
     def request(self) -> Iterator[str]:
-        with self._tracing.spans.start_as_current_span("request") as span:
+        with self._tracing.spans.start_as_current_span("request", self._caller()) as span:
             at = span.get_span_context()
             yield f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
+
+    def _caller(self) -> Context | None:
+        if self._sampled:
+            return None
+        refuses = SpanContext(trace_id=7, span_id=7, is_remote=True, trace_flags=TraceFlags(0))
+        return set_span_in_context(NonRecordingSpan(refuses))
 
     @property
     def spans(self) -> list[Seen]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -167,6 +168,19 @@ async def test_it_can_be_switched_on_and_closed_without_a_collector(
     on = Tracing.of(settings(BOOKING_TRACING="otlp", BOOKING_INSTANCE=f"i-{uuid.uuid4()}"))
     assert on is not None
     await on.close()
+
+
+async def test_a_collector_that_is_away_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By itself the exporter tries again for some eight seconds."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(tracing, "CLOSE_MAX_S", 0.05)
+    on = Tracing.of(settings(BOOKING_TRACING="otlp"))
+    assert on is not None
+    on.spans.start_span("left").end()
+    async with asyncio.timeout(4.0):
+        await on.close()
 
 
 def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,10 +170,11 @@ async def test_a_caller_who_gives_up_ends_the_decision_and_not_the_commit(
     assert named(recorder, "commit").error == ""
 
 
+@pytest.mark.parametrize("sampled", [True, False])
 async def test_what_is_logged_about_a_decision_has_its_trace(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, sampled: bool
 ) -> None:
-    recorder = SpanRecorder()
+    recorder = SpanRecorder(sampled)
     instance = cluster.new()
     instance.runtime.tracer = recorder.tracer
     await instance.runtime.start()
@@ -184,3 +185,4 @@ async def test_what_is_logged_about_a_decision_has_its_trace(
     assert "crashed on" in line.message
     assert line.__dict__["trace_id"] == traceparent.split("-")[1]
     assert (line.__dict__["shard"], line.__dict__["epoch"]) == (ANN.slot, 1)
+    assert bool(recorder.spans) is sampled
