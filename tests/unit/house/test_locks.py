@@ -1,4 +1,4 @@
-"""The lock files: every package pinned and hashed, no index named, both files of one mind."""
+"""The lock files: every package pinned and hashed, no index named, what is run tested as it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.house import ROOT
 
-LOCKS = ("run.lock", "dev.lock")
+LOCKS = ("run.lock", "dev.lock", "audit.lock")
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<marker> ; [^\\]+)?")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
@@ -51,6 +51,7 @@ def test_everything_the_project_asks_for_is_locked() -> None:
     run = [*project["dependencies"], *project["optional-dependencies"]["demo"], *groups["build"]]
     assert names(run) <= pins("run.lock").keys()
     assert names([*run, *groups["dev"]]) <= pins("dev.lock").keys()
+    assert names(groups["audit"]) <= pins("audit.lock").keys()
 
 
 def names(wanted: list[str]) -> set[str]:
