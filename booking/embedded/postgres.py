@@ -14,6 +14,7 @@ from typing import Any
 from booking.embedded.account import Account
 from booking.embedded.binaries import PostgresBinaries
 from booking.embedded.errors import EmbeddedServersError
+from booking.embedded.words import first_cause
 
 NAME = "booking"
 """Both the superuser and the database of the private cluster."""
@@ -92,7 +93,7 @@ def prepare_cluster(
         lock_fd,
     )
     if "ERROR" in said or "FATAL" in said:
-        raise EmbeddedServersError(f"PostgreSQL could not make the database: {_last_line(said)}")
+        raise EmbeddedServersError(f"PostgreSQL could not make the database: {first_cause(said)}")
     half.replace(cluster)
     _sync_directory(cluster.parent)
 
@@ -150,7 +151,8 @@ def _run_setup(argv: list[str], text: bytes, account: Account, lock_fd: int) -> 
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedServersError(f"PostgreSQL cannot be set up: {error}") from error
     if status != 0:
-        raise EmbeddedServersError(f"PostgreSQL cannot be set up: {_last_line(said)}")
+        cause = first_cause(said) or "it said nothing"
+        raise EmbeddedServersError(f"PostgreSQL cannot be set up: {cause}")
     return said
 
 
@@ -177,12 +179,6 @@ def _run_to_its_end(
                 os.killpg(process.pid, signal.SIGKILL)
             raise
         return process.returncode, said.decode("utf-8", "replace")
-
-
-def _last_line(said: str) -> str:
-    telling = [line.strip() for line in said.splitlines() if "error" in line.lower()]
-    lines = telling or [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
 
 
 def _check_version(cluster: Path, major: int) -> None:

@@ -27,6 +27,7 @@ from booking.embedded.binaries import (
 from booking.embedded.errors import EmbeddedServersError
 from booking.embedded.lock import DataDirectoryLock
 from booking.embedded.sockets import SocketDirectory
+from booking.embedded.words import last_cause
 
 START_MAX_S = 60.0
 """A start takes a tenth of a second; crash recovery of 2 GB of log may take most of a minute."""
@@ -36,6 +37,8 @@ STOP_MAX_S = 20.0
 
 LOG_BYTES_MAX = 10_000_000
 """A server's log is set aside once at a start when it is longer, so two such files at most."""
+_LOG_TAIL_BYTES = 4_096
+"""Of a log, where the cause of an end is looked for: some forty lines."""
 
 _POLL_S = 0.01
 _GUARDIAN_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -134,8 +137,8 @@ class EmbeddedServers:
             if word == "exited":
                 said.append(f"{name} ended with status {rest[0]}, starting it again")
             elif word == "gave-up":
-                log = self.data_dir / f"{name}.log"
-                raise EmbeddedServersError(f"{name} dies again and again: see {log}")
+                tail = _log_tail(self.data_dir / f"{name}.log")
+                raise EmbeddedServersError(f"{name} dies again and again: {tail}")
         if self._guardian.poll() is not None:
             raise EmbeddedServersError("the process that watches the private servers is gone")
         return said
@@ -288,11 +291,11 @@ def _log_file(data_dir: Path, name: str) -> Path:
 
 def _log_tail(path: Path) -> str:
     try:
-        lines = path.read_bytes()[-4096:].decode("utf-8", "replace").splitlines()
+        said = path.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace")
     except FileNotFoundError:
-        lines = []
-    told = [line.strip() for line in lines if line.strip()]
-    return f"{told[-1]} (see {path})" if told else f"see {path}"
+        said = ""
+    cause = last_cause(said)
+    return f"{cause} (see {path})" if cause else f"see {path}"
 
 
 def _start_guardian(
