@@ -128,6 +128,8 @@ class Places:
     def _find(self, name: str) -> Place:
         place = self.names.index(name)
         others = {port for other, port in self._ports.items() if other != name}
+        if self._admin_port is not None:
+            others.update(range(self._admin_port, self._admin_port + len(self.names)))
         wanted = self._ports.get(name, self._service_port + 1 + place)
         port = self._ports[name] = free_port(wanted, others)
         environ = dict(self._environ) | {

@@ -171,7 +171,14 @@ class Up:
             environ.setdefault("BOOKING_INSTANCE", "up-1")
         elif environ.get("BOOKING_ADVERTISE_URL"):
             raise SettingsError("BOOKING_ADVERTISE_URL is one address, and there are several here")
-        return Settings.from_env(_NO_SERVER_YET | environ, serving=False)
+        settings = Settings.from_env(_NO_SERVER_YET | environ, serving=False)
+        admin_port = settings.admin_port
+        if admin_port and admin_port < settings.port < admin_port + self._args.instances:
+            raise SettingsError(
+                f"BOOKING_ADMIN_PORT is {admin_port} and counts up, one for each instance, onto "
+                f"the service's port {settings.port}"
+            )
+        return settings
 
     def _complete_secrets(self) -> None:
         """To be called when the data directory is ours alone."""

@@ -174,6 +174,16 @@ def test_several_instances_cannot_share_one_address(data_dir: Path) -> None:
     assert not (data_dir / "d").exists()
 
 
+def test_the_operators_ports_may_not_count_up_onto_the_services(data_dir: Path) -> None:
+    status, said = run_cli(
+        *("up", "--instances", "3", "--port", "20010", "--data", str(data_dir / "d")),
+        environ={"BOOKING_ADMIN_PORT": "20009"},
+    )
+    assert status == 2
+    assert "counts up, one for each instance, onto the service's port 20010" in said
+    assert not (data_dir / "d").exists()
+
+
 def test_a_wrong_setting_stops_it_before_any_server_is_started(data_dir: Path) -> None:
     environ = {"BOOKING_HOLD_SECONDS": "soon"}
     status, said = run_cli("up", "--data", str(data_dir / "d"), environ=environ)

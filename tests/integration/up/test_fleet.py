@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from booking.cli.fleet import Fleet, PortTakenError, open_port
+from booking.cli.fleet import Fleet, PortTakenError, free_port, open_port
 from booking.cli.instance import BACKOFF_MAX_S, DEATHS_MAX, Instance, InstanceError
+from booking.cli.up import PORTS_FROM
 from booking.settings import Settings
 from tests.support.processes import REPO, is_alive, python_environ, wait_until
 
@@ -164,6 +165,17 @@ def test_each_gets_a_name_and_ports_of_its_own() -> None:
     for each in told:
         assert each["BOOKING_ADVERTISE_URL"] == f"http://127.0.0.1:{each['BOOKING_PORT']}"
         assert (each["BOOKING_HOST"], each["BOOKING_LOG"]) == ("127.0.0.1", "text")
+
+
+def test_the_instances_own_ports_keep_clear_of_the_operators_ports() -> None:
+    service_port = free_port(PORTS_FROM, set())
+    given = settings(BOOKING_PORT=str(service_port), BOOKING_ADMIN_PORT=str(service_port + 1))
+    with socket.create_server(("127.0.0.1", service_port)) as listening:
+        fleet = Fleet({}, given, listening, 3, print)
+        told = [dict(instance.place.environ) for instance in fleet.instances]
+        fleet.stop()
+    ports = [each[name] for each in told for name in ("BOOKING_PORT", "BOOKING_ADMIN_PORT")]
+    assert len({*ports, str(service_port)}) == 7
 
 
 def test_a_taken_port_is_told_in_words() -> None:
