@@ -108,6 +108,8 @@ async def test_on_a_phone_the_way_to_pay_is_in_sight(
     to_pay = fan.page.get_by_role("button", name="Go to payment")
     await expect(to_pay).to_be_in_viewport()
     await to_pay.click()
+    await expect(fan.page.locator(".pay")).to_be_in_viewport()
+    await expect(to_pay).to_be_hidden()
     await expect(fan.page.locator("#basket h2")).to_be_in_viewport()
     await expect(fan.page.locator("#basket h2")).to_be_focused()
 

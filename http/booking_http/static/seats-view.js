@@ -16,11 +16,18 @@ export class SeatsView {
   #chosen = null;
   #holding = null; // the seat whose hold is asked for: the map may say so before the answer does
   #watch;
+  #basketInSight = false;
+  #sight = new IntersectionObserver(([seen]) => {
+    this.#basketInSight = seen.isIntersecting;
+    const box = this.chooser.querySelector(".to-pay");
+    if (box) box.hidden = seen.isIntersecting;
+  }, { rootMargin: "0px 0px -40% 0px" }); // more of it than its first line
 
   constructor(app, inside, schedule) {
     Object.assign(this, { app, inside, schedule });
     this.t = app.t.bind(app);
     this.#build();
+    this.#sight.observe(inside.basket.panel);
     this.#watch = watchSeats(app.client, schedule, {
       onSeats: (seats) => this.#all(seats),
       onChanges: (changes) => this.#changed(changes),
@@ -35,6 +42,7 @@ export class SeatsView {
   }
 
   destroy() {
+    this.#sight.disconnect();
     this.#watch.stop();
     this.#shown?.destroy();
   }
@@ -227,13 +235,16 @@ export class SeatsView {
   #toPay() {
     const { basket } = this.inside;
     if (basket.holds.length === 0) return [];
-    return [h("div", { class: "to-pay" },
+    return [h("div", { class: "to-pay", hidden: this.#basketInSight },
       h("p", { class: "chosen" },
         h("strong", { text: this.t("toPay", basket.holds.length) }),
         h("span", { text: this.app.words.money(basket.total) })),
       h("button", {
         class: "main", type: "button", text: this.t("goPay"),
-        onclick: () => focusOn(basket.panel.querySelector("h2")),
+        onclick: () => {
+          basket.panel.scrollIntoView();
+          basket.panel.querySelector("h2").focus({ preventScroll: true });
+        },
       }))];
   }
 
