@@ -47,7 +47,8 @@ export class Instances {
 
   fill(row, each) {
     const state = row.querySelector(".state");
-    text(state, each.state);
+    const empty = each.state === "draining" && each.shards === 0;
+    text(state, empty ? "drained" : each.state);
     state.dataset.state = each.state;
     const values = [
       count(each.shards), rate(each.rate), count(each.entities), `${rate(each.loopLagMs)} ms`,

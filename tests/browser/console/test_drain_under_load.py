@@ -39,6 +39,7 @@ async def test_an_instance_is_drained_and_nobody_who_books_notices(
         await operator.answer("Drain c-2")
         await expect(operator.said).to_have_text("c-2 is being drained.")
         await expect(page.locator("#legend")).to_contain_text("c-2 0", timeout=MOVED_MAX_MS)
+        await expect(page.locator("#instances")).to_contain_text("drained")
         print(f"drained in {time.monotonic() - began_s:.1f} s: {load.felt(began_s)}")
         assert await running.shards_of(running.by_name["c-2"]) == set()
         await expect(page.locator("#handovers li").first).to_contain_text("c-2 →")
