@@ -342,6 +342,8 @@ class Ownership:
         marked: Collection[Address],
         warm: Mapping[Address, Folded] | None = None,
     ) -> None:
+        # The older of two writers would answer reads from its past until it wrote something.
+        assert lease.shard not in self.shards, f"shard {lease.shard} is served already"
         reclaim = self.pending.pop(lease.shard, None)
         old = None if reclaim is None else reclaim.old
         began_ms = 0 if old is None else old.now_ms()
