@@ -7,21 +7,15 @@ with the same key after any crash ends the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol
 
-import msgspec
-
 from actors.address import Address
-from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.errors import UnavailableError
-from actors.journal import Journal, JournalError, Row
-from actors.transport import Answer
+from actors.journal import Journal, Row
 from booking.api import (
     Attempt,
     Charged,
-    HistoryItem,
     NotAdmittedError,
     Outcome,
     Page,
@@ -35,7 +29,7 @@ from booking.api import (
     TokenError,
     UnknownError,
 )
-from booking.cursors import cursor_of, seq_of
+from booking.asking import Actors, Asking, value_of
 from booking.domain import account, queue, seat
 from booking.domain.account import Reservation, reservation_status
 from booking.domain.catalogue import Catalogue
@@ -48,32 +42,17 @@ from booking.entities.addresses import (
     seat_address,
 )
 from booking.ids import command_key, new_id
+from booking.money_records import MoneyRecords, payment_of
 from booking.queue_desk import command_of, report_of
 from booking.tokens import TokenSigner
 from booking.views.queue import QueueView
 from booking.views.seats import DateSeats, SeatMaps
 
+__all__ = ["Actors", "BookingService", "Freshness"]
+
 AHEAD_ASKED_MAX = 1_000
 """Of those in front, when the owner is asked about somebody who waits: what one busy moment lets
 in between two words of the owner to the others."""
-
-PAYMENTS_SEARCHED_MAX = 1_000
-"""How far back a single payment is looked for: twenty dates of fifty seats each."""
-
-
-class Actors(Protocol):
-    """What the service needs of the runtime."""
-
-    def ask(
-        self,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None = None,
-        repeatable: bool = False,
-    ) -> Awaitable[Answer]: ...
-    async def begin(self, address: Address, key: CommandKey) -> Answer | None: ...
-    def abandon(self, address: Address, key: CommandKey) -> None: ...
 
 
 class Freshness(Protocol):
@@ -106,13 +85,12 @@ class BookingService:
         readiness: Callable[[], Awaitable[Readiness]],
         freshness: Freshness,
     ) -> None:
-        self._actors = actors
-        self._journal = journal
+        self._asking = Asking(actors)
+        self._records = MoneyRecords(journal, read_event)
         self._clock = clock
         self._signer = signer
         self._seats = seats
         self._queues = queues
-        self._read_event = read_event
         self._readiness = readiness
         self._freshness = freshness
 
@@ -130,12 +108,12 @@ class BookingService:
         if attempt is None:
             return Outcome(await self._join(view, user, ""))
         key = command_key(user, "issue", attempt)
-        return await self._once(user, key, lambda: self._join(view, user, key.id.hex()))
+        return await self._asking.once(user, key, lambda: self._join(view, user, key.id.hex()))
 
     async def _join(self, view: QueueView, user: str, attempt: str) -> Standing | Rejected:
         # Without a name for the try, the second would be told that the user is in line already.
         join = queue.Join(user, attempt)
-        reply = await self._ask(queue_address(view.name), join, repeatable=bool(attempt))
+        reply = await self._asking.reply(queue_address(view.name), join, repeatable=bool(attempt))
         match reply:
             case Rejected():
                 return reply
@@ -174,7 +152,9 @@ class BookingService:
         view = self._queues.get(token.queue)
         if view is None or not self._may_be_behind(view, token, refusal):
             raise refusal
-        reply = await self._ask(queue_address(token.queue), queue.Look(token.user, token.number))
+        reply = await self._asking.reply(
+            queue_address(token.queue), queue.Look(token.user, token.number)
+        )
         if not isinstance(reply, queue.Place):
             raise refusal
         return view.standing_of(reply, text, self.now_ms())
@@ -188,7 +168,7 @@ class BookingService:
         return isinstance(refusal, TokenError) and token.number > view.last_number
 
     async def leave(self, token: QueueToken) -> None:
-        await self._ask(queue_address(token.queue), queue.Leave(token.user, token.number))
+        await self._asking.reply(queue_address(token.queue), queue.Leave(token.user, token.number))
 
     def present(self, token: QueueToken) -> None:
         view = self._queues.get(token.queue)
@@ -204,7 +184,7 @@ class BookingService:
 
     async def change_queue(self, queue: str, change: QueueChange, who: str) -> QueueReport:
         view = self._view(queue)
-        reply = await self._ask(queue_address(queue), command_of(change, who))
+        reply = await self._asking.reply(queue_address(queue), command_of(change, who))
         match reply:
             case RulesSet(policy):
                 return report_of(view, policy)
@@ -242,14 +222,16 @@ class BookingService:
             return Outcome(await self._reserve(token.user, schedule, seat, new_id("rsv")))
         key = command_key(token.user, "reservation", attempt)
         reservation = new_id("rsv", key)
-        return await self._once(
+        return await self._asking.once(
             token.user, key, lambda: self._reserve(token.user, schedule, seat, reservation)
         )
 
     async def _reserve(
         self, user: str, schedule: str, number: int, reservation: str
     ) -> ReservationRecord | Rejected:
-        held = await self._ask(seat_address(schedule, number), seat.HoldSeat(user, reservation))
+        held = await self._asking.reply(
+            seat_address(schedule, number), seat.HoldSeat(user, reservation)
+        )
         if isinstance(held, Rejected):
             return held
         if not isinstance(held, seat.HoldGranted):
@@ -257,7 +239,7 @@ class BookingService:
         noted = Reservation(
             reservation, schedule, number, held.price, held.held_at_ms, held.until_ms
         )
-        kept = await self._ask(account_address(user), account.NoteReservation(noted))
+        kept = await self._asking.reply(account_address(user), account.NoteReservation(noted))
         match kept:
             case account.ReservationKept():
                 return ReservationRecord(kept.reservation, "PENDING")
@@ -281,19 +263,19 @@ class BookingService:
     async def release(self, token: QueueToken, reservation_id: str) -> Rejected | None:
         held = (await self.reservation(token, reservation_id)).reservation
         if not held.payment:
-            ended = await self._ask(
+            ended = await self._asking.reply(
                 seat_address(held.schedule, held.seat),
                 seat.ReleaseSeat(token.user, reservation_id),
             )
             if isinstance(ended, Rejected):
                 return ended
-        noted = await self._ask(
+        noted = await self._asking.reply(
             account_address(token.user), account.NoteCancellation(reservation_id)
         )
         return noted if isinstance(noted, Rejected) else None
 
     async def _account(self, user: str) -> account.AccountView:
-        view = await self._ask(account_address(user), account.GetAccount())
+        view = await self._asking.reply(account_address(user), account.GetAccount())
         if not isinstance(view, account.AccountView):
             raise AssertionError(f"an account answered {type(view).__name__} when looked at")
         return view
@@ -303,7 +285,7 @@ class BookingService:
     async def charge(self, user: str, amount: int, attempt: Attempt | None) -> Outcome:
         key = command_key(user, "charge", attempt) if attempt else None
         command = account.Charge(new_id("chg", key), amount)
-        answer = await self._actors.ask(account_address(user), command, key=key)
+        answer = await self._asking.answer(account_address(user), command, key)
         match answer.reply:
             case account.ChargeDone(balance):
                 return Outcome(Charged(balance), answer.replayed)
@@ -320,122 +302,37 @@ class BookingService:
         self._check_opens(token, schedule)
         key = command_key(token.user, "payment", attempt) if attempt else None
         command = account.Pay(new_id("pay", key), schedule, seat, token.queue, token.number)
-        answer = await self._actors.ask(account_address(token.user), command, key=key)
+        answer = await self._asking.answer(account_address(token.user), command, key)
         return Outcome(_paid(answer.reply), answer.replayed)
 
     async def replay(
         self, token: QueueToken, call: Literal["reservation", "payment"], attempt: Attempt
     ) -> Outcome | None:
         key = command_key(token.user, call, attempt)
-        owner = account_address(token.user)
-        stored = await self._actors.begin(owner, key)
+        stored = await self._asking.stored(token.user, key)
         if stored is None:
-            self._actors.abandon(owner, key)
             return None
-        if call == "payment":
-            return Outcome(_paid(stored.reply), replayed=True)
-        return Outcome(_STORED.decode(stored.reply.body), replayed=True)
+        return Outcome(_paid(stored) if call == "payment" else value_of(stored), replayed=True)
 
     async def history(self, user: str, limit: int, after: str | None) -> Page:
-        rows, has_more = await self._rows(
-            user, ("Charged", "PaymentStarted", "PaymentRefunded"), limit, after
-        )
-        return Page([_history_item(user, row, self._read_event(row)) for row in rows], has_more)
+        return await self._records.history(user, limit, after)
 
     async def payments(self, user: str, limit: int, after: str | None) -> Page:
-        rows, has_more = await self._rows(user, ("PaymentCompleted",), limit, after)
-        return Page([_payment(self._read_event(row)) for row in rows], has_more)
+        return await self._records.payments(user, limit, after)
 
     async def payment(self, user: str, payment_id: str) -> Payment:
-        rows, _ = await self._rows(user, ("PaymentCompleted",), PAYMENTS_SEARCHED_MAX, None)
-        for row in rows:
-            completed = self._read_event(row)
-            if completed.id == payment_id:
-                return _payment(completed)
-        raise UnknownError(f"payment {payment_id}")
-
-    async def _rows(
-        self, user: str, types: Collection[str], limit: int, after: str | None
-    ) -> tuple[list[Row], bool]:
-        """A page of the account's events, newest first, and whether there are more."""
-        before_seq = None if after is None else seq_of(user, after)
-        try:
-            rows = await self._journal.history(account_address(user), types, limit + 1, before_seq)
-        except JournalError as error:
-            raise UnavailableError("the journal is out of reach") from error
-        return rows[:limit], len(rows) > limit
+        return await self._records.payment(user, payment_id)
 
     # -- health -----------------------------------------------------------------------------------
 
     async def readiness(self) -> Readiness:
         return await self._readiness()
 
-    # -- asking -----------------------------------------------------------------------------------
-
-    async def _once(
-        self,
-        user: str,
-        key: CommandKey,
-        run: Callable[[], Awaitable[Standing | ReservationRecord | Rejected]],
-    ) -> Outcome:
-        """Run a call of several messages once for its key, and keep its outcome with the user.
-
-        Each message in ``run`` has to be idempotent under the key: after a crash between them the
-        repeat runs all of them again. A refusal that asks to come back later is no outcome: kept,
-        it would still be told to who does as asked.
-        """
-        owner = account_address(user)
-        stored = await self._actors.begin(owner, key)
-        if stored is not None:
-            return Outcome(_STORED.decode(stored.reply.body), replayed=True)
-        try:
-            value = await run()
-            if isinstance(value, Rejected) and value.retry_after_ms:
-                self._actors.abandon(owner, key)
-            else:
-                await self._ask(owner, account.NoteOutcome(msgspec.msgpack.encode(value)), key)
-        except BaseException:
-            self._actors.abandon(owner, key)
-            raise
-        return Outcome(value)
-
-    async def _ask(
-        self,
-        address: Address,
-        command: Any,
-        key: CommandKey | None = None,
-        *,
-        repeatable: bool = True,
-    ) -> Any:
-        """The reply. All commands sent this way do no harm if they are decided twice, but for
-        those that say otherwise."""
-        asked = self._actors.ask(address, command, key=key, repeatable=repeatable)
-        return (await asked).reply
-
-
-_STORED = msgspec.msgpack.Decoder(Standing | ReservationRecord | Rejected)
-
 
 def _paid(reply: Any) -> Payment | Rejected:
     match reply:
         case account.PaymentDone():
-            return _payment(reply)
+            return payment_of(reply)
         case Rejected():
             return reply
     raise AssertionError(f"an account answered {type(reply).__name__} to a payment")
-
-
-def _payment(done: account.PaymentDone | account.PaymentCompleted) -> Payment:
-    return Payment(done.id, done.schedule, done.seat, done.amount, done.at_ms)
-
-
-def _history_item(user: str, row: Row, event: Any) -> HistoryItem:
-    shown = cursor_of(user, row.seq)
-    match event:
-        case account.Charged():
-            return HistoryItem(shown, "CHARGE", event.amount, event.balance, row.at_ms)
-        case account.PaymentStarted():
-            return HistoryItem(shown, "USE", event.amount, event.balance, row.at_ms)
-        case account.PaymentRefunded():
-            return HistoryItem(shown, "REFUND", event.amount, event.balance, row.at_ms)
-    raise AssertionError(f"{type(event).__name__} is not part of a history")
