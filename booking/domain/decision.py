@@ -1,9 +1,14 @@
-"""What a decision is, in every entity of the domain."""
+"""How an entity says no: as a value if the rules say so, by a crash if an invariant is broken.
+
+What an entity decides is its own type (:class:`booking.domain.seat.SeatDecision` and its like): the
+events that become true and the reply. The reply may be :class:`Rejected` and events be there all
+the same: what time alone brings about, such as the end of a hold, is decided together with whatever
+command comes next.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -13,10 +18,6 @@ class BrokenInvariantError(Exception):
 
     The entity crashes with it and is loaded again from the journal.
     """
-
-
-E = TypeVar("E")
-R = TypeVar("R")
 
 
 class Code(StrEnum):
@@ -36,20 +37,6 @@ class Code(StrEnum):
     ALREADY_QUEUED = "already_queued"
     NOT_QUEUED = "not_queued"
     QUEUE_FULL = "queue_full"
-
-
-class Accepted(msgspec.Struct, Generic[E, R], frozen=True):
-    """These events become true and the caller gets this reply.
-
-    The reply may be :class:`Rejected` and events be there all the same: what time alone brings
-    about, such as the end of a hold, is decided together with whatever command comes next.
-    """
-
-    events: tuple[E, ...]
-    reply: R
-    state: Any = None
-    """The state after the events where deciding has worked it out, else ``None``. It is what
-    ``evolve`` gives, and saves doing it twice."""
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):

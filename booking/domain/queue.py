@@ -11,9 +11,10 @@ from __future__ import annotations
 from itertools import islice, takewhile
 from typing import assert_never
 
+import msgspec
 from msgspec.structs import replace
 
-from booking.domain.decision import Accepted, Code, Rejected
+from booking.domain.decision import Code, Rejected
 from booking.domain.line import (
     Line,
     Member,
@@ -79,6 +80,7 @@ __all__ = [
     "Policy",
     "PolicyChanged",
     "QueueCommand",
+    "QueueDecision",
     "QueueEvent",
     "QueueReply",
     "RulesRefused",
@@ -126,6 +128,15 @@ def _room(line: Line, policy: Policy) -> int:
 # -- decide ----------------------------------------------------------------------------------------
 
 
+class QueueDecision(msgspec.Struct, frozen=True):
+    """What becomes true, the reply, and the line after it: what :func:`evolve_queue` gives for the
+    events, which deciding has worked out already."""
+
+    events: tuple[QueueEvent, ...]
+    reply: QueueReply
+    line: Line
+
+
 class _Draft:
     """A decision while it is made: the events so far and the line after them."""
 
@@ -140,9 +151,7 @@ class _Draft:
         self.events.append(event)
 
 
-def decide_queue(
-    line: Line, command: QueueCommand, default: Policy, now_ms: int
-) -> Accepted[QueueEvent, QueueReply]:
+def decide_queue(line: Line, command: QueueCommand, default: Policy, now_ms: int) -> QueueDecision:
     """What happens on ``command`` at ``now_ms``. Whatever the command and its reply, those whose
     time is over end first, and whoever may come in comes in. ``default`` are the rules of the
     settings, in force as long as no operator made others."""
@@ -173,7 +182,7 @@ def decide_queue(
             reply = _change(draft, command)
         case _:
             assert_never(command)
-    return Accepted(tuple(draft.events), reply, draft.line)
+    return QueueDecision(tuple(draft.events), reply, draft.line)
 
 
 def _expire(draft: _Draft) -> None:

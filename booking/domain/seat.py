@@ -4,7 +4,7 @@ A seat is free, held by one user until a moment, or sold. The ledger of its date
 (:mod:`booking.domain.ledger`) counts the same facts a second time. Both live in one slot, so one
 decision changes both or neither.
 
-:::
+::
 
     Free --HoldSeat--> Held --ConfirmSale--> Sold
      ^                  |

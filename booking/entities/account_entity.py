@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import msgspec
-
 from actors.address import Address
 from actors.behaviour import Ask, Behaviour, CommandKey, Decision, Tell, Turn
 from booking.domain.account import (
@@ -32,8 +30,13 @@ class AccountBehaviour(Codec, Behaviour):
     kind = ACCOUNT
 
     def __init__(self) -> None:
-        Codec.__init__(self, events=AccountEvent, commands=AccountCommand, replies=AccountReply)
-        self._states = msgspec.msgpack.Decoder(Account)
+        Codec.__init__(
+            self,
+            states=Account,
+            events=AccountEvent,
+            commands=AccountCommand,
+            replies=AccountReply,
+        )
 
     def initial(self, address: Address) -> Account:
         return Account(user=address.key)
@@ -68,26 +71,15 @@ class AccountBehaviour(Codec, Behaviour):
                 seat_address(held.schedule, held.seat),
                 ConfirmSale(state.user, held.id, pending.id),
             )
-        refusal = answers[0]
-        if isinstance(refusal, Rejected):
-            return Tell(SettlePayment(pending.id, refusal.code, refusal.detail))
+        seats_word = answers[0]
+        if isinstance(seats_word, Rejected):
+            return Tell(SettlePayment(pending.id, seats_word.code, seats_word.detail))
         if len(answers) == 1 and ends_token(state, pending.id, pending.started_ms):
             return Ask(queue_address(pending.queue), UseToken(state.user, pending.number))
         return Tell(SettlePayment(pending.id))
 
     def saga_key(self, state: Account, saga: str) -> CommandKey | None:
         return _key_of(state.pending[saga])
-
-    # -- snapshots --------------------------------------------------------------------------------
-
-    def encode_state(self, state: Account) -> bytes:
-        return self._pack.encode(state)
-
-    def decode_state(self, data: bytes) -> Account | None:
-        try:
-            return self._states.decode(data)
-        except msgspec.ValidationError:
-            return None
 
 
 _NO_KEY = CommandKey(b"", b"")

@@ -18,11 +18,13 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 
 
 class Codec:
-    """The four codecs of one kind of entity."""
+    """The codecs of one kind of entity. A snapshot that is of another shape than ``states`` is left
+    aside, and the journal replayed."""
 
     def __init__(
         self,
         *,
+        states: Any,
         events: Any,
         commands: Any,
         replies: Any,
@@ -30,6 +32,7 @@ class Codec:
     ) -> None:
         self._json = msgspec.json.Encoder()
         self._pack = msgspec.msgpack.Encoder()
+        self._states = msgspec.msgpack.Decoder(states)
         self._events = msgspec.json.Decoder(events)
         self._event_type = events
         self._commands = msgspec.msgpack.Decoder(commands)
@@ -50,6 +53,15 @@ class Codec:
         while upcast := self._upcasters.get((event_type, version)):
             document, version = upcast(document), version + 1
         return msgspec.convert(document, self._event_type)
+
+    def encode_state(self, state: Any) -> bytes:
+        return self._pack.encode(state)
+
+    def decode_state(self, data: bytes) -> Any | None:
+        try:
+            return self._states.decode(data)
+        except msgspec.ValidationError:
+            return None
 
     def encode_reply(self, reply: Any) -> bytes:
         return self._pack.encode(reply)

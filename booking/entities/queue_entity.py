@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, Turn, Wake
 from booking.domain.queue import (
@@ -30,8 +28,13 @@ class QueueBehaviour(Codec, Behaviour):
     kind = QUEUE
 
     def __init__(self, policy: Callable[[], Policy]) -> None:
-        Codec.__init__(self, events=QueueEvent, commands=QueueCommand, replies=QueueReply)
-        self._snapshots = msgspec.msgpack.Decoder(LineSnapshot)
+        Codec.__init__(
+            self,
+            states=LineSnapshot,
+            events=QueueEvent,
+            commands=QueueCommand,
+            replies=QueueReply,
+        )
         self._policy = policy
 
     def initial(self, address: Address) -> Line:
@@ -41,7 +44,7 @@ class QueueBehaviour(Codec, Behaviour):
         command = Admit() if isinstance(turn.command, Wake) else turn.command
         decided = decide_queue(turn.state, command, self._policy(), turn.now_ms)
         events = [(turn.address, event) for event in decided.events]
-        return Decision(decided.reply, events, states={turn.address: decided.state})
+        return Decision(decided.reply, events, states={turn.address: decided.line})
 
     def evolve(self, state: Line, event: QueueEvent) -> Line:
         return evolve_queue(state, event)
@@ -50,10 +53,8 @@ class QueueBehaviour(Codec, Behaviour):
         return queue_next_wake(state, self._policy())
 
     def encode_state(self, state: Line) -> bytes:
-        return self._pack.encode(line_to_snapshot(state))
+        return super().encode_state(line_to_snapshot(state))
 
     def decode_state(self, data: bytes) -> Line | None:
-        try:
-            return line_from_snapshot(self._snapshots.decode(data))
-        except msgspec.ValidationError:
-            return None
+        snapshot = super().decode_state(data)
+        return None if snapshot is None else line_from_snapshot(snapshot)

@@ -55,8 +55,9 @@ class SeatBehaviour(Codec, Behaviour):
     kind = SEAT
 
     def __init__(self, catalogue: Callable[[], Catalogue], rules: HoldRules) -> None:
-        Codec.__init__(self, events=SeatEvent, commands=SeatCommand, replies=SeatReply)
-        self._states: msgspec.msgpack.Decoder[SeatState] = msgspec.msgpack.Decoder(SeatState)
+        Codec.__init__(
+            self, states=SeatState, events=SeatEvent, commands=SeatCommand, replies=SeatReply
+        )
         self._catalogue = catalogue
         self._rules = rules
 
@@ -110,22 +111,12 @@ class SeatBehaviour(Codec, Behaviour):
     def evolve(self, state: SeatState, event: SeatEvent) -> SeatState:
         return evolve_seat(state, event)
 
-    def encode_state(self, state: SeatState) -> bytes:
-        return self._pack.encode(state)
-
-    def decode_state(self, data: bytes) -> SeatState | None:
-        try:
-            return self._states.decode(data)
-        except msgspec.ValidationError:
-            return None
-
 
 class LedgerBehaviour(Codec, Behaviour):
     kind = LEDGER
 
     def __init__(self, rules: HoldRules) -> None:
-        Codec.__init__(self, events=LedgerEvent, commands=None, replies=None)
-        self._states = msgspec.msgpack.Decoder(Ledger)
+        Codec.__init__(self, states=Ledger, events=LedgerEvent, commands=None, replies=None)
         self._rules = rules
 
     def initial(self, address: Address) -> Ledger:
@@ -152,12 +143,3 @@ class LedgerBehaviour(Codec, Behaviour):
 
     def evolve(self, state: Ledger, event: LedgerEvent) -> Ledger:
         return evolve_ledger(state, event)
-
-    def encode_state(self, state: Ledger) -> bytes:
-        return self._pack.encode(state)
-
-    def decode_state(self, data: bytes) -> Ledger | None:
-        try:
-            return self._states.decode(data)
-        except msgspec.ValidationError:
-            return None

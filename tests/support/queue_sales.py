@@ -35,7 +35,7 @@ class Sale:
         decided = decide_queue(self.line, command, RULES, self.book.now_ms)
         for event in decided.events:
             self.book.add(MAIN, event)
-        self.line = decided.state
+        self.line = decided.line
 
     def serve(self, for_ms: int) -> None:
         """The timer, until then."""

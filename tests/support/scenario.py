@@ -110,5 +110,5 @@ class GivenLine:
         """With these rules in the settings, in force or not."""
         decided = decide_queue(self.line, command, policy, at)
         self.line = fold(evolve_queue, self.line, decided.events)
-        assert decided.state == self.line, "deciding and evolving differ"
+        assert decided.line == self.line, "deciding and evolving differ"
         return Then(decided.events, decided.reply, self.line, decided)

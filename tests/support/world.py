@@ -219,7 +219,7 @@ class World:
         for event in decided.events:
             self.books.queue(event, self.now_ms)
         self.line = fold(queue.evolve_queue, self.line, decided.events)
-        assert decided.state == self.line, "deciding and evolving differ"
+        assert decided.line == self.line, "deciding and evolving differ"
         self._check_snapshot()
         wake_ms = queue.queue_next_wake(self.line, self.policy)
         # Where everybody lines up, who has just come is let in by the timer, if only at once.

@@ -94,6 +94,7 @@ class Grown(msgspec.Struct, frozen=True, tag=True):
 
 def test_events_of_older_versions_are_brought_up_to_date_step_by_step() -> None:
     codec = Codec(
+        states=None,
         events=Grown,
         commands=None,
         replies=None,

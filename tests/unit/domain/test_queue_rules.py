@@ -410,7 +410,7 @@ def test_every_tenth_vanishes_without_a_word_and_the_queue_keeps_its_rate():
             if isinstance(event, Admitted):
                 second = (at - T0) // 1000
                 admitted[second] = admitted.get(second, 0) + event.count
-        line = decided.state
+        line = decided.line
         at = queue_next_wake(line, policy) or at
     full = [count for second, count in admitted.items() if second < max(admitted)]
     assert all(abs(count - 20_000 / 60) <= 0.05 * 20_000 / 60 for count in full)
