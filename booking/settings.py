@@ -13,12 +13,14 @@ import re
 import socket
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal, cast
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from booking.tokens import SECRET_LENGTH_MIN
+
+Word = TypeVar("Word", bound=str)
 
 PREFIX = "BOOKING_"
 TEST_PREFIX = "BOOKING_TEST_"
@@ -148,12 +150,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             queue_admit_per_minute=env.number("BOOKING_QUEUE_ADMIT_PER_MINUTE", 0, 0, 1_000_000),
             queue_idle_s=env.number("BOOKING_QUEUE_IDLE_SECONDS", 60, 20, 3_600),
             active_s=env.number("BOOKING_ACTIVE_SECONDS", 600, 1, _DAY_S),
-            user_auth=cast(
-                Literal["none", "token"], env.choice("BOOKING_USER_AUTH", ("none", "token"))
-            ),
-            log=cast(Literal["json", "text"], env.choice("BOOKING_LOG", ("json", "text"))),
+            user_auth=env.choice("BOOKING_USER_AUTH", ("none", "token")),
+            log=env.choice("BOOKING_LOG", ("json", "text")),
             access_log=env.choice("BOOKING_ACCESS_LOG", ("off", "on")) == "on",
-            tracing=cast(Literal["off", "otlp"], env.choice("BOOKING_TRACING", ("off", "otlp"))),
+            tracing=env.choice("BOOKING_TRACING", ("off", "otlp")),
             rate_per_user_minute=env.number("BOOKING_RATE_LIMIT_PER_USER", 1_200, 0, 1_000_000),
             rate_per_address_minute=env.number("BOOKING_RATE_LIMIT_PER_ADDRESS", 0, 0, 100_000_000),
             trusted_proxies=_trusted_proxies(env),
@@ -173,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Everything here that must never be shown, for whoever writes logs."""
-        urls = (self.database_url, self.redis_url)
+        urls = (*self.databases, self.redis_url)
         passwords = (urlsplit(url).password or "" for url in urls)
         return tuple(filter(None, (*self.token_secrets, self.admin_token, *passwords)))
 
@@ -203,12 +203,13 @@ class _Reader:
         name = "BOOKING_PORT" if self.text("BOOKING_PORT") else "PORT"
         return self.number(name, 8080, 0, 65_535)
 
-    def choice(self, name: str, options: tuple[str, str]) -> str:
+    def choice(self, name: str, options: tuple[Word, Word]) -> Word:
         """One of ``options``; the first is the default."""
         text = self.text(name) or options[0]
-        if text not in options:
-            raise SettingsError(f"{name} must be {options[0]} or {options[1]}, not {text!r}")
-        return text
+        for option in options:
+            if option == text:
+                return option
+        raise SettingsError(f"{name} must be {options[0]} or {options[1]}, not {text!r}")
 
     def url(self, name: str, schemes: tuple[str, ...], *, need: bool) -> str:
         text = self.text(name)

@@ -80,7 +80,7 @@ class Edges:
 
 def _edge_settings(settings: Settings) -> EdgeSettings:
     return EdgeSettings(
-        user_auth="token" if settings.user_auth == "token" else "open",
+        user_auth=settings.user_auth,
         access_log=settings.access_log,
         rate_per_user_minute=settings.rate_per_user_minute,
         rate_per_address_minute=settings.rate_per_address_minute,

@@ -16,7 +16,7 @@ BODY_SIZE_MAX = 16 * 1024
 class EdgeSettings(msgspec.Struct, frozen=True):
     """Limits of the edge. All times in seconds."""
 
-    user_auth: Literal["open", "token"] = "open"
+    user_auth: Literal["none", "token"] = "none"
     """``token``: charge, balance, history and payments need a live queue token of that user."""
     default_queue: str = "main"
     """The queue of ``POST /queue/issue`` when the body names none."""

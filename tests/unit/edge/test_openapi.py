@@ -116,7 +116,7 @@ def checker(spec: Any, method: str, path: str, status: int, media: str) -> Any:
     return jsonschema_rs.validator_for(whole)
 
 
-@pytest.mark.parametrize("auth", ["open", "token"])
+@pytest.mark.parametrize("auth", ["none", "token"])
 async def test_real_answers_are_as_documented(auth: Any) -> None:
     bookings = FakeBookings(catalogue(schedule("d1")), max_active=1)
     async with running(bookings, EdgeSettings(user_auth=auth)) as edge:
@@ -176,7 +176,7 @@ async def test_every_code_is_listed_for_people(edge: Edge) -> None:
 
 
 async def test_the_document_follows_the_setting_for_tokens() -> None:
-    for auth, optional in (("open", True), ("token", False)):
+    for auth, optional in (("none", True), ("token", False)):
         async with running(settings=EdgeSettings(user_auth=auth)) as edge:
             spec = await document(edge)
             assert ({} in spec["paths"]["/user/check"]["get"]["security"]) is optional

@@ -268,7 +268,8 @@ def test_the_secrets_are_all_that_may_not_be_shown() -> None:
         BOOKING_TOKEN_SECRET=f"{SECRET},{OLDER}",
         BOOKING_ADMIN_TOKEN="8e4f1d6b2c7a9053",
         BOOKING_DATABASE_URL="postgresql://booking:hunter2@db/booking",
+        BOOKING_JOURNAL_URLS="postgresql://booking:hunter4@db-2/booking",
         BOOKING_REDIS_URL="redis://:hunter3@cache",
     )
-    shown = {"8e4f1d6b2c7a9053", "hunter2", "hunter3"}
+    shown = {"8e4f1d6b2c7a9053", "hunter2", "hunter3", "hunter4"}
     assert set(settings.secrets) == {SECRET, OLDER} | shown
