@@ -68,7 +68,7 @@ class Leader:
         clock: Clock,
         *,
         on_elected: Callable[[int], None],
-        on_deposed: Callable[[], None],
+        on_deposed: Callable[[], None] = lambda: None,
         times: Times | None = None,
     ) -> None:
         self._times = times or Times(key_ttl_s=election.ttl_s)

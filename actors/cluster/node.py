@@ -167,7 +167,6 @@ class ClusterNode:
             self._member.incarnation,
             self._clock,
             on_elected=lambda term: self.coordinator.kick(),
-            on_deposed=lambda: None,
             times=self._times,
         )
 

@@ -64,7 +64,8 @@ class Rebalance(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A shard that moved to this instance or from it, and how long its callers were held back."""
+    """A shard that another instance handed over to this one, and how long its callers were held
+    back."""
 
     shard: int
     from_: str = msgspec.field(name="from")
@@ -86,7 +87,7 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     answered_by: str
     rebalance: Rebalance | None
     handovers: Sequence[Handover]
-    """The last ones that the answering instance took part in, newest first."""
+    """The last ones to the answering instance, newest first."""
 
 
 OperationCode = Literal[

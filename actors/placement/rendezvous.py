@@ -39,11 +39,6 @@ def score(shard: int, instance: str, weight: float = 1.0) -> float:
     return -weight / math.log(draw(shard, instance))
 
 
-def ranked(shard: int, weights: Mapping[str, float]) -> list[str]:
-    """The instances from the shard's first choice to its last; equal scores by name."""
-    return sorted(weights, key=lambda name: (-score(shard, name, weights[name]), name))
-
-
 def first_choice(shard: int, weights: Mapping[str, float]) -> str:
-    """The instance with the highest score. There has to be one."""
+    """The instance with the highest score; of equal ones the first by name. There has to be one."""
     return min(weights, key=lambda name: (-score(shard, name, weights[name]), name))

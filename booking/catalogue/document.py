@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from booking.catalogue.problems import DocumentError, Problem, first_problems
-from booking.domain.catalogue import MAIN_QUEUE, SEATS_PER_DATE, Catalogue, Schedule
+from booking.domain.catalogue import MAIN_QUEUE, SEATS_PER_DATE, Schedule
 
 SEATS_MAX = 100_000
 """Seats of one date: the largest stadiums, and what a seat map can still be sent as."""
@@ -151,26 +151,6 @@ def schedule_of(concert: ConcertEntry, date: DateEntry) -> Schedule:
         prices=date.prices(),
         queue=concert.queue,
     )
-
-
-def to_catalogue(document: Document, version: int = 0) -> Catalogue:
-    """The catalogue that holds these concerts and nothing else."""
-    schedules = [
-        schedule_of(concert, date) for concert in document.concerts for date in concert.dates
-    ]
-    schedules.sort(key=lambda schedule: (schedule.open_ms, schedule.id))
-    return Catalogue({schedule.id: schedule for schedule in schedules}, version)
-
-
-def normal(document: Document) -> Document:
-    """The spelling in which `export` would write the same concerts."""
-    concerts = []
-    for concert in document.concerts:
-        schedules = [schedule_of(concert, date) for date in concert.dates]
-        schedules.sort(key=lambda schedule: (schedule.open_ms, schedule.id))
-        dates = tuple(date_entry(schedule) for schedule in schedules)
-        concerts.append(ConcertEntry(concert.id, concert.name, dates, concert.queue))
-    return Document(tuple(sorted(concerts, key=lambda concert: concert.id)))
 
 
 # -- rules that types cannot say -------------------------------------------------------------------
