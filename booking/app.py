@@ -19,22 +19,22 @@ from actors.membership import Member, MembershipError
 from actors.tasks import Tasks
 from booking.admin.audits import Audits
 from booking.admin.catalogue import StoredCatalogue
-from booking.background import CatalogueWatch, OutcomePurge, ViewLoader, incarnation
 from booking.catalogue import store
-from booking.cluster_numbers import ClusterNumbers
 from booking.domain.catalogue import Catalogue
 from booking.entities.addresses import queue_address
-from booking.freshness import NodeFreshness
-from booking.gauges import gauges
+from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
+from booking.instance.cluster_numbers import ClusterNumbers
 from booking.instance.edges import Edges
+from booking.instance.freshness import NodeFreshness
+from booking.instance.gauges import gauges
+from booking.instance.measures import MEANINGS
 from booking.instance.peering import Peering
+from booking.instance.presence_reports import NodeOthers, PresenceReports
+from booking.instance.queue_keeper import QueueKeeper
 from booking.instance.readiness import ReadinessCheck
 from booking.instance.shown import Shown
 from booking.instance.stores import LANES, make_journal, make_stores
 from booking.instance.succession import Succession
-from booking.measures import MEANINGS
-from booking.presence_reports import NodeOthers, PresenceReports
-from booking.queue_keeper import QueueKeeper
 from booking.service import BookingService
 from booking.settings import Settings
 from booking.tokens import TokenSigner
@@ -58,8 +58,9 @@ class App:
         self._settings = settings
         self._clock = clock
         self._tasks = Tasks("app")
-        run = incarnation(settings.instance, started_ms, os.urandom)
-        member = Member(settings.instance, run, settings.advertise_url, started_ms)
+        # A name for this run of the instance that is never used twice.
+        incarnation = f"{settings.instance}@{started_ms}-{os.urandom(4).hex()}"
+        member = Member(settings.instance, incarnation, settings.advertise_url, started_ms)
         self._journal = make_journal(settings)
         self._stores = make_stores(settings, self._journal)
         self._succession = Succession(member, self._stores.placement, self._tasks)

@@ -14,7 +14,7 @@ from booking.catalogue import document, store
 
 class StoredCatalogue:
     """Implements :class:`booking.admin.desks.CatalogueDesk`. Every instance takes over a new
-    version by itself (:class:`booking.background.CatalogueWatch`)."""
+    version by itself (:class:`booking.instance.background.CatalogueWatch`)."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn

@@ -9,7 +9,7 @@ from actors.clock import Clock
 from actors.cluster.node import ClusterNode
 from actors.journal import Journal, JournalError
 from booking.api import Readiness
-from booking.background import ViewLoader
+from booking.instance.background import ViewLoader
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from booking.entities.account_entity import AccountBehaviour
 from booking.entities.addresses import queue_address
 from booking.entities.queue_entity import QueueBehaviour
 from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
-from booking.queue_keeper import QueueKeeper
+from booking.instance.queue_keeper import QueueKeeper
 from booking.service import BookingService
 from booking.tokens import TokenSigner
 from booking.views.projections import Projections

@@ -6,7 +6,7 @@ import pytest
 
 from actors.clock import ManualClock
 from booking.domain.queue import Policy
-from booking.presence_reports import MISSED_AFTER_MS, REPORT_EVERY_S, PresenceReports
+from booking.instance.presence_reports import MISSED_AFTER_MS, REPORT_EVERY_S, PresenceReports
 from booking.views.queue import QueueView
 from tests.support.virtual_time import START_MS
 

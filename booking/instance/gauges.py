@@ -1,4 +1,4 @@
-"""An instance's own numbers for ``/metrics``; :mod:`booking.measures` says what they mean."""
+"""An instance's own numbers for ``/metrics``; what they mean is in :mod:`~booking.instance.measures`."""
 
 from __future__ import annotations
 

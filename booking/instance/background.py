@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import asyncpg
 
@@ -145,8 +145,3 @@ class OutcomePurge:
         purged = OUTCOMES_PURGED_TOGETHER_MAX
         while purged == OUTCOMES_PURGED_TOGETHER_MAX:
             purged = await self._journal.purge_outcomes(before_ms, OUTCOMES_PURGED_TOGETHER_MAX)
-
-
-def incarnation(instance: str, started_ms: int, draw: Callable[[int], bytes]) -> str:
-    """A name for this run of the instance that is never used twice."""
-    return f"{instance}@{started_ms}-{draw(4).hex()}"

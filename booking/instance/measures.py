@@ -1,7 +1,7 @@
 """What each number of ``/metrics`` means, in the words that Prometheus shows.
 
 ``docs/reference/metrics.md`` says the same to people; tests hold both to what is really told. A
-name here is one of :func:`booking.gauges.gauges`, without the prefix ``booking_``.
+name here is one of :func:`booking.instance.gauges.gauges`, without the prefix ``booking_``.
 """
 
 from __future__ import annotations
