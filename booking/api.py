@@ -210,6 +210,9 @@ class Bookings(Protocol):
         """Where it stands, or :class:`TokenError` if it has ended. Says nothing of whether its
         holder is there: see :meth:`present`."""
 
+    def polled(self, token: QueueToken, text: str) -> Standing:
+        """:meth:`present` and :meth:`standing` at once; present also if nothing can be told."""
+
     def admitted(self, text: str) -> QueueToken:
         """The token's content if its holder is inside now, else :class:`TokenError` or
         :class:`NotAdmittedError`. The gate before dates, seats, reservation and payment."""

@@ -136,6 +136,15 @@ class BookingService:
         self._freshness.check(queue_address(view.name))
         return view.standing(token, text, self._clock.now_ms())
 
+    def polled(self, token: QueueToken, text: str) -> Standing:
+        view = self._queues.get(token.queue)
+        if view is None:
+            raise TokenError("token_invalid")
+        now_ms = self._clock.now_ms()
+        view.presence.seen(token.number, now_ms)
+        self._freshness.check(queue_address(view.name))
+        return view.standing(token, text, now_ms)
+
     def admitted(self, text: str) -> QueueToken:
         token = self.token(text)
         view = self._queues.get(token.queue)

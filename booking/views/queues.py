@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 
 from booking.domain.catalogue import Catalogue
 from booking.views.queue import QueueView
 
 
-class QueueViews(Mapping[str, QueueView]):
+class QueueViews(dict[str, QueueView]):
     """By name. A queue whose concerts have left the catalogue stays: people may stand in it."""
 
     def __init__(self, make: Callable[[str], QueueView], catalogue: Catalogue) -> None:
+        super().__init__()
         self._make = make
-        self._views: dict[str, QueueView] = {}
         self.use(catalogue)
 
     def use(self, catalogue: Catalogue) -> None:
         """Take over a changed catalogue."""
-        for name in sorted(catalogue.queues - self._views.keys()):
-            self._views[name] = self._make(name)
-
-    def __getitem__(self, name: str) -> QueueView:
-        return self._views[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
-
-    def __len__(self) -> int:
-        return len(self._views)
+        for name in sorted(catalogue.queues - self.keys()):
+            self[name] = self._make(name)

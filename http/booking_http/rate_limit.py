@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from math import ceil
 from time import monotonic
 from typing import Final
 
@@ -36,8 +37,8 @@ class RateLimit:
         self._clock = clock
         self._name = name
         self._cost_s = WINDOW_S / quota
-        self._left = b'RateLimit: "%b";r=' % name.encode()
         self._policy = header("RateLimit-Policy", f'"{name}";q={quota};w={WINDOW_S:.0f}')
+        self._head = self._policy + b'RateLimit: "%b";r=' % name.encode()
         self._full_at: dict[str, float] = {}
         self._older: dict[str, float] = {}
         self._turned_at = clock()
@@ -50,13 +51,12 @@ class RateLimit:
             # Whatever is only in the older half was not used for a window, so it is full again.
             self._older, self._full_at, self._turned_at = self._full_at, {}, now
         full_at = self._full_at.get(key) or self._older.get(key, 0.0)
-        full_at = max(full_at, now) + self._cost_s
-        missing_s = full_at - now
+        missing_s = (full_at - now if full_at > now else 0.0) + self._cost_s
         if missing_s > WINDOW_S + 1e-9:
             raise self._refusal(missing_s - WINDOW_S)
-        self._full_at[key] = full_at
+        self._full_at[key] = now + missing_s
         left = int((WINDOW_S - missing_s) / self._cost_s + 1e-6)
-        return b"%b%b%d;t=%d\r\n" % (self._policy, self._left, left, -int(-missing_s // 1))
+        return self._head + b"%d;t=%d\r\n" % (left, ceil(missing_s))
 
     def _refusal(self, wait_s: float) -> RefusedError:
         name, value = self._policy.decode().rstrip().split(": ", 1)

@@ -50,10 +50,10 @@ class Reply(web.StreamResponse):
         self._status = status
         self._head = headers
         self._content = body
-        self._keep = True
-        self._request: web.BaseRequest | None = None
 
     _date = HttpDate()
+    _keep = True
+    _request: web.BaseRequest | None = None
     request_id = ""
     write_timeout_s = 60.0
 
@@ -80,8 +80,6 @@ class Reply(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         self._request = request
-        if not request.keep_alive:
-            self._keep = False
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -89,19 +87,28 @@ class Reply(web.StreamResponse):
         request = self._request
         assert request is not None, "prepare() comes first"
         assert not data, "the body is given to the constructor"
+        self.send(request)
+        if request.protocol.writing_paused:
+            await self.taken(request)
+
+    def send(self, request: web.BaseRequest) -> None:
+        """Puts the whole answer on its way; :class:`ConnectionError` if the client has gone."""
+        if not request.keep_alive:
+            self._keep = False
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         transport.write(self.wire(request.method == "HEAD", request.version < HttpVersion11))
-        if request.protocol.writing_paused:
-            await self._drain(request, transport)
 
-    async def _drain(self, request: web.BaseRequest, transport: asyncio.Transport) -> None:
+    async def taken(self, request: web.BaseRequest) -> None:
+        """Waits for a client that is slow to take what was sent; :class:`ConnectionError` if it is
+        too slow."""
         try:
             async with asyncio.timeout(self.write_timeout_s):
                 await request.writer.drain()
         except TimeoutError:
-            transport.abort()
+            if request.transport is not None:
+                request.transport.abort()
             raise ConnectionResetError("the client did not take its answer in time") from None
 
     def wire(self, head_only: bool = False, http10: bool = False) -> bytes:
@@ -113,12 +120,16 @@ class Reply(web.StreamResponse):
             connection = b"Connection: close\r\n"
         else:
             connection = b"Connection: keep-alive\r\n" if http10 else b""
-        return b"%b%b%b%b%bX-Request-Id: %b\r\n\r\n%b" % (
-            _STATUS_LINES[status],
-            self._date.line(),
-            self._head,
-            length,
-            connection,
-            self.request_id.encode(),
-            b"" if head_only else body,
+        return b"".join(
+            (
+                _STATUS_LINES[status],
+                self._date.line(),
+                self._head,
+                length,
+                connection,
+                b"X-Request-Id: ",
+                self.request_id.encode(),
+                b"\r\n\r\n",
+                b"" if head_only else body,
+            )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -26,22 +27,21 @@ Gate = Literal["none", "optional", "required", "admitted", "admin"]
 class Call:
     """One request on its way to its handler."""
 
-    __slots__ = ("limits", "params", "path_id", "request", "token", "token_text", "who")
+    limits = b""
+    """Header lines that tell how much the caller may still ask."""
+    params: Mapping[str, Any] = MappingProxyType({})
+    """Query parameters by name, parsed; those left out have their default."""
+    token_text = ""
+    """As it was sent, when the row says ``required``."""
+    token: QueueToken | None = None
+    """Set when the row says ``required`` or ``admitted``."""
+    who = ""
+    """Who asks, as the row's guard knows them."""
 
     def __init__(self, request: web.BaseRequest, path_id: str) -> None:
         self.request = request
         self.path_id = path_id
         """The ``{id}`` of the path, decoded; empty without one."""
-        self.limits = b""
-        """Header lines that tell how much the caller may still ask."""
-        self.params: Mapping[str, Any] = _NONE
-        """Query parameters by name, parsed; those left out have their default."""
-        self.token_text = ""
-        """As it was sent, when the row says ``required``."""
-        self.token: QueueToken | None = None
-        """Set when the row says ``required`` or ``admitted``."""
-        self.who = ""
-        """Who asks, as the row's guard knows them."""
 
     @property
     def holder(self) -> QueueToken:
@@ -50,7 +50,6 @@ class Call:
         return self.token
 
 
-_NONE: Mapping[str, Any] = {}
 Handler = Callable[[Call], Awaitable[Reply]]
 
 

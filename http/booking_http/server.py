@@ -74,9 +74,9 @@ class EdgeServer:
         assert self._connections is None, "too late: it is listening"
         self._mounted[path] = serve
 
-    async def _front(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _front(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         serve = self._mounted.get(request.raw_path)
-        return await (self._handler(request) if serve is None else serve(request))
+        return self._handler(request) if serve is None else serve(request)
 
     def _route_of(self, request: web.BaseRequest) -> str:
         resource, _ = self.table.find(request.path)

@@ -186,6 +186,10 @@ class FakeBookings:
             expires_ms=place.until_ms,
         )
 
+    def polled(self, token: QueueToken, text: str) -> Standing:
+        self.present(token)
+        return self.standing(token, text)
+
     def admitted(self, text: str) -> QueueToken:
         token = self.token(text)
         standing = self.standing(token, text)

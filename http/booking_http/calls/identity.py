@@ -34,5 +34,4 @@ class Identity:
         token = self._bookings.token(text)
         if token.user != user:
             raise UnknownError
-        self._bookings.present(token)
-        self._bookings.standing(token, text)
+        self._bookings.polled(token, text)

@@ -39,23 +39,22 @@ class QueueCalls:
         return data_reply(place_of(outcome.value), 201, headers)
 
     async def status(self, call: Call) -> Reply:
-        self._bookings.present(call.holder)  # also if nothing can be told now
-        standing = await self._standing(call)
+        token, text = call.holder, call.token_text
+        try:
+            standing = self._bookings.polled(token, text)
+        except TokenError as error:
+            standing = await self._bookings.owners_standing(token, text, error)
         wait_s = max(1, -(-standing.poll_after_ms // 1000))
         return data_reply(place_of(standing), 200, NO_STORE + b"Retry-After: %d\r\n" % wait_s)
 
     async def leave(self, call: Call) -> Reply:
-        await self._standing(call)  # a token that has ended gives nothing back
-        await self._bookings.leave(call.holder)
-        return Reply(204, NO_STORE)
-
-    async def _standing(self, call: Call) -> Standing:
-        """From memory, unless the token is newer than what is known here."""
         token, text = call.holder, call.token_text
         try:
-            return self._bookings.standing(token, text)
+            self._bookings.standing(token, text)  # a token that has ended gives nothing back
         except TokenError as error:
-            return await self._bookings.owners_standing(token, text, error)
+            await self._bookings.owners_standing(token, text, error)
+        await self._bookings.leave(token)
+        return Reply(204, NO_STORE)
 
     def routes(self) -> tuple[Route, ...]:
         return (
