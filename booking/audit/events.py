@@ -111,6 +111,13 @@ class Admitted(msgspec.Struct, frozen=True, tag=True, gc=False):
     until_ms: int
 
 
+class Entered(msgspec.Struct, frozen=True, tag=True, gc=False):
+    user: str
+    number: int
+    at_ms: int
+    until_ms: int
+
+
 class Left(msgspec.Struct, frozen=True, tag=True, gc=False):
     user: str
     number: int
@@ -168,6 +175,7 @@ EVENTS: tuple[type[msgspec.Struct], ...] = (
     PaymentRefunded,
     Joined,
     Admitted,
+    Entered,
     Left,
     WentSilent,
     PolicyChanged,

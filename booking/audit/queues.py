@@ -164,6 +164,13 @@ class QueueBook:
         queue.window.add(event.at_ms, count)
         self._check_rules(entity, queue, event, seq)
 
+    def entered(self, entity: str, event: e.Entered, seq: int, at_ms: int) -> None:
+        """Who came in without waiting: both at once."""
+        number = event.number
+        self.joined(entity, e.Joined(event.user, number), seq, at_ms)
+        admitted = e.Admitted(number, number, 1, event.at_ms, event.until_ms)
+        self.admitted(entity, admitted, seq, at_ms)
+
     def _check_rules(self, entity: str, queue: QueueFacts, event: e.Admitted, seq: int) -> None:
         queue.most_in_interval = max(queue.most_in_interval, queue.window.total)
         if queue.gathering:

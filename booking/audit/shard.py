@@ -132,6 +132,7 @@ def queue_readers(queues: QueueBook) -> Mapping[str, Reader]:
     takes: dict[type, Callable[[str, Any, int, int], None]] = {
         e.Joined: queues.joined,
         e.Admitted: queues.admitted,
+        e.Entered: queues.entered,
         e.Left: queues.left,
         e.WentSilent: queues.silent,
         e.TokenUsed: queues.used,

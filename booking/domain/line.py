@@ -23,6 +23,7 @@ from booking.domain.queue_events import (
     SETTINGS,
     Admitted,
     Drawn,
+    Entered,
     Joined,
     Left,
     Policy,
@@ -167,6 +168,8 @@ def evolve_queue(line: Line, event: QueueEvent) -> Line:
             return _joined(line, event)
         case Admitted():
             return _admitted(line, event)
+        case Entered():
+            return _admitted(_joined(line, event.joined), event.admitted)
         case Left(user, number):
             return _without(line, (number,), event, user)
         case WentSilent(numbers):

@@ -46,6 +46,7 @@ from booking.domain.queue_events import (
     SETTINGS,
     Admitted,
     Drawn,
+    Entered,
     Joined,
     Left,
     Mode,
@@ -67,6 +68,7 @@ __all__ = [
     "DrawPlaces",
     "Drawn",
     "DropSilent",
+    "Entered",
     "Join",
     "Joined",
     "Leave",
@@ -195,27 +197,37 @@ def _expire(draft: _Draft) -> None:
 
 def _admit(draft: _Draft) -> None:
     """Admit as many as wait, as there is room for, and as the rate lets in."""
-    line, policy, now_ms = draft.line, draft.policy, draft.now_ms
-    count = min(line.waiting, _room(line, policy), ADMITTED_TOGETHER_MAX)
-    if count <= 0:
-        return
-    rate, interval_ms = policy.admit_per_interval, policy.interval_ms
-    by_rate = permitted(line.pace, rate, interval_ms, now_ms)
-    count = count if by_rate is None else min(count, by_rate)
+    count = _admissible(draft, draft.line.waiting)
     if count == 0:
         return
-    places = next_waiting(line, count)
+    places, policy = next_waiting(draft.line, count), draft.policy
     draft.add(
         Admitted(
             first=places[0],
             last=places[-1],
             count=count,
-            at_ms=now_ms,
-            until_ms=now_ms + policy.active_ms,
-            rate=rate,
-            paced_us=paced_after(line.pace, rate, interval_ms, now_ms, count),
+            at_ms=draft.now_ms,
+            until_ms=draft.now_ms + policy.active_ms,
+            rate=policy.admit_per_interval,
+            paced_us=_paced_after(draft, count),
         )
     )
+
+
+def _admissible(draft: _Draft, wanted: int) -> int:
+    """How many of so many may come in now."""
+    line, policy = draft.line, draft.policy
+    count = min(wanted, _room(line, policy), ADMITTED_TOGETHER_MAX)
+    if count <= 0:
+        return 0
+    by_rate = permitted(line.pace, policy.admit_per_interval, policy.interval_ms, draft.now_ms)
+    return count if by_rate is None else min(count, by_rate)
+
+
+def _paced_after(draft: _Draft, count: int) -> int:
+    policy = draft.policy
+    rate, interval_ms = policy.admit_per_interval, policy.interval_ms
+    return paced_after(draft.line.pace, rate, interval_ms, draft.now_ms, count)
 
 
 def _current(draft: _Draft, user: str) -> Member | None:
@@ -237,10 +249,16 @@ def _join(draft: _Draft, command: Join) -> Rejected | None:
         return Rejected(Code.ALREADY_QUEUED, "You are in this queue already and keep your place.")
     if draft.line.waiting >= draft.policy.max_waiting:
         return Rejected(Code.QUEUE_FULL, "The queue is full; try again later.")
-    number = draft.line.last_number + 1
-    draft.add(Joined(command.user, number, draft.now_ms, command.attempt))
+    user, attempt, now_ms = command.user, command.attempt, draft.now_ms
+    number, is_open = draft.line.last_number + 1, draft.policy.mode == "open"
+    if is_open and not draft.line.waiting and _admissible(draft, 1):
+        until_ms, rate = now_ms + draft.policy.active_ms, draft.policy.admit_per_interval
+        paced_us = _paced_after(draft, 1)
+        draft.add(Entered(user, number, now_ms, until_ms, attempt, rate, paced_us))
+        return None
+    draft.add(Joined(user, number, now_ms, attempt))
     _conclude_empty_draw(draft)
-    if draft.policy.mode == "open":
+    if is_open:
         _admit(draft)
     return None
 

@@ -18,6 +18,7 @@ from booking.domain.lots import Lots, draw
 from booking.domain.queue import (
     Admitted,
     Drawn,
+    Entered,
     Joined,
     Left,
     Line,
@@ -117,6 +118,9 @@ class QueueView:
                     self.last_number = event.number
                 case Admitted():
                     self._admit(event)
+                case Entered():
+                    self.last_number = event.number
+                    self._admit(event.admitted)
                 case Left():
                     self._gone.add(self._now_ms(), 1)
                     self._end(event.number)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from booking.domain.account import Charged, PaymentCompleted, PaymentRefunded
-from booking.domain.queue import Admitted, Joined, Left, TokensExpired, TokenUsed
+from booking.domain.queue import Admitted, Entered, Joined, Left, TokensExpired, TokenUsed
 from booking.domain.seat import HoldExpired, HoldReleased, SeatHeld, SeatSold
 
 
@@ -32,6 +32,8 @@ class Tallies:
             self._seen[kind] += 1
             if kind is Admitted:
                 self._admitted += event.count
+            elif kind is Entered:
+                self._admitted += 1
             elif kind is TokensExpired:
                 self._expired += len(event.numbers)
             elif kind is Charged:
@@ -43,7 +45,7 @@ class Tallies:
         """By the names that ``/metrics`` has, without their prefix."""
         seen = self._seen
         return {
-            "queue_joins_total": seen[Joined],
+            "queue_joins_total": seen[Joined] + seen[Entered],
             "queue_admissions_total": self._admitted,
             "queue_leaves_total": seen[Left],
             "queue_tokens_used_total": seen[TokenUsed],

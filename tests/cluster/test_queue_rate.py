@@ -52,13 +52,13 @@ async def admissions(database_url: str) -> list[tuple[int, int]]:
     conn = await asyncpg.connect(database_url)
     try:
         rows = await conn.fetch(
-            "SELECT payload FROM journal WHERE type = 'Admitted' AND address = 'queue/main'"
-            " ORDER BY seq"
+            "SELECT payload FROM journal WHERE type IN ('Admitted', 'Entered')"
+            " AND address = 'queue/main' ORDER BY seq"
         )
     finally:
         await conn.close()
     events = [msgspec.json.decode(row["payload"]) for row in rows]
-    return [(event["at_ms"], event["count"]) for event in events]
+    return [(event["at_ms"], event.get("count", 1)) for event in events]
 
 
 async def kill_the_owner(running: Cluster) -> None:

@@ -15,7 +15,7 @@ from actors.transport import Answer
 from booking.api import QueueToken, Readiness, Standing, TokenError
 from booking.domain.catalogue import Catalogue
 from booking.domain.decision import Rejected
-from booking.domain.queue import Admitted, Policy
+from booking.domain.queue import Admitted, Entered, Policy
 from booking.entities.account_entity import AccountBehaviour
 from booking.entities.addresses import queue_address
 from booking.entities.queue_entity import QueueBehaviour
@@ -47,6 +47,8 @@ class Observer(Projections):
         for event in events:
             if isinstance(event, Admitted):
                 self.admissions.append((event.at_ms, event.count))
+            elif isinstance(event, Entered):
+                self.admissions.append((event.at_ms, 1))
 
 
 class Here:

@@ -106,6 +106,10 @@ class Books:
             self.joined[event.number] = now_ms
         elif isinstance(event, queue.Admitted):
             self._admitted(event, now_ms)
+        elif isinstance(event, queue.Entered):
+            assert self.waiting == [], "I5 overtook somebody"
+            self.queue(event.joined, now_ms)
+            self._admitted(event.admitted, now_ms)
         elif isinstance(event, queue.TokensExpired):
             for number in event.numbers:
                 assert self.active.pop(number) <= now_ms, "I5 ended before its time"

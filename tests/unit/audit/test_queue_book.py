@@ -34,6 +34,7 @@ def test_a_sale_with_everything_in_it_is_clean() -> None:
     assert {row.type for row in rows} == {
         "Joined",
         "Admitted",
+        "Entered",
         "Left",
         "WentSilent",
         "TokenUsed",
@@ -88,6 +89,8 @@ def field(event: str, name: str, value: object) -> Callable[[JournalRow], bool]:
         (field("Drawn", "last", 60), ["draw", "order"]),
         (field("Drawn", "last", 66), ["draw", "order"]),
         (field("Drawn", "first", 7), ["draw", "order", "rules"]),
+        (field("Entered", "number", 99), ["order"]),
+        (field("Entered", "until_ms", 0), ["order"]),
         (field("Drawn", "at_ms", LONG_AGO_MS + 59_999), ["draw"]),
         (field("WentSilent", "numbers", [20, 21]), ["order"]),
         (field("WentSilent", "numbers", [20, 21, 22, 22]), ["order"]),

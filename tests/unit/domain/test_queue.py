@@ -13,6 +13,7 @@ from booking.domain.queue import (
     AdmissionsDone,
     Admit,
     Admitted,
+    Entered,
     Join,
     Joined,
     Leave,
@@ -38,7 +39,7 @@ ACTIVE_MS = 600_000
 END = T0 + ACTIVE_MS
 ONE = Policy(max_active=1, admit_per_interval=0, active_ms=ACTIVE_MS)
 CLOSED = replace(ONE, mode="paused")
-ANN_IN = (Joined("ann", 1, T0), Admitted(1, 1, 1, T0, END))
+ANN_IN = (Entered("ann", 1, T0, END),)
 
 
 def lined_up(*users: str) -> GivenLine:
@@ -50,6 +51,18 @@ def lined_up(*users: str) -> GivenLine:
 
 def test_the_first_passes_straight_through_when_there_is_room():
     GivenLine().when(Join("ann"), policy=ONE).then(*ANN_IN, reply=Place("ann", 1, T0, 0, END))
+
+
+def test_who_passes_straight_through_has_lined_up_and_come_in():
+    halves = fold(evolve_queue, Line(), (Joined("ann", 1, T0), Admitted(1, 1, 1, T0, END)))
+    whole = fold(evolve_queue, Line(), ANN_IN)
+    assert line_to_snapshot(whole) == line_to_snapshot(halves)
+
+
+def test_who_passes_straight_through_skips_places_that_were_given_up():
+    given = GivenLine(Joined("ann", 1, T0), Left("ann", 1))
+    outcome = given.when(Join("bob"), policy=ONE)
+    outcome.then(Entered("bob", 2, T0, END), reply=Place("bob", 2, T0, 0, END))
 
 
 def test_the_next_waits_behind_when_there_is_none():
@@ -388,6 +401,8 @@ def test_thousands_who_left_are_skipped_by_the_chunk_and_forgotten():
         Joined("ann", 4, T0),
         Joined("dan", 5, T0),
         Joined("dan", 3, T0),
+        Entered("dan", 4, T0, END),
+        Entered("ann", 4, T0, END),
         Admitted(1, 1, 1, T0, END),
         Admitted(2, 3, 1, T0, END),
         Admitted(2, 4, 3, T0, END),

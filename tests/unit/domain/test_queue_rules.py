@@ -17,6 +17,7 @@ from booking.domain.queue import (
     Drawn,
     DrawPlaces,
     DropSilent,
+    Entered,
     Join,
     Joined,
     Leave,
@@ -63,8 +64,7 @@ def test_the_settings_are_written_down_as_rules_with_the_first_decision():
     given = GivenLine()
     given.then_when(Join("ann"), policy=ONE).then(
         PolicyChanged(ONE, SETTINGS, T0),
-        Joined("ann", 1, T0),
-        Admitted(1, 1, 1, T0, END),
+        Entered("ann", 1, T0, END),
         reply=Place("ann", 1, T0, 0, END),
     )
     assert given.then_when(Admit(), policy=ONE).events == ()
@@ -127,8 +127,7 @@ def test_without_any_limit_everybody_passes_through():
     given = GivenLine()
     for n in range(1, 40):
         given.when(Join(f"u{n}"), policy=free).then(
-            Joined(f"u{n}", n, T0),
-            Admitted(n, n, 1, T0, END),
+            Entered(f"u{n}", n, T0, END),
             reply=Place(f"u{n}", n, T0, 0, END),
         )
     assert queue_next_wake(given.line, free) == END
