@@ -169,7 +169,7 @@ def evolve_queue(line: Line, event: QueueEvent) -> Line:
         case Admitted():
             return _admitted(line, event)
         case Entered():
-            return _admitted(_joined(line, event.joined), event.admitted)
+            return _entered(line, event)
         case Left(user, number):
             return _without(line, (number,), event, user)
         case WentSilent(numbers):
@@ -190,16 +190,13 @@ def evolve_queue(line: Line, event: QueueEvent) -> Line:
 
 
 def _joined(line: Line, event: Joined) -> Line:
-    user, number = event.user, event.number
-    if number != line.last_number + 1 or user in line.members:
-        raise BrokenInvariantError(f"{event} after number {line.last_number}")
-    member = Member(user, number, event.at_ms, event.attempt)
-    # Written out: the one event that comes tens of thousands of times a second.
+    member = _newcomer(line, event)
+    # Written out: with the next one the event that comes tens of thousands of times a second.
     return Line(
-        number,
+        member.number,
         line.watermark,
-        line.members.set(user, member),
-        line.numbers.set(number, member),
+        line.members.set(member.user, member),
+        line.numbers.set(member.number, member),
         line.left,
         line.ends,
         line.active,
@@ -211,6 +208,34 @@ def _joined(line: Line, event: Joined) -> Line:
     )
 
 
+def _newcomer(line: Line, event: Joined | Entered) -> Member:
+    user, number = event.user, event.number
+    if number != line.last_number + 1 or user in line.members:
+        raise BrokenInvariantError(f"{event} after number {line.last_number}")
+    return Member(user, number, event.at_ms, event.attempt)
+
+
+def _entered(line: Line, event: Entered) -> Line:
+    member = _newcomer(line, event)
+    if line.waiting:
+        raise BrokenInvariantError(f"{event} while {line.waiting} wait")
+    number, at_ms, until_ms = member.number, event.at_ms, event.until_ms
+    interval_ms = _interval_ms(line)
+    return Line(
+        number,
+        number,
+        line.members.set(member.user, member),
+        line.numbers.set(number, member),
+        line.left.without_below(number),
+        line.ends.set(number, until_ms),
+        line.active.extended(((until_ms, number),)),
+        admitted(line.pace, at_ms, 1, event.rate, interval_ms, event.paced_us),
+        line.policy,
+        line.ruled_by,
+        line.gathering_from,
+    )
+
+
 def _admitted(line: Line, event: Admitted) -> Line:
     places = next_waiting(line, event.count) if event.count <= line.waiting else []
     if not places or (places[0], places[-1]) != (event.first, event.last):
@@ -219,7 +244,7 @@ def _admitted(line: Line, event: Admitted) -> Line:
     numbers = sorted(numbers_at(line.draws, places)) if line.draws else places
     for number in numbers:
         ends = ends.set(number, until_ms)
-    interval_ms = line.policy.interval_ms if line.policy else _DEFAULT_INTERVAL_MS
+    interval_ms = _interval_ms(line)
     return replace(
         line,
         watermark=event.last,
@@ -229,6 +254,10 @@ def _admitted(line: Line, event: Admitted) -> Line:
         pace=admitted(line.pace, event.at_ms, event.count, event.rate, interval_ms, event.paced_us),
         draws=tuple(lots for lots in line.draws if lots.last > event.last),
     )
+
+
+def _interval_ms(line: Line) -> int:
+    return line.policy.interval_ms if line.policy else _DEFAULT_INTERVAL_MS
 
 
 def numbers_at(draws: Sequence[Lots], places: Sequence[int]) -> list[int]:

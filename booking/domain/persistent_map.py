@@ -205,10 +205,12 @@ class PersistentSorted:
                 made = made.add(pair)
             return made
         chunks, last = self._chunks, self._chunks[-1] if self._chunks else ()
-        grown = (*last, *pairs)
-        step = _CHUNK_MAX
-        tail = tuple(grown[at : at + step] for at in range(0, len(grown), step))
-        return self._made((*chunks[:-1], *tail), self._size + len(pairs))
+        grown, step = last + tuple(pairs), _CHUNK_MAX
+        if len(grown) <= step:
+            tail: tuple[tuple[Pair, ...], ...] = (grown,)
+        else:
+            tail = tuple(grown[at : at + step] for at in range(0, len(grown), step))
+        return self._made(chunks[:-1] + tail, self._size + len(pairs))
 
     def discard(self, pair: Pair) -> PersistentSorted:
         """This set without ``pair``; :class:`ValueError` if it has it not."""

@@ -197,7 +197,8 @@ def _expire(draft: _Draft) -> None:
 
 def _admit(draft: _Draft) -> None:
     """Admit as many as wait, as there is room for, and as the rate lets in."""
-    count = _admissible(draft, draft.line.waiting)
+    waiting = draft.line.waiting
+    count = _admissible(draft, waiting) if waiting else 0
     if count == 0:
         return
     places, policy = next_waiting(draft.line, count), draft.policy
