@@ -24,7 +24,7 @@ class Attempt(msgspec.Struct, frozen=True):
     fingerprint: bytes
 
 
-class QueueToken(msgspec.Struct, frozen=True, array_like=True):
+class QueueToken(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a verified queue token says."""
 
     user: str

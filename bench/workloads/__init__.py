@@ -16,9 +16,19 @@ from bench.workloads.issue import Issue
 from bench.workloads.issue_status import IssueStatus
 from bench.workloads.mix import Mix
 from bench.workloads.race import Race
-from bench.workloads.status import Status
+from bench.workloads.status import Status, StatusCrowd
 
 WORKLOADS: Mapping[str, type[Workload]] = {
     workload.name: workload
-    for workload in (Status, Issue, IssueStatus, ChargeMany, ChargeOne, Flow, Race, Mix)
+    for workload in (
+        Status,
+        StatusCrowd,
+        Issue,
+        IssueStatus,
+        ChargeMany,
+        ChargeOne,
+        Flow,
+        Race,
+        Mix,
+    )
 }

@@ -128,6 +128,7 @@ async def test_both_targets_are_measured_in_turns_abba(bare: tuple[Target, int])
 def test_every_workload_is_named_once_and_says_what_it_does() -> None:
     assert list(WORKLOADS) == [
         "status",
+        "status-crowd",
         "issue",
         "issue-status",
         "charge-many",
