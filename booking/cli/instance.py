@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ _PROBE_TIMEOUT_S = 1.0
 
 DRAINED = 0
 """Exit status of an instance that was told to end, and did so in order."""
+_NOT_LOADED_YET = -signal.SIGTERM
+"""And of one that was told so while it was still being loaded: it had begun nothing."""
 
 SERVE = (sys.executable, "-P", "-m", "booking.cli.main", "serve", EXIT_WITH_STDIN)
 """-P: what lies in the current directory is not ours to import."""
@@ -136,7 +139,7 @@ class Instance:
         if process is None:
             return True
         try:
-            clean = process.wait(within_s) == DRAINED
+            clean = process.wait(within_s) in (DRAINED, _NOT_LOADED_YET)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
+from importlib.metadata import entry_points
 
 import pytest
 
+from booking.cli import entry
 from tests.support.processes import python, wait_until
 
 SECRET = "f3b1c05a9d2e47886a10cb5d9e7f2034"
@@ -27,6 +29,29 @@ def test_the_version_is_told() -> None:
     status, said = booking("--version")
     assert status == 0
     assert said.startswith("booking ")
+
+
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+from booking.cli import entry
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "booking.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+entry.main()
+"""
+
+
+def test_ctrl_c_while_it_is_loaded_ends_it_without_a_word() -> None:
+    with python("-c", INTERRUPTED_WHILE_LOADING) as process:
+        said, _ = process.communicate(timeout=40)
+    assert (process.returncode, said) == (-signal.SIGINT, "")
+
+
+def test_the_installed_command_begins_where_ctrl_c_is_seen_to() -> None:
+    (command,) = entry_points(group="console_scripts", name="booking")
+    assert command.load() is entry.main
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "audit"])

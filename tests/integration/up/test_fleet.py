@@ -139,6 +139,14 @@ def test_one_that_does_not_drain_is_killed_and_told(
     assert not is_alive(stuck)
 
 
+def test_one_that_is_told_to_end_before_it_is_loaded_has_ended_in_order() -> None:
+    loading = (sys.executable, "-c", "import time; time.sleep(60)")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fleet = Fleet(python_environ(), settings(), listening, 2, print, loading)
+        fleet.tend(time.monotonic())
+        assert fleet.stop()
+
+
 def test_one_that_does_not_even_start_is_the_end() -> None:
     given = settings()
     said: list[str] = []
