@@ -1,4 +1,4 @@
-"""An instance's own numbers for ``/metrics``; what they mean is in :mod:`~booking.instance.measures`."""
+"""An instance's own numbers for ``/metrics``; :mod:`~booking.instance.measures` explains them."""
 
 from __future__ import annotations
 

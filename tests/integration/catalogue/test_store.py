@@ -19,12 +19,10 @@ from booking.catalogue.document import (
     DateEntry,
     Document,
     SeatEntry,
-    date_entry,
-    schedule_of,
 )
 from booking.catalogue.store import CatalogueError
 from booking.cli import catalog as command
-from booking.domain.catalogue import Catalogue
+from tests.support.documents import normal, to_catalogue
 from tests.support.journals import JournalBuilder, user_id, write
 
 OPEN = datetime(2026, 12, 24, 10, tzinfo=UTC)
@@ -43,26 +41,6 @@ def a_date(name: str, *, seats: Sequence[int] = range(1, 4), price: int = 100) -
 
 def a_document(*dates: DateEntry, concert: str = "c") -> Document:
     return Document((ConcertEntry(concert, f"Concert {concert}", dates),))
-
-
-def to_catalogue(document: Document, version: int = 0) -> Catalogue:
-    """The catalogue that holds these concerts and nothing else."""
-    schedules = [
-        schedule_of(concert, date) for concert in document.concerts for date in concert.dates
-    ]
-    schedules.sort(key=lambda schedule: (schedule.open_ms, schedule.id))
-    return Catalogue({schedule.id: schedule for schedule in schedules}, version)
-
-
-def normal(document: Document) -> Document:
-    """The spelling in which `export` would write the same concerts."""
-    concerts = []
-    for concert in document.concerts:
-        schedules = [schedule_of(concert, date) for date in concert.dates]
-        schedules.sort(key=lambda schedule: (schedule.open_ms, schedule.id))
-        dates = tuple(date_entry(schedule) for schedule in schedules)
-        concerts.append(ConcertEntry(concert.id, concert.name, dates, concert.queue))
-    return Document(tuple(sorted(concerts, key=lambda concert: concert.id)))
 
 
 @pytest.fixture

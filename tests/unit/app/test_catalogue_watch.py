@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from booking import background
+from booking.instance import background
 from booking.trouble import DATABASE_TROUBLE
 
 

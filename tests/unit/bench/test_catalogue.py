@@ -7,7 +7,8 @@ import json
 from bench.catalogue import document
 from bench.workloads.seats import Seat, allocation
 from bench.world import DateSummary
-from booking.catalogue.document import parse, to_catalogue
+from booking.catalogue.document import parse
+from tests.support.documents import to_catalogue
 
 
 def test_the_service_accepts_the_made_up_catalogue() -> None:

@@ -14,6 +14,7 @@ from booking.catalogue import demo, document
 from booking.catalogue.lines import walk
 from booking.catalogue.problems import DocumentError
 from booking.domain.catalogue import SEATS_PER_DATE
+from tests.support.documents import normal, to_catalogue
 
 
 def a_date(**changes: Any) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def problems(text: bytes) -> list[str]:
 
 
 def test_a_date_has_fifty_seats_at_its_price_unless_it_says_otherwise() -> None:
-    catalogue = document.to_catalogue(document.parse(a_text(a_date())), version=7)
+    catalogue = to_catalogue(document.parse(a_text(a_date())), version=7)
     schedule = catalogue.schedules["d-1"]
     assert schedule.prices == dict.fromkeys(range(1, SEATS_PER_DATE + 1), 50_000)
     assert schedule.open_ms == 1_798_106_400_000
@@ -52,11 +53,11 @@ def test_a_concert_is_behind_the_queue_of_the_house_unless_it_names_one() -> Non
     house, own = (
         document.parse(a_text(a_date(), **change)) for change in ({}, {"queue": "winter-1"})
     )
-    assert document.to_catalogue(house).schedules["d-1"].queue == "main"
-    assert document.to_catalogue(own).schedules["d-1"].queue == "winter-1"
+    assert to_catalogue(house).schedules["d-1"].queue == "main"
+    assert to_catalogue(own).schedules["d-1"].queue == "winter-1"
     assert b'"queue"' not in document.encode(house)
     assert document.parse(document.encode(own)) == own
-    assert document.normal(own).concerts[0].queue == "winter-1"
+    assert normal(own).concerts[0].queue == "winter-1"
     [problem] = problems(a_text(a_date(), queue="Winter"))
     assert "concerts[0].queue" in problem
 
@@ -70,7 +71,7 @@ def test_listed_seats_have_their_own_numbers_and_prices() -> None:
 def test_dates_are_ordered_by_opening_time_and_id() -> None:
     later = "2026-12-24T21:00:00+09:00"
     dates = [a_date(id="z"), a_date(id="b", open_at=later), a_date(id="a")]
-    assert list(document.to_catalogue(document.parse(a_text(*dates))).schedules) == ["a", "z", "b"]
+    assert list(to_catalogue(document.parse(a_text(*dates))).schedules) == ["a", "z", "b"]
 
 
 @pytest.mark.parametrize(
@@ -161,10 +162,10 @@ def test_a_document_over_the_limit_is_refused_before_it_is_read() -> None:
 def test_the_normal_form_means_the_same_and_is_stable() -> None:
     seats = [{"number": 2, "price": 5}, {"number": 1, "price": 5}]
     parsed = document.parse(a_text(a_date(seats=seats), a_date(id="d-2", totalSeats=3)))
-    normal = document.normal(parsed)
-    assert document.to_catalogue(normal) == document.to_catalogue(parsed)
-    assert document.normal(document.parse(document.encode(normal))) == normal
-    assert normal.concerts[0].dates[0].total_seats == 2
+    spelled = normal(parsed)
+    assert to_catalogue(spelled) == to_catalogue(parsed)
+    assert normal(document.parse(document.encode(spelled))) == spelled
+    assert spelled.concerts[0].dates[0].total_seats == 2
 
 
 JSON = st.recursive(
@@ -205,7 +206,7 @@ NOW = datetime(2026, 5, 17, 15, 30, tzinfo=UTC)
 
 def test_the_demo_season_is_a_dozen_concerts_forty_dates_and_an_arena() -> None:
     season = document.check(demo.demo_catalogue(NOW))
-    catalogue = document.to_catalogue(season)
+    catalogue = to_catalogue(season)
     sizes = sorted(schedule.total_seats for schedule in catalogue.schedules.values())
     assert len(season.concerts) == 12
     assert sizes == [50] * 40 + [10_000]
@@ -219,5 +220,5 @@ def test_the_demo_season_is_the_same_all_day_and_bookable_now_and_for_two_months
     assert season != demo.demo_catalogue(NOW + timedelta(days=1))
     for days in (0, 30, 59):
         at_ms = int((NOW + timedelta(days=days)).timestamp() * 1000)
-        for schedule in document.to_catalogue(season).schedules.values():
+        for schedule in to_catalogue(season).schedules.values():
             assert schedule.bookable(at_ms)
