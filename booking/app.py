@@ -184,11 +184,22 @@ class App:
     def port(self) -> int:
         return self._edges.port
 
+    @property
+    def failures(self) -> list[asyncio.Future[BaseException]]:
+        """Done when a broken invariant has ended a part, or a later run has taken the place of this
+        one: the process should end then."""
+        return [
+            self._tasks.failed,
+            self._audits.failed,
+            self._peering.links.failed,
+            self._succession.superseded,
+            *self._edges.failures,
+            *self._node.failures,
+        ]
+
     async def failed(self) -> BaseException:
         """Wait for what this instance cannot go on after."""
-        parts = (self._tasks.failed, self._audits.failed, self._edges.failed, *self._node.failures)
-        waiting = [*parts, self._succession.superseded]
-        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(self.failures, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
     async def stop(self, timeout_s: float) -> None:

@@ -63,9 +63,10 @@ class Edges:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
-    def failed(self) -> asyncio.Future[BaseException]:
-        """Done when the public one cannot go on."""
-        return self._public.failed
+    def failures(self) -> list[asyncio.Future[BaseException]]:
+        """Done when one of them cannot go on. To be asked after the start."""
+        edges = [self._public] if self._admin is None else [self._public, self._admin]
+        return [edge.failed for edge in edges]
 
     def drain(self) -> None:
         """As :meth:`booking_http.server.EdgeServer.drain`."""
