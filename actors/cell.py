@@ -28,6 +28,7 @@ class Mailbox:
         self.size = 0
 
     def put(self, envelope: Envelope) -> None:
+        """Last in. Bounds are for whoever puts to keep."""
         if self._last is None:
             self.head = envelope
         else:
@@ -36,6 +37,7 @@ class Mailbox:
         self.size += 1
 
     def take(self) -> Envelope:
+        """First out. There has to be one."""
         envelope = self.head
         assert envelope is not None, "took from an empty mailbox"
         self.head = envelope.next

@@ -75,6 +75,7 @@ class Envelope:
         return self.settled or (self.future is not None and self.future.done())
 
     def answer(self, answer: Answer) -> None:
+        """Let the caller know, unless it has given up or knows already."""
         future = self.future
         self.settled = True
         self.future = None
@@ -82,6 +83,7 @@ class Envelope:
             future.set_result(answer)
 
     def refuse(self, error: Exception) -> None:
+        """Raise this at the caller, unless it has given up or knows already."""
         future = self.future
         self.settled = True
         self.future = None

@@ -62,6 +62,7 @@ class Lane:
         return sum(len(commit.answers) + len(commit.followers or ()) for commit in commits)
 
     def submit(self, commit: Commit) -> None:
+        """Put a commit behind the others; its shard's come in the order of their seqs."""
         commit.weight = (
             len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.marks)
         )

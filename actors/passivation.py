@@ -25,6 +25,7 @@ class Pool:
         self.size = 0
 
     def admit(self, cell: Cell) -> None:
+        """The cell is in memory now; beyond the bound, idle ones have to go."""
         self._ring.append(cell)
         self.size += 1
         if self.size > self._entities_max:

@@ -49,6 +49,7 @@ class TokenSigner:
         self.read = lru_cache(maxsize=_CACHE_SIZE)(self._read)
 
     def sign(self, token: QueueToken) -> str:
+        """The token's text, signed with the first secret."""
         user = bytes.fromhex(token.user.replace("-", ""))
         payload = _HEAD.pack(user, token.number, token.issued_ms) + token.queue.encode()
         return _encode(payload + _mac(self._macs[0], payload))

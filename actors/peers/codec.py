@@ -22,6 +22,8 @@ class Codec:
         self._behaviour_of = behaviour_of
 
     def pack_command(self, kind: str, command: Any) -> tuple[int, bytes]:
+        """What kind of message it is (:class:`~actors.peers.frames.Content`, 0 for a command), and
+        its bytes."""
         if command is BEGIN:
             return Content.BEGIN, b""
         if command is PEEK:
@@ -29,12 +31,14 @@ class Codec:
         return 0, self._behaviour_of(kind).encode_command(command)
 
     def unpack_command(self, kind: str, content: int, data: bytes) -> Any:
+        """The command or probe that was packed."""
         behaviour = self._behaviour_of(kind)
         if content == 0:
             return behaviour.decode_command(data)
         return BEGIN if Content(content) is Content.BEGIN else PEEK
 
     def pack_reply(self, kind: str, content: int, answer: Answer) -> bytes | None:
+        """The reply to such a message; ``None`` where it only says that it was done."""
         behaviour = self._behaviour_of(kind)
         if content == Content.PEEK:
             return behaviour.encode_state(answer.reply)

@@ -20,6 +20,8 @@ _BYTE = re.compile(r"\(byte (\d+)\)")
 
 
 class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a document, and where."""
+
     line: int
     field: str
     """Path of the field, such as ``concerts[0].dates[1].price``."""

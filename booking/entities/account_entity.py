@@ -27,6 +27,9 @@ from booking.entities.codec import Codec
 
 
 class AccountBehaviour(Codec, Behaviour):
+    """Addressed as :func:`booking.entities.addresses.account_address`. A payment's saga has the
+    payment's id as its name, and stores its outcome under the key that began it."""
+
     kind = ACCOUNT
 
     def __init__(self) -> None:

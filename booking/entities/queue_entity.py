@@ -25,6 +25,9 @@ from booking.entities.codec import Codec
 
 
 class QueueBehaviour(Codec, Behaviour):
+    """Addressed as :func:`booking.entities.addresses.queue_address`. ``policy`` gives the rules of
+    the settings, in force as long as no operator made others."""
+
     kind = QUEUE
 
     def __init__(self, policy: Callable[[], Policy]) -> None:

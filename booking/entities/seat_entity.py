@@ -45,13 +45,19 @@ EXPIRED_TOGETHER_MS = 50
 
 
 class HoldRules(msgspec.Struct, frozen=True):
+    """What the settings say of every hold."""
+
     hold_ms: int
     max_holds: int
+    """Of one user and one date at a time."""
     rest_ms: int
     """How long a seat rests from its holder after a whole hold; 0: not at all."""
 
 
 class SeatBehaviour(Codec, Behaviour):
+    """Addressed as :func:`booking.entities.addresses.seat_address`. ``catalogue`` gives the prices
+    and times in force; a decision takes them as they are then, and journals what it took."""
+
     kind = SEAT
 
     def __init__(self, catalogue: Callable[[], Catalogue], rules: HoldRules) -> None:
@@ -113,6 +119,9 @@ class SeatBehaviour(Codec, Behaviour):
 
 
 class LedgerBehaviour(Codec, Behaviour):
+    """Addressed as :func:`booking.entities.addresses.ledger_address`. Nobody sends it commands: it
+    changes with its seats, and wakes to end their holds."""
+
     kind = LEDGER
 
     def __init__(self, rules: HoldRules) -> None:

@@ -47,6 +47,7 @@ class Recently:
         self._total = 0
 
     def add(self, at_ms: int, count: int) -> None:
+        """It has happened so often at this time, which never falls."""
         if self._entries and at_ms - self._entries[-1][0] < self._step_ms:
             self._entries[-1] = (self._entries[-1][0], self._entries[-1][1] + count)
         else:
@@ -55,6 +56,7 @@ class Recently:
         self._forget(at_ms)
 
     def total(self, now_ms: int) -> int:
+        """How often within the window that ends now."""
         self._forget(now_ms)
         return self._total
 
