@@ -277,6 +277,7 @@ class Shard:
 
     def submit(self, commit: Commit) -> None:
         """Send a commit on its way."""
+        assert not commit.rows or commit.rows[0].seq == self.seq + 1, "drafted on another seq"
         self.seq += len(commit.rows)
         for mark in commit.marks:
             if mark.wanted:
@@ -311,6 +312,8 @@ class Shard:
         """The journal has it: tell the views, the sagas, and who waits."""
         self.ended(commit)
         if commit.rows:
+            gap = commit.rows[0].seq - self.committed_seq - 1
+            assert gap == 0, f"shard {self.number}: accepted {gap} rows ahead of its turn"
             self.committed_seq = commit.rows[-1].seq
         for change in commit.changes:
             cell = change.cell
