@@ -61,6 +61,21 @@ def test_every_page_of_the_documents_is_reached_from_their_index() -> None:
     assert lost == []
 
 
+OWN_PATH = re.compile(r"`((?:actors|booking|bench|clients|deploy|http|scripts|tests)/[\w./-]+)`")
+
+
+def test_files_named_in_the_documents_exist() -> None:
+    """By their whole path, in backquotes: a renamed one would leave the reader lost."""
+    missing = [
+        f"{name_of(page)}: {named}"
+        for page in pages()
+        if page.name != "CHANGELOG.md"
+        for named in OWN_PATH.findall(prose(page))
+        if not (ROOT / named).exists()
+    ]
+    assert missing == []
+
+
 def test_files_named_in_the_tour_exist() -> None:
     """The README's tour names files in backquotes; a renamed one would leave the reader lost."""
     tour = prose(ROOT / "README.md").partition("## The source, in reading order")[2]
