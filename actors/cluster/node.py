@@ -66,7 +66,11 @@ MakeLinks = Callable[[Callable[[str], str | None], Callable[[str], Behaviour]], 
 
 class ClusterNode:
     """Its parts are attributes, each with a module of its own. Those that need each other before
-    both are there are given a method of the node, or a look into it when it is whole."""
+    both are there are given a method of the node, or a look into it when it is whole.
+
+    ``limits`` and ``lanes`` are the runtime's, ``times`` those of the leader's election, and
+    ``rules`` say what is worth moving a shard for.
+    """
 
     def __init__(
         self,
