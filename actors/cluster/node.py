@@ -98,11 +98,17 @@ class ClusterNode:
         self.directory = Directory()
         self.roster = Roster(member, self._linked)
         self._links = links(self.roster.url_of, self.behaviour_of)
-        self.router = Router(
-            member.instance, self.runtime, self._links, self.directory, clock, self._tasks
-        )
         self.notices = Notices(
             member.instance, self._links, clock, self._tasks, look_here=self._look
+        )
+        self.router = Router(
+            member.instance,
+            self.runtime,
+            self._links,
+            self.directory,
+            self.notices,
+            clock,
+            self._tasks,
         )
         # What is shown of all shards everywhere, and how old it may be.
         self.copies = Copies(

@@ -6,8 +6,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 
+from actors.address import Address
+from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.cluster.control import DESK, Look, Message, Told
+from actors.cluster.control import DESK, Abandon, Look, Message, Told
 from actors.cluster.links import Links
 from actors.errors import EntityCrashedError, UnavailableError
 from actors.tasks import Tasks
@@ -15,7 +17,8 @@ from actors.tasks import Tasks
 log = logging.getLogger(__name__)
 
 NOTICE_TIMEOUT_S = 1.0
-"""Whoever has not taken a word by then finds out by itself: every loop looks twice a second."""
+"""Whoever has not taken a word by then finds out by itself: every loop looks twice a second, and
+keys end by their time."""
 
 
 class Notices:
@@ -43,6 +46,12 @@ class Notices:
                 self._look_here()
             else:
                 self._tasks.spawn(self._say(name, Look()), "nudge")
+
+    def abandon(self, owner: str, address: Address, key: CommandKey) -> None:
+        """An operation that was begun with this key will not come to its last step; untold, its
+        owner lets go of the key after :attr:`actors.limits.Limits.begun_ttl_s`."""
+        abandon = Abandon(address, key.id, key.fingerprint)
+        self._tasks.spawn(self._say(owner, abandon), "abandon")
 
     def tell(self, instance: str, topic: str, body: bytes) -> None:
         """Something of the application's for another instance."""

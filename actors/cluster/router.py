@@ -14,13 +14,12 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.cluster.control import DESK, Abandon
 from actors.cluster.directory import Directory
 from actors.cluster.links import Links
+from actors.cluster.notices import Notices
 from actors.envelope import BEGIN
 from actors.errors import (
     DeadlineExceededError,
-    EntityCrashedError,
     KeyInFlightError,
     NotOwnedError,
     OutcomeUnknownError,
@@ -57,6 +56,7 @@ class Router:
         runtime: Runtime,
         links: Links,
         directory: Directory,
+        notices: Notices,
         clock: Clock,
         tasks: Tasks,
     ) -> None:
@@ -64,6 +64,7 @@ class Router:
         self._runtime = runtime
         self._links = links
         self._directory = directory
+        self._notices = notices
         self._clock = clock
         self._tasks = tasks
         self.tracer: Tracer | None = None
@@ -109,15 +110,7 @@ class Router:
             return
         owner = self._directory.owner(address.slot).instance
         if owner and owner != self._instance:
-            told = self._tell_abandoned(owner, Abandon(address, key.id, key.fingerprint))
-            self._tasks.spawn(told, "abandon")
-
-    async def _tell_abandoned(self, owner: str, message: Abandon) -> None:
-        deadline = self._clock.monotonic() + 1.0
-        try:
-            await self._links.ask(owner, DESK, message, key=None, deadline=deadline)
-        except (UnavailableError, EntityCrashedError):
-            return  # Its owner lets go of the key by itself after a while.
+            self._notices.abandon(owner, address, key)
 
     def forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
         """For the steps of sagas: as :meth:`actors.runtime.Runtime.ask_inside`, anywhere."""

@@ -14,6 +14,7 @@ from actors.behaviour import CommandKey
 from actors.cluster import router as limits
 from actors.cluster.control import Abandon
 from actors.cluster.directory import Directory
+from actors.cluster.notices import Notices
 from actors.cluster.router import Router
 from actors.envelope import BEGIN
 from actors.errors import (
@@ -128,9 +129,13 @@ class Desk:
             self.runtime,  # type: ignore[arg-type]  # what the router asks of one
             self.links,
             self.directory,
+            Notices("me", self.links, self.clock, self.tasks, look_here=self.fail),
             self.clock,
             self.tasks,
         )
+
+    def fail(self) -> None:
+        raise AssertionError("a router nudges nobody")
 
     async def reply(self, **options: Any) -> Any:
         return (await self.router.ask(ANN, "get", **options)).reply
