@@ -109,6 +109,11 @@ class JournalCorruptedError(AssertionError):
 class Journal(Protocol):
     """Every method may raise :class:`JournalError`; none retries by itself."""
 
+    @property
+    def parts(self) -> Sequence[Journal]:
+        """The databases that it is made of, each a journal of its own shards: shard ``s`` is in
+        part ``s % n``. A question about shards of several fails when one of them is away."""
+
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         """Write the batch in one autocommitted statement on the connection of this lane.
 

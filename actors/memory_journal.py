@@ -143,6 +143,10 @@ class MemoryJournal:
 
     # -- the journal ---------------------------------------------------------------------------
 
+    @property
+    def parts(self) -> Sequence[MemoryJournal]:
+        return (self,)
+
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         self.appends += 1
         self.marks_written += len(batch.marks)

@@ -4,6 +4,9 @@ A shard leaves service in three ways. *Fenced*: the journal refused its rows, be
 instance claimed it; it is lost. *In doubt*: the journal did not say what became of a batch; the
 shard is claimed again with a higher epoch, which keeps what is still on its way out of the journal,
 and then the journal tells. *Crash loop*: it rests for a while and is claimed again.
+
+Each database of the journal has rounds of its own, so that one which is away holds up nobody but
+its own shards.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from actors.errors import JournalUnavailableError, NotOwnedError, OutcomeUnknown
 from actors.fold import Folded, Missed, missed_events
 from actors.journal import Journal, JournalError, Lease, ShardInfo
 from actors.lane import Lane
+from actors.part import Part
 from actors.room import Room
 from actors.shard import Shard
 from actors.supervision import Backoff, where
@@ -59,14 +63,9 @@ class Ownership:
         self._incarnation = incarnation
         self._tasks = tasks
         self._lane_count = lanes
-        self._kick = asyncio.Event()
-        self._claiming = asyncio.Lock()
-        """One round of claims at a time, so that none sees the half of another."""
-        self._suspicious = False
-        """One shard was found to be lost, so all are looked at: a shard that appends nothing would
-        never notice, and answer reads and repeated keys from a past that is over."""
         self._room: Room
-        self._backoff: Backoff
+        count = len(journal.parts)
+        self.parts = [Part(number, count, one) for number, one in enumerate(journal.parts)]
         self.lanes: list[Lane] = []
         self.shards: dict[int, Shard] = {}
         self.pending: dict[int, Reclaim] = {}
@@ -78,14 +77,19 @@ class Ownership:
         """Meet the collaborators, which refer to each other."""
         limits = room.limits
         self._room = room
-        self._backoff = Backoff(
-            limits.journal_backoff_min_s, limits.journal_backoff_max_s, room.random.random
-        )
+        for part in self.parts:
+            part.backoff = Backoff(
+                limits.journal_backoff_min_s, limits.journal_backoff_max_s, room.random.random
+            )
         self.lanes = [
             Lane(number, self._journal, limits, self) for number in range(self._lane_count)
         ]
 
-    # -- what shards and loader tell -----------------------------------------------------------
+    def part_of(self, number: int) -> Part:
+        """The database of this shard."""
+        return self.parts[number % len(self.parts)]
+
+    # -- what shards and loaders tell ----------------------------------------------------------
 
     def submit(self, commit: Commit) -> None:
         """Put a commit into its shard's lane."""
@@ -97,27 +101,28 @@ class Ownership:
         not_before = self._room.clock.monotonic() + limits.crash_backoff_s
         self.pending[shard.number] = Reclaim(shard.number, shard, not_before)
         self._close(shard, lambda: NotOwnedError("the shard rests", limits.crash_backoff_s))
-        self._kick.set()
+        shard.part.kick.set()
 
-    def journal_lost(self, error: JournalError) -> None:
-        """The journal is away: refuse everybody until it is back."""
-        if self._room.away:
+    def journal_lost(self, part: Part, error: JournalError) -> None:
+        """It is away: refuse everybody who asks for its shards until it is back."""
+        if part.away:
             return
-        log.warning("the journal is away: %s", type(error).__name__)
-        self._room.away = True
-        self._room.loader.pause()
+        log.warning("%s is away: %s", part.name, type(error).__name__)
+        part.away = True
+        part.loader.pause()
         for shard in self.shards.values():
-            shard.refuse_mail(self.unavailable)
-        self._kick.set()
+            if shard.part is part:
+                shard.refuse_mail(self.unavailable)
+        part.kick.set()
 
     def stood_still(self) -> None:
         """This process did nothing for so long that its shards may be others' by now."""
         log.warning("stood still for a while: asking the journal whose the shards are")
-        self._room.unverified = True
-        self._suspicious = True
+        for part in self.parts:
+            part.unverified = part.suspicious = True
+            part.kick.set()
         if self._room.tap is not None:
             self._room.tap.stood_still()
-        self._kick.set()
 
     def unavailable(self) -> JournalUnavailableError:
         """What callers are told while the journal is away."""
@@ -143,13 +148,15 @@ class Ownership:
             if not shard.closed:
                 self._close(shard, NotOwnedError)
                 self._lose(shard.number)
-        self._suspicious = True
-        self._kick.set()
+        for part in {self.part_of(number) for number in shards}:
+            part.suspicious = True
+            part.kick.set()
 
     def doubtful(
         self, error: JournalError, sent: Sequence[Commit], unsent: Sequence[Commit]
     ) -> None:
         """The journal is away: ``sent`` may be written or not, ``unsent`` are not."""
+        parts = {commit.shard.part for commit in (*sent, *unsent)}
         for commit in (*sent, *unsent):
             shard = commit.shard
             shard.ended(commit)
@@ -163,7 +170,8 @@ class Ownership:
             commit.refuse(OutcomeUnknownError)
         for commit in unsent:
             commit.refuse(self.unavailable)
-        self.journal_lost(error)
+        for part in parts:
+            self.journal_lost(part, error)
 
     def _close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
         self.shards.pop(shard.number, None)
@@ -183,80 +191,92 @@ class Ownership:
         """Commit, and claim again what falls due, until the tasks are closed."""
         for number, lane in enumerate(self.lanes):
             self._tasks.spawn(lane.run(), f"lane-{number}")
-        self._tasks.spawn(self._run(), "reclaim")
+        for part in self.parts:
+            self._tasks.spawn(self._run(part), f"reclaim-{part.number}")
 
     async def claim(self, numbers: Iterable[int]) -> None:
-        """Take these shards from whoever has them, and serve. Raises :class:`JournalError`."""
-        async with self._claiming:
+        """Take these shards from whoever has them, and serve. Raises :class:`JournalError`, then
+        those of other databases may be served all the same."""
+        wanted = list(numbers)
+        for part in self.parts:
+            await self._claim_fresh(part, [n for n in wanted if self.part_of(n) is part])
+
+    async def _claim_fresh(self, part: Part, numbers: Sequence[int]) -> None:
+        async with part.claiming:
             absent = [number for number in numbers if number not in self.shards]
             fresh = [Reclaim(number) for number in absent if number not in self.pending]
             self.pending.update((reclaim.number, reclaim) for reclaim in fresh)
             try:
-                await self._claim(fresh)
+                await self._claim(part, fresh)
             except JournalError:
                 for reclaim in fresh:
                     del self.pending[reclaim.number]
                 raise
 
-    async def _run(self) -> None:
-        """Claim shards again as they fall due, and notice when the journal is back."""
+    async def _run(self, part: Part) -> None:
+        """Claim shards again as they fall due, and notice when the database is back."""
         while True:
-            if not (self.pending or self._room.away or self._suspicious):
-                self._kick.clear()
-                await self._wait_for_kick()
+            if not (self._wanted(part) or part.away or part.suspicious):
+                part.kick.clear()
+                await self._wait_for_kick(part)
             try:
-                if not await self._claim_due():
+                if not await self._claim_due(part):
                     await asyncio.sleep(SETTLE_CHECK_S)
                     continue
             except JournalError as error:
-                self.journal_lost(error)
-                await asyncio.sleep(self._backoff.next_s())
+                self.journal_lost(part, error)
+                await asyncio.sleep(part.backoff.next_s())
             else:
-                self._backoff.reset()
-                self._back()
+                part.backoff.reset()
+                self._back(part)
 
-    async def _wait_for_kick(self) -> None:
+    async def _wait_for_kick(self, part: Part) -> None:
         """Wait for something to do, at most until the leases are to be looked at again."""
         try:
             async with asyncio.timeout(self._room.limits.lease_check_s):
-                await self._kick.wait()
+                await part.kick.wait()
         except TimeoutError:
-            self._suspicious = True
+            part.suspicious = True
 
-    async def _claim_due(self) -> bool:
+    async def _claim_due(self, part: Part) -> bool:
         """One round, if there is anything to claim or to look at."""
-        async with self._claiming:
-            due = self._due()
-            if due or self._room.away or self._suspicious:
-                await self._claim(due)
+        async with part.claiming:
+            due = self._due(part)
+            if due or part.away or part.suspicious:
+                await self._claim(part, due)
                 return True
         return False
 
-    def _due(self) -> list[Reclaim]:
+    def _wanted(self, part: Part) -> list[Reclaim]:
+        return [one for one in self.pending.values() if self.part_of(one.number) is part]
+
+    def _due(self, part: Part) -> list[Reclaim]:
         now = self._room.clock.monotonic()
         return [
             reclaim
-            for reclaim in self.pending.values()
+            for reclaim in self._wanted(part)
             if reclaim.not_before <= now and (reclaim.old is None or reclaim.old.settled)
         ]
 
-    def _back(self) -> None:
-        if not (self._room.away or self._room.unverified):
+    def _back(self, part: Part) -> None:
+        if not (part.away or part.unverified):
             return
-        if self._room.away:
-            log.warning("the journal is back")
-            self._room.loader.resume()
-        self._room.away = self._room.unverified = False
+        if part.away:
+            log.warning("%s is back", part.name)
+            part.loader.resume()
+        part.away = part.unverified = False
         for shard in self.shards.values():
-            shard.writer.rouse()
+            if shard.part is part:
+                shard.writer.rouse()
 
-    async def _claim(self, reclaims: Sequence[Reclaim]) -> None:
+    async def _claim(self, part: Part, reclaims: Sequence[Reclaim]) -> None:
         """One round for all of them. Those not granted stay pending for the next, which sees who
         was faster."""
         wanted: list[tuple[int, int]] = []
-        infos = {info.shard: info for info in await self._journal.shards()}
-        self._suspicious = False
-        for shard in [each for each in self.shards.values() if self._superseded(each, infos)]:
+        infos = {info.shard: info for info in await part.journal.shards()}
+        part.suspicious = False
+        held = [shard for shard in self.shards.values() if shard.part is part]
+        for shard in [each for each in held if self._superseded(each, infos)]:
             self._close(shard, NotOwnedError)
             self._lose(shard.number)
         for reclaim in reclaims:
@@ -268,9 +288,9 @@ class Ownership:
                 self._lose(reclaim.number)
         if not wanted:
             return
-        leases = await self._journal.claim(wanted, self._instance, self._incarnation)
-        marked = await self._marks(leases)
-        missed = [await self._missed(self.pending[lease.shard]) for lease in leases]
+        leases = await part.journal.claim(wanted, self._instance, self._incarnation)
+        marked = await self._marks(part, leases)
+        missed = [await self._missed(part, self.pending[lease.shard]) for lease in leases]
         for lease, events in zip(leases, missed, strict=True):
             for seq, address, event, state in events:
                 if event is None:
@@ -281,11 +301,11 @@ class Ownership:
                     self._room.tap.missed(address, state, seq)
             self._install(lease, marked[lease.shard])
 
-    async def _marks(self, leases: Sequence[Lease]) -> dict[int, list[Address]]:
+    async def _marks(self, part: Part, leases: Sequence[Lease]) -> dict[int, list[Address]]:
         """The entities of these shards that want to be woken."""
         marked: dict[int, list[Address]] = {lease.shard: [] for lease in leases}
         if marked:
-            for address in await self._journal.wakes(marked):
+            for address in await part.journal.wakes(marked):
                 marked[address.slot].append(address)
         return marked
 
@@ -293,15 +313,16 @@ class Ownership:
 
     async def adopt(
         self,
+        part: Part,
         claim: Callable[[], Awaitable[Sequence[Lease]]],
         warm: Mapping[Address, Folded] | None = None,
     ) -> list[int]:
-        """Serve the shards that ``claim`` gets; returns which. ``warm`` are entities of theirs that
-        were read before. Raises :class:`JournalError`; then shards may be ours in the journal that
-        are not served, and have to be claimed again."""
-        async with self._claiming:
+        """Serve the shards that ``claim`` gets in this part; returns which. ``warm`` are entities
+        of theirs that were read before. Raises :class:`JournalError`; then shards may be ours in
+        the journal that are not served, and have to be claimed again."""
+        async with part.claiming:
             leases = [] if self._left else await claim()
-            marked = await self._marks(leases)
+            marked = await self._marks(part, leases)
             if self._left:
                 return []  # Whoever takes over from this instance takes these too.
             for lease in leases:
@@ -352,9 +373,9 @@ class Ownership:
         shard.warm.update(warm or {})
         self.lost.discard(lease.shard)
         self._tasks.spawn(shard.writer.run(), f"shard-{lease.shard}-{lease.epoch}")
-        self._room.loader.recover(shard, marked)
+        shard.part.loader.recover(shard, marked)
 
-    async def _missed(self, reclaim: Reclaim) -> list[Missed]:
+    async def _missed(self, part: Part, reclaim: Reclaim) -> list[Missed]:
         """What was in doubt and turned out to be written, by seq: the views have not heard of
         it."""
         if not reclaim.doubtful:
@@ -364,17 +385,17 @@ class Ownership:
         missed: list[Missed] = []
         for start in range(0, len(addresses), self._room.limits.loads_max):
             chunk = addresses[start : start + self._room.limits.loads_max]
-            missed += await self._load_missed(chunk, reclaim.old.committed_seq)
+            missed += await self._load_missed(part, chunk, reclaim.old.committed_seq)
         return sorted(missed, key=lambda one: one[0])
 
     async def _load_missed(
-        self, addresses: Sequence[Address], known_seq: int, *, whole: bool = False
+        self, part: Part, addresses: Sequence[Address], known_seq: int, *, whole: bool = False
     ) -> list[Missed]:
         """What these entities have after ``known_seq``. A snapshot written with those events hides
         them; then only the state is told."""
         missed: list[Missed] = []
         outdated: list[Address] = []
-        for loaded in await self._journal.load(addresses, whole=whole):
+        for loaded in await part.journal.load(addresses, whole=whole):
             address = loaded.address
             try:
                 found = missed_events(self._room.behaviours[address.kind], loaded, known_seq)
@@ -387,7 +408,7 @@ class Ownership:
             else:
                 missed += found
         if outdated:
-            missed += await self._load_missed(outdated, known_seq, whole=True)
+            missed += await self._load_missed(part, outdated, known_seq, whole=True)
         return missed
 
     # -- the end -------------------------------------------------------------------------------

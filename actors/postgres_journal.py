@@ -119,6 +119,10 @@ class PostgresJournal:
         """Close every connection. The journal cannot be used again."""
         await asyncio.gather(self._pool.close(), *(lane.close() for lane in self._lanes))
 
+    @property
+    def parts(self) -> Sequence[PostgresJournal]:
+        return (self,)
+
     async def ping(self) -> None:
         await self._ask("ping", {})
 

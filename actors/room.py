@@ -13,13 +13,13 @@ from actors.clock import Clock
 from actors.commit import Change, Commit
 from actors.guard import Guard
 from actors.limits import Limits
+from actors.part import Part
 from actors.passivation import Pool
 from actors.statistics import Counters
 from actors.supervision import CrashWindow
 from actors.timers import Timers
 
 if TYPE_CHECKING:
-    from actors.loader import Loader
     from actors.sagas import Sagas
     from actors.shard import Shard
 
@@ -86,10 +86,9 @@ class Keeper(Protocol):
 
 
 class Room:
-    """Collaborators of one instance's shards, and whether the journal is away."""
+    """Collaborators of one instance's shards."""
 
     __slots__ = (
-        "away",
         "behaviours",
         "clock",
         "counters",
@@ -98,18 +97,16 @@ class Room:
         "guard",
         "keeper",
         "limits",
-        "loader",
         "loop",
         "observer",
+        "parts",
         "pool",
         "random",
         "sagas",
         "tap",
         "timers",
-        "unverified",
     )
 
-    loader: Loader
     sagas: Sagas
 
     def __init__(
@@ -119,12 +116,15 @@ class Room:
         limits: Limits,
         observer: Observer,
         keeper: Keeper,
+        parts: Sequence[Part],
     ) -> None:
         self.behaviours = behaviours
         self.clock = clock
         self.limits = limits
         self.observer = observer
         self.keeper = keeper
+        self.parts = parts
+        """The databases of the journal."""
         self.loop = asyncio.get_running_loop()
         self.counters = Counters()
         self.crashes = CrashWindow(limits)
@@ -134,12 +134,7 @@ class Room:
         self.drain_rate = 0.0
         """Turns a second, measured over the last round of housekeeping."""
         self.tap: Tap | None = None
-        self.unverified = False
-        """This process stood still for so long that its shards may have new owners: nothing is
-        decided or told until the journal says whose they are."""
         self.guard = Guard(clock, self.loop)
-        self.away = False
-        """The journal is out of reach: nothing is decided until it is back."""
 
     def retry_after_s(self) -> float:
         """In how many seconds what waits now will have been decided, at the measured rate."""

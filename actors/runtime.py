@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
@@ -82,9 +83,11 @@ class Runtime:
             self._limits,
             observer if observer is not None else NoObserver(),
             self._owned,
+            self._owned.parts,
         )
-        self._loader = Loader(journal, self._limits, self._owned.journal_lost)
-        self._room.loader = self._loader
+        for part in self._owned.parts:
+            lost = partial(self._owned.journal_lost, part)
+            part.loader = Loader(part.journal, self._limits, lost)
         self._room.sagas = Sagas(self._room, ask_anywhere or self.ask_inside, self.ask_inside)
         self._owned.enter(self._room)
         self._deadlines = Deadlines(clock, self._loop)
@@ -104,8 +107,9 @@ class Runtime:
         await self._owned.claim(shards)
         self._owned.start()
         self._room.guard.start(self._owned.stood_still)
-        for number in range(self._limits.loaders):
-            self._tasks.spawn(self._loader.run(), f"loader-{number}")
+        for part in self._owned.parts:
+            for number in range(self._limits.loaders):
+                self._tasks.spawn(part.loader.run(), f"loader-{part.number}-{number}")
         self._tasks.spawn(self._keep_house(), "housekeeping")
         self._started = True
 
@@ -121,15 +125,21 @@ class Runtime:
         self,
         claim: Callable[[], Awaitable[Sequence[Lease]]],
         warm: Mapping[Address, Folded] | None = None,
+        *,
+        part: int = 0,
     ) -> list[int]:
-        """Serve the shards that ``claim`` gets from the journal; returns which. ``warm`` is what
-        :meth:`preload` read of them. Raises :class:`~actors.journal.JournalError`."""
-        return await self._owned.adopt(claim, warm)
+        """Serve the shards that ``claim`` gets from this part of the journal; returns which.
+        ``warm`` is what :meth:`preload` read of them. Raises
+        :class:`~actors.journal.JournalError`."""
+        return await self._owned.adopt(self._owned.parts[part], claim, warm)
 
     async def preload(self, addresses: Sequence[Address]) -> dict[Address, Folded]:
-        """Read entities of shards that are about to come, so that only what happens until then is
-        to be read when they do. Raises :class:`~actors.journal.JournalError`."""
-        return await self._loader.preload(addresses, self._room.behaviours)
+        """Read entities of a shard that is about to come, so that only what happens until then is
+        to be read when it does. Raises :class:`~actors.journal.JournalError`."""
+        if not addresses:
+            return {}
+        loader = self._owned.part_of(addresses[0].slot).loader
+        return await loader.preload(addresses, self._room.behaviours)
 
     async def release(self, shard: int, limit_s: float) -> bool:
         """Let go of a shard in good order; false if it did not come to rest in time and is served
@@ -180,9 +190,9 @@ class Runtime:
             await asyncio.sleep(self._limits.housekeeping_s)
             passed_s = self._clock.monotonic() - began
             self._room.drain_rate = (counters.turns - turns) / passed_s if passed_s > 0 else 0.0
-            left = 0 if self._room.away else self._limits.marks_swept_max
+            left = self._limits.marks_swept_max
             for shard in self._owned.shards.values():
-                left -= shard.sweep(left)
+                left -= shard.sweep(0 if shard.part.away else left)
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -224,7 +234,7 @@ class Runtime:
     def _post(self, address: Address, envelope: Envelope) -> None:
         try:
             if envelope.external:
-                self._check_open()
+                self._check_open(address.slot)
             shard = self._owned.shards.get(address.slot)
             if shard is None:
                 raise NotOwnedError
@@ -233,11 +243,10 @@ class Runtime:
             self._room.counters.refused += 1
             envelope.refuse(error)
 
-    def _check_open(self) -> None:
+    def _check_open(self, slot: int) -> None:
         if self._stopping:
             raise StoppingError
-        if self._room.away:
-            raise self._owned.unavailable()
+        self.check_journal(slot)
         if self._room.counters.waiting >= self._limits.mailboxes_max:
             raise OverloadedError("too much is waiting", self._room.retry_after_s())
 
@@ -298,12 +307,29 @@ class Runtime:
     def trustworthy(self) -> bool:
         """False after this process stood still, until the journal has said whose the shards are;
         what is in memory must not be told before."""
-        room = self._room
-        return not (room.guard.jumped(self._clock.monotonic()) or room.unverified)
+        if self._room.guard.jumped(self._clock.monotonic()):
+            return False
+        return not any(part.unverified for part in self._owned.parts)
+
+    def parted(self, shards: Iterable[int]) -> dict[int, list[int]]:
+        """These by the part of the journal that they are in, without parts that are away."""
+        found: dict[int, list[int]] = {}
+        for shard in shards:
+            part = self._owned.part_of(shard)
+            if not part.away:
+                found.setdefault(part.number, []).append(shard)
+        return found
+
+    def check_journal(self, shard: int) -> None:
+        """Raises :class:`~actors.errors.JournalUnavailableError` while the shard's database is
+        away."""
+        if self._owned.part_of(shard).away:
+            raise self._owned.unavailable()
 
     @property
     def journal_away(self) -> bool:
-        return self._room.away
+        """Of its databases, if there are several, at least one."""
+        return any(part.away for part in self._owned.parts)
 
     @property
     def commit_age_s(self) -> float | None:
@@ -327,14 +353,16 @@ class Runtime:
         return frozenset(self._owned.lost)
 
     def problem(self) -> str | None:
-        """Why this runtime does not serve as it should, in a few words; ``None`` if it does."""
+        """Why this runtime does not serve as it should, in a few words; ``None`` if it does. One
+        database of several that is away is none: others would serve its shards no better."""
         owned = self._owned
+        unclaimed = sum(not owned.part_of(number).away for number in owned.pending)
         problems = {
             "ended by a failure": self.failed.done(),
             "stopping": self._stopping,
             "not started": not self._started,
-            "the journal is out of reach": self._room.away,
-            f"{len(owned.pending)} shards not claimed": bool(owned.pending),
+            "the journal is out of reach": all(part.away for part in owned.parts),
+            f"{unclaimed} shards not claimed": bool(unclaimed),
         }
         return next((words for words, wrong in problems.items() if wrong), None)
 

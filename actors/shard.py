@@ -45,6 +45,7 @@ class Shard:
     def __init__(self, lease: Lease, room: Room, began_ms: int = 0) -> None:
         self.number = lease.shard
         self.epoch = lease.epoch
+        self.part = room.parts[lease.shard % len(room.parts)]
         self.seq = lease.last_seq
         """Of the last event decided."""
         self.committed_seq = lease.last_seq
@@ -100,7 +101,7 @@ class Shard:
                 envelope.answer(Answer(known.reply, replayed=True))
                 return
             if envelope.unchecked:
-                self._room.loader.look_up(cell, envelope)
+                self.part.loader.look_up(cell, envelope)
         cell.put(envelope)
         self.mail += 1
         if envelope.external:
@@ -192,7 +193,7 @@ class Shard:
         state = cell.behaviour.infer(cell.address, self._state_of)
         if state is None:
             cell.loading = True
-            self._room.loader.load(cell)
+            self.part.loader.load(cell)
         else:
             self.loaded(cell, Folded(cell.behaviour, state, Loaded(cell.address, None, ())))
 

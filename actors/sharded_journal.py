@@ -19,10 +19,13 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from actors.address import Address
-from actors.journal import Batch, Journal, Lease, Loaded, OutcomeRow, Row, ShardInfo
+from actors.journal import Batch, Journal, JournalError, Lease, Loaded, OutcomeRow, Row, ShardInfo
 from actors.postgres_journal import PostgresJournal
 
 T = TypeVar("T")
+
+PING_TIMEOUT_S = 0.4
+"""For one database, so that the next one can be asked while whoever wants to know still waits."""
 
 
 class ShardedJournal:
@@ -37,6 +40,12 @@ class ShardedJournal:
     def __init__(self, parts: Sequence[Journal]) -> None:
         assert parts, "a journal needs a database"
         self._parts = parts
+        self._answers = 0
+        """The database that answered last."""
+
+    @property
+    def parts(self) -> Sequence[Journal]:
+        return self._parts
 
     @classmethod
     def over(cls, dsns: Sequence[str], lanes_each: int = 1) -> ShardedJournal:
@@ -54,7 +63,19 @@ class ShardedJournal:
         await together(part.close() for part in self._parts)
 
     async def ping(self) -> None:
-        await together(part.ping() for part in self._parts)
+        """Raises if no database can be reached. One that answers is asked first the next time."""
+        error: Exception = JournalError("not asked")
+        for place in range(len(self._parts)):
+            number = (self._answers + place) % len(self._parts)
+            try:
+                async with asyncio.timeout(PING_TIMEOUT_S):
+                    await self._parts[number].ping()
+            except (JournalError, TimeoutError) as trouble:
+                error = trouble
+            else:
+                self._answers = number
+                return
+        raise JournalError(f"no database answers: {error}") from error
 
     # -- writing ---------------------------------------------------------------------------------
 

@@ -16,11 +16,13 @@ for what.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from actors.journal import Lease
+from actors.journal import JournalError, Lease
 from actors.placement_store import (
     Leadership,
     LogLine,
@@ -32,6 +34,11 @@ from actors.placement_store import (
 from actors.postgres_placement import PostgresPlacement
 from actors.sharded_journal import own_of_each, together
 
+log = logging.getLogger(__name__)
+
+SILENT_TIMEOUT_S = 0.3
+"""For a database that did not answer the last time: the others are looked at twice a second."""
+
 
 class ShardedPlacement:
     """Implements :class:`actors.placement_store.PlacementStore` over PostgreSQL databases in the
@@ -40,6 +47,10 @@ class ShardedPlacement:
     def __init__(self, dsns: Sequence[str]) -> None:
         self._parts = [PostgresPlacement(dsn) for dsn in dsns]
         self._first = self._parts[0]
+        self._last: list[Sequence[PlacedShard]] = [() for _ in dsns]
+        """What each database said of the shards when it last answered."""
+        self._silent: set[int] = set()
+        """Databases that did not answer the last time."""
 
     async def close(self) -> None:
         await together(part.close() for part in self._parts)
@@ -63,26 +74,59 @@ class ShardedPlacement:
     # -- where the shards ought to be --------------------------------------------------------------
 
     async def shards(self) -> list[PlacedShard]:
-        return own_of_each(await together(part.shards() for part in self._parts))
+        """As the contract says. While some of the databases do not answer, what they said last
+        stands for them: a claim there fails, and claims in the others do not depend on it."""
+        errors = await asyncio.gather(*(self._look(number) for number in range(len(self._parts))))
+        failed = [error for error in errors if error is not None]
+        if len(failed) == len(errors) or not all(self._last):
+            raise failed[0]
+        return own_of_each(self._last)
+
+    async def _look(self, number: int) -> JournalError | None:
+        timeout_s = SILENT_TIMEOUT_S if number in self._silent else None
+        try:
+            async with asyncio.timeout(timeout_s):
+                self._last[number] = await self._parts[number].shards()
+        except JournalError as error:
+            self._silent.add(number)
+            return error
+        except TimeoutError:
+            return JournalError("a database does not answer")
+        self._silent.discard(number)
+        return None
 
     async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> Written:
         """As the contract says, but that a term which ends while the plan is being written may
-        leave a part of it behind: see the module."""
+        leave a part of it behind: see the module. Nothing is accepted by a database that is away,
+        but for the first, without which there is no leader."""
         split: list[dict[int, tuple[int, str]]] = [{} for _ in self._parts]
         for shard, wish in desired.items():
             split[shard % len(split)][shard] = wish
         written = await self._first.write_desired(term, split[0])
         if not written.current:
             return written
-        others = await together(
-            part.write_desired_following(term, some)
-            for part, some in zip(self._parts[1:], split[1:], strict=True)
-            if some
+        others = await asyncio.gather(
+            *(
+                self._write_following(number, term, some)
+                for number, some in enumerate(split)
+                if some and number > 0
+            )
         )
         if not all(other.current for other in others):
             return Written(current=False)
         accepted = chain(written.shards, *(other.shards for other in others))
         return Written(True, frozenset(accepted))
+
+    async def _write_following(
+        self, number: int, term: int, some: Mapping[int, tuple[int, str]]
+    ) -> Written:
+        if number in self._silent:
+            return Written(True)
+        try:
+            return await self._parts[number].write_desired_following(term, some)
+        except JournalError as error:
+            log.info("a part of the plan is not written: %s", error)
+            return Written(True)
 
     async def claim(
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str

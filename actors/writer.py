@@ -52,10 +52,10 @@ class Writer:
 
     async def run(self) -> None:
         """Decide what comes until the shard is closed."""
-        runnable, room = self._runnable, self._room
+        runnable, part = self._runnable, self._shard.part
         while not self._shard.closed:
-            if not runnable or room.away or room.unverified:
-                self._wakeup = room.loop.create_future()
+            if not runnable or part.away or part.unverified:
+                self._wakeup = self._room.loop.create_future()
                 await self._wakeup
             else:
                 self._slice()

@@ -72,7 +72,8 @@ class Copy:
 class Copies:
     """``kinds`` says which kinds of entities are shown, and whether their view wants states.
     ``owned`` tells whether this instance decides for an entity itself: what others say of it is
-    then overtaken."""
+    then overtaken. Each database of the journal is read on its own, so that one which is away
+    makes only copies of its own shards old."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Copies:
         self._copies: dict[Address, Copy] = {}
         self._unread: dict[Address, None] = {}
         self._lost: set[int] = set()
-        self._kick = asyncio.Event()
+        self._kicks = [asyncio.Event() for _ in journal.parts]
         self._unreadable: dict[Address, float] = {}
         """When these were given up."""
         self._distrusts = 0
@@ -227,8 +228,7 @@ class Copies:
 
     def _doubt(self, address: Address, copy: Copy) -> None:
         copy.doubted, copy.wanted_epoch = True, 0
-        self._unread[address] = None
-        self._kick.set()
+        self._read_soon(address)
 
     def distrust(self, slots: Container[int]) -> None:
         """The owners of these slots were not heard for a while, or this instance heard nothing:
@@ -242,7 +242,7 @@ class Copies:
         """Somebody else turns out to own this slot, maybe since a while: what was heard of it
         meanwhile was overheard, because this instance took itself for the owner."""
         self._lost.add(slot)
-        self._kick.set()
+        self._kick(slot)
 
     def distrust_gained(self, slots: Mapping[int, int]) -> None:
         """These slots are this instance's now, under these epochs, and nobody was heard of them
@@ -259,34 +259,43 @@ class Copies:
         if gave_up is not None and asyncio.get_running_loop().time() < gave_up + UNREADABLE_S:
             return
         if not copy.reading and (copy.seq < 0 or copy.seq < copy.wanted_seq):
-            self._unread[address] = None
-            self._kick.set()
+            self._read_soon(address)
 
-    async def run(self) -> None:
-        """Read what is wanted, for ever."""
+    def _read_soon(self, address: Address) -> None:
+        self._unread[address] = None
+        self._kick(address.slot)
+
+    def _kick(self, slot: int) -> None:
+        self._kicks[slot % len(self._kicks)].set()
+
+    async def run(self, part: int) -> None:
+        """Read what is wanted of this part of the journal, for ever."""
+        kick = self._kicks[part]
         while True:
-            await self._kick.wait()
-            self._kick.clear()
+            await kick.wait()
+            kick.clear()
             if self._lost:
                 lost, self._lost = self._lost, set()
                 self.distrust(lost)
             await asyncio.sleep(GAP_PATIENCE_S)
             self._close_gaps()
-            while self._unread:
-                chunk = list(self._unread)[:READ_TOGETHER_MAX]
-                distrusts = self._distrusts
-                try:
-                    await self._read([a for a in chunk if not self._owned(a)])
-                except JournalError as error:
-                    log.info("views wait for the journal: %s", error)
-                    self._kick.set()
-                    await asyncio.sleep(JOURNAL_RETRY_S)
-                    break
-                if distrusts != self._distrusts:
-                    continue  # what came may have been under way for just as long
-                for address in chunk:
-                    self._unread.pop(address, None)
-                    self._settle(address)
+            try:
+                await self._catch_up(part)
+            except JournalError as error:
+                log.info("views wait for the journal: %s", error)
+                kick.set()
+                await asyncio.sleep(JOURNAL_RETRY_S)
+
+    async def _catch_up(self, part: int) -> None:
+        while unread := [one for one in self._unread if one.slot % len(self._kicks) == part]:
+            chunk = unread[:READ_TOGETHER_MAX]
+            distrusts = self._distrusts
+            await self._read([a for a in chunk if not self._owned(a)])
+            if distrusts != self._distrusts:
+                continue  # what came may have been under way for just as long
+            for address in chunk:
+                self._unread.pop(address, None)
+                self._settle(address)
 
     def _close_gaps(self) -> None:
         """What fits by now needs no reading."""

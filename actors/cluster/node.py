@@ -244,7 +244,8 @@ class ClusterNode:
         await self.pulse.join()
         await self.runtime.start(())
         self._tasks.spawn(self.pulse.run(), "pulse")
-        self._tasks.spawn(self.copies.run(), "copies")
+        for part in range(len(self.stores.journal.parts)):
+            self._tasks.spawn(self.copies.run(part), f"copies-{part}")
         self._tasks.spawn(self.leader.run(), "leader")
         self._tasks.spawn(self.steward.run(), "steward")
         self._tasks.spawn(self.coordinator.run(), "coordinator")

@@ -204,6 +204,8 @@ class Router:
                 return await self._runtime.ask(address, command, key=key, timeout_s=left_s)
             owner = self._directory.owner(slot)
             if owner.instance in ("", self._instance):
+                # Nobody can claim it then, so there is nothing to hold the caller back for.
+                self._runtime.check_journal(slot)
                 raise NotOwnedError("nobody owns it now")
             self.sent_on += 1
             try:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 
 from actors.address import Address
 from actors.clock import Clock
@@ -51,6 +52,10 @@ takes a shard back that it let go and nobody claimed."""
 
 HANDOVERS_KEPT = 200
 """Remembered hand-overs, for people and for the expected pauses of plans."""
+
+
+Claim = Callable[[Sequence[tuple[int, int]]], Awaitable[list[Lease]]]
+"""Takes shards over, given with the epochs that were seen."""
 
 
 class Steward:
@@ -141,7 +146,7 @@ class Steward:
     async def look(self) -> None:
         """Read the table, and take what is ours. Raises :class:`JournalError`."""
         self.table = table = await self._placement.shards()
-        self._roster.wishes = await self._operations.wishes()
+        await self._hear_wishes()
         self.looked_s = self._clock.monotonic()
         news = [placed for placed in table if self._learn(placed)]
         if news:
@@ -154,6 +159,13 @@ class Steward:
                 self._moving[placed.shard] = self._clock.monotonic()
                 self._tasks.spawn(self._move(placed), f"move-{placed.shard}")
         await self._take_back(table)
+
+    async def _hear_wishes(self) -> None:
+        """They are in the first database. While it alone is away, the last ones stand."""
+        try:
+            self._roster.wishes = await self._operations.wishes()
+        except JournalError as error:
+            log.info("what operators want cannot be read: %s", error)
 
     def _learn(self, placed: PlacedShard) -> bool:
         owner, incarnation = placed.owner, placed.incarnation
@@ -196,32 +208,41 @@ class Steward:
         )
 
     async def _take(self, free: Sequence[PlacedShard]) -> None:
-        if not free:
-            return
-        wanted = [(placed.shard, placed.epoch) for placed in free]
-        gained = await self._runtime.adopt(lambda: self._claim_desired(wanted))
+        gained = await self._adopt(free, self._claim_desired)
         if gained:
-            log.info("claimed %d shards", len(gained))
-        self._gained(gained)
+            log.info("claimed %d shards", gained)
+
+    async def _adopt(self, placed: Sequence[PlacedShard], claim: Claim) -> int:
+        """Claim these, each database on its own: one that does not answer is tried again at the
+        next look. Returns how many are served now."""
+        epochs = {one.shard: one.epoch for one in placed}
+        count = 0
+        for part, shards in self._runtime.parted(epochs).items():
+            wanted = [(shard, epochs[shard]) for shard in shards]
+            try:
+                gained = await self._runtime.adopt(partial(claim, wanted), part=part)
+            except JournalError as error:
+                log.info("%d shards cannot be claimed yet: %s", len(wanted), error)
+                continue
+            self._gained(gained)
+            count += len(gained)
+        return count
 
     async def _claim_desired(self, wanted: Sequence[tuple[int, int]]) -> list[Lease]:
         return await self._placement.claim(wanted, self._me.instance, self._me.incarnation)
 
     async def _take_back(self, table: Sequence[PlacedShard]) -> None:
         """What was let go for somebody who did not come."""
-        wanted = [
-            (placed.shard, placed.epoch)
+        abandoned = [
+            placed
             for placed in table
             if self._mine(placed)
             and placed.desired != self._me.instance
             and not self._busy(placed.shard)
             and self._overdue(placed)
         ]
-        if not wanted:
-            return
-        log.warning("claiming %d shards back that nobody came for", len(wanted))
-        gained = await self._runtime.adopt(lambda: self._claim(wanted))
-        self._gained(gained)
+        if gained := await self._adopt(abandoned, self._claim):
+            log.warning("claimed %d shards back that nobody came for", gained)
 
     async def _claim(self, wanted: Sequence[tuple[int, int]]) -> list[Lease]:
         return await self._journal.claim(wanted, self._me.instance, self._me.incarnation)
@@ -250,7 +271,9 @@ class Steward:
                 await asyncio.sleep(BUSY_PAUSE_S)
                 return
             wanted = [(shard, placed.epoch)]
-            gained = await self._runtime.adopt(lambda: self._claim_desired(wanted), warm)
+            part = shard % len(self._journal.parts)
+            claim = partial(self._claim_desired, wanted)
+            gained = await self._runtime.adopt(claim, warm, part=part)
             self._gained(gained)
             if gained and isinstance(word, Released):
                 self._remember(placed, self._clock.monotonic() - began)

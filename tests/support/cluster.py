@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from actors.journal import JournalError
-from actors.postgres_placement import PostgresPlacement
+from actors.sharded_placement import placement_over
 from tests.support.api_client import Reply, new_user
 from tests.support.cut_links import Cuts, wired
 from tests.support.probes import users_of_all_slots
@@ -54,8 +54,10 @@ class Cluster:
         self._watch: asyncio.Task[None] | None = None
         self.pauses_ms: dict[tuple[int, int], float] = {}
         """By shard and time: how long callers were held back by a hand-over."""
-        database_url = instances[0].environ["BOOKING_DATABASE_URL"]
-        self._placement = PostgresPlacement(database_url)
+        environ = instances[0].environ
+        databases = [environ["BOOKING_DATABASE_URL"]]
+        databases += environ.get("BOOKING_JOURNAL_URLS", "").split()
+        self._placement = placement_over(databases)
 
     async def start(self) -> None:
         """All of them, at the same time; until they are ready and have even shares."""

@@ -11,6 +11,7 @@ from actors.behaviour import CommandKey
 from actors.limits import Limits
 from actors.memory_journal import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
+from actors.sharded_journal import ShardedJournal
 from tests.support.toys import Alarm, Bank, Counter, Pair
 from tests.support.virtual_time import VirtualClock
 
@@ -44,11 +45,15 @@ class Views:
 
 
 class Instance:
-    """One runtime with the things a test looks at."""
+    """One runtime with the things a test looks at. ``databases`` are so many connections to the
+    store, each of which serves the shards of one part."""
 
-    def __init__(self, store: MemoryStore, name: str, limits: Limits, **options: Any) -> None:
+    def __init__(
+        self, store: MemoryStore, name: str, limits: Limits, *, databases: int = 1, **options: Any
+    ) -> None:
         self.name = name.split("-")[0]
-        self.journal = MemoryJournal(store)
+        self.databases = [MemoryJournal(store) for _ in range(databases)]
+        self.journal = self.databases[0]
         self.clock = VirtualClock()
         self.counter, self.alarm, self.pair, self.bank = Counter(), Alarm(), Pair(), Bank()
         self.views = Views()
@@ -56,10 +61,11 @@ class Instance:
             instance=self.name,
             incarnation=name,
             behaviours=[self.counter, self.alarm, self.pair, self.bank],
-            journal=self.journal,
+            journal=self.journal if databases == 1 else ShardedJournal(self.databases),
             clock=self.clock,
             limits=limits,
             observer=self.views,
+            lanes=options.pop("lanes", databases),
             **options,
         )
 
@@ -100,8 +106,9 @@ class Cluster:
 
     async def stop_all(self) -> None:
         for instance in list(self._running):
-            instance.journal.come_back()
-            instance.journal.resume()
+            for database in instance.databases:
+                database.come_back()
+                database.resume()
             await self.stop(instance)
 
 

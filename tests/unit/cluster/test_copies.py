@@ -53,7 +53,7 @@ class Reader:
             self.mine.__contains__,
         )
         self.tasks = Tasks("copies")
-        self.tasks.spawn(self.copies.run(), "copies")
+        self.tasks.spawn(self.copies.run(0), "copies")
         self.seq = 0
 
     async def start(self) -> None:

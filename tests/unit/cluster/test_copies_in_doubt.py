@@ -44,7 +44,7 @@ async def owner_and_other() -> AsyncIterator[tuple[Instance, Other]]:
     owner = await cluster.start()
     await owner.reply(ANN, ("add", 5))
     other = Other(owner, MemoryJournal(cluster.store))
-    running = asyncio.create_task(other.copies.run())
+    running = asyncio.create_task(other.copies.run(0))
     other.copies.want([ANN])
     await until(other.shows)
     try:

@@ -61,6 +61,11 @@ class FakeRuntime:
         self.script = Script("here")
         self.asked: list[tuple[Any, CommandKey | None, float]] = []
         self.abandoned: list[CommandKey] = []
+        self.journal_away = False
+
+    def check_journal(self, shard: int) -> None:
+        if self.journal_away:
+            raise JournalUnavailableError
 
     def epoch_of(self, shard: int) -> int:
         return 0 if self.frozen else self.epoch
@@ -245,6 +250,15 @@ async def test_nobody_is_held_back_for_longer_than_a_takeover(desk: Desk) -> Non
     assert type(refusal) is NotOwnedError
     assert limits.HELD_MAX_S <= after_s <= limits.HELD_MAX_S + limits.RETRY_EVERY_S
     assert desk.router.refused == 1
+
+
+async def test_nobody_is_held_back_while_the_journal_is_away_and_nobody_can_claim(
+    desk: Desk,
+) -> None:
+    desk.runtime.journal_away = True
+    refusal, after_s = await desk.refusal()
+    assert type(refusal) is JournalUnavailableError
+    assert after_s == 0.0
 
 
 async def test_nobody_is_held_back_beyond_the_callers_own_deadline(desk: Desk) -> None:
