@@ -118,11 +118,15 @@ class Ownership:
     def stood_still(self) -> None:
         """This process did nothing for so long that its shards may be others' by now."""
         log.warning("stood still for a while: asking the journal whose the shards are")
+        self.doubt()
+        if self._room.tap is not None:
+            self._room.tap.stood_still()
+
+    def doubt(self) -> None:
+        """Decide and tell nothing until the journal has said whose the shards are."""
         for part in self.parts:
             part.unverified = part.suspicious = True
             part.kick.set()
-        if self._room.tap is not None:
-            self._room.tap.stood_still()
 
     def unavailable(self) -> JournalUnavailableError:
         """What callers are told while the journal is away."""

@@ -303,10 +303,15 @@ class Runtime:
         """Shards that were ours a moment ago and are being claimed again."""
         return frozenset(self._owned.pending)
 
+    def doubt(self) -> None:
+        """Others may have taken shards over. Decide and tell nothing until the journal has said
+        whose they are."""
+        self._owned.doubt()
+
     @property
     def trustworthy(self) -> bool:
-        """False after this process stood still, until the journal has said whose the shards are;
-        what is in memory must not be told before."""
+        """False after this process stood still, and after :meth:`doubt`, until the journal has said
+        whose the shards are; what is in memory must not be told before."""
         if self._room.guard.jumped(self._clock.monotonic()):
             return False
         return not any(part.unverified for part in self._owned.parts)

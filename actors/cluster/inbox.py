@@ -4,6 +4,7 @@ other besides."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,8 @@ from actors.errors import UnavailableError
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 from actors.transport import Answer
+
+log = logging.getLogger(__name__)
 
 
 class Inbox:
@@ -98,6 +101,9 @@ class Inbox:
         self._copies.distrust(self._freshness.silent(shard for shard, _ in update.owned or ()))
         now_s = self._clock.monotonic()
         for shard, epoch in update.owned or ():
+            if 0 < self._runtime.epoch_of(shard) < epoch:
+                log.warning("%s says that it owns shard %d", update.instance, shard)
+                self._runtime.doubt()
             if self._directory.learn(shard, update.instance, epoch, update.incarnation):
                 self._coordinator.kick()
             self._directory.confirm(shard, epoch, now_s)

@@ -27,6 +27,7 @@ from actors.cluster.desk import Desk
 from actors.cluster.directory import Directory
 from actors.cluster.freshness import Freshness
 from actors.cluster.inbox import Inbox
+from actors.cluster.isolation import Isolation
 from actors.cluster.links import Links
 from actors.cluster.notices import Notices
 from actors.cluster.pulse import Pulse
@@ -129,6 +130,7 @@ class ClusterNode:
         self.coverage = Coverage(
             self.runtime, self.directory, self.roster, clock, self.steward.giving
         )
+        self.isolation = Isolation(self.runtime, self.roster, self._links, self.steward, clock)
         # What others ask of this instance, and what operators do.
         self.inbox = self._make_inbox()
         self.desk = self._make_desk()
@@ -249,6 +251,7 @@ class ClusterNode:
         self._tasks.spawn(self.leader.run(), "leader")
         self._tasks.spawn(self.steward.run(), "steward")
         self._tasks.spawn(self.coordinator.run(), "coordinator")
+        self._tasks.spawn(self.isolation.run(), "isolation")
 
     async def drain(self, timeout_s: float) -> None:
         """Have everything handed over, if there is somebody to take it."""
