@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from importlib.metadata import entry_points
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -96,6 +97,19 @@ def test_serve_says_that_its_port_is_taken(database_url: str, redis_url: str) ->
         status, said = booking("serve", environ=environ)
     assert status == 1
     assert said.splitlines()[-1] == f"booking: port {port} on 127.0.0.1 is in use"
+
+
+def test_serve_that_redis_refuses_ends_with_1_and_one_line(
+    database_url: str, redis_url: str
+) -> None:
+    """Waiting mends no password; a Redis that is away is no reason not to start."""
+    parts = urlsplit(redis_url)
+    wrong = parts._replace(netloc=f"nobody:hunter2@{parts.netloc.rpartition('@')[2]}")
+    status, said = booking("serve", environ=serving(database_url, urlunsplit(wrong)))
+    assert status == 1
+    assert said.splitlines()[-1].startswith("booking: cannot start: BOOKING_REDIS_URL: "), said
+    assert "Traceback" not in said
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
