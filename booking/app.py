@@ -156,6 +156,7 @@ class App:
             if shared is not None:
                 await app._edges.share(shared)
         except BaseException:
+            await app._endpoint.close()  # others may know of it already, and ask for shards
             await app._node.stop(START_GIVEN_UP_S)
             await app._edges.stop(START_GIVEN_UP_S)
             await app._close()
