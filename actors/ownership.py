@@ -268,7 +268,9 @@ class Ownership:
         if part.away:
             log.warning("%s is back", part.name)
             part.loader.resume()
-        part.away = part.unverified = False
+            part.away = False
+        if not part.suspicious:
+            part.unverified = False
         for shard in self.shards.values():
             if shard.part is part:
                 shard.writer.rouse()
@@ -277,8 +279,7 @@ class Ownership:
         """One round for all of them. Those not granted stay pending for the next, which sees who
         was faster."""
         wanted: list[tuple[int, int]] = []
-        infos = {info.shard: info for info in await part.journal.shards()}
-        part.suspicious = False
+        infos = await self._look(part)
         held = [shard for shard in self.shards.values() if shard.part is part]
         for shard in [each for each in held if self._superseded(each, infos)]:
             self._close(shard, NotOwnedError)
@@ -304,6 +305,16 @@ class Ownership:
                 if self._room.tap is not None:
                     self._room.tap.missed(address, state, seq)
             self._install(lease, marked[lease.shard])
+
+    async def _look(self, part: Part) -> dict[int, ShardInfo]:
+        """Its shards as they are. What becomes suspicious meanwhile is not settled by an answer
+        that may have been on its way before."""
+        part.suspicious = False
+        try:
+            return {info.shard: info for info in await part.journal.shards()}
+        except JournalError:
+            part.suspicious = True
+            raise
 
     async def _marks(self, part: Part, leases: Sequence[Lease]) -> dict[int, list[Address]]:
         """The entities of these shards that want to be woken."""

@@ -305,3 +305,17 @@ async def test_the_views_learn_the_state_when_a_snapshot_hides_events_that_were_
     await until(lambda: one.runtime.healthy)
     assert one.views.events(ANN) == [("added", 1)]
     assert one.views.loads[-1] == (ANN, 3)
+
+
+async def test_an_answer_that_was_on_its_way_before_the_doubt_does_not_settle_it(
+    cluster: Cluster,
+) -> None:
+    one = await cluster.start()
+    one.journal.latency_s = 0.4
+    one.runtime.doubt()
+    await pass_time(0.2)
+    one.runtime.doubt()
+    await pass_time(0.3)
+    assert not one.runtime.trustworthy, "the first look was sent before the second doubt"
+    await pass_time(0.4)
+    assert one.runtime.trustworthy
