@@ -33,6 +33,13 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 def main() -> None:
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    # Before it listens: whoever can reach it may have it end.
+    signal.signal(signal.SIGTERM, end)
     shared = socket.socket(fileno=int(sys.argv[sys.argv.index("--listen-fd") + 1]))
     own = Server(("127.0.0.1", int(os.environ["BOOKING_PORT"])), Answer)
     common = Server(("127.0.0.1", 0), Answer, bind_and_activate=False)
@@ -40,12 +47,6 @@ def main() -> None:
     common.socket = shared
     for server in (own, common):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    ended = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
     crashing = os.environ["BOOKING_INSTANCE"].endswith("-2")
     while not ended.wait(0.01):
         if crashing and os.path.exists(os.environ["CRASH_FILE"]):
