@@ -1,4 +1,5 @@
-"""Fixtures that any test may ask for: real servers, started once for the session when asked."""
+"""What every test may ask for: real servers, started once for each process when asked, and a place
+for figures."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.servers import TestServers
+from tests.support.stock import import_catalogue
+from tests.support.told import pytest_terminal_summary as pytest_terminal_summary
+from tests.support.told import tell as tell
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +25,13 @@ def database_url(servers: TestServers) -> Iterator[str]:
     """A fresh database with the current schema, cloned from a template."""
     with servers.database(migrated=True) as url:
         yield url
+
+
+@pytest.fixture
+async def stocked_database_url(database_url: str) -> str:
+    """That one with a catalogue to book from under load in it."""
+    await import_catalogue(database_url)
+    return database_url
 
 
 @pytest.fixture

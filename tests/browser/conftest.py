@@ -82,6 +82,12 @@ def start_service(servers: TestServers, tmp_path: Path) -> Iterator[StartService
         yield starter(stack, servers, tmp_path)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def narrow(start_service: StartService) -> Served:
+    """A service of this test's own that lets in one at a time."""
+    return await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
+
+
 @pytest.fixture(scope="module")
 def _shared_stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
@@ -131,3 +137,12 @@ async def new_fan(browser: Browser) -> AsyncIterator[NewFan]:
         yield open_for
         for fan in fans:
             assert fan.faults == [], "the page has faults of its own"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fan(new_fan: NewFan, url: str, date_id: str) -> Fan:
+    """Somebody inside the shared service, in front of the seats of :func:`date_id`."""
+    somebody = await new_fan(url)
+    await somebody.enter()
+    await somebody.open_date(date_id)
+    return somebody

@@ -24,12 +24,7 @@ ARENA_MAX_MS = 3_000
 # -- a reload --------------------------------------------------------------------------------------
 
 
-async def test_a_reload_keeps_date_seat_and_balance(
-    new_fan: NewFan, url: str, date_id: str
-) -> None:
-    fan = await new_fan(url)
-    await fan.enter()
-    await fan.open_date(date_id)
+async def test_a_reload_keeps_date_seat_and_balance(fan: Fan) -> None:
     await fan.hold(12)
     await fan.charge(40_000)
     await expect(fan.page.locator("#balance")).to_have_text("₩40,000")

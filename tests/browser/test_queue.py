@@ -8,34 +8,31 @@ from playwright.async_api import expect
 from tests.browser.conftest import NewFan, StartService
 from tests.browser.fan import Fan
 from tests.support.api_client import Api, eventually
+from tests.support.served import Served
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_reload_keeps_the_place(start_service: StartService, new_fan: NewFan) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    async with Api(service.url) as api:
+async def test_a_reload_keeps_the_place(narrow: Served, new_fan: NewFan) -> None:
+    async with Api(narrow.url) as api:
         for _ in range(3):
             await api.enter()
-        fan = await new_fan(service.url)
+        fan = await new_fan(narrow.url)
         await fan.join()
         await fan.is_waiting(3)
         await api.enter()  # somebody lines up behind
         await fan.page.reload()
         await fan.is_waiting(3)
-        other_tab = Fan(service.url, fan.context, await fan.context.new_page())
-        await other_tab.page.goto(service.url)
+        other_tab = Fan(narrow.url, fan.context, await fan.context.new_page())
+        await other_tab.page.goto(narrow.url)
         await other_tab.is_waiting(3)
         assert other_tab.faults == []
 
 
-async def test_a_screen_reader_is_told_what_matters(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    async with Api(service.url) as api:
+async def test_a_screen_reader_is_told_what_matters(narrow: Served, new_fan: NewFan) -> None:
+    async with Api(narrow.url) as api:
         _, token = await api.enter()
-        fan = await new_fan(service.url)
+        fan = await new_fan(narrow.url)
         await fan.join()
         announcer = fan.page.locator("#announcer")
         await expect(announcer).to_contain_text("Your place in the queue: 1. You are next.")
@@ -87,20 +84,19 @@ async def test_who_let_a_hold_end_is_told_that_others_come_first(
 
 
 async def test_a_dead_instance_is_waited_for_and_the_place_is_kept(
-    start_service: StartService, new_fan: NewFan
+    narrow: Served, new_fan: NewFan
 ) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    async with Api(service.url) as api:
+    async with Api(narrow.url) as api:
         _, token = await api.enter()
-    fan = await new_fan(service.url)
+    fan = await new_fan(narrow.url)
     await fan.join()
     await fan.is_waiting(1)
-    service.kill()
+    narrow.kill()
     await expect(fan.page.locator("#trouble")).to_contain_text("Trying again")
     await fan.is_waiting(1)
-    await service.start()
+    await narrow.start()
     await expect(fan.page.locator("#trouble")).to_be_empty()
-    async with Api(service.url) as api:
+    async with Api(narrow.url) as api:
         await api.leave(token)
     await fan.is_inside()
 
@@ -139,12 +135,11 @@ async def test_a_token_that_has_ended_brings_the_fan_back_to_the_start(
 
 
 async def test_a_browser_that_forgot_its_token_is_told_what_it_can_do(
-    start_service: StartService, new_fan: NewFan
+    narrow: Served, new_fan: NewFan
 ) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    fan = await new_fan(service.url)
+    fan = await new_fan(narrow.url)
     await fan.arrive()
-    async with Api(service.url) as api:
+    async with Api(narrow.url) as api:
         await api.enter((await fan.stored())["userId"])
     await fan.join_button.click()
     await expect(fan.page.get_by_text("You are in the queue already")).to_be_visible()
@@ -153,13 +148,10 @@ async def test_a_browser_that_forgot_its_token_is_told_what_it_can_do(
     await fan.is_waiting(1)
 
 
-async def test_leaving_is_asked_twice_and_frees_the_place(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    async with Api(service.url) as api:
+async def test_leaving_is_asked_twice_and_frees_the_place(narrow: Served, new_fan: NewFan) -> None:
+    async with Api(narrow.url) as api:
         await api.enter()
-        fan = await new_fan(service.url)
+        fan = await new_fan(narrow.url)
         await fan.join()
         await fan.is_waiting(1)
         _, token = await api.enter()

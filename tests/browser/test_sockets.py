@@ -7,12 +7,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser.conftest import NewFan, StartService
+from tests.browser.conftest import NewFan
 from tests.browser.fan import Fan
 from tests.browser.pushes import FOREVER_MS, HELLO, Pushes
 from tests.support.api_client import Api, eventually
+from tests.support.served import Served
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,27 +22,29 @@ SILENCE_MS = 30_500
 PONG_MAX_MS = 11_000
 
 
-async def waiting_fan(start_service: StartService, new_fan: NewFan) -> tuple[Fan, Pushes]:
-    """Waits behind one user, with the socket open and the page's clock in our hands."""
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    async with Api(service.url) as api:
+Waiting = tuple[Fan, Pushes]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def waiting(narrow: Served, new_fan: NewFan) -> Waiting:
+    """Somebody behind one user, with the socket open and the page's clock in our hands, who was
+    told to be the 42nd: a place that only a push can have come by."""
+    async with Api(narrow.url) as api:
         await api.enter()
-    fan = await new_fan(service.url)
+    fan = await new_fan(narrow.url)
     pushes = Pushes(fan, "/queue/ws", "/queue/status")
     await pushes.begin()
     await fan.page.clock.install()
     await fan.join()
     await pushes.opened(1)
     pushes.push(HELLO)
+    pushes.place(1, 42)
+    await fan.is_waiting(42)
     return fan, pushes
 
 
-async def test_pushed_places_are_shown_and_save_the_polls(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    fan, pushes = await waiting_fan(start_service, new_fan)
-    pushes.place(1, 42)
-    await fan.is_waiting(42)
+async def test_pushed_places_are_shown_and_save_the_polls(waiting: Waiting) -> None:
+    fan, pushes = waiting
     await expect(fan.page.locator("#link")).to_have_text("Live")
     await expect(fan.page.locator("#eta")).to_have_text("About 2 minutes to go")
     polls = await pushes.polls_answered()
@@ -53,17 +57,16 @@ async def test_pushed_places_are_shown_and_save_the_polls(
     assert pushes.polls == polls
 
 
-async def test_those_who_wait_are_shown_what_is_left(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    fan, pushes = await waiting_fan(start_service, new_fan)
+async def test_those_who_wait_are_shown_what_is_left(waiting: Waiting) -> None:
+    fan, pushes = waiting
     shown = fan.page.locator("#stock")
     for seq, (left, held, words) in enumerate(
         [
             (1_234, 7, "1,234 seats are free"),
             (0, 7, "No seat is free at the moment. 7 are held by others"),
             (0, 0, "Everything is sold out."),
-        ]
+        ],
+        start=2,
     ):
         pushes.place(seq, 42, seatsLeft=left, seatsHeld=held)
         await expect(shown).to_contain_text(words)
@@ -71,18 +74,16 @@ async def test_those_who_wait_are_shown_what_is_left(
     await expect(shown).to_be_hidden()
 
 
-async def test_a_scheduled_opening_is_counted_down_to(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    fan, pushes = await waiting_fan(start_service, new_fan)
+async def test_a_scheduled_opening_is_counted_down_to(waiting: Waiting) -> None:
+    fan, pushes = waiting
     opens = datetime.now(UTC) + timedelta(hours=1, minutes=1)
-    pushes.place(1, 42, etaKnown=False, opensAt=opens.isoformat())
+    pushes.place(2, 42, etaKnown=False, opensAt=opens.isoformat())
     await expect(fan.place).to_have_text(re.compile(r"^1:0[01]:\d\d$"))
     await expect(fan.page.locator("#ahead")).to_have_text("41 others wait with you")
     await expect(fan.page.locator("#eta")).to_contain_text("Places are drawn then")
     await fan.page.clock.fast_forward(3_600_000)
     await expect(fan.place).to_have_text(re.compile(r"^[01]:\d\d$"))
-    pushes.place(2, 7)
+    pushes.place(3, 7)
     await fan.is_waiting(7)
     await expect(fan.page.locator("#ahead")).to_have_text("6 people are ahead of you")
     await fan.page.clock.run_for(2_000)  # nothing counts down any more
@@ -90,11 +91,9 @@ async def test_a_scheduled_opening_is_counted_down_to(
 
 
 async def test_a_silent_connection_is_asked_and_given_up_without_an_answer(
-    start_service: StartService, new_fan: NewFan
+    waiting: Waiting,
 ) -> None:
-    fan, pushes = await waiting_fan(start_service, new_fan)
-    pushes.place(1, 42)
-    await fan.is_waiting(42)
+    fan, pushes = waiting
     polls = await pushes.polls_answered()
     for pings in (1, 2):
         await fan.page.clock.run_for(SILENCE_MS)
@@ -117,11 +116,9 @@ async def test_a_silent_connection_is_asked_and_given_up_without_an_answer(
 
 @pytest.mark.parametrize("code", [1012, 1001])
 async def test_after_a_restart_the_socket_comes_back_and_polls_bridge_the_time(
-    start_service: StartService, new_fan: NewFan, code: int
+    waiting: Waiting, code: int
 ) -> None:
-    fan, pushes = await waiting_fan(start_service, new_fan)
-    pushes.place(1, 42)
-    await fan.is_waiting(42)
+    fan, pushes = waiting
     if code == 1012:
         pushes.push({"type": "reconnect", "afterMs": 1_500})
     await pushes.sockets[0].close(code=code)
@@ -134,12 +131,8 @@ async def test_after_a_restart_the_socket_comes_back_and_polls_bridge_the_time(
     await fan.is_waiting(40)
 
 
-async def test_after_a_final_close_only_polls_go_on(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    fan, pushes = await waiting_fan(start_service, new_fan)
-    pushes.place(1, 42)
-    await fan.is_waiting(42)
+async def test_after_a_final_close_only_polls_go_on(waiting: Waiting) -> None:
+    fan, pushes = waiting
     polls = await pushes.polls_answered()
     await pushes.sockets[0].close(code=1008)
     await pushes.polled(more_than=polls)  # at once: is the token at its end?
@@ -149,11 +142,7 @@ async def test_after_a_final_close_only_polls_go_on(
     assert len(pushes.sockets) == 1
 
 
-async def test_a_frame_of_an_unknown_form_makes_the_page_ask(
-    start_service: StartService, new_fan: NewFan
-) -> None:
-    fan, pushes = await waiting_fan(start_service, new_fan)
-    pushes.place(1, 42)
-    await fan.is_waiting(42)
+async def test_a_frame_of_an_unknown_form_makes_the_page_ask(waiting: Waiting) -> None:
+    fan, pushes = waiting
     pushes.sockets[0].send("[]")
     await fan.is_waiting(1)

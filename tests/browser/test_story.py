@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import NewFan, StartService
+from tests.browser.conftest import NewFan
+from tests.support.served import Served
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize("sockets", [True, False], ids=["with websockets", "with polls alone"])
 async def test_two_fans_book_one_after_the_other(
-    start_service: StartService, new_fan: NewFan, sockets: bool
+    narrow: Served, new_fan: NewFan, sockets: bool
 ) -> None:
-    service = await start_service(BOOKING_QUEUE_MAX_ACTIVE="1")
-    first = await new_fan(service.url, sockets=sockets)
-    second = await new_fan(service.url, sockets=sockets)
+    first = await new_fan(narrow.url, sockets=sockets)
+    second = await new_fan(narrow.url, sockets=sockets)
 
     await first.enter()
     await second.join()

@@ -64,11 +64,8 @@ class Posts:
 
 
 async def test_a_seat_that_was_taken_meanwhile_is_said_to_be_taken(
-    new_fan: NewFan, url: str, date_id: str
+    fan: Fan, url: str, date_id: str
 ) -> None:
-    fan = await new_fan(url)
-    await fan.enter()
-    await fan.open_date(date_id)
     await fan.sees_seat(7, "available")
     await fan.page.route(SEATS, lambda route: route.abort())  # the map no longer moves
     async with Api(url) as api:
@@ -84,11 +81,8 @@ async def test_a_seat_that_was_taken_meanwhile_is_said_to_be_taken(
 
 
 async def test_a_chosen_seat_that_somebody_takes_is_given_up_at_once(
-    new_fan: NewFan, url: str, date_id: str
+    fan: Fan, url: str, date_id: str
 ) -> None:
-    fan = await new_fan(url)
-    await fan.enter()
-    await fan.open_date(date_id)
     await fan.seat(7).click()
     async with Api(url) as api:
         _, token = await api.enter()
@@ -98,12 +92,7 @@ async def test_a_chosen_seat_that_somebody_takes_is_given_up_at_once(
     await expect(fan.page.locator("#hold")).to_have_count(0)
 
 
-async def test_a_hold_that_ended_unnoticed_cannot_be_paid(
-    new_fan: NewFan, url: str, date_id: str
-) -> None:
-    fan = await new_fan(url)
-    await fan.enter()
-    await fan.open_date(date_id)
+async def test_a_hold_that_ended_unnoticed_cannot_be_paid(fan: Fan) -> None:
     await fan.hold(3)
     await fan.charge(100_000)
     payments = Posts(fan, "/payment")
@@ -113,12 +102,7 @@ async def test_a_hold_that_ended_unnoticed_cannot_be_paid(
     await expect(fan.tickets).to_have_count(0)
 
 
-async def test_too_little_money_asks_for_what_is_missing(
-    new_fan: NewFan, url: str, date_id: str
-) -> None:
-    fan = await new_fan(url)
-    await fan.enter()
-    await fan.open_date(date_id)
+async def test_too_little_money_asks_for_what_is_missing(fan: Fan) -> None:
     await fan.hold(3)
     await fan.charge(30_000)
     await expect(fan.page.locator("#charge-words")).to_have_text("₩8,000 are missing.")
@@ -161,11 +145,8 @@ async def test_a_charge_is_repeated_with_its_key_and_made_once(
 
 
 async def test_a_payment_whose_answer_a_reload_swallowed_shows_its_ticket(
-    new_fan: NewFan, url: str, date_id: str
+    fan: Fan, url: str, date_id: str
 ) -> None:
-    fan = await new_fan(url)
-    await fan.enter()
-    await fan.open_date(date_id)
     await fan.hold(9)
     await fan.charge(38_000)
     await fan.page.route("**/payment", lambda route: route.abort())  # tried again and again
@@ -174,8 +155,9 @@ async def test_a_payment_whose_answer_a_reload_swallowed_shows_its_ticket(
     key = stored["keys"][f"pay:{date_id}-9"]
     async with Api(url) as api:  # it did reach the service
         assert (await api.pay(stored["token"], f"{date_id}-9", key=key)).status == 201
-    await fan.page.unroute("**/payment")
+    # In this order: the page as it was before the reload must not get to ask again.
     await fan.page.reload()
+    await fan.page.unroute("**/payment")
     await expect(fan.tickets).to_have_count(1)
     await expect(fan.tickets).to_contain_text("9")
     assert (await fan.stored())["keys"] == {}

@@ -12,9 +12,10 @@ from random import Random
 
 import pytest
 
-from tests.cluster.conftest import INSTANCES, Loaded, StartCluster, Tell
+from tests.cluster.conftest import INSTANCES, UnderLoad
 from tests.support.cluster import Cluster
 from tests.support.load import Load
+from tests.support.told import Tell
 
 CUT_S, CUT_LONG_S = 8.0, 40.0
 """Longer than it takes to be declared dead when one is."""
@@ -50,17 +51,9 @@ async def cut_for(
 
 
 async def test_instances_that_cannot_hear_each_other_own_nothing_twice(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    random: Random,
-    tell: Tell,
+    under_load: UnderLoad, random: Random, tell: Tell
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url, with_wires=True) as cluster,
-        loaded(cluster) as load,
-    ):
+    async with under_load(with_wires=True) as (cluster, load):
         one, other = random.sample(sorted(cluster.by_name), 2)
         await cut_for(cluster, load, one, other, CUT_S, tell)
         await load.answers(50)
@@ -68,17 +61,8 @@ async def test_instances_that_cannot_hear_each_other_own_nothing_twice(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_long_cuts_of_every_pair(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    tell: Tell,
-) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url, with_wires=True) as cluster,
-        loaded(cluster) as load,
-    ):
+async def test_long_cuts_of_every_pair(under_load: UnderLoad, tell: Tell) -> None:
+    async with under_load(with_wires=True) as (cluster, load):
         names = sorted(cluster.by_name)
         for at, one in enumerate(names):
             for other in names[at + 1 :]:

@@ -15,11 +15,13 @@ from random import Random
 import aiohttp
 import pytest
 
-from tests.cluster.conftest import INSTANCES, Loaded, StartCluster, Tell
+from tests.cluster.conftest import INSTANCES, UnderLoad
 from tests.support.api_client import AnyApi, Api, eventually
 from tests.support.cluster import Cluster
+from tests.support.forms import slow
 from tests.support.load import Load
 from tests.support.served import Served
+from tests.support.told import Tell
 
 FROZEN_S = 10.0
 LEAVERS = 20
@@ -133,35 +135,12 @@ async def no_sold_seat_is_offered(api: Api, sold: set[str]) -> None:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("times", [2, slow(20, limit_s=1_200)])
 async def test_an_instance_that_stood_still_says_nothing_from_its_past(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    random: Random,
-    tell: Tell,
+    under_load: UnderLoad, random: Random, tell: Tell, times: int
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
-        for _ in range(3):
-            await frozen_once(cluster, load, random.choice(cluster.instances), tell)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1_200)
-async def test_an_instance_that_stood_still_says_nothing_from_its_past_twenty_times(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    random: Random,
-    tell: Tell,
-) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
-        for _ in range(20):
+    """The leader first, which has more to forget; then whoever it may be."""
+    async with under_load() as (cluster, load):
+        await frozen_once(cluster, load, await cluster.leader(), tell)
+        for _ in range(times - 1):
             await frozen_once(cluster, load, random.choice(cluster.instances), tell)

@@ -6,10 +6,12 @@ import time
 
 import pytest
 
-from tests.cluster.conftest import INSTANCES, Loaded, StartCluster, Tell
+from tests.cluster.conftest import INSTANCES, UnderLoad
 from tests.support.cluster import Cluster
+from tests.support.forms import slow
 from tests.support.load import Load
 from tests.support.served import Served
+from tests.support.told import Tell
 
 SERVED_AGAIN_MAX_S = 8.0
 """The promise; the aim is 3 s."""
@@ -41,37 +43,13 @@ async def killed(cluster: Cluster, load: Load, victims: list[Served], tell: Tell
     assert felt.longest_window_s < SERVED_AGAIN_MAX_S
 
 
+@pytest.mark.parametrize("times", [1, slow(4, limit_s=900)])
 async def test_others_serve_the_shards_of_the_killed(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    tell: Tell,
+    under_load: UnderLoad, tell: Tell, times: int
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
-        for whom in WHOM:
+    async with under_load() as (cluster, load):
+        for whom in WHOM * times:
             await killed(cluster, load, await victims_of(whom, cluster), tell)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-async def test_others_serve_the_shards_of_the_killed_ten_times(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    tell: Tell,
-) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
-        for _ in range(4):
-            for whom in WHOM:
-                await killed(cluster, load, await victims_of(whom, cluster), tell)
 
 
 async def victims_of(whom: str, cluster: Cluster) -> list[Served]:

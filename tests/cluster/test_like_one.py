@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from tests.cluster.conftest import Loaded, StartCluster, Tell
+from tests.cluster.conftest import StartCluster, UnderLoad
 from tests.support.api_client import AnyApi, Api, Reply, new_user
 from tests.support.cluster import Cluster
 from tests.support.cluster_verdict import audit_is_clean
+from tests.support.told import Tell
 
 RACERS = 200
 CHARGES = 500
@@ -17,10 +18,10 @@ CHARGED_BY = 50
 
 
 async def test_races_and_charges_are_exact_across_instances(
-    start_cluster: StartCluster, stocked_database_url: str, redis_url: str
+    start_cluster: StartCluster, stocked_database_url: str
 ) -> None:
     async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
+        start_cluster() as cluster,
         AnyApi([each.url for each in cluster.instances], seed=2) as api,
     ):
         await one_seat_goes_to_one_of_many(cluster, api)
@@ -67,16 +68,9 @@ async def charges_are_exact_each_sent_twice(cluster: Cluster, api: Api) -> None:
 
 
 async def test_the_whole_flow_through_random_instances_has_no_failed_request(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    tell: Tell,
+    under_load: UnderLoad, tell: Tell
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
+    async with under_load() as (cluster, load):
         for _ in range(10):
             await load.answers(50)
             for user in load.meters:

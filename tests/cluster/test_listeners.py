@@ -3,12 +3,11 @@ the next owner decides after that one was killed: over the same websocket, witho
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from booking.entities.addresses import queue_address
+from tests.cluster.conftest import StartCluster
 from tests.support.api_client import Api, eventually
-from tests.support.cluster import cluster
 from tests.support.websockets import Listener, listening_at
 
 HEARD_AGAIN_MAX_S = 20.0
@@ -30,16 +29,14 @@ class Heard:
             assert frame["type"] == "queue", frame
             assert frame["seq"] == self._seq + 1
             self._seq += 1
-            return wanted.items() <= frame["data"].items()
+            return bool(wanted.items() <= frame["data"].items())
 
         return await self._listener.until(is_so, within_s=HEARD_AGAIN_MAX_S)
 
 
-async def test_listeners_elsewhere_hear_every_owner(
-    stocked_database_url: str, redis_url: str, tmp_path: Path
-) -> None:
+async def test_listeners_elsewhere_hear_every_owner(start_cluster: StartCluster) -> None:
     one_inside = {"BOOKING_QUEUE_MAX_ACTIVE": "1"}
-    async with cluster(stocked_database_url, redis_url, tmp_path, 2, **one_inside) as running:
+    async with start_cluster(2, **one_inside) as running:
         name, _ = (await running.owners())[queue_address("main").slot]
         owner = running.by_name[name]
         (other,) = [each for each in running.instances if each is not owner]

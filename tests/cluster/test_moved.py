@@ -6,9 +6,11 @@ import time
 
 import pytest
 
-from tests.cluster.conftest import INSTANCES, Loaded, StartCluster, Tell
+from tests.cluster.conftest import INSTANCES, UnderLoad
 from tests.support.cluster import Cluster
+from tests.support.forms import slow
 from tests.support.load import Load, quantile
+from tests.support.told import Tell
 
 PAUSE_P99_MAX_MS = 250.0
 PAUSES_SEEN_MIN = 100
@@ -58,38 +60,12 @@ def judge(cluster: Cluster, load: Load, began_s: float, what: str, tell: Tell) -
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("times", [1, slow(5, limit_s=900)])
 async def test_each_instance_drained_and_then_restarted_in_turn(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    tell: Tell,
+    under_load: UnderLoad, tell: Tell, times: int
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
-        for how in (drained_in_turn, restarted_in_turn):
+    async with under_load() as (cluster, load):
+        for how in (drained_in_turn, restarted_in_turn) * times:
             began_s = time.monotonic()
             await how(cluster, load)
             judge(cluster, load, began_s, how.__name__.replace("_", " "), tell)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-async def test_drains_and_restarts_again_and_again(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis_url: str,
-    tell: Tell,
-) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
-        began_s = time.monotonic()
-        for _ in range(5):
-            await drained_in_turn(cluster, load)
-            await restarted_in_turn(cluster, load)
-        judge(cluster, load, began_s, "both five times", tell)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import INSTANCES, Loaded, StartCluster
+from tests.cluster.conftest import INSTANCES, UnderLoad
 from tests.support.cluster import Cluster, until
 
 MOVED = 5
@@ -46,13 +46,10 @@ async def shown(cluster: Cluster) -> dict[str, Any]:
 
 
 async def test_exactly_the_plan_that_was_shown_is_carried_out(
-    start_cluster: StartCluster, loaded: Loaded, stocked_database_url: str, redis_url: str
+    under_load: UnderLoad,
 ) -> None:
     """The load is light, or the leader would have reasons of its own to move something."""
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster, clients=4, metered=()) as load,
-    ):
+    async with under_load(clients=4, metered=()) as (cluster, load):
         await moved_by_hand(cluster, MOVED)
         plan = await shown(cluster)
         assert await shown(cluster) == plan, "a plan is only a plan"
@@ -71,12 +68,9 @@ async def test_exactly_the_plan_that_was_shown_is_carried_out(
 
 
 async def test_a_plan_for_a_cluster_that_has_changed_is_refused_and_does_nothing(
-    start_cluster: StartCluster, loaded: Loaded, stocked_database_url: str, redis_url: str
+    under_load: UnderLoad,
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis_url) as cluster,
-        loaded(cluster, clients=4, metered=()) as load,
-    ):
+    async with under_load(clients=4, metered=()) as (cluster, load):
         await moved_by_hand(cluster, MOVED - 1)
         plan = await shown(cluster)
         await moved_by_hand(cluster, 1)

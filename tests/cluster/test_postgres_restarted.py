@@ -6,19 +6,39 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from booking.embedded import EmbeddedServers
-from tests.cluster.conftest import Loaded, StartCluster, Tell
+from booking.schema import migrate
+from tests.cluster.conftest import UnderLoad
 from tests.support.api_client import eventually
 from tests.support.cluster import Cluster
 from tests.support.load import Load
 from tests.support.processes import wait_until
+from tests.support.servers import TestServers, own_servers
+from tests.support.stock import import_catalogue
+from tests.support.told import Tell
 
 GOES_ON_MAX_S = 15.0
 """From the signal until every shard answers again; the server itself takes a second."""
 HOW = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "killed": signal.SIGKILL}
+
+
+@pytest.fixture
+def own_postgres(servers: TestServers) -> Iterator[EmbeddedServers]:
+    """A PostgreSQL that this test may end, beside everybody's Redis."""
+    with own_servers(redis_url=servers.redis_url) as embedded:
+        yield embedded
+
+
+@pytest.fixture
+async def stocked_database_url(own_postgres: EmbeddedServers) -> str:
+    """The clusters of this module are on that one."""
+    await migrate.migrate(own_postgres.database_url)
+    await import_catalogue(own_postgres.database_url)
+    return own_postgres.database_url
 
 
 async def restart(
@@ -55,17 +75,9 @@ def _started_again(postgres: EmbeddedServers, before: int) -> None:
 
 
 async def test_a_restart_of_postgres_costs_a_moment_and_nothing_else(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    own_postgres: EmbeddedServers,
-    own_database_url: str,
-    redis_url: str,
-    tell: Tell,
+    under_load: UnderLoad, own_postgres: EmbeddedServers, tell: Tell
 ) -> None:
-    async with (
-        start_cluster(own_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
+    async with under_load() as (cluster, load):
         for how in ("fast", "killed"):
             await restart(load, cluster, own_postgres, how, tell)
 
@@ -73,17 +85,9 @@ async def test_a_restart_of_postgres_costs_a_moment_and_nothing_else(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_restarts_of_postgres_again_and_again(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    own_postgres: EmbeddedServers,
-    own_database_url: str,
-    redis_url: str,
-    tell: Tell,
+    under_load: UnderLoad, own_postgres: EmbeddedServers, tell: Tell
 ) -> None:
-    async with (
-        start_cluster(own_database_url, redis_url) as cluster,
-        loaded(cluster) as load,
-    ):
+    async with under_load() as (cluster, load):
         for _ in range(3):
             for how in HOW:
                 await restart(load, cluster, own_postgres, how, tell)

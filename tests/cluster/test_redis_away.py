@@ -8,20 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.conftest import Loaded, StartCluster, Tell
+from tests.cluster.conftest import StartCluster, UnderLoad
 from tests.support.cluster import Cluster
+from tests.support.forms import slow
 from tests.support.load import Load
-from tests.support.own_redis import OwnRedis
+from tests.support.own_redis import OwnRedis, own_redis
+from tests.support.told import Tell
 
 STOPPED_S, STOPPED_LONG_S = 10.0, 30.0
+"""Longer is not to be had: at this load the seats of the catalogue last for a minute and a half."""
 FROZEN_S = 10.0
 BACK_S = 3.0
 WITHOUT_REDIS_MAX_S = 8.0
 WITHOUT_REDIS_AT_ONCE_MAX_S = 10.0
 """Measured: 5 and 6.5 s. A busy machine may need more."""
+
+
+@pytest.fixture
+def redis() -> Iterator[OwnRedis]:
+    """A Redis that this test may end or freeze."""
+    with own_redis() as own:
+        yield own
+
+
+@pytest.fixture
+def redis_url(redis: OwnRedis) -> str:
+    """The clusters of this module are on that one."""
+    return redis.url
 
 
 async def nobody_notices(
@@ -55,48 +72,18 @@ async def stopped_and_frozen(
     assert load.failures == []
 
 
+@pytest.mark.parametrize("stopped_s", [STOPPED_S, slow(STOPPED_LONG_S, limit_s=600)])
 async def test_nobody_notices_that_redis_stops_and_comes_back_empty_or_stands_still(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis: OwnRedis,
-    tell: Tell,
+    under_load: UnderLoad, redis: OwnRedis, tell: Tell, stopped_s: float
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis.url) as cluster,
-        loaded(cluster) as load,
-    ):
-        await stopped_and_frozen(load, cluster, redis, STOPPED_S, tell)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-async def test_nobody_notices_that_redis_stops_for_half_a_minute(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis: OwnRedis,
-    tell: Tell,
-) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis.url) as cluster,
-        loaded(cluster) as load,
-    ):
-        # Once: at this load the seats of the catalogue last for a minute and a half.
-        await stopped_and_frozen(load, cluster, redis, STOPPED_LONG_S, tell)
+    async with under_load() as (cluster, load):
+        await stopped_and_frozen(load, cluster, redis, stopped_s, tell)
 
 
 async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis: OwnRedis,
-    tell: Tell,
+    under_load: UnderLoad, redis: OwnRedis, tell: Tell
 ) -> None:
-    async with (
-        start_cluster(stocked_database_url, redis.url) as cluster,
-        loaded(cluster) as load,
-    ):
+    async with under_load() as (cluster, load):
         victim, *others = cluster.instances
         redis.stop()
         victim.kill()
@@ -110,17 +97,10 @@ async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
 
 
 async def test_who_ends_while_redis_stays_away_is_replaced_and_starts_again_without_it(
-    start_cluster: StartCluster,
-    loaded: Loaded,
-    stocked_database_url: str,
-    redis: OwnRedis,
-    tell: Tell,
+    under_load: UnderLoad, redis: OwnRedis, tell: Tell
 ) -> None:
     """Somebody leads by a row in the database, where instances also say that they live."""
-    async with (
-        start_cluster(stocked_database_url, redis.url) as cluster,
-        loaded(cluster) as load,
-    ):
+    async with under_load() as (cluster, load):
         victim, *others = cluster.instances
         redis.stop()
         victim.kill()
@@ -146,11 +126,11 @@ async def test_who_ends_while_redis_stays_away_is_replaced_and_starts_again_with
 
 
 async def test_a_cluster_starts_without_redis(
-    start_cluster: StartCluster, stocked_database_url: str, redis: OwnRedis, tell: Tell
+    start_cluster: StartCluster, redis: OwnRedis, tell: Tell
 ) -> None:
     redis.stop()
     began_s = time.monotonic()
-    async with start_cluster(stocked_database_url, redis.url) as cluster:
+    async with start_cluster() as cluster:
         tell(f"started and balanced without Redis within {time.monotonic() - began_s:.1f} s")
         claimed = {name for name, _ in (await cluster.owners()).values()}
         assert claimed == set(cluster.by_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -46,6 +47,24 @@ def python_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     kept.pop("PORT", None)
     kept["PYTHONPATH"] = os.pathsep.join((str(REPO), str(REPO / "http")))
     return kept | dict(extra or {})
+
+
+async def outcome(*command: str | Path, within_s: float) -> tuple[int, str]:
+    """Run a program to its end: its exit status, and what it printed, complaints as well. It is
+    killed if it takes longer."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), within_s)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -41,6 +41,35 @@ def temporary_data_dir() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
+@contextmanager
+def own_servers(
+    *, durable: bool = False, database_url: str = "", redis_url: str = ""
+) -> Iterator[EmbeddedServers]:
+    """Servers of one test's own, which it may end or stop. One whose URL is given is somebody
+    else's."""
+    with temporary_data_dir() as directory:
+        embedded = EmbeddedServers.start(
+            directory, durable=durable, database_url=database_url, redis_url=redis_url
+        )
+        try:
+            yield embedded
+        finally:
+            embedded.stop(quick=True)
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """The port of a server that accepts connections and never answers."""
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
 class TestServers:
     """A PostgreSQL and a Redis for one test session, and databases of their own for its tests."""
 
@@ -60,16 +89,12 @@ class TestServers:
         ones that end with the session."""
         database_url = os.environ.get("BOOKING_TEST_DATABASE_URL", "")
         redis_url = os.environ.get("BOOKING_TEST_REDIS_URL", "")
-        with temporary_data_dir() as data_dir:
-            embedded = EmbeddedServers.start(
-                data_dir, durable=False, database_url=database_url, redis_url=redis_url
-            )
+        with own_servers(database_url=database_url, redis_url=redis_url) as embedded:
             servers = cls(embedded.database_url, embedded.redis_url)
             try:
                 yield servers
             finally:
                 servers.drop_template()
-                embedded.stop(quick=True)
 
     @contextmanager
     def database(self, *, migrated: bool) -> Iterator[str]:

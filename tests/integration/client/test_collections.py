@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
@@ -16,6 +15,7 @@ import aiohttp
 
 from tests.support.all_routes import fans_calls
 from tests.support.house import ROOT
+from tests.support.processes import outcome
 
 COLLECTION = (ROOT / "clients" / "booking.http").read_text(encoding="utf-8")
 SCRIPT = ROOT / "clients" / "k6" / "booking.js"
@@ -100,24 +100,11 @@ async def test_the_k6_script_books_seats(running_service: str, tmp_path: Path) -
     command = [str(K6), "run", "--quiet", "--no-usage-report"]
     for name, value in {"BASE": running_service, "RATE": "5", "SECONDS": "3"}.items():
         command += ["-e", f"{name}={value}"]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "-e",
-        f"SUMMARY={summary}",
-        str(SCRIPT),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        said, _ = await asyncio.wait_for(process.communicate(), K6_MAX_S)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode in (0, WRONG_THRESHOLDS), said.decode()
+    status, said = await outcome(*command, "-e", f"SUMMARY={summary}", SCRIPT, within_s=K6_MAX_S)
+    assert status in (0, WRONG_THRESHOLDS), said
     metrics = json.loads(summary.read_text())["metrics"]
-    assert metrics["booked"]["values"]["count"] >= 10, said.decode()
-    assert metrics["checks"]["values"]["fails"] == 0, said.decode()
+    assert metrics["booked"]["values"]["count"] >= 10, said
+    assert metrics["checks"]["values"]["fails"] == 0, said
     assert metrics["http_req_failed"]["values"]["rate"] == 0
     told = {name for name in metrics if metrics[name].get("thresholds")}
     assert {"http_req_duration{kind:read}", "http_req_duration{kind:write}"} <= told

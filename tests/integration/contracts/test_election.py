@@ -14,6 +14,7 @@ from actors.election import KEY_TTL_S, Election, ElectionError
 from actors.memory_election import MemoryBallot, MemoryElection
 from actors.redis_election import CALL_TIMEOUT_S, RedisElection
 from tests.support.journal_rows import until
+from tests.support.servers import silent_server
 
 Stand = Callable[..., Election]
 
@@ -115,20 +116,13 @@ async def test_a_redis_that_is_not_there_is_an_error(url: str) -> None:
 
 
 async def test_a_redis_that_never_answers_is_an_error_in_time() -> None:
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    election = RedisElection(f"redis://127.0.0.1:{port}/0")
-    began = time.monotonic()
-    with pytest.raises(ElectionError):
-        await election.campaign("anna-1")
-    assert time.monotonic() - began < CALL_TIMEOUT_S + 1
-    await election.close()
-    server.close()
-    await server.wait_closed()
+    async with silent_server() as port:
+        election = RedisElection(f"redis://127.0.0.1:{port}/0")
+        began = time.monotonic()
+        with pytest.raises(ElectionError):
+            await election.campaign("anna-1")
+        assert time.monotonic() - began < CALL_TIMEOUT_S + 1
+        await election.close()
 
 
 async def test_a_key_of_another_kind_is_an_error(redis_url: str) -> None:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from actors.membership import Member, MembershipError, MembershipRefusedError
 from actors.redis_membership import CALL_TIMEOUT_S, RedisMembership
+from tests.support.servers import silent_server
 
 ANNA = Member("anna", "anna-1", "http://10.0.0.1:8080", 1_800_000_000_000)
 TTL_S = 10.0
@@ -31,19 +32,12 @@ async def test_a_redis_that_is_not_there_is_an_error(url: str) -> None:
 
 
 async def test_a_redis_that_never_answers_is_an_error_in_time() -> None:
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    membership = RedisMembership(f"redis://127.0.0.1:{port}/0")
-    began = time.monotonic()
-    await all_calls_fail(membership)
-    assert time.monotonic() - began < CALL_TIMEOUT_S + 1
-    await membership.close()
-    server.close()
-    await server.wait_closed()
+    async with silent_server() as port:
+        membership = RedisMembership(f"redis://127.0.0.1:{port}/0")
+        began = time.monotonic()
+        await all_calls_fail(membership)
+        assert time.monotonic() - began < CALL_TIMEOUT_S + 1
+        await membership.close()
 
 
 async def test_a_redis_that_does_not_know_us_is_another_error_than_one_that_is_away(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 
 import pytest
 
 from tests.support.house import ROOT
+from tests.support.processes import outcome
 
 WALK_TIMEOUT_S = 60
 """A dozen requests; the rest is for a busy machine."""
@@ -31,21 +31,8 @@ async def test_the_walk_in_the_readme_books_a_seat(running_service: str, page: s
         r"^base=.*$", f"base={running_service}", walk(page), flags=re.MULTILINE
     )
     assert replaced == 1
-    shell = await asyncio.create_subprocess_exec(
-        "/bin/sh",
-        "-eu",
-        "-c",
-        script,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        said, complaints = await asyncio.wait_for(shell.communicate(), WALK_TIMEOUT_S)
-    finally:
-        if shell.returncode is None:
-            shell.kill()
-            await shell.wait()
-    assert shell.returncode == 0, complaints.decode()
+    status, said = await outcome("/bin/sh", "-eu", "-c", script, within_s=WALK_TIMEOUT_S)
+    assert status == 0, said
     answers = [json.loads(line) for line in said.splitlines() if line.strip()]
     assert all(answer["success"] for answer in answers), said
 

@@ -1,10 +1,10 @@
-"""A catalogue to storm and a place for the logs."""
+"""What there is to storm in a stocked database."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.support.stock import DATES, import_catalogue, seats_to_draw
+from tests.support.stock import DATES, seats_to_draw
 
 
 @pytest.fixture
@@ -15,10 +15,3 @@ def dates() -> list[str]:
 @pytest.fixture
 def seats() -> list[str]:
     return seats_to_draw()
-
-
-@pytest.fixture
-async def stocked_database_url(database_url: str) -> str:
-    """A fresh database with the catalogue in it."""
-    await import_catalogue(database_url)
-    return database_url

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from tests.support.api_client import Api, eventually
+from tests.support.forms import slow
 from tests.support.served import Served, served
 from tests.support.storm import Storm
 from tests.support.verdict import all_is_true
@@ -36,28 +37,17 @@ async def survive(
             await all_is_true(storm, api, dates, database_url)
 
 
+@pytest.mark.parametrize("rounds", [3, slow(10, limit_s=600)])
 async def test_nothing_acknowledged_is_lost_when_the_service_is_killed(
     stocked_database_url: str,
     redis_url: str,
     tmp_path: Path,
     dates: list[str],
     seats: list[str],
+    rounds: int,
 ) -> None:
     with served(stocked_database_url, redis_url, tmp_path) as instance:
-        await survive(instance, stocked_database_url, dates, seats, rounds=3)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-async def test_nothing_acknowledged_is_lost_when_the_service_is_killed_ten_times(
-    stocked_database_url: str,
-    redis_url: str,
-    tmp_path: Path,
-    dates: list[str],
-    seats: list[str],
-) -> None:
-    with served(stocked_database_url, redis_url, tmp_path) as instance:
-        await survive(instance, stocked_database_url, dates, seats, rounds=10)
+        await survive(instance, stocked_database_url, dates, seats, rounds)
 
 
 async def test_a_seat_rests_from_its_last_holder_over_a_crash(

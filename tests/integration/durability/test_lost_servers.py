@@ -22,7 +22,7 @@ from booking.embedded import EmbeddedServers
 from booking.schema import migrate
 from tests.support.api_client import Api, eventually
 from tests.support.served import Served, served
-from tests.support.servers import TestServers, temporary_data_dir
+from tests.support.servers import TestServers, own_servers
 from tests.support.stock import import_catalogue
 from tests.support.storm import Storm
 from tests.support.verdict import all_is_true
@@ -72,12 +72,8 @@ async def cut_all_connections(database_url: str) -> int:
 @pytest.fixture
 def own_postgres() -> Iterator[EmbeddedServers]:
     """A PostgreSQL that this test may kill, and a Redis with it."""
-    with temporary_data_dir() as directory:
-        embedded = EmbeddedServers.start(directory, durable=False)
-        try:
-            yield embedded
-        finally:
-            embedded.stop(quick=True)
+    with own_servers() as embedded:
+        yield embedded
 
 
 async def test_a_killed_postgres_is_waited_for(
@@ -109,15 +105,13 @@ async def refused(storm: Storm, status: int) -> None:
 @pytest.fixture
 def own_redis(servers: TestServers) -> Iterator[EmbeddedServers]:
     """A Redis that this test may stop, beside everybody's PostgreSQL."""
-    with temporary_data_dir() as directory:
-        embedded = EmbeddedServers.start(directory, database_url=servers.database_url)
+    with own_servers(durable=True, database_url=servers.database_url) as embedded:
         try:
             yield embedded
         finally:
             # A stopped process takes no signal but this one and SIGKILL.
             embedded.news()
             os.kill(embedded.pids["valkey"], signal.SIGCONT)
-            embedded.stop(quick=True)
 
 
 async def test_nobody_notices_that_redis_is_stopped_flushed_or_killed(

@@ -12,10 +12,10 @@ import pytest
 
 from booking.embedded import EmbeddedServers
 from booking.schema import parts
-from tests.integration.durability.conftest import import_catalogue
 from tests.support.api_client import Api, eventually
 from tests.support.served import served
-from tests.support.servers import temporary_data_dir
+from tests.support.servers import own_servers
+from tests.support.stock import import_catalogue
 from tests.support.storm import Storm
 from tests.support.verdict import all_is_true
 
@@ -25,12 +25,8 @@ CLIENTS, SEED = 40, 11
 @pytest.fixture
 def second_server() -> Iterator[EmbeddedServers]:
     """A PostgreSQL of its own for the second database, which this test may kill."""
-    with temporary_data_dir() as directory:
-        embedded = EmbeddedServers.start(directory, durable=False)
-        try:
-            yield embedded
-        finally:
-            embedded.stop(quick=True)
+    with own_servers() as embedded:
+        yield embedded
 
 
 async def test_bookings_over_two_databases_outlive_the_loss_of_one_and_a_kill(

@@ -17,7 +17,7 @@ from actors.postgres_journal import PostgresJournal
 from booking.embedded import EmbeddedServers
 from booking.schema.migrate import migrate
 from tests.support.journal_rows import address_in, event, until
-from tests.support.servers import temporary_data_dir
+from tests.support.servers import own_servers, silent_server
 
 ADDRESS = address_in(3)
 
@@ -159,18 +159,11 @@ async def test_a_server_that_is_not_there_is_an_error_at_once_and_each_time() ->
 
 
 async def test_a_server_that_accepts_and_never_answers_is_an_error_in_time() -> None:
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    journal = PostgresJournal(f"postgresql://nobody@127.0.0.1:{port}/nothing", timeout_s=0.2)
-    with pytest.raises(JournalError, match="in time"):
-        await journal.ping()
-    await journal.close()
-    server.close()
-    await server.wait_closed()
+    async with silent_server() as port:
+        journal = PostgresJournal(f"postgresql://nobody@127.0.0.1:{port}/nothing", timeout_s=0.2)
+        with pytest.raises(JournalError, match="in time"):
+            await journal.ping()
+        await journal.close()
 
 
 async def test_a_closed_journal_answers_nothing(journal: PostgresJournal) -> None:
@@ -197,12 +190,8 @@ async def test_closing_cuts_off_what_is_under_way(
 @pytest.fixture
 def own_server() -> Iterator[EmbeddedServers]:
     """A PostgreSQL that a test may kill; whoever watches it starts it again."""
-    with temporary_data_dir() as data_dir:
-        servers = EmbeddedServers.start(data_dir, durable=False, redis_url="unix:///nowhere")
-        try:
-            yield servers
-        finally:
-            servers.stop(quick=True)
+    with own_servers(redis_url="unix:///nowhere") as servers:
+        yield servers
 
 
 async def test_after_the_server_was_killed_everything_acknowledged_is_there_and_work_goes_on(
