@@ -1,6 +1,6 @@
 """Every check of the project, or a part of them. Run it through ``scripts/test``.
 
-scripts/test                      every check, then every test
+scripts/test                      every check, then every test, in several processes
 scripts/test format|lint|types|imports
                                   that check alone
 scripts/test unit|integration|... [PYTEST ARGUMENT...]
@@ -12,10 +12,12 @@ scripts/test -m slow              the long forms of some tests, which are left o
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +25,13 @@ CODE = ("booking", "actors", "http", "clients", "tests", "scripts", "bench")
 """Folders that ruff looks at, if they exist."""
 BROWSER = "browser"
 """The folder of tests that need a Chromium."""
+LANES = 3
+"""Processes that share all tests out (see tests/support/lanes.py). Two of them mostly wait, for a
+browser and for what is done to a cluster, so that two cores are enough for three."""
+NAMED_SERVERS = ("BOOKING_TEST_DATABASE_URL", "BOOKING_TEST_REDIS_URL")
+"""Variables that name servers to use in place of private ones, and two processes would meet in."""
+INTERRUPTED = 130
+"""The status of a program that Ctrl-C ended, as shells have it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -40,26 +49,41 @@ def main(arguments: list[str]) -> int:
         run([str(ROOT / "scripts" / "chromium")])
     if first and (ROOT / "tests" / first).is_dir():
         arguments[0] = f"tests/{first}"
+    tests = pytest_command(caches)
     if arguments:
-        return run([*pytest_command(caches), *arguments])
-    return everything(static, pytest_command(caches))
+        return run([*tests, *arguments])
+    return everything(static, [*tests, *lanes()])
 
 
 def everything(static: dict[str, list[str]], tests: list[str]) -> int:
     """All checks, also after one has failed, so that one run tells everything there is to mend."""
-    failed = []
-    for name, command in static.items():
-        started = time.monotonic()
-        print(f"== {name}: {' '.join(command)}", flush=True)
-        status = run(command)
-        print(f"== {name}: {'FAILED' if status else 'ok'} in {time.monotonic() - started:.1f} s")
-        if status:
-            failed.append(name)
+    failed = side_by_side(static)
     print(f"== tests: {' '.join(tests)}", flush=True)
     status = run(tests)
     if failed:
         print(f"== FAILED: {', '.join(failed)}", flush=True)
     return status or int(bool(failed))
+
+
+def side_by_side(commands: dict[str, list[str]]) -> list[str]:
+    """Run them at the same time and show them in their order. The names of those that failed."""
+    failed = []
+    with ThreadPoolExecutor(len(commands)) as threads:
+        running = {name: threads.submit(capture, command) for name, command in commands.items()}
+        for name, command in commands.items():
+            status, said, took_s = running[name].result()
+            print(f"== {name}: {' '.join(command)}\n{said}", end="")
+            print(f"== {name}: {'FAILED' if status else 'ok'} in {took_s:.1f} s", flush=True)
+            if status:
+                failed.append(name)
+    return failed
+
+
+def lanes() -> list[str]:
+    """What makes pytest use several processes."""
+    if any(os.environ.get(name) for name in NAMED_SERVERS):
+        return []
+    return ["-n", str(LANES)]
 
 
 def static_checks(caches: Path) -> dict[str, list[str]]:
@@ -89,14 +113,30 @@ def writable_caches() -> Path:
 
 
 def run(command: list[str]) -> int:
-    """The command's exit status. On Ctrl-C it has been told as well; it gets to end in its way."""
-    process = subprocess.Popen(command)  # noqa: S603 - commands of this file, arguments of the user
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+    """The command's exit status. On Ctrl-C it has been told as well, and gets to end in its way
+    before this goes on to end too."""
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        done = subprocess.run(command, check=False)  # noqa: S603 - our commands, their arguments
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
+    return done.returncode
+
+
+def capture(command: list[str]) -> tuple[int, str, float]:
+    """The command's exit status, everything it said, and how long it took in seconds."""
+    started = time.monotonic()
+    done = subprocess.run(  # noqa: S603 - commands of this file
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return done.returncode, done.stdout, time.monotonic() - started
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

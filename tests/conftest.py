@@ -1,5 +1,5 @@
 """What every test may ask for: real servers, started once for each process when asked, and a place
-for figures."""
+for figures. And how a run of several processes shares the tests out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.lanes import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.servers import TestServers
 from tests.support.stock import import_catalogue
 from tests.support.told import pytest_terminal_summary as pytest_terminal_summary

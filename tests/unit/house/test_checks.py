@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,10 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return 0
 
     monkeypatch.setattr(checks, "run", record)
+    monkeypatch.setattr(checks, "capture", lambda command: (record(command), "", 0.0))
     monkeypatch.chdir(ROOT)
+    for name in checks.NAMED_SERVERS:
+        monkeypatch.delenv(name, raising=False)
     return recorded
 
 
@@ -34,7 +40,19 @@ def test_without_arguments_every_check_runs_and_the_tests_come_last(
     commands: list[list[str]],
 ) -> None:
     assert checks.main([]) == 0
-    assert tools(commands) == ["chromium", "ruff", "ruff", "mypy", "lint-imports", "pytest"]
+    first, *static, last = tools(commands)
+    assert (first, last) == ("chromium", "pytest")
+    assert sorted(static) == ["lint-imports", "mypy", "ruff", "ruff"]
+
+
+def test_all_tests_share_several_processes_unless_they_would_meet_in_named_servers(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks.main([])
+    assert commands[-1][-2:] == ["-n", str(checks.LANES)]
+    monkeypatch.setenv("BOOKING_TEST_REDIS_URL", "redis://127.0.0.1:6379/5")
+    checks.main([])
+    assert "-n" not in commands[-1]
 
 
 def test_the_browser_tests_are_preceded_by_a_browser(commands: list[list[str]]) -> None:
@@ -67,31 +85,74 @@ def test_anything_else_is_for_pytest(commands: list[list[str]]) -> None:
 
 
 def test_a_failed_check_does_not_hide_the_others_and_is_not_forgotten(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    commands: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ran: list[str] = []
+    well = checks.capture
 
-    def mypy_fails(command: list[str]) -> int:
-        ran.append(command[0])
-        return int(command[0] == "mypy")
+    def mypy_fails(command: list[str]) -> tuple[int, str, float]:
+        _, said, took_s = well(command)
+        return (1, "no such type\n", took_s) if command[0] == "mypy" else (0, said, took_s)
 
-    monkeypatch.setattr(checks, "run", mypy_fails)
-    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(checks, "capture", mypy_fails)
     assert checks.main([]) == 1
-    assert len(ran) == 6
-    assert capsys.readouterr().out.splitlines()[-1] == "== FAILED: types"
+    assert len(commands) == 6
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.index("no such type") + 1 == lines.index("== types: FAILED in 0.0 s")
+    assert lines[-1] == "== FAILED: types"
+
+
+def test_checks_run_side_by_side_and_are_shown_in_their_order(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The first one ends only when the last one has begun."""
+    sign = tmp_path / "begun"
+    os.mkfifo(sign)
+    commands = {
+        "first": ["/bin/sh", "-c", f"cat {sign}; exit 3"],
+        "second": ["/bin/sh", "-c", f"echo the sign >{sign}; echo no fault >&2"],
+    }
+    assert checks.side_by_side(commands) == ["first"]
+    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("==")]
+    assert said == ["the sign", "no fault"]
 
 
 def test_failed_tests_are_a_failure_with_their_own_status(
-    monkeypatch: pytest.MonkeyPatch,
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "run", lambda command: 5 if "pytest" in command else 0)
-    monkeypatch.chdir(ROOT)
     assert checks.main([]) == 5
+    assert len(commands) == 4, "the checks that are no tests"
 
 
 def test_a_command_runs_and_its_status_comes_back() -> None:
     assert checks.run(["/bin/sh", "-c", "exit 7"]) == 7
+
+
+def test_ctrl_c_waits_for_the_end_of_what_runs_and_ends_with_the_status_of_shells(
+    tmp_path: Path,
+) -> None:
+    """As at a terminal, everybody in the foreground is told."""
+    mark = tmp_path / "ended-in-its-way"
+    inner = f"trap 'echo >{mark}; exit 0' INT; echo ready; while :; do sleep 0.05; done"
+    program = (
+        "import sys; from scripts import checks\n"
+        "try: checks.run(['/bin/sh', '-c', sys.argv[1]])\n"
+        "except KeyboardInterrupt: sys.exit(checks.INTERRUPTED)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, inner],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == checks.INTERRUPTED == 130
+    assert mark.exists()
 
 
 def test_what_another_user_left_behind_sends_the_caches_elsewhere(

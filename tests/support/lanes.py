@@ -1,0 +1,39 @@
+"""How a run of several processes (``pytest -n 3``) shares the tests out.
+
+The tests of a file run in one process, in their order, as they do without ``-n``. All of
+``tests/cluster`` go to one process too: each starts three instances and measures how long something
+is away, and two such tests at a time would measure each other. All of ``tests/browser`` share one
+Chromium. Both wait more than they work, so a third process has the machine for everything else;
+who is done first takes files from what is left.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = ("tests/browser", "tests/cluster")
+"""Folders whose tests never run beside each other. The two that take longest: they come first in
+the order of names too, so nobody waits for them in the end."""
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
+    """Whole files, or whole folders of :data:`TOGETHER`, in the order of their names."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return lane_of(nodeid)
+
+
+def lane_of(nodeid: str) -> str:
+    """What has to stay in one process with this test."""
+    file = nodeid.split("::", 1)[0]
+    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    """Whatever ``--dist`` says: no other way of sharing out keeps the promises above."""
+    config.option.loadscopereorder = False
+    return Lanes(config, log)
