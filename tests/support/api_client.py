@@ -98,7 +98,7 @@ class Api:
     async def dates(self, token: str) -> Reply:
         return await self.call("GET", "/concert/available-dates", token=token)
 
-    async def seats(self, token: str, date: str, **query: str) -> Reply:
+    async def seats(self, token: str, date: str, **query: Any) -> Reply:
         return await self.call(
             "GET", "/concert/available-seats", token=token, concertScheduleId=date, **query
         )
@@ -118,7 +118,7 @@ class Api:
         reply = await self.call("GET", "/user/check", userId=user)
         return int(reply.data["balance"])
 
-    async def history(self, user: str, **query: str) -> Reply:
+    async def history(self, user: str, **query: Any) -> Reply:
         return await self.call("GET", "/user/history", userId=user, **query)
 
     async def pay(self, token: str, seat: str, key: str | None = None) -> Reply:

@@ -100,7 +100,7 @@ class Books:
                 self.money[user] += event.amount
         assert self.money[user] >= 0, "I2"
 
-    def queue(self, event: Any, now_ms: int) -> None:
+    def queue_moved(self, event: Any, now_ms: int) -> None:
         if isinstance(event, queue.Joined):
             self.waiting.append(event.number)
             self.joined[event.number] = now_ms
@@ -108,7 +108,7 @@ class Books:
             self._admitted(event, now_ms)
         elif isinstance(event, queue.Entered):
             assert self.waiting == [], "I5 overtook somebody"
-            self.queue(event.joined, now_ms)
+            self.queue_moved(event.joined, now_ms)
             self._admitted(event.admitted, now_ms)
         elif isinstance(event, queue.TokensExpired):
             for number in event.numbers:
@@ -221,7 +221,7 @@ class World:
     def ask_queue(self, command: queue.QueueCommand) -> queue.QueueReply:
         decided = queue.decide_queue(self.line, command, self.policy, self.now_ms)
         for event in decided.events:
-            self.books.queue(event, self.now_ms)
+            self.books.queue_moved(event, self.now_ms)
         self.line = fold(queue.evolve_queue, self.line, decided.events)
         assert decided.line == self.line, "deciding and evolving differ"
         self._check_snapshot()
@@ -267,17 +267,19 @@ class World:
                     assert (hold, sale) == (None, None), "I1"
                 case seat.Held(reservation, user, until_ms):
                     assert (hold, sale) == ((reservation, user, until_ms), None), "I1"
-                    assert self.ledger.holds[number] == ledger.LedgerHold(*hold)
+                    assert self.ledger.holds[number] == ledger.LedgerHold(
+                        reservation, user, until_ms
+                    )
                 case seat.Sold(reservation, user, payment):
                     assert (hold, sale) == (None, (reservation, user, payment)), "I1"
         assert self.ledger.holds.keys() == books.holds.keys()
         assert self.ledger.sold == books.sales.keys()
-        for user, state in self.accounts.items():
-            assert state.balance == books.money[user] >= 0, "I2"
+        for user, owned in self.accounts.items():
+            assert owned.balance == books.money[user] >= 0, "I2"
             mine = {p: amount for p, (who, amount) in books.in_flight.items() if who == user}
-            assert {p.id: p.amount for p in state.pending.values()} == mine, "I7"
+            assert {p.id: p.amount for p in owned.pending.values()} == mine, "I7"
         in_flight = sum(amount for _, amount in books.in_flight.values())
-        balances = sum(state.balance for state in self.accounts.values())
+        balances = sum(owned.balance for owned in self.accounts.values())
         assert balances + in_flight + books.paid_amount == books.charged, "I2"
         assert dict(self.line.active_numbers()) == books.active, "I5"
         assert self.line.waiting == len(books.waiting), "I5"
