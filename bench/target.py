@@ -39,10 +39,6 @@ class Target(msgspec.Struct, frozen=True):
             raise TargetError(f"{parts.hostname!r} is not a loopback address")
         return cls(host, parts.port or 80)
 
-    @property
-    def authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
 
 _FIXED = "Host: bench\r\nAccept: application/json\r\nUser-Agent: booking-bench\r\n"
 """Sent with every request. The host's name is the same for both targets, so that both parse the

@@ -71,7 +71,7 @@ class Asking:
         owner = account_address(user)
         stored = await self._actors.begin(owner, key)
         if stored is not None:
-            return Outcome(_VALUES.decode(stored.reply.body), replayed=True)
+            return Outcome(value_of(stored.reply), replayed=True)
         try:
             value = await run()
             if isinstance(value, Rejected) and value.retry_after_ms:
