@@ -102,15 +102,7 @@ class ClusterNode:
         self.notices = Notices(
             member.instance, self._links, clock, self._tasks, look_here=self._look
         )
-        self.router = Router(
-            member.instance,
-            self.runtime,
-            self._links,
-            self.directory,
-            self.notices,
-            clock,
-            self._tasks,
-        )
+        self.router = self._make_router()
         # What is shown of all shards everywhere, and how old it may be.
         self.copies = Copies(
             dict(application.shown),
@@ -148,6 +140,17 @@ class ClusterNode:
             observer=self._application.observer,
             lanes=lanes,
             ask_anywhere=self._forward,
+        )
+
+    def _make_router(self) -> Router:
+        return Router(
+            self._member.instance,
+            self.runtime,
+            self._links,
+            self.directory,
+            self.notices,
+            self._clock,
+            self._tasks,
         )
 
     def _make_streams(self) -> Streams:
