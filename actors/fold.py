@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.journal import Loaded
 
@@ -78,25 +77,3 @@ def fold_on(behaviour: Behaviour, base: Folded, loaded: Loaded) -> Folded:
     folded.event_bytes += base.event_bytes
     folded.snapshot_bytes = base.snapshot_bytes
     return folded
-
-
-Missed = tuple[int, Address, Any, Any]
-"""Seq, entity, event and state after it; without an event when only the state is known."""
-
-
-def missed_events(behaviour: Behaviour, loaded: Loaded, known_seq: int) -> Sequence[Missed] | None:
-    """The entity's events after ``known_seq``, or ``None`` as :func:`fold`. Raises whatever a
-    behaviour raises."""
-    address, snapshot = loaded.address, loaded.snapshot
-    state = initial_state(behaviour, loaded)
-    if state is None:
-        return None
-    missed: list[Missed] = []
-    if snapshot is not None and snapshot.seq > known_seq:
-        missed.append((snapshot.seq, address, None, state))
-    for row in loaded.rows:
-        event = behaviour.decode_event(row.type, row.version, row.payload)
-        state = behaviour.evolve(state, event)
-        if row.seq > known_seq:
-            missed.append((row.seq, address, event, state))
-    return missed

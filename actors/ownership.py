@@ -18,13 +18,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from actors.address import Address
 from actors.commit import Commit
 from actors.errors import JournalUnavailableError, NotOwnedError, OutcomeUnknownError
-from actors.fold import Folded, Missed, missed_events
+from actors.fold import Folded
 from actors.journal import Journal, JournalError, Lease, ShardInfo
 from actors.lane import Lane
+from actors.missed import Missed, read_missed
 from actors.part import Part
 from actors.room import Room
 from actors.shard import Shard
-from actors.supervision import Backoff, where
+from actors.supervision import Backoff
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -297,14 +298,17 @@ class Ownership:
         marked = await self._marks(part, leases)
         missed = [await self._missed(part, self.pending[lease.shard]) for lease in leases]
         for lease, events in zip(leases, missed, strict=True):
-            for seq, address, event, state in events:
-                if event is None:
-                    self._room.observer.loaded(address, state)
-                else:
-                    self._room.observer.committed(address, (event,), state)
-                if self._room.tap is not None:
-                    self._room.tap.missed(address, state, seq)
+            for each in events:
+                self._tell_missed(each)
             self._install(lease, marked[lease.shard])
+
+    def _tell_missed(self, missed: Missed) -> None:
+        if missed.event is None:
+            self._room.observer.loaded(missed.address, missed.state)
+        else:
+            self._room.observer.committed(missed.address, (missed.event,), missed.state)
+        if self._room.tap is not None:
+            self._room.tap.missed(missed.address, missed.state, missed.seq)
 
     async def _look(self, part: Part) -> dict[int, ShardInfo]:
         """Its shards as they are. What becomes suspicious meanwhile is not settled by an answer
@@ -323,6 +327,38 @@ class Ownership:
             for address in await part.journal.wakes(marked):
                 marked[address.slot].append(address)
         return marked
+
+    @staticmethod
+    def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
+        """Whether somebody claimed the shard after this instance did. What was read before our own
+        latest claim has a lower epoch, and says nothing."""
+        return infos[shard.number].epoch > shard.epoch
+
+    def _install(
+        self,
+        lease: Lease,
+        marked: Collection[Address],
+        warm: Mapping[Address, Folded] | None = None,
+    ) -> None:
+        # The older of two writers would answer reads from its past until it wrote something.
+        assert lease.shard not in self.shards, f"shard {lease.shard} is served already"
+        reclaim = self.pending.pop(lease.shard, None)
+        old = None if reclaim is None else reclaim.old
+        began_ms = 0 if old is None else old.now_ms()
+        shard = self.shards[lease.shard] = Shard(lease, self._room, began_ms)
+        shard.marked.update(marked)
+        shard.warm.update(warm or {})
+        self.lost.discard(lease.shard)
+        self._tasks.spawn(shard.writer.run(), f"shard-{lease.shard}-{lease.epoch}")
+        shard.part.loader.recover(shard, marked)
+
+    async def _missed(self, part: Part, reclaim: Reclaim) -> list[Missed]:
+        """What was in doubt when the shard was closed, and is in the journal."""
+        if not reclaim.doubtful:
+            return []
+        assert reclaim.old is not None
+        addresses, known_seq = list(reclaim.doubtful), reclaim.old.committed_seq
+        return await read_missed(part.journal, self._room, addresses, known_seq)
 
     # -- planned moves -------------------------------------------------------------------------
 
@@ -365,66 +401,6 @@ class Ownership:
             raise NotOwnedError
         self._close(shard, NotOwnedError)
         return True
-
-    @staticmethod
-    def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
-        """Whether somebody claimed the shard after this instance did. What was read before our own
-        latest claim has a lower epoch, and says nothing."""
-        return infos[shard.number].epoch > shard.epoch
-
-    def _install(
-        self,
-        lease: Lease,
-        marked: Collection[Address],
-        warm: Mapping[Address, Folded] | None = None,
-    ) -> None:
-        # The older of two writers would answer reads from its past until it wrote something.
-        assert lease.shard not in self.shards, f"shard {lease.shard} is served already"
-        reclaim = self.pending.pop(lease.shard, None)
-        old = None if reclaim is None else reclaim.old
-        began_ms = 0 if old is None else old.now_ms()
-        shard = self.shards[lease.shard] = Shard(lease, self._room, began_ms)
-        shard.marked.update(marked)
-        shard.warm.update(warm or {})
-        self.lost.discard(lease.shard)
-        self._tasks.spawn(shard.writer.run(), f"shard-{lease.shard}-{lease.epoch}")
-        shard.part.loader.recover(shard, marked)
-
-    async def _missed(self, part: Part, reclaim: Reclaim) -> list[Missed]:
-        """What was in doubt and turned out to be written, by seq: the views have not heard of
-        it."""
-        if not reclaim.doubtful:
-            return []
-        assert reclaim.old is not None
-        addresses = list(reclaim.doubtful)
-        missed: list[Missed] = []
-        for start in range(0, len(addresses), self._room.limits.loads_max):
-            chunk = addresses[start : start + self._room.limits.loads_max]
-            missed += await self._load_missed(part, chunk, reclaim.old.committed_seq)
-        return sorted(missed, key=lambda one: one[0])
-
-    async def _load_missed(
-        self, part: Part, addresses: Sequence[Address], known_seq: int, *, whole: bool = False
-    ) -> list[Missed]:
-        """What these entities have after ``known_seq``. A snapshot written with those events hides
-        them; then only the state is told."""
-        missed: list[Missed] = []
-        outdated: list[Address] = []
-        for loaded in await part.journal.load(addresses, whole=whole):
-            address = loaded.address
-            try:
-                found = missed_events(self._room.behaviours[address.kind], loaded, known_seq)
-            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                log.error("%s cannot be loaded: %s", address.text, where(error))
-                self._room.counters.crashes += 1
-                continue
-            if found is None:
-                outdated.append(address)
-            else:
-                missed += found
-        if outdated:
-            missed += await self._load_missed(part, outdated, known_seq, whole=True)
-        return missed
 
     # -- the end -------------------------------------------------------------------------------
 
