@@ -176,7 +176,7 @@ class Loader:
             try:
                 folded = fold_on(cell.behaviour, base, loaded)
             except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                cell.shard.broken(cell, error)
+                cell.shard.crashes.in_load(cell, error)
             else:
                 cell.shard.loaded(cell, folded)
         return [cell for cell, base in warm if base is None]
@@ -203,7 +203,7 @@ class Loader:
         try:
             folded = fold(cell.behaviour, loaded)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            cell.shard.broken(cell, error)
+            cell.shard.crashes.in_load(cell, error)
             return True
         if folded is not None:
             cell.shard.loaded(cell, folded)

@@ -7,17 +7,16 @@ still refers to the old one only has to look whether it is closed.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from actors.address import Address
 from actors.behaviour import WAKE, Decision
-from actors.cell import ABSENT, Cell
+from actors.cell import Cell
 from actors.commit import Commit
+from actors.crashes import Crashes
 from actors.envelope import Envelope
 from actors.errors import (
-    EntityCrashedError,
     KeyReusedError,
     NotOwnedError,
     OutcomeUnknownError,
@@ -28,12 +27,9 @@ from actors.journal import Lease, Loaded, OutcomeRow, WakeMark
 from actors.keys import KeyBook
 from actors.room import Room
 from actors.sagas import Saga
-from actors.supervision import where
 from actors.timers import Timer
 from actors.transport import Answer
 from actors.writer import Writer
-
-log = logging.getLogger(__name__)
 
 ON_THE_MOVE_S = 0.1
 """What callers of a shard on the move are told to wait: about as long as a hand-over takes."""
@@ -70,6 +66,7 @@ class Shard:
         self.unneeded: dict[Address, None] = {}
         """Marked entities that want no wake any more."""
         self.snapshot_bytes_min = room.limits.snapshot_bytes_min
+        self.crashes = Crashes(self, room)
         self.writer = Writer(self, room)
         self._room = room
         self._tail: Commit | None = None
@@ -167,9 +164,7 @@ class Shard:
         try:
             reply = cell.behaviour.decode_reply(row.reply)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            log.error("%s cannot read a stored reply: %s", cell.address.text, where(error))
-            envelope.refuse(EntityCrashedError(cell.address.text))
-            self._count_crash()
+            self.crashes.in_reply(cell, envelope, error)
             return
         self.keys.remember(row.command, row.fingerprint, reply)
         envelope.answer(Answer(reply, replayed=True))
@@ -237,11 +232,12 @@ class Shard:
             self._room.sagas.begin(cell, saga)
         watchers, cell.watchers = cell.watchers, None
         for watcher in watchers or ():
-            self._rouse(watcher)
+            self.rouse(watcher)
         if cell.size:
             self.writer.queue(cell)
 
-    def _rouse(self, watcher: Cell) -> None:
+    def rouse(self, watcher: Cell) -> None:
+        """What the cell's next message waited for is there, or will not come."""
         watcher.waits = False
         if watcher.size and watcher.loaded:
             self.writer.queue(watcher)
@@ -328,7 +324,7 @@ class Shard:
             for saga in change.unfinished:
                 self._room.sagas.begin(cell, saga, commit.trace)
             if cell.crashed and not cell.uncommitted:
-                self._reload(cell)
+                self.crashes.reload(cell)
         for key, reply in commit.stored:
             self.keys.store(key, reply)
         commit.release()
@@ -338,70 +334,7 @@ class Shard:
         if self._tail is commit:
             self._tail = None
 
-    # -- crashes and the end -------------------------------------------------------------------
-
-    def crashed(
-        self, cell: Cell, others: Mapping[Address, Cell], envelope: Envelope, error: Exception
-    ) -> None:
-        """A broken invariant in a turn: tell the caller, forget the entities concerned once what
-        they submitted is committed, and count it."""
-        kind = type(envelope.command).__name__
-        log.error("%s crashed on %s: %s", cell.address.text, kind, where(error), extra=self._place)
-        self._fail(cell, envelope)
-        for concerned in (cell, *others.values()):
-            concerned.loaded = False
-            concerned.crashed = True
-            if not concerned.uncommitted:
-                self._reload(concerned)
-        self._count_crash()
-
-    def broken(self, cell: Cell, error: Exception) -> None:
-        """The entity's events could not be read: nobody who needs it can be served."""
-        log.error("%s cannot be loaded: %s", cell.address.text, where(error), extra=self._place)
-        cell.loading = False
-        while cell.size:
-            self._fail(cell, self.take(cell))
-        watchers, cell.watchers = cell.watchers, None
-        for watcher in watchers or ():
-            if watcher.waits and watcher.size:
-                self._fail(watcher, self.take(watcher))
-            self._rouse(watcher)
-        for saga in [saga for saga in self.sagas.values() if saga.cell is cell]:
-            self._room.sagas.end(saga)
-            self._retry_later(cell.address)
-        self.drop(cell)
-        self._count_crash()
-
-    @property
-    def _place(self) -> dict[str, int]:
-        """For log lines."""
-        return {"shard": self.number, "epoch": self.epoch}
-
-    def _fail(self, cell: Cell, envelope: Envelope) -> None:
-        self.keys.release(envelope)
-        envelope.refuse(EntityCrashedError(cell.address.text))
-        if envelope.command is WAKE:
-            self._retry_later(cell.address)
-
-    def _retry_later(self, address: Address) -> None:
-        """Wake the entity again when it may have been forgiven."""
-        self.arm(address, self.now_ms() + int(self._room.limits.crash_retry_s * 1000))
-
-    def _reload(self, cell: Cell) -> None:
-        cell.crashed = False
-        cell.state = cell.committed = ABSENT
-        if cell.needed:
-            self.want(cell)
-        else:
-            self.drop(cell)
-
-    def _count_crash(self) -> None:
-        self._room.counters.crashes += 1
-        if self._room.crashes.crashed(self.number, self._room.clock.monotonic()):
-            log.error(
-                "shard %d crashes in a loop: fenced for a while", self.number, extra=self._place
-            )
-            self._room.keeper.fence(self)
+    # -- the end -------------------------------------------------------------------------------
 
     def refuse_mail(self, refusal: Callable[[], Exception]) -> None:
         """Refuse everybody who waits to be decided; timers and sagas stay."""

@@ -93,7 +93,7 @@ class Writer:
             try:
                 found = self._companions(cell, envelope)
             except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                shard.crashed(cell, NO_CELLS, shard.take(cell), error)
+                shard.crashes.in_turn(cell, NO_CELLS, shard.take(cell), error)
                 return True
             if found is None:
                 cell.waits = True
@@ -183,7 +183,7 @@ class Writer:
             )
             return decision, draft(shard, cell, others, envelope, decision, now_ms)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            shard.crashed(cell, others, envelope, error)
+            shard.crashes.in_turn(cell, others, envelope, error)
             return None
 
     def _apply(self, commit: Commit) -> None:
