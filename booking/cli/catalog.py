@@ -12,6 +12,7 @@ import asyncpg
 
 from booking.catalogue import document, store
 from booking.catalogue.problems import DocumentError
+from booking.settings import Settings
 
 DONE, REFUSED, UNUSABLE = 0, 1, 2
 
@@ -31,9 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _import(args: argparse.Namespace) -> int:
-    dsn = _dsn()
-    if dsn is None:
-        return UNUSABLE
+    dsn = Settings.from_env(os.environ, serving=False).database_url
     try:
         text = _read(args.file)
     except OSError as error:
@@ -42,7 +41,8 @@ def _import(args: argparse.Namespace) -> int:
         parsed = document.parse(text)
         version = asyncio.run(store.save(dsn, parsed))
     except (DocumentError, store.CatalogueError) as error:
-        return _fail(str(error), REFUSED)
+        print(error, file=sys.stderr)  # a line for each thing that is wrong, with its place
+        return REFUSED
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return _fail(f"the database could not be used: {_words(error)}", REFUSED)
     dates = sum(len(concert.dates) for concert in parsed.concerts)
@@ -51,9 +51,7 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    dsn = _dsn()
-    if dsn is None:
-        return UNUSABLE
+    dsn = Settings.from_env(os.environ, serving=False).database_url
     try:
         text = document.encode(asyncio.run(store.export(dsn)))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -63,13 +61,6 @@ def _export(args: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(f"{args.file}: {error.strerror}", UNUSABLE)
     return DONE
-
-
-def _dsn() -> str | None:
-    dsn = os.environ.get("BOOKING_DATABASE_URL")
-    if not dsn:
-        print("BOOKING_DATABASE_URL is not set", file=sys.stderr)
-    return dsn or None
 
 
 def _read(file: str) -> bytes:
@@ -93,5 +84,5 @@ def _words(error: Exception) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
+    print(f"booking: {message}", file=sys.stderr)
     return status

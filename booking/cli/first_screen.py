@@ -6,6 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from booking.cli.fleet import Fleet
 from booking.embedded import EmbeddedServers, postgres
@@ -108,7 +109,7 @@ def _server_rows(servers: EmbeddedServers) -> list[tuple[str, str]]:
         rows.append(("PostgreSQL", f"{servers.sockets}   (pid {servers.pids['postgres']})"))
         rows.append(("", f"{psql} -h {where} -U {postgres.NAME} {postgres.NAME}"))
     if "valkey" in servers.pids:
-        socket = servers.redis_url.removeprefix("unix://")
+        socket = unquote(servers.redis_url.removeprefix("unix://"))
         rows.append(("Valkey", f"{socket}   (pid {servers.pids['valkey']})"))
     else:
         rows.append(("Redis", "the one in BOOKING_REDIS_URL"))

@@ -210,8 +210,6 @@ def test_the_command_tells_each_error_on_a_line_and_exits_1_or_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "in.json"
-    monkeypatch.delenv("BOOKING_DATABASE_URL", raising=False)
-    assert cli("import", str(file)) == 2
     monkeypatch.setenv("BOOKING_DATABASE_URL", database_url)
     assert cli("import", str(file)) == 2
     capsys.readouterr()

@@ -48,16 +48,19 @@ def test_the_first_screen_is_true_and_its_lines_work_when_pasted(data_dir: Path)
             assert json.loads(charged)["data"] == {"balance": 100_000}
 
 
-def test_the_console_is_named_where_the_operators_side_is(data_dir: Path) -> None:
+def test_console_and_socket_are_named_where_they_are(data_dir: Path) -> None:
     port = free_port(PORTS_FROM, set())
     own = {"BOOKING_ADMIN_PORT": str(port), "BOOKING_ADMIN_TOKEN": secrets.token_hex(32)}
-    with ready(data_dir, environ=own) as running:
+    with ready(data_dir / "of mine", environ=own) as running:
         console = re.search(r"^  console +(\S+) ", running.said, re.MULTILINE)
         assert console, running.said
         assert console[1] == f"http://127.0.0.1:{port}/admin/console"
         with urllib.request.urlopen(console[1], timeout=10) as page:
             assert page.status == 200
         assert "admin token in BOOKING_ADMIN_TOKEN" in running.said
+        valkey = re.search(r"^  Valkey +(\S.*?) +\(pid", running.said, re.MULTILINE)
+        assert valkey, running.said
+        assert Path(valkey[1]).is_socket()
 
 
 def test_ctrl_c_drains_stops_everything_and_ends_with_0(data_dir: Path) -> None:

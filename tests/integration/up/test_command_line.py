@@ -55,9 +55,9 @@ def test_the_installed_command_begins_where_ctrl_c_is_seen_to() -> None:
     assert command.load() is entry.main
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate", "audit"])
+@pytest.mark.parametrize("command", ["serve", "migrate", "audit", "catalog export -"])
 def test_a_missing_setting_ends_with_2_and_one_line(command: str) -> None:
-    status, said = booking(command)
+    status, said = booking(*command.split())
     assert status == 2
     assert said == "booking: BOOKING_DATABASE_URL is missing: it names the server to use\n"
 
