@@ -14,9 +14,10 @@ from booking.domain.catalogue import MAIN_QUEUE
 from booking.domain.queue import Joined, Policy
 from booking.entities.addresses import queue_address
 from booking.entities.queue_entity import QueueBehaviour
-from tests.cluster.conftest import INSTANCES, Tell
+from tests.cluster.conftest import INSTANCES
 from tests.support.api_client import Api, eventually, new_user
 from tests.support.cluster import cluster
+from tests.support.told import Tell
 
 WAITING = 100_000
 SERVED_AGAIN_MAX_S = 8.0

@@ -12,12 +12,12 @@ from pathlib import Path
 from booking import audit
 from booking.embedded import EmbeddedServers
 from booking.schema import parts
-from tests.cluster.conftest import Tell
 from tests.support.api_client import Api, Reply, eventually, new_user
 from tests.support.cluster import Cluster, cluster
 from tests.support.probes import users_of
 from tests.support.servers import temporary_data_dir
 from tests.support.stock import import_catalogue
+from tests.support.told import Tell
 
 AWAY_S = 3.0
 INSTANCES = 2

@@ -48,7 +48,7 @@ async def test_a_redis_that_does_not_know_us_is_another_error_than_one_that_is_a
         urlunsplit(parts._replace(netloc=f"nobody:wrong@{parts.netloc.rpartition('@')[2]}"))
     )
     with pytest.raises(MembershipRefusedError):
-        await membership.announce(ANNA)
+        await membership.announce(ANNA, TTL_S)
     await membership.close()
 
 
