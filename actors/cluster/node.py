@@ -122,7 +122,6 @@ class ClusterNode:
         self.coverage = Coverage(
             self.runtime, self.directory, self.roster, clock, self.steward.giving
         )
-        self.isolation = Isolation(self.runtime, self.roster, self._links, self.steward, clock)
         # What others ask of this instance, and what operators do.
         self.inbox = self._make_inbox()
         self.desk = self._make_desk()
@@ -254,7 +253,8 @@ class ClusterNode:
         self._tasks.spawn(self.leader.run(), "leader")
         self._tasks.spawn(self.steward.run(), "steward")
         self._tasks.spawn(self.coordinator.run(), "coordinator")
-        self._tasks.spawn(self.isolation.run(), "isolation")
+        isolation = Isolation(self.runtime, self.roster, self._links, self.steward, self._clock)
+        self._tasks.spawn(isolation.run(), "isolation")
 
     async def drain(self, timeout_s: float) -> None:
         """Have everything handed over, if there is somebody to take it."""
