@@ -139,7 +139,6 @@ class Ownership:
         """These are durable."""
         counters = self._room.counters
         counters.last_commit = self._room.clock.monotonic()
-        counters.commits += len(commits)
         for commit in commits:
             counters.rows += len(commit.rows)
             commit.shard.committed(commit)

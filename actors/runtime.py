@@ -383,11 +383,11 @@ class Runtime:
             lost_shards=tuple(sorted(self._owned.lost)),
             entities=self._room.pool.size,
             mailbox_depth=counters.waiting,
-            queued_rows=sum(lane.pending for lane in lanes),
+            queued_commits=sum(lane.pending for lane in lanes),
             in_flight=sum(lane.callers for lane in lanes)
             + sum(not waiter.over for waiter in self._parked()),
             turns=counters.turns,
-            commits=sum(lane.batches for lane in lanes),
+            batches=sum(lane.batches for lane in lanes),
             rows=counters.rows,
             last_commit_age_s=_age(self._clock.monotonic(), counters.last_commit),
             fenced=counters.fenced,

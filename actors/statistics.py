@@ -10,7 +10,6 @@ class Counters:
     external messages in mailboxes."""
 
     __slots__ = (
-        "commits",
         "crashes",
         "fenced",
         "last_commit",
@@ -25,7 +24,6 @@ class Counters:
     def __init__(self) -> None:
         self.waiting = 0
         self.turns = 0
-        self.commits = 0
         self.rows = 0
         self.crashes = 0
         self.refused = 0
@@ -48,13 +46,13 @@ class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """In memory."""
     mailbox_depth: int
     """External messages waiting to be decided."""
-    queued_rows: int
+    queued_commits: int
     """Decisions waiting for the journal, sent or not."""
     in_flight: int
-    """Callers waiting for an answer of a decision: those of ``queued_rows`` and of sagas."""
+    """Callers waiting for an answer of a decision: those of ``queued_commits`` and of sagas."""
     turns: int
-    commits: int
-    """Batches the journal was sent."""
+    batches: int
+    """Sent to the journal."""
     rows: int
     """Events committed."""
     last_commit_age_s: float | None

@@ -211,7 +211,7 @@ async def test_statistics_tell_what_happened(one: Instance) -> None:
     await asyncio.gather(*[one.ask(ANN, ("add", 1)) for _ in range(10)])
     told = one.runtime.statistics()
     assert (told.shards, told.entities, told.rows, told.loads) == (256, 1, 10, 1)
-    assert (told.mailbox_depth, told.queued_rows, told.in_flight) == (0, 0, 0)
+    assert (told.mailbox_depth, told.queued_commits, told.in_flight) == (0, 0, 0)
     assert told.last_commit_age_s is not None
     assert told.epochs[ANN.slot] == 1
     assert one.runtime.healthy
