@@ -8,9 +8,17 @@ from collections.abc import Callable
 
 class FaultyConnection:
     """One instance's connection to a store in memory. ``store_away`` says whether the store itself
-    is away, for everybody; ``refusal`` makes what a call raises then."""
+    is away, for everybody; ``refusal`` makes what a call raises then. ``latency_s`` is how long
+    each call takes on the event loop's clock; 0 yields once."""
 
-    def __init__(self, store_away: Callable[[], bool], refusal: Callable[[], Exception]) -> None:
+    def __init__(
+        self,
+        store_away: Callable[[], bool],
+        refusal: Callable[[], Exception],
+        *,
+        latency_s: float = 0.0,
+    ) -> None:
+        self.latency_s = latency_s
         self._store_away = store_away
         self._refusal = refusal
         self._away = False
@@ -33,7 +41,7 @@ class FaultyConnection:
 
     async def _reach(self) -> None:
         """What every call does first."""
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.latency_s)
         await self._running.wait()
         if self._away or self._store_away():
             raise self._refusal()

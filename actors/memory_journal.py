@@ -22,6 +22,7 @@ from actors.journal import (
     ShardInfo,
     SnapshotRow,
 )
+from actors.memory_faults import FaultyConnection
 
 Fault = Literal["refused", "unknown", "late"]
 """What becomes of an append: ``refused`` writes nothing, ``unknown`` writes and then loses the
@@ -87,23 +88,19 @@ class MemoryStore:
         return [row for row in rows if row.seq > after_seq]
 
 
-class MemoryJournal:
-    """One instance's connection to a :class:`MemoryStore`.
-
-    ``latency_s`` is how long each call takes on the event loop's clock; 0 yields once.
-    """
+class MemoryJournal(FaultyConnection):
+    """One instance's connection to a :class:`MemoryStore`."""
 
     def __init__(self, store: MemoryStore | None = None, *, latency_s: float = 0.0) -> None:
+        super().__init__(
+            lambda: False, lambda: JournalError("the journal is out of reach"), latency_s=latency_s
+        )
         self.store = store if store is not None else MemoryStore()
-        self.latency_s = latency_s
         self.appends = 0
         self.loads = 0
         self.look_ups = 0
         self.marks_written = 0
         self._faults: list[Fault] = []
-        self._away = False
-        self._running = asyncio.Event()
-        self._running.set()
         self._late: set[asyncio.TimerHandle] = set()
 
     # -- faults --------------------------------------------------------------------------------
@@ -119,27 +116,6 @@ class MemoryJournal:
     def late_write(self, count: int = 1) -> None:
         """The next appends give an error and are written 50 ms later, unless fenced by then."""
         self._faults += ["late"] * count
-
-    def go_away(self) -> None:
-        """Every call fails until :meth:`come_back`."""
-        self._away = True
-
-    def come_back(self) -> None:
-        self._away = False
-
-    def pause(self) -> None:
-        """Every call hangs until :meth:`resume`, as with a stopped server or process."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        self._running.set()
-
-    async def _reach(self) -> None:
-        await asyncio.sleep(self.latency_s)
-        if not self._running.is_set():
-            await self._running.wait()
-        if self._away:
-            raise JournalError("the journal is out of reach")
 
     # -- the journal ---------------------------------------------------------------------------
 
