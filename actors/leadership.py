@@ -145,7 +145,7 @@ class Leader:
             # Somebody was faster: theirs is the row, so theirs be the key. If the answer was lost,
             # the row may be ours, and the next round will tell.
             mine.step_down()
-            await self._ask("redis", self._election.resign(self._incarnation))
+            await self._resign()
         elif term is not None and term is not _NONE:
             mine.won(term, road, sent_s)
 
@@ -206,11 +206,13 @@ class Leader:
             return
         log.info("leader no more: term %d, %s", term, why)
         self._tell_deposed()
-        yielded = self._store.yield_term(term)
-        await asyncio.gather(
-            self._ask("journal", yielded),
-            self._ask("redis", self._election.resign(self._incarnation)),
-        )
+        await asyncio.gather(self._yield_term(term), self._resign())
+
+    async def _yield_term(self, term: int) -> None:
+        await self._ask("journal", self._store.yield_term(term))
+
+    async def _resign(self) -> None:
+        await self._ask("redis", self._election.resign(self._incarnation))
 
     def _tell_deposed(self) -> None:
         if self._told is not None:
