@@ -21,6 +21,8 @@ RETRY_AFTER_MAX_S = 30.0
 """Whatever an answer says: a crowd is over in minutes."""
 TIMEOUT_S = 20.0
 _SAFE_TO_REPEAT = (429, 503)
+_UNDER_WAY = "idempotency_key_in_flight"
+"""The first request with this key: its outcome is told to whoever asks later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Calls:
             headers["Idempotency-Key"] = key or str(uuid.uuid4())
         for again in range(tries - 1, -1, -1):
             answer, wait_s = await self._once(method, path, headers, body, query)
-            if answer.status not in (0, *_SAFE_TO_REPEAT):
+            if answer.status not in (0, *_SAFE_TO_REPEAT) and answer.code != _UNDER_WAY:
                 return answer
             self._tally.refused += 1
             if again:

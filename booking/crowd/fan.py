@@ -21,6 +21,8 @@ AWAY_S = (1.0, 6.0)
 """How long a fan looks at a seat map, thinks over a held seat, and stays away, from to. About half
 a minute inside altogether, so that with 1,000 places some 30 fans a second take turns."""
 POLL_MIN_S = 0.5
+KEY_TRIES_MIN = 3
+"""Of a request whose first try may be under way: the second comes a second or so later."""
 IMPATIENT = 0.03
 """Of those who wait, leave at each look at their place."""
 PAYS = 0.5
@@ -47,6 +49,8 @@ class Fan:
         self._lining_up = ""
         """The user who may have got a place without our having heard of it."""
         self._may_hold = False
+        self._reserving: tuple[str, str] | None = None
+        """The seat and the key of a reservation whose answer we have not heard."""
 
     async def live(self) -> None:
         """Visits the service again and again, until cancelled."""
@@ -60,8 +64,12 @@ class Fan:
     async def leave(self, *, tries: int = 3) -> None:
         """Gives seat and place up, as far as there are any: what is not given back stays taken
         until its time is over."""
+        # What was cut off is asked again with its key; the service may still be at it.
+        again = max(tries, KEY_TRIES_MIN)
         if self._lining_up:
-            await self._line_up(self._lining_up, tries=tries)
+            await self._line_up(self._lining_up, tries=again)
+        if self._reserving is not None:
+            await self._reserve(*self._reserving, tries=again)
         if self._may_hold:
             await self._give_back(tries)
         token, self._token = self._token, None
@@ -113,14 +121,7 @@ class Fan:
             self._tally.gave_up += 1
             return
         seat = self._draw.choice(seats.data)
-        self._may_hold = True
-        held = await self._calls.call(
-            "POST", "/reservation", token=self._token, body={"seatId": seat["id"]}
-        )
-        if not held.ok:
-            self._may_hold = False
-            self._tally.beaten += held.code == "seat_unavailable"
-            self._lost(held.status)
+        if not await self._reserve(seat["id"], str(uuid.uuid4())):
             return
         self._now("holding")
         await self._pause(THINK_S)
@@ -129,6 +130,19 @@ class Fan:
             self._tally.gave_up += 1
             return
         await self._buy(user, seat)
+
+    async def _reserve(self, seat: str, key: str, *, tries: int = TRIES_MAX) -> bool:
+        self._reserving = (seat, key)
+        held = await self._calls.call(
+            "POST", "/reservation", token=self._token, body={"seatId": seat}, key=key, tries=tries
+        )
+        self._reserving = None
+        # Who hears nothing may hold it all the same.
+        self._may_hold = held.ok or held.status == 0
+        if not held.ok:
+            self._tally.beaten += held.code == "seat_unavailable"
+            self._lost(held.status)
+        return held.ok
 
     async def _give_back(self, tries: int = TRIES_MAX) -> None:
         """What is held, as the service knows it: an answer to us may have been lost."""
