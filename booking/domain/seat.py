@@ -156,6 +156,10 @@ class SaleConfirmed(msgspec.Struct, frozen=True, tag=True):
 
 SeatReply = HoldGranted | HoldEnded | SaleConfirmed | Rejected
 
+REST_MIN_MS = 1_000
+"""A shorter rest is none: it is over before anybody else has seen the seat, and who takes a seat,
+gives it back and takes it again within some seconds is choosing, not keeping."""
+
 # -- decide ----------------------------------------------------------------------------------------
 
 
@@ -241,7 +245,7 @@ def _uncounted(seat: Held, number: int, rest_ms: int, now_ms: int) -> HoldUncoun
     length_ms = seat.until_ms - seat.held_at_ms
     held_ms = min(now_ms, seat.until_ms) - seat.held_at_ms
     rest_ms = rest_ms * held_ms // length_ms
-    if rest_ms <= 0:
+    if rest_ms < REST_MIN_MS:
         return HoldUncounted(number, seat.reservation)
     return HoldUncounted(number, seat.reservation, now_ms, rest_ms)
 

@@ -36,7 +36,7 @@ class Books:
         self.holds: dict[int, tuple[str, str, int]] = {}
         self.held_ms: dict[int, int] = {}
         """Seat to the beginning of its newest hold."""
-        self.let_go: dict[int, tuple[str, float]] = {}
+        self.let_go: dict[int, tuple[str, int]] = {}
         """Free seat to who held it last, and when it has rested from them."""
         self.sales: dict[int, tuple[str, str, str]] = {}
         self.money: Counter[str] = Counter()
@@ -73,12 +73,13 @@ class Books:
             self.sales[number] = (reservation, user, event.payment)
             return
         held_ms = min(now_ms, until_ms) - self.held_ms[number]
-        self.let_go[number] = (user, now_ms + REST_MS * held_ms / HOLD_MS)
+        rest_ms = REST_MS * held_ms // HOLD_MS
+        self.let_go[number] = (user, now_ms + (rest_ms if rest_ms >= 1_000 else 0))
 
     def resting_ms(self, number: int, user: str, now_ms: int) -> int:
         """For how many whole milliseconds yet the user may not hold this seat."""
-        holder, rested_ms = self.let_go.get(number, ("", 0.0))
-        return max(0, int(rested_ms) - now_ms) if holder == user else 0
+        holder, rested_ms = self.let_go.get(number, ("", 0))
+        return max(0, rested_ms - now_ms) if holder == user else 0
 
     def account(self, user: str, event: Any) -> None:
         if isinstance(event, account.Charged):

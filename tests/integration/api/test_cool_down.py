@@ -75,9 +75,10 @@ async def test_who_let_a_hold_lapse_gets_the_seat_after_the_rest_also_with_the_s
 
 
 async def test_giving_a_seat_back_is_no_way_around(start_service: StartService) -> None:
-    """With a rest 288 times as long as the hold, a seat held for 5 ms rests for more than a
-    second."""
-    service = await start_service(CATALOGUE, BOOKING_REHOLD_SECONDS="86400")
+    """With a rest 86,400 times as long as the hold, a seat held for a few ms rests for minutes."""
+    service = await start_service(
+        CATALOGUE, BOOKING_HOLD_SECONDS="1", BOOKING_REHOLD_SECONDS="86400"
+    )
     api = service.api
     _, ann = await api.enter()
 
@@ -93,21 +94,17 @@ async def test_giving_a_seat_back_is_no_way_around(start_service: StartService) 
     assert (await api.reserve(bob, SEAT)).status == 201
 
 
-async def test_choosing_and_giving_back_at_once_costs_nothing_that_a_person_notices(
+async def test_choosing_and_giving_back_at_once_costs_nothing(
     start_service: StartService,
 ) -> None:
     service = await start_service(CATALOGUE)
     api = service.api
     _, ann = await api.enter()
 
-    async def chosen_and_given_back() -> bool:
-        held = await api.reserve(ann, SEAT)
-        if held.status != 201:
-            return not is_cooling_down(held, 1)
-        return (await api.release(ann, held.data["id"])).status == 204
-
     for _ in range(5):
-        await eventually(chosen_and_given_back, within_s=0.5)
+        held = await api.reserve(ann, SEAT)
+        assert held.status == 201
+        assert (await api.release(ann, held.data["id"])).status == 204
 
 
 async def test_the_cool_down_can_be_switched_off(start_service: StartService) -> None:

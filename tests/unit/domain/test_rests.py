@@ -48,7 +48,7 @@ def let_go(at: int) -> GivenSeat:
 
 @pytest.mark.parametrize(
     ("at", "rest_ms"),
-    [(T0 + 1_000, 100), (T0 + HOLD_MS // 2, 15_000), (END - 1, 29_999), (END, 30_000)],
+    [(T0 + 10_000, 1_000), (T0 + HOLD_MS // 2, 15_000), (END - 1, 29_999), (END, 30_000)],
 )
 def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held(at, rest_ms):
     outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
@@ -59,6 +59,14 @@ def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held
     assert refused.reply.retry_after_ms == 1
     granted = given.when(HoldSeat("ann", "r2"), at=at + rest_ms, terms=TERMS, rest_ms=REST_MS)
     assert isinstance(granted.reply, HoldGranted)
+
+
+def test_who_changes_their_mind_within_seconds_may_do_so_again_at_once():
+    at = T0 + 9_999
+    outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
+    assert outcome.decision.ledger_events == (HoldUncounted(7, "r1"),)
+    again = let_go(at).when(HoldSeat("ann", "r2"), at=at, terms=TERMS, rest_ms=REST_MS)
+    assert isinstance(again.reply, HoldGranted)
 
 
 def test_nobody_else_is_refused_for_it_and_their_hold_ends_the_rest():
