@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from actors.errors import (
     DeadlineExceededError,
@@ -18,7 +19,7 @@ from actors.errors import (
 )
 from actors.peers import MovedError, Owner, PeerLimits, PeerStatistics, PeerTransport
 from actors.transport import Answer
-from tests.support.peer_links import ANN, LIMITS, Pair, until
+from tests.support.peer_links import ANN, LIMITS, WAIT_MAX_S, Pair, until
 
 
 async def ask(pair: Pair, transport: PeerTransport, command: Any, **options: Any) -> Answer:
@@ -27,14 +28,14 @@ async def ask(pair: Pair, transport: PeerTransport, command: Any, **options: Any
 
 
 def asked(
-    pair: Pair, transport: PeerTransport, command: Any, count: int
+    pair: Pair, transport: PeerTransport, command: Any, count: int, **options: Any
 ) -> list[asyncio.Task[Answer]]:
-    return [asyncio.create_task(ask(pair, transport, command)) for _ in range(count)]
+    return [asyncio.create_task(ask(pair, transport, command, **options)) for _ in range(count)]
 
 
 async def ends(asks: list[asyncio.Task[Answer]]) -> list[Any]:
     """Everybody's answer or error; fails if somebody waits for ever."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_MAX_S):
         return await asyncio.gather(*asks, return_exceptions=True)
 
 
@@ -344,9 +345,10 @@ async def test_a_closed_endpoint_ends_its_links_and_lets_nobody_in(pair: Pair) -
 
 
 async def test_answers_that_are_there_leave_before_the_endpoint_closes(pair: Pair) -> None:
-    await pair.start()
+    # So many take seconds where the processor belongs to others; no limit is the matter here.
+    await pair.start(limits=structs.replace(LIMITS, goodbye_s=WAIT_MAX_S))
     transport = pair.transport()
-    asks = asked(pair, transport, ["wait"], 2_500)
+    asks = asked(pair, transport, ["wait"], 2_500, seconds=WAIT_MAX_S)
     await until(lambda: len(pair.clerk.waiting) == 2_500)
     pair.clerk.finish()
     await pair.listening.endpoint.close()
