@@ -106,13 +106,18 @@ class JournalCorruptedError(AssertionError):
     """A row is already there that only this owner could have written: a broken invariant."""
 
 
+def part_number(shard: int, parts: int) -> int:
+    """In which of so many databases a shard is: for the life of a journal."""
+    return shard % parts
+
+
 class Journal(Protocol):
     """Every method may raise :class:`JournalError`; none retries by itself."""
 
     @property
     def parts(self) -> Sequence[Journal]:
-        """The databases that it is made of, each a journal of its own shards: shard ``s`` is in
-        part ``s % n``. A question about shards of several fails when one of them is away."""
+        """The databases that it is made of, each a journal of its own shards (:func:`part_number`).
+        A question about shards of several fails when one of them is away."""
 
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         """Write the batch in one autocommitted statement on the connection of this lane.

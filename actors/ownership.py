@@ -19,7 +19,7 @@ from actors.address import Address
 from actors.commit import Commit
 from actors.errors import JournalUnavailableError, NotOwnedError, OutcomeUnknownError
 from actors.fold import Folded
-from actors.journal import Journal, JournalError, Lease, ShardInfo
+from actors.journal import Journal, JournalError, Lease, ShardInfo, part_number
 from actors.lane import Lane
 from actors.missed import Missed, read_missed
 from actors.part import Part
@@ -88,7 +88,7 @@ class Ownership:
 
     def part_of(self, number: int) -> Part:
         """The database of this shard."""
-        return self.parts[number % len(self.parts)]
+        return self.parts[part_number(number, len(self.parts))]
 
     # -- what shards and loaders tell ----------------------------------------------------------
 

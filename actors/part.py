@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """Shard ``s`` is in part ``s % parts``."""
+    """Which shards are in it: :func:`actors.journal.part_number`."""
 
     __slots__ = (
         "away",

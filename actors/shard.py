@@ -23,7 +23,7 @@ from actors.errors import (
     OverloadedError,
 )
 from actors.fold import Folded
-from actors.journal import Lease, Loaded, OutcomeRow, WakeMark
+from actors.journal import Lease, Loaded, OutcomeRow, WakeMark, part_number
 from actors.keys import KeyBook
 from actors.room import Room
 from actors.sagas import Saga
@@ -41,7 +41,7 @@ class Shard:
     def __init__(self, lease: Lease, room: Room, began_ms: int = 0) -> None:
         self.number = lease.shard
         self.epoch = lease.epoch
-        self.part = room.parts[lease.shard % len(room.parts)]
+        self.part = room.parts[part_number(lease.shard, len(room.parts))]
         self.seq = lease.last_seq
         """Of the last event decided."""
         self.committed_seq = lease.last_seq

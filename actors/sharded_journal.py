@@ -19,7 +19,17 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from actors.address import Address
-from actors.journal import Batch, Journal, JournalError, Lease, Loaded, OutcomeRow, Row, ShardInfo
+from actors.journal import (
+    Batch,
+    Journal,
+    JournalError,
+    Lease,
+    Loaded,
+    OutcomeRow,
+    Row,
+    ShardInfo,
+    part_number,
+)
 from actors.postgres_journal import PostgresJournal
 
 T = TypeVar("T")
@@ -82,7 +92,7 @@ class ShardedJournal:
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         count = len(self._parts)
         touched = {
-            entry.shard % count
+            part_number(entry.shard, count)
             for entries in (batch.rows, batch.outcomes, batch.snapshots, batch.marks)
             for entry in entries
         }
@@ -153,7 +163,7 @@ class ShardedJournal:
     async def history(
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
     ) -> list[Row]:
-        part = self._parts[address.slot % len(self._parts)]
+        part = self._parts[part_number(address.slot, len(self._parts))]
         return await part.history(address, types, limit, before_seq)
 
     async def _spread(
@@ -166,7 +176,7 @@ class ShardedJournal:
         count = len(self._parts)
         split: dict[int, list[T]] = {}
         for item in items:
-            split.setdefault(shard_of(item) % count, []).append(item)
+            split.setdefault(part_number(shard_of(item), count), []).append(item)
         return await together(ask(self._parts[number], some) for number, some in split.items())
 
 
@@ -191,13 +201,13 @@ def own_of_each(lists: Sequence[Sequence[T]]) -> list[T]:
     """Of each database's list of all shards, by number, the shards that are its own."""
     count, size = len(lists), len(lists[0])
     assert all(len(one) == size for one in lists), "databases with another number of shards"
-    return [lists[number % count][number] for number in range(size)]
+    return [lists[part_number(number, count)][number] for number in range(size)]
 
 
 def _part_of(batch: Batch, number: int, count: int) -> Batch:
     return Batch(
-        [row for row in batch.rows if row.shard % count == number],
-        [outcome for outcome in batch.outcomes if outcome.shard % count == number],
-        [snapshot for snapshot in batch.snapshots if snapshot.shard % count == number],
-        [mark for mark in batch.marks if mark.shard % count == number],
+        [row for row in batch.rows if part_number(row.shard, count) == number],
+        [outcome for outcome in batch.outcomes if part_number(outcome.shard, count) == number],
+        [snapshot for snapshot in batch.snapshots if part_number(snapshot.shard, count) == number],
+        [mark for mark in batch.marks if part_number(mark.shard, count) == number],
     )

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from actors.journal import JournalError, Lease
+from actors.journal import JournalError, Lease, part_number
 from actors.placement_store import (
     Leadership,
     LogLine,
@@ -101,7 +101,7 @@ class ShardedPlacement:
         but for the first, without which there is no leader."""
         split: list[dict[int, tuple[int, str]]] = [{} for _ in self._parts]
         for shard, wish in desired.items():
-            split[shard % len(split)][shard] = wish
+            split[part_number(shard, len(split))][shard] = wish
         written = await self._first.write_desired(term, split[0])
         if not written.current:
             return written
@@ -133,7 +133,7 @@ class ShardedPlacement:
     ) -> list[Lease]:
         split: list[list[tuple[int, int]]] = [[] for _ in self._parts]
         for shard, seen in wanted:
-            split[shard % len(split)].append((shard, seen))
+            split[part_number(shard, len(split))].append((shard, seen))
         granted = await together(
             part.claim(some, owner, incarnation)
             for part, some in zip(self._parts, split, strict=True)
@@ -171,14 +171,14 @@ class ShardedPlacement:
             await self._change(shard, who, "unfreeze", frozen=None)
 
     def _is_first(self, shard: int) -> bool:
-        return shard % len(self._parts) == 0
+        return part_number(shard, len(self._parts)) == 0
 
     async def _change(self, shard: int, who: str, what: str, **change: str | None) -> None:
         """Log and change, in this order, so that no change is without its line: after a failure
         between the two there is a line about a change that was only tried."""
         told = {"shard": shard} | {key: value for key, value in change.items() if value}
         await self._first.log(who, what, told)
-        await self._parts[shard % len(self._parts)].change(shard, **change)
+        await self._parts[part_number(shard, len(self._parts))].change(shard, **change)
 
     async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
         return await self._first.log(who, what, detail)

@@ -16,7 +16,7 @@ from actors.address import Address
 from actors.behaviour import Behaviour
 from actors.cluster.control import Changed
 from actors.fold import fold
-from actors.journal import Journal, JournalError, Loaded
+from actors.journal import Journal, JournalError, Loaded, part_number
 from actors.room import Observer
 from actors.supervision import where
 
@@ -266,7 +266,10 @@ class Copies:
         self._kick(address.slot)
 
     def _kick(self, slot: int) -> None:
-        self._kicks[slot % len(self._kicks)].set()
+        self._kicks[self._part_of(slot)].set()
+
+    def _part_of(self, slot: int) -> int:
+        return part_number(slot, len(self._kicks))
 
     async def run(self, part: int) -> None:
         """Read what is wanted of this part of the journal, for ever."""
@@ -287,7 +290,7 @@ class Copies:
                 await asyncio.sleep(JOURNAL_RETRY_S)
 
     async def _catch_up(self, part: int) -> None:
-        while unread := [one for one in self._unread if one.slot % len(self._kicks) == part]:
+        while unread := [one for one in self._unread if self._part_of(one.slot) == part]:
             chunk = unread[:READ_TOGETHER_MAX]
             distrusts = self._distrusts
             await self._read([a for a in chunk if not self._owned(a)])

@@ -25,7 +25,7 @@ from actors.cluster.operations import Handover
 from actors.cluster.roster import Roster
 from actors.cluster.stores import Stores
 from actors.errors import EntityCrashedError, NotOwnedError, UnavailableError
-from actors.journal import JournalError, Lease
+from actors.journal import JournalError, Lease, part_number
 from actors.membership import Member
 from actors.placement.inputs import Pause
 from actors.placement_store import PlacedShard
@@ -271,7 +271,7 @@ class Steward:
                 await asyncio.sleep(BUSY_PAUSE_S)
                 return
             wanted = [(shard, placed.epoch)]
-            part = shard % len(self._journal.parts)
+            part = part_number(shard, len(self._journal.parts))
             claim = partial(self._claim_desired, wanted)
             gained = await self._runtime.adopt(claim, warm, part=part)
             self._gained(gained)

@@ -9,6 +9,7 @@ import sys
 
 import msgspec
 
+from actors.journal import part_number
 from booking.audit.queue_run import QueueVerdict, render_queue, run_queue
 from booking.audit.report import AuditReport, render
 from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
@@ -41,7 +42,7 @@ def _audit(args: argparse.Namespace) -> int:
     try:
         if args.queue is not None:
             slot = queue_address(args.queue).slot
-            where = settings.databases[slot % len(settings.databases)]
+            where = settings.databases[part_number(slot, len(settings.databases))]
             report = asyncio.run(run_queue(where, args.queue))
         else:
             report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
