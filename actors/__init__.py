@@ -24,7 +24,8 @@ for repeated commands, views that follow what became true, limits on everything 
 
 It knows nothing of concerts; ``docs/how-to/use-the-runtime.md`` lends books with it. Read in this
 order: :mod:`actors.address` (who is written to), :mod:`actors.behaviour` (what an application says
-of its entities), :mod:`actors.journal` (where decisions become true), :mod:`actors.writer` (the
-one writer), :mod:`actors.shard` (what it holds), :mod:`actors.lane` (group commit),
-:mod:`actors.runtime` (the whole), :mod:`actors.cluster.node` (many of them).
+of its entities), :mod:`actors.journal.contract` (where decisions become true),
+:mod:`actors.core.writer` (the one writer), :mod:`actors.core.shard` (what it holds),
+:mod:`actors.core.lane` (group commit), :mod:`actors.runtime` (the whole),
+:mod:`actors.cluster.node` (many of them).
 """

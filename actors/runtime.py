@@ -2,12 +2,13 @@
 
 ::
 
-    ask -> mailbox of a cell -> writer of its shard: decide, evolve, draft -> lane -> journal
+    ask -> mailbox of an activation -> writer of its shard: decide, evolve, draft -> lane -> journal
                                                                                 |
     caller <- answer <------------------------ views, sagas, keys <- committed -+
 
-Read :mod:`actors.writer` for a turn, :mod:`actors.lane` for group commit, :mod:`actors.shard` for
-what a shard remembers, :mod:`actors.ownership` for how shards come and go.
+Read :mod:`actors.core.writer` for a turn, :mod:`actors.core.lane` for group commit,
+:mod:`actors.core.shard` for what a shard remembers, :mod:`actors.ownership.owned_shards` for how
+shards come and go.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ from typing import Any
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
-from actors.deadlines import Deadlines
-from actors.envelope import BEGIN, PEEK, Envelope
+from actors.core.context import NoObserver, Observer, ReplicationListener, ShardContext
+from actors.core.deadlines import Deadlines
+from actors.core.envelope import BEGIN, PEEK, Envelope
+from actors.core.limits import Limits
+from actors.core.loader import Loader
+from actors.core.replay import Folded
+from actors.core.sagas import Asker, Sagas
+from actors.core.statistics import RuntimeStatistics
+from actors.core.tracing import Tracer
 from actors.errors import (
     KeyInFlightError,
     KeyReusedError,
@@ -30,16 +38,9 @@ from actors.errors import (
     StoppingError,
     UnavailableError,
 )
-from actors.fold import Folded
-from actors.journal import Journal, Lease
-from actors.limits import Limits
-from actors.loader import Loader
-from actors.ownership import Ownership
-from actors.room import NoObserver, Observer, Room, Tap
-from actors.sagas import Asker, Sagas
-from actors.statistics import RuntimeStatistics
+from actors.journal.contract import Journal, Lease
+from actors.ownership.owned_shards import Ownership
 from actors.tasks import Tasks
-from actors.tracing import Tracer
 from actors.transport import Answer
 
 __all__ = ["Limits", "Observer", "Runtime", "RuntimeStatistics"]
@@ -77,7 +78,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(instance)
         self._owned = Ownership(journal, instance, incarnation, self._tasks, lanes)
-        self._room = Room(
+        self._context = ShardContext(
             {behaviour.kind: behaviour for behaviour in behaviours},
             clock,
             self._limits,
@@ -88,8 +89,8 @@ class Runtime:
         for part in self._owned.parts:
             lost = partial(self._owned.journal_lost, part)
             part.loader = Loader(part.journal, self._limits, lost)
-        self._room.sagas = Sagas(self._room, ask_anywhere or self.ask_inside, self.ask_inside)
-        self._owned.enter(self._room)
+        self._context.sagas = Sagas(self._context, ask_anywhere or self.ask_inside, self.ask_inside)
+        self._owned.enter(self._context)
         self._deadlines = Deadlines(clock, self._loop)
         self.tracer: Tracer | None = None
         """Who follows messages, if anybody does; to be set before the start."""
@@ -102,11 +103,11 @@ class Runtime:
         """Claim the shards from whoever has them, and serve. Entities with timers or unfinished
         sagas are loaded in the background, within the recovery budget.
 
-        Raises :class:`~actors.journal.JournalError`.
+        Raises :class:`~actors.journal.contract.JournalError`.
         """
         await self._owned.claim(shards)
         self._owned.start()
-        self._room.guard.start(self._owned.stood_still)
+        self._context.pause_detector.start(self._owned.stood_still)
         for part in self._owned.parts:
             for number in range(self._limits.loaders):
                 self._tasks.spawn(part.loader.run(), f"loader-{part.number}-{number}")
@@ -117,7 +118,7 @@ class Runtime:
         """Take shards from whoever has them while running, such as those that were lost. The
         views learn of their entities as these are loaded.
 
-        Raises :class:`~actors.journal.JournalError`.
+        Raises :class:`~actors.journal.contract.JournalError`.
         """
         await self._owned.claim(shards)
 
@@ -130,25 +131,25 @@ class Runtime:
     ) -> list[int]:
         """Serve the shards that ``claim`` gets from this part of the journal; returns which.
         ``warm`` is what :meth:`preload` read of them. Raises
-        :class:`~actors.journal.JournalError`."""
+        :class:`~actors.journal.contract.JournalError`."""
         return await self._owned.adopt(self._owned.parts[part], claim, warm)
 
     async def preload(self, addresses: Sequence[Address]) -> dict[Address, Folded]:
         """Read entities of a shard that is about to come, so that only what happens until then is
-        to be read when it does. Raises :class:`~actors.journal.JournalError`."""
+        to be read when it does. Raises :class:`~actors.journal.contract.JournalError`."""
         if not addresses:
             return {}
         loader = self._owned.part_of(addresses[0].slot).loader
-        return await loader.preload(addresses, self._room.behaviours)
+        return await loader.preload(addresses, self._context.behaviours)
 
     async def release(self, shard: int, limit_s: float) -> bool:
         """Let go of a shard in good order; false if it did not come to rest in time and is served
         on. Raises :class:`~actors.errors.NotOwnedError`."""
         return await self._owned.release(shard, limit_s)
 
-    def listen(self, tap: Tap) -> None:
+    def listen(self, tap: ReplicationListener) -> None:
         """Have what becomes true carried to other instances too. To be called before the start."""
-        self._room.tap = tap
+        self._context.tap = tap
 
     async def stop(self, timeout_s: float) -> None:
         """Refuse new asks, answer what is queued, and end within ``timeout_s``; whoever still
@@ -160,8 +161,8 @@ class Runtime:
         self._owned.leave(StoppingError)
         await self._tasks.close()
         self._owned.answer_unfinished(StoppingError)
-        self._room.timers.close()
-        self._room.guard.close()
+        self._context.timers.close()
+        self._context.pause_detector.close()
         self._deadlines.close()
 
     @property
@@ -173,7 +174,7 @@ class Runtime:
     @property
     def _busy(self) -> bool:
         return (
-            self._room.counters.waiting > 0
+            self._context.counters.waiting > 0
             or any(lane.pending for lane in self._owned.lanes)
             or any(not waiter.over for waiter in self._parked())
         ) and not self.failed.done()
@@ -184,12 +185,12 @@ class Runtime:
                 yield from waiting
 
     async def _keep_house(self) -> None:
-        counters = self._room.counters
+        counters = self._context.counters
         while True:
             turns, began = counters.turns, self._clock.monotonic()
             await asyncio.sleep(self._limits.housekeeping_s)
             passed_s = self._clock.monotonic() - began
-            self._room.drain_rate = (counters.turns - turns) / passed_s if passed_s > 0 else 0.0
+            self._context.drain_rate = (counters.turns - turns) / passed_s if passed_s > 0 else 0.0
             left = self._limits.marks_swept_max
             for shard in self._owned.shards.values():
                 left -= shard.sweep(0 if shard.part.away else left)
@@ -240,15 +241,15 @@ class Runtime:
                 raise NotOwnedError
             shard.post(address, envelope)
         except (UnavailableError, KeyInFlightError, KeyReusedError) as error:
-            self._room.counters.refused += 1
+            self._context.counters.refused += 1
             envelope.refuse(error)
 
     def _check_open(self, slot: int) -> None:
         if self._stopping:
             raise StoppingError
         self.check_journal(slot)
-        if self._room.counters.waiting >= self._limits.mailboxes_max:
-            raise OverloadedError("too much is waiting", self._room.retry_after_s())
+        if self._context.counters.waiting >= self._limits.mailboxes_max:
+            raise OverloadedError("too much is waiting", self._context.retry_after_s())
 
     async def begin(self, address: Address, key: CommandKey) -> Answer | None:
         """Begin an operation of several steps that ends with an :meth:`ask` with this key.
@@ -296,7 +297,7 @@ class Runtime:
 
     def turns(self) -> dict[int, tuple[int, int]]:
         """Of each shard: messages decided since it was claimed, and entities in memory."""
-        return {n: (shard.turns, len(shard.cells)) for n, shard in self._owned.shards.items()}
+        return {n: (shard.turns, len(shard.activations)) for n, shard in self._owned.shards.items()}
 
     @property
     def claiming(self) -> frozenset[int]:
@@ -312,7 +313,7 @@ class Runtime:
     def trustworthy(self) -> bool:
         """False after this process stood still, and after :meth:`doubt`, until the journal has said
         whose the shards are; what is in memory must not be told before."""
-        if self._room.guard.jumped(self._clock.monotonic()):
+        if self._context.pause_detector.jumped(self._clock.monotonic()):
             return False
         return not any(part.unverified for part in self._owned.parts)
 
@@ -339,16 +340,16 @@ class Runtime:
     @property
     def commit_age_s(self) -> float | None:
         """Since the last commit; ``None`` before the first."""
-        return _age(self._clock.monotonic(), self._room.counters.last_commit)
+        return _age(self._clock.monotonic(), self._context.counters.last_commit)
 
     @property
     def lag_s(self) -> float:
         """How late the event loop runs what is due."""
-        return self._room.guard.lag_s
+        return self._context.pause_detector.lag_s
 
     def behaviour(self, kind: str) -> Behaviour:
         """The behaviour of this kind of entity. Raises :class:`KeyError`."""
-        return self._room.behaviours[kind]
+        return self._context.behaviours[kind]
 
     # -- health --------------------------------------------------------------------------------
 
@@ -377,11 +378,11 @@ class Runtime:
 
     def statistics(self) -> RuntimeStatistics:
         """Counts and gauges at this moment."""
-        counters, lanes, shards = self._room.counters, self._owned.lanes, self._owned.shards
+        counters, lanes, shards = self._context.counters, self._owned.lanes, self._owned.shards
         return RuntimeStatistics(
             shards=len(shards),
             lost_shards=tuple(sorted(self._owned.lost)),
-            entities=self._room.pool.size,
+            entities=self._context.pool.size,
             mailbox_depth=counters.waiting,
             queued_commits=sum(lane.pending for lane in lanes),
             in_flight=sum(lane.callers for lane in lanes)

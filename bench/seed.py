@@ -13,9 +13,9 @@ from itertools import islice
 import asyncpg
 
 from actors.address import SLOT_COUNT, stable_hash
-from booking.domain.account import Charged
-from booking.entities.account_entity import AccountBehaviour
-from booking.entities.addresses import account_address
+from booking.accounts.domain.account import Charged
+from booking.accounts.entity import AccountBehaviour
+from booking.addresses import account_address
 from booking.ids import new_id
 
 AMOUNT = 1_000

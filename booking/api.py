@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from booking.domain.account import Reservation
-from booking.domain.catalogue import Catalogue, Schedule
+from booking.accounts.domain.account import Reservation
+from booking.catalogue.domain import Catalogue, Schedule
 from booking.domain.decision import Rejected
 
 
@@ -41,7 +41,7 @@ class TokenError(Exception):
         self.code = code
 
 
-class Standing(msgspec.Struct, frozen=True, tag=True):
+class QueueStatus(msgspec.Struct, frozen=True, tag=True):
     """Where a token stands in its queue."""
 
     token: str
@@ -67,7 +67,7 @@ class Standing(msgspec.Struct, frozen=True, tag=True):
 class NotAdmittedError(Exception):
     """The token is valid and its holder still waits."""
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: QueueStatus) -> None:
         super().__init__("not admitted yet")
         self.standing = standing
 
@@ -125,7 +125,7 @@ class ReservationRecord(msgspec.Struct, frozen=True, tag=True):
 class Outcome(msgspec.Struct, frozen=True):
     """A result, and whether it is the stored one of an earlier attempt with the same key."""
 
-    value: Standing | ReservationRecord | Charged | Payment | Rejected
+    value: QueueStatus | ReservationRecord | Charged | Payment | Rejected
     replayed: bool = False
 
 
@@ -200,24 +200,26 @@ class Bookings(Protocol):
     # -- queue: answered from memory but for issue and leave -------------------------------------
 
     async def issue(self, user: str, queue: str, attempt: Attempt | None) -> Outcome:
-        """Line up. ``Standing`` or ``Rejected``; :class:`UnknownError` for an unknown queue."""
+        """Line up. ``QueueStatus`` or ``Rejected``; :class:`UnknownError` for an unknown queue."""
 
     def token(self, text: str) -> QueueToken:
         """A token's content if it is authentic, else :class:`TokenError`. Says nothing of whether
         it has ended."""
 
-    def standing(self, token: QueueToken, text: str) -> Standing:
+    def standing(self, token: QueueToken, text: str) -> QueueStatus:
         """Where it stands, or :class:`TokenError` if it has ended. Says nothing of whether its
         holder is there: see :meth:`present`."""
 
-    def polled(self, token: QueueToken, text: str) -> Standing:
+    def polled(self, token: QueueToken, text: str) -> QueueStatus:
         """:meth:`present` and :meth:`standing` at once; present also if nothing can be told."""
 
     def admitted(self, text: str) -> QueueToken:
         """The token's content if its holder is inside now, else :class:`TokenError` or
         :class:`NotAdmittedError`. The gate before dates, seats, reservation and payment."""
 
-    async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
+    async def owners_standing(
+        self, token: QueueToken, text: str, refusal: Exception
+    ) -> QueueStatus:
         """Where it stands by the word of the queue's owner, if that may know more than
         :meth:`standing` and :meth:`admitted`, which refused; else raises ``refusal``."""
 

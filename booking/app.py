@@ -14,14 +14,14 @@ from typing import Any
 
 from actors.clock import Clock, SystemClock
 from actors.cluster.node import ClusterNode
-from actors.journal import Row
-from actors.membership import Member, MembershipError
+from actors.journal.contract import Row
+from actors.membership.contract import Member, MembershipError
 from actors.tasks import Tasks
-from booking.admin.audits import Audits
-from booking.admin.catalogue import StoredCatalogue
+from booking.addresses import queue_address
+from booking.audit.schedule import Audits
 from booking.catalogue import store
-from booking.domain.catalogue import Catalogue
-from booking.entities.addresses import queue_address
+from booking.catalogue.admin import StoredCatalogue
+from booking.catalogue.domain import Catalogue
 from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
 from booking.instance.cluster_numbers import ClusterNumbers
 from booking.instance.edges import Edges
@@ -29,16 +29,16 @@ from booking.instance.freshness import NodeFreshness
 from booking.instance.gauges import gauges
 from booking.instance.measures import MEANINGS
 from booking.instance.peering import Peering
-from booking.instance.presence_reports import NodeOthers, PresenceReports
-from booking.instance.queue_keeper import QueueKeeper
 from booking.instance.readiness import ReadinessCheck
-from booking.instance.shown import Shown
 from booking.instance.stores import LANES, make_journal, make_stores
 from booking.instance.succession import Succession
+from booking.instance.views import Views
+from booking.observability.tracing import Tracing
+from booking.queue.keeper import QueueKeeper
+from booking.queue.presence_reports import NodeOthers, PresenceReports
+from booking.queue.tokens import TokenSigner
 from booking.service import BookingService
 from booking.settings import Settings
-from booking.tokens import TokenSigner
-from booking.tracing import Tracing
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
 
@@ -64,7 +64,7 @@ class App:
         self._journal = make_journal(settings)
         self._stores = make_stores(settings, self._journal)
         self._succession = Succession(member, self._stores.placement, self._tasks)
-        self._shown = Shown(settings, catalogue, clock, started_ms)
+        self._shown = Views(settings, catalogue, clock, started_ms)
         self._tracing = Tracing.of(settings)
         self._peering = Peering(member, settings, clock, self._tracing)
         self._node = self._make_node(member)
@@ -139,7 +139,7 @@ class App:
     def _make_metrics(self) -> EdgeMetrics:
         shown, node = self._shown, self._node
         metrics = EdgeMetrics(lambda: gauges(node, shown.queues.values(), shown.tallies), MEANINGS)
-        metrics.add(ClusterNumbers(lambda: node.steward.pauses, self._peering.links.statistics))
+        metrics.add(ClusterNumbers(lambda: node.allocator.pauses, self._peering.links.statistics))
         return metrics
 
     # -- life ----------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class App:
         await self._journal.connect()
         # Others reach this instance as soon as it is a member, so it listens before.
         await self._edges.start()
-        self._node.pulse.advertise(self._settings.advertise_url or self._edges.url)
+        self._node.heartbeat.advertise(self._settings.advertise_url or self._edges.url)
         try:
             await self._node.start()
         except MembershipError as error:
@@ -232,7 +232,7 @@ class App:
         self._views.gained(shards)
 
     def _lost(self, shard: int) -> None:
-        self._node.steward.kick()
+        self._node.allocator.kick()
         self._succession.lost(shard)
 
     def _told(self, topic: str, body: bytes) -> None:

@@ -12,7 +12,17 @@ from typing import Any, Literal, Protocol
 
 from actors.address import Address
 from actors.clock import Clock
-from actors.journal import Journal, Row
+from actors.journal.contract import Journal, Row
+from booking.accounts.domain import account
+from booking.accounts.domain.account import Reservation, reservation_status
+from booking.accounts.records import MoneyRecords, payment_of
+from booking.actor_client import ActorClient, Actors, value_of
+from booking.addresses import (
+    account_address,
+    ledger_address,
+    queue_address,
+    seat_address,
+)
 from booking.api import (
     Attempt,
     Charged,
@@ -22,31 +32,23 @@ from booking.api import (
     Payment,
     QueueChange,
     QueueReport,
+    QueueStatus,
     QueueToken,
     Readiness,
     ReservationRecord,
-    Standing,
     TokenError,
     UnknownError,
 )
-from booking.asking import Actors, Asking, value_of
-from booking.domain import account, queue, seat
-from booking.domain.account import Reservation, reservation_status
-from booking.domain.catalogue import Catalogue
+from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
-from booking.domain.queue import RulesRefused, RulesSet
-from booking.entities.addresses import (
-    account_address,
-    ledger_address,
-    queue_address,
-    seat_address,
-)
 from booking.ids import command_key, new_id
-from booking.money_records import MoneyRecords, payment_of
-from booking.queue_desk import command_of, report_of
-from booking.tokens import TokenSigner
-from booking.views.queue import QueueView
-from booking.views.seats import DateSeats, SeatMaps
+from booking.queue.admin import command_of, report_of
+from booking.queue.domain import queue
+from booking.queue.domain.queue import RulesRefused, RulesSet
+from booking.queue.tokens import TokenSigner
+from booking.queue.view import QueueView
+from booking.seats.domain import seat
+from booking.seats.view import DateSeats, SeatMaps
 
 __all__ = ["Actors", "BookingService", "Freshness"]
 
@@ -85,7 +87,7 @@ class BookingService:
         readiness: Callable[[], Awaitable[Readiness]],
         freshness: Freshness,
     ) -> None:
-        self._asking = Asking(actors)
+        self._asking = ActorClient(actors)
         self._records = MoneyRecords(journal, read_event)
         self._clock = clock
         self._signer = signer
@@ -110,7 +112,7 @@ class BookingService:
         key = command_key(user, "issue", attempt)
         return await self._asking.once(user, key, lambda: self._join(view, user, key.id.hex()))
 
-    async def _join(self, view: QueueView, user: str, attempt: str) -> Standing | Rejected:
+    async def _join(self, view: QueueView, user: str, attempt: str) -> QueueStatus | Rejected:
         # Without a name for the try, the second would be told that the user is in line already.
         join = queue.Join(user, attempt)
         reply = await self._asking.reply(queue_address(view.name), join, repeatable=bool(attempt))
@@ -128,7 +130,7 @@ class BookingService:
             raise TokenError("token_missing")
         return self._signer.read(text)
 
-    def standing(self, token: QueueToken, text: str) -> Standing:
+    def standing(self, token: QueueToken, text: str) -> QueueStatus:
         """No sign of the holder: what is pushed is looked up whether or not anybody listens."""
         view = self._queues.get(token.queue)
         if view is None:
@@ -136,7 +138,7 @@ class BookingService:
         self._freshness.check(queue_address(view.name))
         return view.standing(token, text, self._clock.now_ms())
 
-    def polled(self, token: QueueToken, text: str) -> Standing:
+    def polled(self, token: QueueToken, text: str) -> QueueStatus:
         view = self._queues.get(token.queue)
         if view is None:
             raise TokenError("token_invalid")
@@ -157,7 +159,9 @@ class BookingService:
             raise NotAdmittedError(view.standing(token, text, now_ms))
         return token
 
-    async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
+    async def owners_standing(
+        self, token: QueueToken, text: str, refusal: Exception
+    ) -> QueueStatus:
         view = self._queues.get(token.queue)
         if view is None or not self._may_be_behind(view, token, refusal):
             raise refusal

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from booking.tokens import SECRET_LENGTH_MIN
+from booking.queue.tokens import SECRET_LENGTH_MIN
 
 Word = TypeVar("Word", bound=str)
 

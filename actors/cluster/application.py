@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.room import Observer
+from actors.core.context import Observer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from actors.clock import Clock
-from actors.cluster.operation_store import Outcome, StoredPlan
 from actors.cluster.roster import SILENT_MAX_S, Roster
 from actors.cluster.stores import Stores
-from actors.journal import JournalError
+from actors.journal.contract import JournalError
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.pace import Progress, next_moves, progress
 from actors.placement.plan import Move, Plan, make_plan
-from actors.placement_store import PlacedShard
+from actors.placement.stores.contract import PlacedShard
+from actors.placement.stores.operations import Outcome, StoredPlan
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,11 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.cluster.control import (
+from actors.cluster.allocator import ShardAllocator
+from actors.cluster.coordinator import Coordinator
+from actors.cluster.directory import Directory
+from actors.cluster.freshness import Freshness
+from actors.cluster.messages import (
     CONTROL,
     Abandon,
     Look,
@@ -23,12 +27,8 @@ from actors.cluster.control import (
     Update,
     convert_change,
 )
-from actors.cluster.coordinator import Coordinator
-from actors.cluster.copies import Copies
-from actors.cluster.directory import Directory
-from actors.cluster.freshness import Freshness
-from actors.cluster.steward import Steward
 from actors.errors import UnavailableError
+from actors.replication.replicas import ViewReplicas
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 from actors.transport import Answer
@@ -42,9 +42,9 @@ class Inbox:
     def __init__(
         self,
         runtime: Runtime,
-        steward: Steward,
+        allocator: ShardAllocator,
         coordinator: Coordinator,
-        copies: Copies,
+        copies: ViewReplicas,
         directory: Directory,
         freshness: Freshness,
         clock: Clock,
@@ -53,7 +53,7 @@ class Inbox:
         on_told: Callable[[str, bytes], None],
     ) -> None:
         self._runtime = runtime
-        self._steward = steward
+        self._allocator = allocator
         self._coordinator = coordinator
         self._copies = copies
         self._directory = directory
@@ -79,14 +79,14 @@ class Inbox:
         return future
 
     async def _release(self, message: Release, future: asyncio.Future[Answer]) -> None:
-        reply = await self._steward.release(message)
+        reply = await self._allocator.release(message)
         if not future.done():
             future.set_result(Answer(reply))
 
     def _hear(self, message: Message) -> Reply:
         match message:
             case Look():
-                self._steward.kick()
+                self._allocator.kick()
                 self._coordinator.kick()
             case Abandon():
                 self._runtime.abandon(message.address, CommandKey(message.id, message.fingerprint))

@@ -12,7 +12,7 @@ from actors.transport import Answer
 class Links(Protocol):
     """A transport that knows of hops and epochs. Two implementations:
     :class:`actors.peers.transport.PeerTransport` and its twin
-    :class:`actors.memory_transport.MemoryTransport`."""
+    :class:`actors.peers.memory.MemoryTransport`."""
 
     async def ask(
         self,

@@ -14,32 +14,32 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.candidacy import Times
 from actors.clock import Clock
-from actors.cluster.announcements import Announcements
+from actors.cluster.admin import AdminService
+from actors.cluster.allocator import ShardAllocator
 from actors.cluster.application import Application
-from actors.cluster.broadcast import Broadcast
-from actors.cluster.control import CONTROL, ControlCodec
 from actors.cluster.coordinator import Coordinator
-from actors.cluster.copies import Copies
 from actors.cluster.coverage import Coverage
-from actors.cluster.desk import Desk
 from actors.cluster.directory import Directory
 from actors.cluster.freshness import Freshness
+from actors.cluster.heartbeat import Heartbeat
 from actors.cluster.inbox import Inbox
-from actors.cluster.isolation import Isolation
 from actors.cluster.links import Links
+from actors.cluster.messages import CONTROL, ControlCodec
 from actors.cluster.notices import Notices
-from actors.cluster.pulse import Pulse
+from actors.cluster.partition_detector import PartitionDetector
 from actors.cluster.roster import Roster
 from actors.cluster.router import Router
-from actors.cluster.steward import Steward
 from actors.cluster.stores import Stores
-from actors.cluster.streams import Streams
-from actors.leadership import Leader
-from actors.limits import Limits
-from actors.membership import Member
+from actors.core.limits import Limits
+from actors.election.candidacy import Times
+from actors.election.leadership import Leader
+from actors.membership.announcements import Announcements
+from actors.membership.contract import Member
 from actors.placement.inputs import Rules
+from actors.replication.broadcast import Broadcast
+from actors.replication.replicas import ViewReplicas
+from actors.replication.streams import Streams
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 from actors.transport import Answer
@@ -104,7 +104,7 @@ class ClusterNode:
         )
         self.router = self._make_router()
         # What is shown of all shards everywhere, and how old it may be.
-        self.copies = Copies(
+        self.copies = ViewReplicas(
             dict(application.shown),
             self.behaviour_of,
             application.follower,
@@ -115,12 +115,12 @@ class ClusterNode:
         self.runtime.listen(Broadcast(self.copies, self.streams, self.directory))
         self.freshness = Freshness(self.runtime, self.directory, clock)
         # How shards get where they ought to be.
-        self.pulse = self._make_pulse()
+        self.heartbeat = self._make_pulse()
         self.leader = self._make_leader()
-        self.steward = self._make_steward()
+        self.allocator = self._make_steward()
         self.coordinator = self._make_coordinator()
         self.coverage = Coverage(
-            self.runtime, self.directory, self.roster, clock, self.steward.giving
+            self.runtime, self.directory, self.roster, clock, self.allocator.giving
         )
         # What others ask of this instance, and what operators do.
         self.inbox = self._make_inbox()
@@ -164,8 +164,8 @@ class ClusterNode:
             there=lambda name: self.roster.member(name) is not None,
         )
 
-    def _make_pulse(self) -> Pulse:
-        return Pulse(
+    def _make_pulse(self) -> Heartbeat:
+        return Heartbeat(
             self._member,
             Announcements(self.stores.membership, self.stores.standby, self._clock),
             self.roster,
@@ -184,8 +184,8 @@ class ClusterNode:
             times=self._times,
         )
 
-    def _make_steward(self) -> Steward:
-        return Steward(
+    def _make_steward(self) -> ShardAllocator:
+        return ShardAllocator(
             self._member,
             self.runtime,
             self.stores,
@@ -205,7 +205,7 @@ class ClusterNode:
             self.roster,
             self._clock,
             term=lambda: self.leader.term,
-            pauses=self.steward.pauses_seen,
+            pauses=self.allocator.pauses_seen,
             tell=self.notices.nudge,
             rules=self._rules,
         )
@@ -213,7 +213,7 @@ class ClusterNode:
     def _make_inbox(self) -> Inbox:
         return Inbox(
             self.runtime,
-            self.steward,
+            self.allocator,
             self.coordinator,
             self.copies,
             self.directory,
@@ -223,15 +223,15 @@ class ClusterNode:
             on_told=self._application.on_told,
         )
 
-    def _make_desk(self) -> Desk:
-        return Desk(
-            lambda: self.pulse.member,
+    def _make_desk(self) -> AdminService:
+        return AdminService(
+            lambda: self.heartbeat.member,
             self.stores,
             self.roster,
             self._clock,
             leader=self.leader.view,
-            handovers=lambda: self.steward.handovers,
-            pauses=self.steward.pauses_seen,
+            handovers=lambda: self.allocator.handovers,
+            pauses=self.allocator.pauses_seen,
             nudge=lambda: self.notices.nudge([self._member.instance, *self.roster.others()]),
             rules=self._rules,
         )
@@ -242,27 +242,29 @@ class ClusterNode:
         """Join the others. Shards come by themselves; :meth:`Coverage.problem` tells when all are
         there.
 
-        Raises :class:`~actors.membership.MembershipError` and
-        :class:`~actors.journal.JournalError`.
+        Raises :class:`~actors.membership.contract.MembershipError` and
+        :class:`~actors.journal.contract.JournalError`.
         """
-        await self.pulse.join()
+        await self.heartbeat.join()
         await self.runtime.start(())
-        self._tasks.spawn(self.pulse.run(), "pulse")
+        self._tasks.spawn(self.heartbeat.run(), "heartbeat")
         for part in range(len(self.stores.journal.parts)):
             self._tasks.spawn(self.copies.run(part), f"copies-{part}")
         self._tasks.spawn(self.leader.run(), "leader")
-        self._tasks.spawn(self.steward.run(), "steward")
+        self._tasks.spawn(self.allocator.run(), "allocator")
         self._tasks.spawn(self.coordinator.run(), "coordinator")
-        isolation = Isolation(self.runtime, self.roster, self._links, self.steward, self._clock)
+        isolation = PartitionDetector(
+            self.runtime, self.roster, self._links, self.allocator, self._clock
+        )
         self._tasks.spawn(isolation.run(), "isolation")
 
     async def drain(self, timeout_s: float) -> None:
         """Have everything handed over, if there is somebody to take it."""
         ends = self._clock.monotonic() + min(timeout_s, DRAIN_MAX_S)
-        await self.pulse.drain()
+        await self.heartbeat.drain()
         self._roster_changed()
         self.notices.nudge(self.roster.others())
-        while (self.runtime.epochs() or self.steward.moving) and self.somebody_else():
+        while (self.runtime.epochs() or self.allocator.moving) and self.somebody_else():
             if self._clock.monotonic() >= ends:
                 log.warning("%d shards were not taken in time", len(self.runtime.epochs()))
                 return
@@ -277,7 +279,7 @@ class ClusterNode:
         """Answer what was asked, let go of everything, and say good-bye."""
         self.leader.stop()
         await self.runtime.stop(timeout_s)
-        await self.pulse.leave()
+        await self.heartbeat.leave()
         await self._tasks.close()
         await self._links.close()
 
@@ -302,7 +304,7 @@ class ClusterNode:
         return list(self.runtime.epochs().items()) if self.runtime.trustworthy else None
 
     def _look(self) -> None:
-        self.steward.kick()
+        self.allocator.kick()
         self.coordinator.kick()
 
     def _news(self) -> None:
@@ -311,7 +313,7 @@ class ClusterNode:
     def _roster_changed(self) -> None:
         self.streams.meet(self.roster.others())
         self.coordinator.roster_changed()
-        self.steward.kick()
+        self.allocator.kick()
 
     def _gained(self, shards: Collection[int]) -> None:
         silent = self.freshness.silent(shards)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.cluster.control import DESK, Abandon, Look, Message, Told
 from actors.cluster.links import Links
+from actors.cluster.messages import DESK, Abandon, Look, Message, Told
 from actors.errors import EntityCrashedError, UnavailableError
 from actors.tasks import Tasks
 
@@ -49,7 +49,7 @@ class Notices:
 
     def abandon(self, owner: str, address: Address, key: CommandKey) -> None:
         """An operation that was begun with this key will not come to its last step; untold, its
-        owner lets go of the key after :attr:`actors.limits.Limits.begun_ttl_s`."""
+        owner lets go of the key after :attr:`actors.core.limits.Limits.begun_ttl_s`."""
         abandon = Abandon(address, key.id, key.fingerprint)
         self._tasks.spawn(self._say(owner, abandon), "abandon")
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from actors.placement.plan import Plan
-from actors.placement_store import LogLine
+from actors.placement.stores.contract import LogLine
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -111,7 +111,8 @@ class OperationRefusedError(Exception):
 
 class Operations(Protocol):
     """Every method may raise :class:`OperationRefusedError` and
-    :class:`~actors.journal.JournalError`. ``who`` is written to the log with what was done."""
+    :class:`~actors.journal.contract.JournalError`. ``who`` is written to the log with what was
+    done."""
 
     async def view(self) -> ClusterView:
         """The cluster as it is."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from actors.cluster.operation_store import Wish
-from actors.membership import Member
+from actors.membership.contract import Member
 from actors.placement.inputs import Node
+from actors.placement.stores.operations import Wish
 
 SILENT_MAX_S = 1.6
 """Three heartbeats of half a second, and a bit. Longer than the pause after which an instance asks
-the journal whose its shards are (``guard.JUMP_S``)."""
+the journal whose its shards are (``pause_detector.JUMP_S``)."""
 
 STEP_MAX_S = 1.0
 """Most that one look adds to a silence: while this instance stood still, it was not listening."""

@@ -17,7 +17,8 @@ from actors.clock import Clock
 from actors.cluster.directory import Directory
 from actors.cluster.links import Links
 from actors.cluster.notices import Notices
-from actors.envelope import BEGIN
+from actors.core.envelope import BEGIN
+from actors.core.tracing import Tracer
 from actors.errors import (
     DeadlineExceededError,
     KeyInFlightError,
@@ -29,11 +30,10 @@ from actors.peers.limits import HOPS_MAX
 from actors.peers.refusals import MovedError
 from actors.runtime import Runtime
 from actors.tasks import Tasks
-from actors.tracing import Tracer
 from actors.transport import Answer
 
 ASK_TIMEOUT_S = 5.0
-"""As :attr:`actors.limits.Limits.ask_timeout_s`."""
+"""As :attr:`actors.core.limits.Limits.ask_timeout_s`."""
 
 HELD_MAX = 1_000
 """Callers held back at a time. At 10,000 commands a second and a pause of 100 ms there are as

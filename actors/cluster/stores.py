@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.cluster.operation_store import OperationStore
-from actors.election import Election
-from actors.journal import Journal
-from actors.membership import Membership
-from actors.placement_store import PlacementStore
+from actors.election.contract import Election
+from actors.journal.contract import Journal
+from actors.membership.contract import Membership
+from actors.placement.stores.contract import PlacementStore
+from actors.placement.stores.operations import OperationStore
 
 
 class Stores(msgspec.Struct):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.behaviour import Behaviour
-from actors.envelope import BEGIN, PEEK
+from actors.core.envelope import BEGIN, PEEK
 from actors.errors import OutcomeUnknownError, UnavailableError
 from actors.peers.frames import Content
 from actors.transport import Answer

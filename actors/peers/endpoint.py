@@ -9,6 +9,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from actors.clock import Clock
+from actors.core.tracing import Tracer
 from actors.peers.codec import BehaviourOf, Codec
 from actors.peers.frames import VERSION, Challenge, Hello, Proof, encode
 from actors.peers.greeting import (
@@ -22,7 +23,6 @@ from actors.peers.limits import PeerLimits
 from actors.peers.served import AskHere, Counts, OwnerOf, ServedLink
 from actors.peers.statistics import EndpointStatistics, RoundTrip, Traffic
 from actors.peers.wire import Wire, hear
-from actors.tracing import Tracer
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import asyncio
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.deadlines import Deadlines
-from actors.envelope import Envelope
+from actors.core.deadlines import Deadlines
+from actors.core.envelope import Envelope
 from actors.errors import (
     DeadlineExceededError,
     NotOwnedError,
@@ -22,7 +22,7 @@ from actors.peers.wire import MisspokenError, Wire
 from actors.transport import Answer
 
 
-class Parcel:
+class PeerRequest:
     """An ask as it is handed to a link, all but its number."""
 
     __slots__ = ("address", "content", "data", "deadline", "epoch", "hops", "key", "traceparent")
@@ -82,7 +82,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, Envelope] = {}
 
-    def send(self, parcel: Parcel) -> tuple[int, asyncio.Future[Answer]]:
+    def send(self, parcel: PeerRequest) -> tuple[int, asyncio.Future[Answer]]:
         """Queue an ask; gives its number, for :meth:`forget`, and its answer, whose reply is
         still encoded. Raises :class:`~actors.errors.OverloadedError`,
         :class:`~actors.errors.DeadlineExceededError`, and :class:`ValueError` for a command that

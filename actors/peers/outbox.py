@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from actors.envelope import Envelope
+from actors.core.envelope import Envelope
 from actors.peers.frames import frame_of
 from actors.peers.limits import FRAME_OVERHEAD_BYTES, PeerLimits
 

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from random import Random
 
 from actors.clock import Clock
-from actors.deadlines import Deadlines
+from actors.core.deadlines import Deadlines
 from actors.errors import DeadlineExceededError, NotOwnedError, OverloadedError
 from actors.peers.dial import NOT_REACHED, Dialler
 from actors.peers.greeting import TurnedAwayError
 from actors.peers.limits import PeerLimits
-from actors.peers.link import Link, Parcel
+from actors.peers.link import Link, PeerRequest
 from actors.peers.statistics import PeerStatistics, RoundTrip, Traffic
 from actors.peers.wire import Wire
 from actors.transport import Answer
@@ -74,7 +74,7 @@ class Peer:
 
     # -- asking --------------------------------------------------------------------------------
 
-    async def ask(self, parcel: Parcel) -> Answer:
+    async def ask(self, parcel: PeerRequest) -> Answer:
         """The answer, its reply still encoded. Raises as :meth:`actors.transport.Transport.ask`."""
         self._asks += 1
         if self._in_flight >= self._limits.asks_max:
@@ -91,7 +91,7 @@ class Peer:
         finally:
             self._in_flight -= 1
 
-    def _send(self, link: Link, parcel: Parcel) -> tuple[int, asyncio.Future[Answer]]:
+    def _send(self, link: Link, parcel: PeerRequest) -> tuple[int, asyncio.Future[Answer]]:
         try:
             return link.send(parcel)
         except OverloadedError:

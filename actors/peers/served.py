@@ -15,6 +15,8 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import CommandKey
+from actors.core.supervision import where
+from actors.core.tracing import Tracer
 from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,
@@ -27,8 +29,6 @@ from actors.peers.frames import Asked, AskedInTrace, Message, Replied, encode
 from actors.peers.limits import FRAME_OVERHEAD_BYTES, HOPS_MAX, PeerLimits
 from actors.peers.refusals import refused
 from actors.peers.wire import MisspokenError, Wire
-from actors.supervision import where
-from actors.tracing import Tracer
 from actors.transport import Answer
 
 log = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.deadlines import Deadlines
+from actors.core.deadlines import Deadlines
 from actors.errors import NotOwnedError, StoppingError
 from actors.peers.codec import BehaviourOf, Codec
 from actors.peers.dial import Dialler
 from actors.peers.greeting import Nonces, Secret
 from actors.peers.limits import HOPS_MAX, PeerLimits
-from actors.peers.link import Parcel
+from actors.peers.link import PeerRequest
 from actors.peers.peer import Peer, UrlOf
 from actors.peers.statistics import PeerStatistics
 from actors.tasks import Tasks
@@ -90,7 +90,7 @@ class PeerTransport:
             raise NotOwnedError(f"sent on more than {HOPS_MAX} times")
         peer = self._peers.get(instance) or self._meet(instance)
         content, data = self._codec.pack_command(address.kind, command)
-        parcel = Parcel(address, content, data, key, deadline, hops, epoch, traceparent)
+        parcel = PeerRequest(address, content, data, key, deadline, hops, epoch, traceparent)
         answer = await peer.ask(parcel)
         answer.reply = self._codec.unpack_reply(address.kind, content, answer.reply)
         return answer

@@ -58,7 +58,7 @@ def target(
 def house(board: Board) -> None:
     """A home for each shard that has none: its first choice among those with room.
 
-    Room is what raises the lowest first, so that nothing has to move afterwards.
+    ShardContext is what raises the lowest first, so that nothing has to move afterwards.
     """
     kept = board.counts()
     total = len(board.home) + len(board.homeless)

@@ -12,7 +12,7 @@ from typing import cast
 
 import asyncpg
 
-from actors.sharded_journal import together
+from actors.journal.partitioned import together
 from booking.audit.book import Audit
 from booking.audit.culprits import Books
 from booking.audit.report import AuditReport

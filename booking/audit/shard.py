@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from actors.address import Address, stable_hash
+from booking.accounts.audit import AccountBook
 from booking.audit import events as e
-from booking.audit.accounts import AccountBook
 from booking.audit.matching import Matching
-from booking.audit.queues import QueueBook
 from booking.audit.report import Findings
-from booking.audit.seats import SeatBook
+from booking.queue.audit import QueueBook
+from booking.seats.audit import SeatBook
 
 JournalRow = tuple[int, int, int, int, int, int, str, str, str]
 """shard, seq, epoch, entity, at_ms, version, address, type, payload."""

@@ -13,13 +13,13 @@ from typing import Annotated
 
 import msgspec
 
+from booking.catalogue.domain import MAIN_QUEUE, SEATS_PER_DATE, Schedule
 from booking.catalogue.problems import DocumentError, Problem, first_problems
-from booking.domain.catalogue import MAIN_QUEUE, SEATS_PER_DATE, Schedule
 
 SEATS_MAX = 100_000
 """Seats of one date: the largest stadiums, and what a seat map can still be sent as."""
 NUMBER_MAX = 999_999_999
-"""Nine digits, as :meth:`booking.domain.catalogue.Catalogue.find_seat` reads them."""
+"""Nine digits, as :meth:`booking.catalogue.domain.Catalogue.find_seat` reads them."""
 PRICE_MAX = 1_000_000_000
 """In won."""
 DOCUMENT_BYTES_MAX = 64 * 2**20

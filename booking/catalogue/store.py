@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from actors.address import stable_hash
+from booking.addresses import ledger_address
 from booking.catalogue.document import (
     ConcertEntry,
     Document,
@@ -16,9 +17,8 @@ from booking.catalogue.document import (
     date_entry,
     schedule_of,
 )
+from booking.catalogue.domain import Catalogue, Schedule, seat_id
 from booking.catalogue.statements import statements
-from booking.domain.catalogue import Catalogue, Schedule, seat_id
-from booking.entities.addresses import ledger_address
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0

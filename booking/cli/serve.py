@@ -6,7 +6,7 @@ import argparse
 import os
 import socket
 
-from booking import logs
+from booking.observability import logs
 from booking.settings import Settings, SettingsError
 
 EXIT_WITH_STDIN = "--exit-with-stdin"
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.from_env(os.environ)
     shared = None if args.listen_fd is None else inherited(args.listen_fd)
     # Here, because the whole service is behind these imports and no other command needs it.
-    from booking import tracing
     from booking.cli.serving import run_instance
+    from booking.observability import tracing
 
     tracing.check_installed(settings)
     logs.configure(settings.log, settings.secrets, traced=settings.tracing != "off")

@@ -1,9 +1,9 @@
 """How an entity says no: as a value if the rules say so, by a crash if an invariant is broken.
 
-What an entity decides is its own type (:class:`booking.domain.seat.SeatDecision` and its like): the
-events that become true and the reply. The reply may be :class:`Rejected` and events be there all
-the same: what time alone brings about, such as the end of a hold, is decided together with whatever
-command comes next.
+What an entity decides is its own type (:class:`booking.seats.domain.seat.SeatDecision` and its
+like): the events that become true and the reply. The reply may be :class:`Rejected` and events be
+there all the same: what time alone brings about, such as the end of a hold, is decided together
+with whatever command comes next.
 """
 
 from __future__ import annotations

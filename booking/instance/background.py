@@ -16,12 +16,12 @@ from actors.address import Address
 from actors.clock import Clock
 from actors.cluster.node import ClusterNode
 from actors.errors import UnavailableError
-from actors.journal import Journal, JournalError
+from actors.journal.contract import Journal, JournalError
+from booking.addresses import ledger_address, queue_address
 from booking.catalogue import store
-from booking.entities.addresses import ledger_address, queue_address
+from booking.queue.views import QueueViews
+from booking.seats.view import SeatMaps
 from booking.trouble import DATABASE_TROUBLE
-from booking.views.queues import QueueViews
-from booking.views.seats import SeatMaps
 
 log = logging.getLogger(__name__)
 

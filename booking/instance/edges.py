@@ -6,9 +6,9 @@ import asyncio
 import socket
 
 from actors.peers import PEER_PATH, PeerEndpoint
+from booking.observability.tracing import Tracing
 from booking.service import BookingService
 from booking.settings import Settings
-from booking.tracing import Tracing
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
 from booking_http.server import EdgeServer, build_admin_server, build_server

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from actors.cluster.node import ClusterNode
-from booking.views.queue import QueueView
-from booking.views.tallies import Tallies
+from booking.instance.tallies import Tallies
+from booking.queue.view import QueueView
 
 
 def gauges(
@@ -31,8 +31,8 @@ def gauges(
         "deadlines_exceeded_total": seen.deadlines_exceeded,
         "shards_fenced_total": seen.fenced,
         "entity_crashes_total": seen.crashes,
-        "shards_claimed_total": node.steward.claims,
-        "shards_moving": len(node.runtime.claiming) + node.steward.moving,
+        "shards_claimed_total": node.allocator.claims,
+        "shards_moving": len(node.runtime.claiming) + node.allocator.moving,
         "instances_alive": len(node.roster.others()) + 1,
         "leader": float(leader.mine),
         "leader_term": leader.term,

@@ -10,10 +10,10 @@ from actors.behaviour import Behaviour
 from actors.clock import Clock
 from actors.cluster.links import Links
 from actors.cluster.node import ClusterNode
-from actors.membership import Member
+from actors.membership.contract import Member
 from actors.peers import PeerEndpoint, PeerTransport, Secret
+from booking.observability.tracing import Tracing
 from booking.settings import Settings
-from booking.tracing import Tracing
 
 
 class Peering:

@@ -7,7 +7,7 @@ import logging
 
 from actors.clock import Clock
 from actors.cluster.node import ClusterNode
-from actors.journal import Journal, JournalError
+from actors.journal.contract import Journal, JournalError
 from booking.api import Readiness
 from booking.instance.background import ViewLoader
 

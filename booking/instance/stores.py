@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from actors.cluster.node import TIMES
 from actors.cluster.stores import Stores
-from actors.journal import Journal
-from actors.postgres_journal import PostgresJournal
-from actors.postgres_membership import PostgresMembership
-from actors.postgres_operations import PostgresOperations
-from actors.redis_election import RedisElection
-from actors.redis_membership import RedisMembership
-from actors.sharded_journal import ShardedJournal, journal_over
-from actors.sharded_placement import placement_over
+from actors.election.redis import RedisElection
+from actors.journal.contract import Journal
+from actors.journal.partitioned import ShardedJournal, journal_over
+from actors.journal.postgres import PostgresJournal
+from actors.membership.postgres import PostgresMembership
+from actors.membership.redis import RedisMembership
+from actors.placement.stores.partitioned import placement_over
+from actors.placement.stores.postgres_operations import PostgresOperations
 from booking.settings import Settings
 
 LANES = 1

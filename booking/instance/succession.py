@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from actors.journal import JournalError
-from actors.membership import Member
-from actors.placement_store import PlacementStore
+from actors.journal.contract import JournalError
+from actors.membership.contract import Member
+from actors.placement.stores.contract import PlacementStore
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)

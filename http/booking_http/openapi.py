@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from booking_http.calls.params import ID_SCHEMA
 from booking_http.inputs import KEY_LENGTH_MAX, REQUEST_ID_LENGTH_MAX
+from booking_http.params import ID_SCHEMA
 from booking_http.problems import STATUS, UNAVAILABLE_CODES
 from booking_http.routes import Answer, Param, Route
 from booking_http.schemas import Problem

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors import errors
-from booking.api import NotAdmittedError, Standing, TokenError, UnknownError
+from booking.api import NotAdmittedError, QueueStatus, TokenError, UnknownError
 from booking.domain.decision import Code, Rejected
 
 STATUS: dict[str, tuple[int, str]] = {
@@ -195,7 +195,7 @@ def _challenge(code: str) -> str:
     return realm if code == "token_missing" else f'{realm}, error="invalid_token"'
 
 
-def _not_admitted(standing: Standing) -> Refusal:
+def _not_admitted(standing: QueueStatus) -> Refusal:
     return Refusal(
         "not_admitted",
         f"Still waiting: {standing.ahead} ahead.",

@@ -11,25 +11,25 @@ from aiohttp import web
 
 from actors.tasks import Tasks
 from booking.api import Bookings
+from booking_http.accounts.calls import UserCalls
+from booking_http.accounts.payment_calls import PaymentCalls
 from booking_http.admin import AdminParts, admin_routes
-from booking_http.calls.concert import ConcertCalls
-from booking_http.calls.identity import Identity
-from booking_http.calls.payment import PaymentCalls
-from booking_http.calls.queue import QueueCalls
-from booking_http.calls.reservation import ReservationCalls
-from booking_http.calls.system import SystemCalls
-from booking_http.calls.user import UserCalls
+from booking_http.catalogue.calls import ConcertCalls
 from booking_http.connection import EdgeConnections
 from booking_http.dispatch import UNMATCHED, Dispatcher, problem_reply
+from booking_http.identity import Identity
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document, release
 from booking_http.pages import documentation_pages, fan_pages
+from booking_http.queue.calls import QueueCalls
 from booking_http.reply import Reply
 from booking_http.routes import Route, RouteTable
+from booking_http.seats.reservation_calls import ReservationCalls
 from booking_http.settings import EdgeSettings
 from booking_http.sockets.asyncapi import asyncapi
 from booking_http.sockets.calls import SocketCalls
 from booking_http.sockets.hub import Hub
+from booking_http.system.calls import SystemCalls
 
 RequestHandler = Callable[[web.BaseRequest], Awaitable[Reply]]
 Mounted = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from actors.address import stable_hash
-from booking.domain.catalogue import MAIN_QUEUE
-from booking.domain.queue import Joined, Policy
-from booking.entities.addresses import queue_address
-from booking.entities.queue_entity import QueueBehaviour
+from booking.addresses import queue_address
+from booking.catalogue.domain import MAIN_QUEUE
+from booking.queue.domain.queue import Joined, Policy
+from booking.queue.entity import QueueBehaviour
 from tests.cluster.conftest import INSTANCES
 from tests.support.api_client import Api, eventually, new_user
 from tests.support.cluster import cluster

@@ -9,8 +9,8 @@ from itertools import pairwise
 import asyncpg
 import msgspec
 
-from booking.audit.queue_run import run_queue
-from booking.entities.addresses import queue_address
+from booking.addresses import queue_address
+from booking.queue.audit_run import run_queue
 from tests.cluster.conftest import INSTANCES, StartCluster
 from tests.support.api_client import Api, eventually, new_user
 from tests.support.cluster import ADMIN_TOKEN, Cluster

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from actors.leadership import Leader
-from actors.memory_election import MemoryBallot, MemoryElection
-from actors.memory_journal import MemoryStore
-from actors.memory_placement import MemoryPlacement, MemoryTables
-from actors.placement_store import Written
+from actors.election.leadership import Leader
+from actors.election.memory import MemoryBallot, MemoryElection
+from actors.journal.memory import MemoryStore
+from actors.placement.stores.contract import Written
+from actors.placement.stores.memory import MemoryPlacement, MemoryTables
 from actors.tasks import Tasks
 from tests.support.virtual_time import VirtualClock
 

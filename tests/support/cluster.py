@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 
-from actors.journal import JournalError
-from actors.sharded_placement import placement_over
+from actors.journal.contract import JournalError
+from actors.placement.stores.partitioned import placement_over
 from tests.support.api_client import Reply, new_user
 from tests.support.cut_links import Cuts, wired
 from tests.support.probes import users_of_all_slots

@@ -17,11 +17,11 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import CommandKey
-from actors.cluster.operation_store import Wish
 from actors.cluster.operations import OperationRefusedError
+from actors.core.limits import Limits
 from actors.errors import KeyInFlightError, NotOwnedError, OutcomeUnknownError, UnavailableError
-from actors.journal import JournalError
-from actors.limits import Limits
+from actors.journal.contract import JournalError
+from actors.placement.stores.operations import Wish
 from actors.transport import Answer
 from tests.support.nodes import Node, Nodes
 from tests.support.simulation import EVERYBODY, Bookkeeper, Simulation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from booking.catalogue.document import ConcertEntry, Document, date_entry, schedule_of
-from booking.domain.catalogue import Catalogue
+from booking.catalogue.domain import Catalogue
 
 
 def to_catalogue(document: Document, version: int = 0) -> Catalogue:

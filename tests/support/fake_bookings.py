@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from actors.clock import ManualClock
 from actors.errors import KeyInFlightError, KeyReusedError, UnavailableError
+from booking.accounts.domain.account import BALANCE_MAX, Reservation
 from booking.api import (
     Attempt,
     Charged,
@@ -21,15 +22,14 @@ from booking.api import (
     Outcome,
     Page,
     Payment,
+    QueueStatus,
     QueueToken,
     Readiness,
     ReservationRecord,
-    Standing,
     TokenError,
     UnknownError,
 )
-from booking.domain.account import BALANCE_MAX, Reservation
-from booking.domain.catalogue import Catalogue, Schedule
+from booking.catalogue.domain import Catalogue, Schedule
 from booking.domain.decision import Code, Rejected
 
 HOUR_MS = 3_600_000
@@ -120,7 +120,7 @@ class FakeBookings:
             raise UnknownError
         return await self._once(user, "issue", attempt, lambda: self._join(user))
 
-    def _join(self, user: str) -> Standing | Rejected:
+    def _join(self, user: str) -> QueueStatus | Rejected:
         self._tick()
         waiting = [place for place in self.places.values() if not place.ended]
         if any(place.user == user for place in waiting):
@@ -161,7 +161,7 @@ class FakeBookings:
             raise TokenError("token_invalid")
         return token
 
-    def standing(self, token: QueueToken, text: str) -> Standing:
+    def standing(self, token: QueueToken, text: str) -> QueueStatus:
         self._check_age()
         self._tick()
         place = self.places[token.number]
@@ -173,7 +173,7 @@ class FakeBookings:
             if other.number < place.number and not other.ended and not other.until_ms
         )
         active = place.until_ms > 0
-        return Standing(
+        return QueueStatus(
             token=text,
             user=token.user,
             number=token.number,
@@ -186,7 +186,7 @@ class FakeBookings:
             expires_ms=place.until_ms,
         )
 
-    def polled(self, token: QueueToken, text: str) -> Standing:
+    def polled(self, token: QueueToken, text: str) -> QueueStatus:
         self.present(token)
         return self.standing(token, text)
 
@@ -218,7 +218,9 @@ class FakeBookings:
 
     # -- seats and reservations -------------------------------------------------------------------
 
-    async def owners_standing(self, token: QueueToken, text: str, refusal: Exception) -> Standing:
+    async def owners_standing(
+        self, token: QueueToken, text: str, refusal: Exception
+    ) -> QueueStatus:
         raise refusal
 
     def seat_map(self, schedule: str, *, fresh: bool = True) -> FakeSeatMap:

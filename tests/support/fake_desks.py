@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from actors.clock import Clock, ManualClock
-from booking.admin.desks import AuditRun, AuditRunningError, AuditState, CatalogueSaved
 from booking.api import QueueChange, QueueReport, UnknownError
+from booking.audit.admin import AuditRun, AuditRunningError, AuditState, CatalogueSaved
 from booking.audit.report import Findings
 from booking.catalogue import document
 from booking.catalogue.store import CatalogueError
@@ -62,7 +62,7 @@ class FakeQueueDesk:
 
 
 class FakeCatalogueDesk:
-    """Implements :class:`booking.admin.desks.CatalogueDesk`."""
+    """Implements :class:`booking.audit.admin.CatalogueDesk`."""
 
     def __init__(self) -> None:
         self.concerts: dict[str, document.ConcertEntry] = {}
@@ -86,7 +86,7 @@ class FakeCatalogueDesk:
 
 
 class FakeAuditDesk:
-    """Implements :class:`booking.admin.desks.AuditDesk`."""
+    """Implements :class:`booking.audit.admin.AuditDesk`."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or ManualClock()

@@ -22,7 +22,7 @@ from actors.cluster.operations import (
 )
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.plan import Plan, make_plan, stale_reason
-from actors.placement_store import LogLine
+from actors.placement.stores.contract import LogLine
 
 HANDOVERS_MAX = 50
 

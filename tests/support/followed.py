@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from booking.api import QueueToken, Standing, TokenError
-from booking.domain.queue import (
+from booking.api import QueueStatus, QueueToken, TokenError
+from booking.queue.domain.queue import (
     Admit,
     Join,
     Line,
@@ -18,8 +18,8 @@ from booking.domain.queue import (
     place_of,
     queue_next_wake,
 )
-from booking.views.queue import QueueView
-from booking.views.stock import Stock
+from booking.queue.view import QueueView
+from booking.seats.stock import Stock
 
 T0 = 1_800_000_000_000
 POLICY = Policy(max_active=2, admit_per_interval=0, active_ms=5_000)
@@ -66,7 +66,7 @@ class Followed:
         self.now_ms = max(self.now_ms, wake_ms)
         self.tell(Admit())
 
-    def seen(self, user: str) -> Standing:
+    def seen(self, user: str) -> QueueStatus:
         place = place_of(self.line, user)
         assert place is not None
         return self.view.standing(token(user, place.number), "t", self.now_ms)

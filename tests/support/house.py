@@ -23,6 +23,10 @@ def modules_in(*folders: str) -> list[Path]:
     ]
 
 
+DOMAIN = [path for path in modules_in("booking") if "domain" in (*path.parts, path.stem)]
+"""The pure rules: every module named ``domain``, and every module of a package named so."""
+
+
 @lru_cache(maxsize=1024)
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))

@@ -12,8 +12,8 @@ import random
 import sys
 import uuid
 
-from actors.journal import Batch, JournalError
-from actors.postgres_journal import PostgresJournal
+from actors.journal.contract import Batch, JournalError
+from actors.journal.postgres import PostgresJournal
 from tests.support.journal_rows import address_in, event, outcome
 
 EVENTS = [1, 5, 100]

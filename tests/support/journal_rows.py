@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from actors.address import Address
-from actors.journal import OutcomeRow, Row, SnapshotRow, WakeMark
+from actors.journal.contract import OutcomeRow, Row, SnapshotRow, TimerEntry
 
 AT_MS = 1_800_000_000_000
 
@@ -51,8 +51,8 @@ def snapshot(
     return SnapshotRow(address.slot, epoch, address, seq, state)
 
 
-def mark(address: Address, wanted: bool = True, epoch: int = 1) -> WakeMark:
-    return WakeMark(address.slot, epoch, address, wanted)
+def mark(address: Address, wanted: bool = True, epoch: int = 1) -> TimerEntry:
+    return TimerEntry(address.slot, epoch, address, wanted)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], limit_s: float = 10.0) -> None:

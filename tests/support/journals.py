@@ -12,8 +12,10 @@ import asyncpg
 import msgspec
 
 from actors.address import Address, stable_hash
-from booking.domain import account, ledger, queue, seat
+from booking.accounts.domain import account
 from booking.domain.decision import Code
+from booking.queue.domain import queue
+from booking.seats.domain import ledger, seat
 
 COLUMNS = ("shard", "seq", "epoch", "entity", "at_ms", "version", "address", "type", "payload")
 LONG_AGO_MS = 1_700_000_000_000

@@ -23,10 +23,10 @@ from opentelemetry.trace import (
 )
 
 from actors.address import Address
-from actors.tracing import Tracer, name_of
+from actors.core.tracing import Tracer, name_of
 from actors.transport import Answer
-from booking.spans import SpanTracer
-from booking.tracing import Tracing
+from booking.observability.spans import SpanTracer
+from booking.observability.tracing import Tracing
 
 
 class Seen:
@@ -62,7 +62,7 @@ class Recorder(Protocol):
 
 
 class MemoryTrace:
-    """Implements :class:`actors.tracing.Trace`."""
+    """Implements :class:`actors.core.tracing.Trace`."""
 
     def __init__(self, tracer: MemoryTracer, seen: Seen) -> None:
         self._tracer = tracer
@@ -100,7 +100,7 @@ class MemoryTrace:
 
 
 class MemoryTracer:
-    """Implements :class:`actors.tracing.Tracer` and :class:`Recorder`."""
+    """Implements :class:`actors.core.tracing.Tracer` and :class:`Recorder`."""
 
     def __init__(self) -> None:
         self._current: ContextVar[Seen | None] = ContextVar("span", default=None)

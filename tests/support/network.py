@@ -17,13 +17,13 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
-from actors.deadlines import Deadlines
-from actors.envelope import Envelope
+from actors.core.deadlines import Deadlines
+from actors.core.envelope import Envelope
 from actors.errors import NotOwnedError, StoppingError
 from actors.peers.codec import Codec
 from actors.peers.frames import Message, decode_frame, frame_of
 from actors.peers.limits import HOPS_MAX, PeerLimits
-from actors.peers.link import Link, Parcel
+from actors.peers.link import Link, PeerRequest
 from actors.peers.served import AskHere, Counts, OwnerOf, ServedLink
 from actors.transport import Answer
 
@@ -217,7 +217,7 @@ class Line:
         link = self._link(instance)
         self.asks += 1
         content, data = self.codec.pack_command(address.kind, command)
-        parcel = Parcel(address, content, data, key, deadline, hops, epoch)
+        parcel = PeerRequest(address, content, data, key, deadline, hops, epoch)
         number, future = link.send(parcel)
         try:
             answer = await future

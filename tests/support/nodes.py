@@ -13,17 +13,17 @@ from actors.cluster.application import Application
 from actors.cluster.links import Links
 from actors.cluster.node import TIMES, ClusterNode
 from actors.cluster.stores import Stores
+from actors.core.limits import Limits
+from actors.core.replay import fold
+from actors.election.memory import MemoryBallot, MemoryElection
 from actors.errors import UnavailableError
-from actors.fold import fold
-from actors.journal import Loaded
-from actors.limits import Limits
-from actors.membership import Member
-from actors.memory_election import MemoryBallot, MemoryElection
-from actors.memory_journal import MemoryJournal, MemoryStore
-from actors.memory_membership import MemoryMembers, MemoryMembership
-from actors.memory_operations import MemoryOperations, MemoryOrders
-from actors.memory_placement import MemoryPlacement, MemoryTables
+from actors.journal.contract import Loaded
+from actors.journal.memory import MemoryJournal, MemoryStore
+from actors.membership.contract import Member
+from actors.membership.memory import MemoryMembers, MemoryMembership
 from actors.placement.inputs import Rules
+from actors.placement.stores.memory import MemoryPlacement, MemoryTables
+from actors.placement.stores.memory_operations import MemoryOperations, MemoryOrders
 from actors.transport import Answer
 from tests.support.network import Door, Line, Network
 from tests.support.runtimes import Views, until
@@ -146,7 +146,7 @@ class Node:
         lease = self.nodes.store.leases[shard]
         if lease.owner == self.name and lease.incarnation != self.incarnation:
             self.superseded = True
-        self.node.steward.kick()
+        self.node.allocator.kick()
 
     async def start(self) -> None:
         self.nodes.network.doors[self.url] = Door(

@@ -15,10 +15,10 @@ from aiohttp import web
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import SystemClock
-from actors.envelope import BEGIN, PEEK
+from actors.core.envelope import BEGIN, PEEK
+from actors.core.tracing import Tracer
 from actors.errors import DeadlineExceededError
 from actors.peers import Owner, PeerEndpoint, PeerLimits, PeerTransport, Secret
-from actors.tracing import Tracer
 from actors.transport import Answer
 from tests.support.toys import Counter
 

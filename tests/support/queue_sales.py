@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.address import Address
-from booking.domain.queue import (
+from booking.queue.domain.queue import (
     Admit,
     ChangePolicy,
     DrawPlaces,

@@ -8,10 +8,10 @@ from typing import Any
 
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import CommandKey
-from actors.limits import Limits
-from actors.memory_journal import MemoryJournal, MemoryStore
+from actors.core.limits import Limits
+from actors.journal.memory import MemoryJournal, MemoryStore
+from actors.journal.partitioned import ShardedJournal
 from actors.runtime import Runtime
-from actors.sharded_journal import ShardedJournal
 from tests.support.toys import Alarm, Bank, Counter, Pair
 from tests.support.virtual_time import VirtualClock
 

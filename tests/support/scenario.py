@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from booking.domain.account import (
+from booking.accounts.domain.account import (
     Account,
     AccountCommand,
 )
-from booking.domain.account_rules import decide_account, evolve_account
-from booking.domain.ledger import EMPTY_LEDGER, LedgerEvent, evolve_ledger
-from booking.domain.queue import (
+from booking.accounts.domain.rules import decide_account, evolve_account
+from booking.queue.domain.queue import (
     SETTINGS,
     Line,
     Policy,
@@ -20,7 +19,8 @@ from booking.domain.queue import (
     decide_queue,
     evolve_queue,
 )
-from booking.domain.seat import (
+from booking.seats.domain.ledger import EMPTY_LEDGER, LedgerEvent, evolve_ledger
+from booking.seats.domain.seat import (
     FREE,
     SeatCommand,
     SeatEvent,

@@ -15,6 +15,7 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import CommandKey
+from actors.core.limits import Limits
 from actors.errors import (
     DeadlineExceededError,
     KeyInFlightError,
@@ -22,8 +23,7 @@ from actors.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from actors.limits import Limits
-from actors.memory_journal import MemoryStore
+from actors.journal.memory import MemoryStore
 from actors.transport import Answer
 from tests.support.runtimes import Instance, key
 from tests.support.toys import Bank, Money

@@ -8,25 +8,25 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import CommandKey
-from actors.limits import Limits
-from actors.memory_journal import MemoryJournal, MemoryStore
+from actors.core.limits import Limits
+from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
 from actors.transport import Answer
-from booking.api import QueueToken, Readiness, Standing, TokenError
-from booking.domain.catalogue import Catalogue
+from booking.accounts.entity import AccountBehaviour
+from booking.addresses import queue_address
+from booking.api import QueueStatus, QueueToken, Readiness, TokenError
+from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
-from booking.domain.queue import Admitted, Entered, Policy
-from booking.entities.account_entity import AccountBehaviour
-from booking.entities.addresses import queue_address
-from booking.entities.queue_entity import QueueBehaviour
-from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
-from booking.instance.queue_keeper import QueueKeeper
+from booking.instance.projections import Projections
+from booking.queue.domain.queue import Admitted, Entered, Policy
+from booking.queue.entity import QueueBehaviour
+from booking.queue.keeper import QueueKeeper
+from booking.queue.tokens import TokenSigner
+from booking.queue.view import QueueView
+from booking.queue.views import QueueViews
+from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
+from booking.seats.view import SeatMaps
 from booking.service import BookingService
-from booking.tokens import TokenSigner
-from booking.views.projections import Projections
-from booking.views.queue import QueueView
-from booking.views.queues import QueueViews
-from booking.views.seats import SeatMaps
 from tests.support.fake_bookings import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.virtual_time import VirtualClock
@@ -169,10 +169,10 @@ class WaitingRoom:
     def main(self) -> QueueView:
         return self.queues["main"]
 
-    async def join(self, number: int, queue: str = "main") -> Standing:
+    async def join(self, number: int, queue: str = "main") -> QueueStatus:
         """A user of this number lines up."""
         outcome = await self.service.issue(user_id(number), queue, None)
-        assert isinstance(outcome.value, Standing), outcome.value
+        assert isinstance(outcome.value, QueueStatus), outcome.value
         return outcome.value
 
     async def refused(self, number: int, queue: str = "main") -> Rejected:
@@ -180,16 +180,16 @@ class WaitingRoom:
         assert isinstance(outcome.value, Rejected)
         return outcome.value
 
-    async def crowd(self, count: int, first: int = 1) -> list[Standing]:
+    async def crowd(self, count: int, first: int = 1) -> list[QueueStatus]:
         """So many line up, one after the other, in one moment."""
         return list(await asyncio.gather(*(self.join(n) for n in range(first, first + count))))
 
-    def poll(self, standing: Standing, queue: str = "main") -> Standing | None:
+    def poll(self, standing: QueueStatus, queue: str = "main") -> QueueStatus | None:
         """Where the token stands now, asked by its holder; ``None`` when it has ended."""
         self.service.present(QueueToken(standing.user, queue, standing.number, 0))
         return self.look(standing, queue)
 
-    def look(self, standing: Standing, queue: str = "main") -> Standing | None:
+    def look(self, standing: QueueStatus, queue: str = "main") -> QueueStatus | None:
         """The same, looked up by the service itself."""
         token = QueueToken(standing.user, queue, standing.number, 0)
         try:

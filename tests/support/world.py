@@ -20,8 +20,11 @@ from typing import Any
 
 import msgspec
 
-from booking.domain import account, account_rules, ledger, queue, seat
+from booking.accounts.domain import account
+from booking.accounts.domain import rules as account_rules
 from booking.domain.decision import Code, Rejected
+from booking.queue.domain import queue
+from booking.seats.domain import ledger, seat
 from tests.support.scenario import T0, fold
 
 HOLD_MS = 60_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from booking.admin.desks import CatalogueSaved
+from booking.audit.admin import CatalogueSaved
 from booking_http.admin.desk import Desk
 from booking_http.admin.rows import row
 from booking_http.admin.schemas import CatalogueChanged

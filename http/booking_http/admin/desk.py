@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from actors.cluster.operations import OperationRefusedError, Operations
-from actors.journal import JournalError
-from booking.admin.desks import AuditDesk, AuditRunningError, CatalogueDesk
+from actors.journal.contract import JournalError
 from booking.api import QueueDesk
+from booking.audit.admin import AuditDesk, AuditRunningError, CatalogueDesk
 from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError
 from booking_http.admin.access import Access

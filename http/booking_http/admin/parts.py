@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actors.cluster.operations import Operations
-from booking.admin.desks import AuditDesk, CatalogueDesk
 from booking.api import QueueDesk
+from booking.audit.admin import AuditDesk, CatalogueDesk
 
 
 def _no_queues() -> Sequence[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from actors.placement_store import LogLine
-from booking.admin.desks import AuditState
+from actors.placement.stores.contract import LogLine
+from booking.audit.admin import AuditState
 from booking_http.admin.desk import Desk
 from booking_http.admin.rows import row
 from booking_http.admin.schemas import AuditData, Done, LogEntry, LogPage
-from booking_http.calls.params import LIMIT
 from booking_http.dispatch import data_reply
+from booking_http.params import LIMIT
 from booking_http.reply import Reply
 from booking_http.routes import Answer, Call, Param, Route
 from booking_http.times import rfc3339

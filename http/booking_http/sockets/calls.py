@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from booking.api import Bookings, NotAdmittedError, Standing, TokenError, UnknownError
-from booking_http.calls.params import id_param
+from booking.api import Bookings, NotAdmittedError, QueueStatus, TokenError, UnknownError
+from booking_http.params import id_param
 from booking_http.reply import JSON, Reply
 from booking_http.routes import Answer, Call, Param, Route
 from booking_http.sockets.handshake import accepted, token_of
@@ -52,7 +52,7 @@ class SocketCalls:
         self._bookings.seat_map(schedule)
         return self._upgrade(call, "seats", standing, schedule)
 
-    async def _standing(self, call: Call) -> Standing:
+    async def _standing(self, call: Call) -> QueueStatus:
         """From memory, unless the token is newer than what is known here."""
         token, text = call.holder, call.token_text
         try:
@@ -61,7 +61,7 @@ class SocketCalls:
             return await self._bookings.owners_standing(token, text, error)
 
     def _upgrade(
-        self, call: Call, channel: Channel, standing: Standing, schedule: str = ""
+        self, call: Call, channel: Channel, standing: QueueStatus, schedule: str = ""
     ) -> Upgrade:
         token, text = call.holder, call.token_text
         head = accepted(call.request)

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from actors.errors import UnavailableError
-from booking.api import Bookings, QueueToken, Standing
+from booking.api import Bookings, QueueStatus, QueueToken
 from booking_http.problems import RefusedError
+from booking_http.queue.subscribers import QueueRoom
+from booking_http.seats.subscribers import SeatsRoom
 from booking_http.settings import EdgeSettings
 from booking_http.sockets import codes
 from booking_http.sockets.limits import SILENT_HEARTBEATS_MAX
 from booking_http.sockets.messages import Hello, Reconnect, encoded
 from booking_http.sockets.numbers import SocketNumbers
-from booking_http.sockets.queue_room import QueueRoom
-from booking_http.sockets.seats_room import SeatsRoom
 from booking_http.sockets.socket import Channel, Socket
 from booking_http.sockets.spread import Spread
 
@@ -82,7 +82,7 @@ class Hub:
         channel: Channel,
         token: QueueToken,
         text: str,
-        standing: Standing,
+        standing: QueueStatus,
         schedule: str = "",
     ) -> Socket:
         """A new socket on this connection, which has heard all there is to say so far."""

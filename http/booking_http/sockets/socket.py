@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from booking.api import QueueToken, Standing
+from booking.api import QueueStatus, QueueToken
 from booking_http.sockets import codes
 from booking_http.sockets.frames import (
     CLOSE,
@@ -89,7 +89,7 @@ class Socket:
         """The date of a seats socket."""
         self.seq = 0
         """Of the last frame of the channel's kind."""
-        self.told: Standing | None = None
+        self.told: QueueStatus | None = None
         """What a queue socket was told last."""
         self.heard_at = clock()
         self.slow_since = 0.0

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from actors.clock import ManualClock, SystemClock
-from actors.journal import JournalError
-from booking.admin.audits import PERIOD_MIN_MS, REST_FACTOR, Audits
-from booking.admin.catalogue import StoredCatalogue
-from booking.admin.desks import AuditRun, AuditRunningError, AuditState
+from actors.journal.contract import JournalError
+from booking.audit.admin import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import Findings
+from booking.audit.schedule import PERIOD_MIN_MS, REST_FACTOR, Audits
 from booking.catalogue import store
+from booking.catalogue.admin import StoredCatalogue
 from booking.catalogue.problems import DocumentError
 from tests.support.api_client import eventually
 from tests.support.catalogues import catalogue, concert, date

@@ -12,9 +12,9 @@ import pytest
 
 from actors.address import Address
 from booking.audit import AuditError, AuditReport, run
-from booking.audit.queue_run import render_queue, run_queue
 from booking.cli import audit as command
-from booking.domain.queue import Joined
+from booking.queue.audit_run import render_queue, run_queue
+from booking.queue.domain.queue import Joined
 from booking.schema import parts
 from tests.support.journal_rows import until
 from tests.support.journals import (

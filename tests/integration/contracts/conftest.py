@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from actors.clock import SystemClock
-from actors.journal import Journal
-from actors.membership import Membership
-from actors.memory_journal import MemoryJournal, MemoryStore
-from actors.memory_membership import MemoryMembers, MemoryMembership
-from actors.postgres_journal import PostgresJournal
-from actors.postgres_membership import PostgresMembership
-from actors.redis_membership import RedisMembership
-from actors.sharded_journal import ShardedJournal
+from actors.journal.contract import Journal
+from actors.journal.memory import MemoryJournal, MemoryStore
+from actors.journal.partitioned import ShardedJournal
+from actors.journal.postgres import PostgresJournal
+from actors.membership.contract import Membership
+from actors.membership.memory import MemoryMembers, MemoryMembership
+from actors.membership.postgres import PostgresMembership
+from actors.membership.redis import RedisMembership
 
 Connect = Callable[[], Awaitable[Journal]]
 Join = Callable[[], Membership]

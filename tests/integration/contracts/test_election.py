@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.clock import SystemClock
-from actors.election import KEY_TTL_S, Election, ElectionError
-from actors.memory_election import MemoryBallot, MemoryElection
-from actors.redis_election import CALL_TIMEOUT_S, RedisElection
+from actors.election.contract import KEY_TTL_S, Election, ElectionError
+from actors.election.memory import MemoryBallot, MemoryElection
+from actors.election.redis import CALL_TIMEOUT_S, RedisElection
 from tests.support.journal_rows import until
 from tests.support.servers import silent_server
 

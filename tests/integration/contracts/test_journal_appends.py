@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from actors.journal import Batch, Journal
+from actors.journal.contract import Batch, Journal
 from tests.support.journal_rows import address_in, event, mark, outcome, snapshot
 
 Connect = Callable[[], Awaitable[Journal]]

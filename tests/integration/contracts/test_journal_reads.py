@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from actors.journal import Batch, Journal, Lease, ShardInfo
+from actors.journal.contract import Batch, Journal, Lease, ShardInfo
 from tests.support.journal_rows import address_in, event, snapshot
 
 Connect = Callable[[], Awaitable[Journal]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.membership import Member, Membership
+from actors.membership.contract import Member, Membership
 from tests.support.journal_rows import until
 
 Join = Callable[[], Membership]

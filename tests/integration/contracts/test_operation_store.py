@@ -9,15 +9,15 @@ from typing import Literal
 import pytest
 
 from actors.clock import SystemClock
-from actors.cluster.operation_store import OperationStore, Outcome, PlanKind, Wish
-from actors.journal import JournalError
-from actors.memory_journal import MemoryStore
-from actors.memory_operations import MemoryOperations, MemoryOrders
-from actors.memory_placement import MemoryPlacement, MemoryTables
+from actors.journal.contract import JournalError
+from actors.journal.memory import MemoryStore
 from actors.placement.plan import Plan, make_plan
-from actors.placement_store import LogLine, PlacementStore
-from actors.postgres_operations import PostgresOperations
-from actors.postgres_placement import PostgresPlacement
+from actors.placement.stores.contract import LogLine, PlacementStore
+from actors.placement.stores.memory import MemoryPlacement, MemoryTables
+from actors.placement.stores.memory_operations import MemoryOperations, MemoryOrders
+from actors.placement.stores.operations import OperationStore, Outcome, PlanKind, Wish
+from actors.placement.stores.postgres import PostgresPlacement
+from actors.placement.stores.postgres_operations import PostgresOperations
 from tests.support.placements import equal_nodes, unowned
 
 OUTCOME = Outcome(done=5, open=2, broken=("shard 7: frozen: a look at it",))

@@ -10,15 +10,15 @@ import asyncpg
 import pytest
 
 from actors.clock import SystemClock
-from actors.journal import Batch, Journal, JournalError, Lease
-from actors.memory_journal import MemoryJournal, MemoryStore
-from actors.memory_placement import MemoryPlacement, MemoryTables
+from actors.journal.contract import Batch, Journal, JournalError, Lease
+from actors.journal.memory import MemoryJournal, MemoryStore
+from actors.journal.partitioned import ShardedJournal
+from actors.journal.postgres import PostgresJournal
 from actors.placement.inputs import ShardState
-from actors.placement_store import PlacementStore, Written
-from actors.postgres_journal import PostgresJournal
-from actors.postgres_placement import PostgresPlacement
-from actors.sharded_journal import ShardedJournal
-from actors.sharded_placement import ShardedPlacement
+from actors.placement.stores.contract import PlacementStore, Written
+from actors.placement.stores.memory import MemoryPlacement, MemoryTables
+from actors.placement.stores.partitioned import ShardedPlacement
+from actors.placement.stores.postgres import PostgresPlacement
 from tests.support.journal_rows import address_in, event, until
 
 

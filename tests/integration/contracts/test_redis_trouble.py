@@ -9,8 +9,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from redis.asyncio import Redis
 
-from actors.membership import Member, MembershipError, MembershipRefusedError
-from actors.redis_membership import CALL_TIMEOUT_S, RedisMembership
+from actors.membership.contract import Member, MembershipError, MembershipRefusedError
+from actors.membership.redis import CALL_TIMEOUT_S, RedisMembership
 from tests.support.servers import silent_server
 
 ANNA = Member("anna", "anna-1", "http://10.0.0.1:8080", 1_800_000_000_000)

@@ -16,8 +16,8 @@ import asyncpg
 import pytest
 import redis.asyncio as redis
 
-from actors.membership import MembershipError
-from actors.redis_membership import RedisMembership
+from actors.membership.contract import MembershipError
+from actors.membership.redis import RedisMembership
 from booking.embedded import EmbeddedServers
 from booking.schema import migrate
 from tests.support.api_client import Api, eventually

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from actors.postgres_journal import PostgresJournal
+from actors.journal.postgres import PostgresJournal
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from actors.journal import Batch, Lease
-from actors.postgres_journal import PostgresJournal
+from actors.journal.contract import Batch, Lease
+from actors.journal.postgres import PostgresJournal
 from tests.support.journal_rows import address_in, event, mark, outcome, snapshot, until
 
 SHARDS = [3, 40, 171, 255]

@@ -12,8 +12,8 @@ from typing import NoReturn
 import asyncpg
 import pytest
 
-from actors.journal import Batch, Journal, JournalError
-from actors.postgres_journal import PostgresJournal
+from actors.journal.contract import Batch, Journal, JournalError
+from actors.journal.postgres import PostgresJournal
 from booking.embedded import EmbeddedServers
 from booking.schema.migrate import migrate
 from tests.support.journal_rows import address_in, event, until

@@ -7,10 +7,10 @@ import re
 import asyncpg
 import pytest
 
-from actors.append import located
-from actors.journal import Batch
-from actors.postgres_journal import PostgresJournal
-from actors.statements import numbered, parts_of, statement
+from actors.connections.statements import numbered, parts_of, statement
+from actors.journal.append import located
+from actors.journal.contract import Batch
+from actors.journal.postgres import PostgresJournal
 from tests.support.journal_rows import address_in, event
 
 
@@ -38,7 +38,7 @@ async def test_a_plan_made_for_empty_tables_still_uses_the_keys_when_they_are_fu
     await journal.claim([(3, 0)], "one", "one-1")
     connection = journal._pool._links[-1]._connection
     assert connection is not None
-    load = statement("journal", "load")
+    load = statement("journal/journal", "load")
     await connection.execute(f"PREPARE load (smallint[], bigint[], text[], boolean) AS {load.text}")
     plan = await connection.fetch("EXPLAIN EXECUTE load ('{3}', '{1}', '{x}', true)")
 
@@ -48,17 +48,17 @@ async def test_a_plan_made_for_empty_tables_still_uses_the_keys_when_they_are_fu
 
 
 async def test_every_statement_can_be_prepared(database: asyncpg.Connection) -> None:
-    for name in parts_of("journal"):
-        query = statement("journal", name)
+    for name in parts_of("journal/journal"):
+        query = statement("journal/journal", name)
         prepared = await database.prepare(query.text)
         assert len(prepared.get_parameters()) == len(query.parameters), name
 
 
-@pytest.mark.parametrize("file", ["append", "journal"])
+@pytest.mark.parametrize("file", ["journal/append", "journal/journal"])
 def test_every_statement_says_what_it_is_for(file: str) -> None:
     from importlib import resources
 
-    source = resources.files("actors").joinpath(f"sql/{file}.sql").read_text("utf-8")
+    source = resources.files("actors").joinpath(f"{file}.sql").read_text("utf-8")
     named = re.findall(r"^-- name: \w+\n(.*)$", source, re.MULTILINE)
     assert len(named) == len(parts_of(file))
     assert all(line.startswith("-- ") for line in named)

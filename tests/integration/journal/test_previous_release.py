@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.journal import Batch, Lease
-from actors.postgres_journal import PostgresJournal
+from actors.journal.contract import Batch, Lease
+from actors.journal.postgres import PostgresJournal
 from booking.schema import migrate
 from tests.support.journal_rows import address_in, event
 

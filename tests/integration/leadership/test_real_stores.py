@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.clock import SystemClock
-from actors.leadership import Leader
-from actors.postgres_placement import PostgresPlacement
-from actors.redis_election import RedisElection
+from actors.election.leadership import Leader
+from actors.election.redis import RedisElection
+from actors.placement.stores.postgres import PostgresPlacement
 from actors.tasks import Tasks
 from tests.support.journal_rows import until
 

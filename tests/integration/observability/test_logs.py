@@ -14,7 +14,7 @@ import pytest
 
 from booking.api import QueueToken
 from booking.catalogue import document, store
-from booking.tokens import TokenSigner
+from booking.queue.tokens import TokenSigner
 from booking_http.routes import Route
 from tests.support.all_routes import all_routes
 from tests.support.catalogues import catalogue, concert, date

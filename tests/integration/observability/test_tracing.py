@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from booking import logs, tracing
+from booking.observability import logs, tracing
+from booking.observability.tracing import Tracing
 from booking.settings import Settings, SettingsError
-from booking.tracing import Tracing
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.service import SECRET, StartService
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from booking.catalogue import document, store
-from booking.domain.lots import draw
+from booking.queue.domain.lots import draw
 from tests.support.api_client import Api, eventually, new_user
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.service import Service, StartService

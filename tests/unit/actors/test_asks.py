@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from actors.address import Address
+from actors.core.limits import Limits
 from actors.errors import (
     DeadlineExceededError,
     NotOwnedError,
     OverloadedError,
     StoppingError,
 )
-from actors.limits import Limits
 from tests.support.runtimes import Cluster, Instance, pass_time, same_shard, until
 
 ANN = Address("counter", "ann")

@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from actors.address import Address
+from actors.core.limits import Limits
 from actors.errors import EntityCrashedError, NotOwnedError
-from actors.limits import Limits
 from tests.support.runtimes import Cluster, Instance, pass_time, same_shard, until
 from tests.support.toys import Counter
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from actors.address import Address
+from actors.core.limits import Limits
 from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,
@@ -14,7 +15,6 @@ from actors.errors import (
     KeyReusedError,
     OverloadedError,
 )
-from actors.limits import Limits
 from tests.support.runtimes import Cluster, Instance, key, pass_time, until
 
 ANN = Address("counter", "ann")

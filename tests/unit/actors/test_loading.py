@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from actors.address import Address
+from actors.core.limits import Limits
 from actors.errors import DeadlineExceededError, EntityCrashedError
-from actors.limits import Limits
 from tests.support.runtimes import Cluster, Instance, pass_time, until
 
 ANN = Address("counter", "ann")

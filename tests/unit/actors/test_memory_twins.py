@@ -8,9 +8,9 @@ import pytest
 
 from actors.address import Address
 from actors.errors import NotOwnedError, OutcomeUnknownError
-from actors.journal import Batch, JournalError, Row
-from actors.memory_journal import MemoryJournal
-from actors.memory_transport import MemoryTransport
+from actors.journal.contract import Batch, JournalError, Row
+from actors.journal.memory import MemoryJournal
+from actors.peers.memory import MemoryTransport
 from tests.support.runtimes import Cluster, Instance, pass_time
 
 ANN = Address("counter", "ann")

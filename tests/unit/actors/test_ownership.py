@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from actors.address import SLOT_COUNT, Address
+from actors.core.limits import Limits
 from actors.errors import (
     DeadlineExceededError,
     JournalUnavailableError,
@@ -14,8 +15,7 @@ from actors.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from actors.journal import JournalError
-from actors.limits import Limits
+from actors.journal.contract import JournalError
 from tests.support.runtimes import Cluster, Instance, key, pass_time, same_shard, until
 from tests.support.virtual_time import START_MS
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from actors.deadlines import Deadlines
-from actors.envelope import Envelope
+from actors.core.deadlines import Deadlines
+from actors.core.envelope import Envelope
+from actors.core.limits import Limits
+from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import DeadlineExceededError
-from actors.limits import Limits
-from actors.supervision import Backoff, CrashWindow, where
 from actors.tasks import Tasks
 from actors.transport import Answer
 from tests.support.runtimes import pass_time

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from actors.address import Address
-from actors.envelope import PEEK
+from actors.core.envelope import PEEK
 from actors.errors import NotOwnedError, OutcomeUnknownError
-from booking.tracing import TraceIds
+from booking.observability.tracing import TraceIds
 from tests.support.memory_tracer import MemoryTracer, Recorder, Seen, SpanRecorder
 from tests.support.runtimes import Cluster, Instance, pass_time, same_shard
 from tests.support.virtual_time import START_MS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.journal import JournalError
+from actors.journal.contract import JournalError
 from booking_http import AdminParts
 from tests.support.admin_edge import TOKEN, AdminEdge, running_admin
 

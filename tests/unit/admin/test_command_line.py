@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.journal import JournalError
+from actors.journal.contract import JournalError
 from booking.cli.main import main
 from tests.support.admin_edge import TOKEN, AdminEdge
 from tests.support.catalogues import concert, date

@@ -8,17 +8,17 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import Ask, Tell
-from booking.domain.account import Account, PendingPayment, Reservation, SettlePayment
-from booking.domain.catalogue import Catalogue
+from booking.accounts.domain.account import Account, PendingPayment, Reservation, SettlePayment
+from booking.accounts.entity import AccountBehaviour
+from booking.addresses import ledger_address, queue_address, seat_address
+from booking.catalogue.domain import Catalogue
+from booking.codec import Codec
 from booking.domain.decision import Code, Rejected
-from booking.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
-from booking.domain.queue import Line, Policy, TokenEnded, UseToken
-from booking.domain.seat import FREE, ConfirmSale, SaleConfirmed
-from booking.entities.account_entity import AccountBehaviour
-from booking.entities.addresses import ledger_address, queue_address, seat_address
-from booking.entities.codec import Codec
-from booking.entities.queue_entity import QueueBehaviour
-from booking.entities.seat_entity import HoldRules, LedgerBehaviour, SeatBehaviour
+from booking.queue.domain.queue import Line, Policy, TokenEnded, UseToken
+from booking.queue.entity import QueueBehaviour
+from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
+from booking.seats.domain.seat import FREE, ConfirmSale, SaleConfirmed
+from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
 
 T0 = 1_800_000_000_000
 RULES = HoldRules(hold_ms=300_000, max_holds=4, rest_ms=30_000)

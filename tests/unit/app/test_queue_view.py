@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking.api import TokenError
-from booking.domain.lots import draw
-from booking.domain.queue import (
+from booking.queue.domain.lots import draw
+from booking.queue.domain.queue import (
     Admit,
     ChangePolicy,
     DrawPlaces,
@@ -18,7 +18,7 @@ from booking.domain.queue import (
     UseToken,
     place_of,
 )
-from booking.views.queue import POLL_FAR_MS, POLL_NEAR_MS, QueueView
+from booking.queue.view import POLL_FAR_MS, POLL_NEAR_MS, QueueView
 from tests.support.followed import T0, Followed, token
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from booking.domain.catalogue import Catalogue, Schedule
-from booking.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
-from booking.views.seats import SeatMaps
+from booking.catalogue.domain import Catalogue, Schedule
+from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
+from booking.seats.view import SeatMaps
 
 DATE = Schedule("d", "c", "Concert", 3, 4, 1, 2, {1: 100, 2: 100})
 HELD = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "r1", "ann", 10))

@@ -7,7 +7,7 @@ from math import ceil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.domain.queue import (
+from booking.queue.domain.queue import (
     Admit,
     ChangePolicy,
     DropSilent,
@@ -16,7 +16,7 @@ from booking.domain.queue import (
     UseToken,
     place_of,
 )
-from booking.views.forecast import BASIS_MS, STALE_MS, STEP, Forecast
+from booking.queue.forecast import BASIS_MS, STALE_MS, STEP, Forecast
 from tests.support.followed import T0, Followed
 
 SLOTS = Policy(max_active=2, admit_per_interval=0, active_ms=600_000)

@@ -8,8 +8,8 @@ from itertools import islice
 from actors.address import SLOT_COUNT, Address
 from bench.seed import COLUMNS, charge_rows
 from bench.world import Users
-from booking.domain.account import Account, Charged
-from booking.entities.account_entity import AccountBehaviour
+from booking.accounts.domain.account import Account, Charged
+from booking.accounts.entity import AccountBehaviour
 
 EPOCHS = dict.fromkeys(range(SLOT_COUNT), 3)
 

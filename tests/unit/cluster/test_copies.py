@@ -1,4 +1,5 @@
-"""Copies of what is shown: read once, followed in order, read again where something is missing."""
+"""ViewReplicas of what is shown: read once, followed in order, read again where something is
+missing."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ import pytest
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.cluster import copies as limits
-from actors.cluster.control import Changed
-from actors.cluster.copies import Copies
-from actors.journal import Batch, Loaded, Row, SnapshotRow
-from actors.memory_journal import MemoryJournal
+from actors.cluster.messages import Changed
+from actors.journal.contract import Batch, Loaded, Row, SnapshotRow
+from actors.journal.memory import MemoryJournal
+from actors.replication import replicas as limits
+from actors.replication.replicas import ViewReplicas
 from actors.tasks import Tasks
 from tests.support.nodes import FollowedViews
 from tests.support.runtimes import until
@@ -37,7 +38,7 @@ class LateJournal(MemoryJournal):
 
 
 class Reader:
-    """Copies of what somebody else owns, and a journal to which the owner appends."""
+    """ViewReplicas of what somebody else owns, and a journal to which the owner appends."""
 
     def __init__(self) -> None:
         self.journal = LateJournal(latency_s=0.002)
@@ -45,7 +46,7 @@ class Reader:
         self.behaviours: dict[str, Behaviour] = {"counter": self.counter, "bank": Bank()}
         self.views = FollowedViews(list(self.behaviours.values()), lambda shard: None)
         self.mine: set[Address] = set()
-        self.copies = Copies(
+        self.copies = ViewReplicas(
             {"counter": True, "bank": False},
             self.behaviours.__getitem__,
             self.views,

@@ -1,4 +1,5 @@
-"""Copies of what others decide: when they are shown, and when they have to be read again first."""
+"""ViewReplicas of what others decide: when they are shown, and when they have to be read again
+first."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from actors.address import Address
-from actors.cluster.copies import Copies
-from actors.memory_journal import MemoryJournal
+from actors.journal.memory import MemoryJournal
+from actors.replication.replicas import ViewReplicas
 from tests.support.runtimes import Cluster, Instance, Views, pass_time, until
 
 ANN = Address("counter", "ann")
@@ -22,7 +23,7 @@ class Other:
         self.journal = journal
         self.views = Views()
         self.owns = False
-        self.copies = Copies(
+        self.copies = ViewReplicas(
             {"counter": True},
             owner.runtime.behaviour,
             self.views,

@@ -10,7 +10,7 @@ import pytest
 
 from actors.address import SLOT_COUNT
 from actors.cluster.operations import OperationRefusedError
-from actors.journal import JournalError
+from actors.journal.contract import JournalError
 from tests.support.askers import Askers
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import until

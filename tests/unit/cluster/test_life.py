@@ -10,7 +10,7 @@ from actors.address import SLOT_COUNT
 from actors.cluster.freshness import OLD_AFTER_S, StaleError
 from actors.cluster.roster import SILENT_MAX_S
 from actors.errors import NotOwnedError, UnavailableError
-from actors.membership import Member, MembershipError, MembershipRefusedError
+from actors.membership.contract import Member, MembershipError, MembershipRefusedError
 from tests.support.askers import Askers
 from tests.support.nodes import Nodes
 from tests.support.runtimes import key, until

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.cluster.operation_store import Wish
 from actors.cluster.roster import FORGOTTEN_AFTER_S, SECOND_HAND_WEIGHT, SILENT_MAX_S, Roster
-from actors.membership import Member
+from actors.membership.contract import Member
+from actors.placement.stores.operations import Wish
 
 BEAT_S = 0.5
 ME = Member("me", "me@1", "http://me", 0)

@@ -12,11 +12,11 @@ import pytest
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.cluster import router as limits
-from actors.cluster.control import Abandon
 from actors.cluster.directory import Directory
+from actors.cluster.messages import Abandon
 from actors.cluster.notices import Notices
 from actors.cluster.router import Router
-from actors.envelope import BEGIN
+from actors.core.envelope import BEGIN
 from actors.errors import (
     DeadlineExceededError,
     JournalUnavailableError,

@@ -12,11 +12,11 @@ import pytest
 
 from actors.address import Address
 from actors.behaviour import CommandKey
-from actors.cluster import streams as limits
-from actors.cluster.control import Changed, ControlCodec, Update, convert_change, encode_change
-from actors.cluster.streams import Streams
+from actors.cluster.messages import Changed, ControlCodec, Update, convert_change, encode_change
 from actors.errors import NotOwnedError
 from actors.peers.limits import PeerLimits
+from actors.replication import streams as limits
+from actors.replication.streams import Streams
 from actors.tasks import Tasks
 from actors.transport import Answer
 from tests.support.runtimes import until

@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from booking.domain.account import (
+from booking.accounts.domain.account import (
     BALANCE_MAX,
     CHARGE_MAX,
     ENDED_KEPT_MAX,
@@ -32,7 +32,7 @@ from booking.domain.account import (
     pending_payments,
     reservation_status,
 )
-from booking.domain.account_rules import evolve_account
+from booking.accounts.domain.rules import evolve_account
 from booking.domain.decision import BrokenInvariantError, Code, Rejected
 from tests.support.scenario import T0, GivenAccount, fold
 

@@ -1,6 +1,6 @@
 import pytest
 
-from booking.domain.catalogue import Catalogue, Schedule, seat_id
+from booking.catalogue.domain import Catalogue, Schedule, seat_id
 
 OPEN = Schedule("hall-1", "c", "Concert", 100, 200, 10, 20, {1: 5, 7: 6, 50: 7})
 CATALOGUE = Catalogue({"hall-1": OPEN, "hall": OPEN})

@@ -10,14 +10,14 @@ from typing import get_args
 import msgspec
 import pytest
 
-from booking.domain.account import (
+from booking.accounts.domain.account import (
     Account,
     AccountEvent,
 )
-from booking.domain.account_rules import evolve_account
-from booking.domain.ledger import EMPTY_LEDGER, LedgerEvent, Rest, evolve_ledger
-from booking.domain.queue import Line, QueueEvent, evolve_queue
-from booking.domain.seat import FREE, SeatEvent, Sold, evolve_seat
+from booking.accounts.domain.rules import evolve_account
+from booking.queue.domain.queue import Line, QueueEvent, evolve_queue
+from booking.seats.domain.ledger import EMPTY_LEDGER, LedgerEvent, Rest, evolve_ledger
+from booking.seats.domain.seat import FREE, SeatEvent, Sold, evolve_seat
 from tests.support.scenario import fold
 
 

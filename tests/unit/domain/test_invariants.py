@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from booking.domain import account, queue, seat
+from booking.accounts.domain import account
+from booking.queue.domain import queue
+from booking.seats.domain import seat
 from tests.support.world import HOLD_MS, REST_MS, SEATS, World
 
 USERS = ["ann", "bob", "cid"]

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking.domain.decision import BrokenInvariantError
-from booking.domain.ledger import (
+from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
     HoldCounted,
     HoldUncounted,

@@ -5,7 +5,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking.domain.lots import Lots, draw
+from booking.queue.domain.lots import Lots, draw
 from tests.support.house import ROOT
 
 

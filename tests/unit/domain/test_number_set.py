@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.domain.number_set import NumberSet
+from booking.queue.domain.number_set import NumberSet
 
 NUMBERS = st.one_of(st.integers(0, 20), st.integers(4080, 4110), st.integers(0, 20_000))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.domain.pacing import (
+from booking.queue.domain.pacing import (
     ENTRIES_MAX,
     WAKE_STEP_MS,
     Pace,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
-from booking.domain.queue import (
+from booking.queue.domain.queue import (
     ADMITTED_TOGETHER_MAX,
     EXPIRED_TOGETHER_MAX,
     AdmissionsDone,

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
-from booking.domain.lots import draw
-from booking.domain.queue import (
+from booking.queue.domain.lots import draw
+from booking.queue.domain.queue import (
     SETTINGS,
     AdmissionsDone,
     Admit,
@@ -41,7 +41,7 @@ from booking.domain.queue import (
     place_of,
     queue_next_wake,
 )
-from booking.domain.queue_rules import DRAWS_MAX
+from booking.queue.domain.rules import DRAWS_MAX
 from tests.support.scenario import T0, GivenLine, fold
 
 ACTIVE_MS = 600_000

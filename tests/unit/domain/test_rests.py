@@ -5,8 +5,8 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from booking.domain.ledger import HoldCounted, HoldUncounted
-from booking.domain.seat import (
+from booking.seats.domain.ledger import HoldCounted, HoldUncounted
+from booking.seats.domain.seat import (
     FREE,
     ConfirmSale,
     HoldExpired,

@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from booking.domain.decision import BrokenInvariantError
-from booking.domain.ledger import EMPTY_LEDGER, HoldCounted, HoldUncounted, SaleCounted
-from booking.domain.seat import (
+from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, HoldUncounted, SaleCounted
+from booking.seats.domain.seat import (
     FREE,
     ConfirmSale,
     Free,

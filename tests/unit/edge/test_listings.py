@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from booking_http.etags import matches
-from booking_http.listings.seats import SeatListings
+from booking_http.seats.listing import SeatListings
 from tests.support.fake_bookings import FakeBookings, catalogue, schedule
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.errors import UnavailableError
-from booking.domain.account import BALANCE_MAX
+from booking.accounts.domain.account import BALANCE_MAX
 from booking_http import EdgeSettings
 from tests.support.edge import ALICE, BOB, Edge, running
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from actors.candidacy import Candidacy, Times
-from actors.placement_store import Leadership
+from actors.election.candidacy import Candidacy, Times
+from actors.placement.stores.contract import Leadership
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 TIMES = Times()

@@ -7,9 +7,9 @@ import asyncio
 
 import pytest
 
-from actors.candidacy import Times
-from actors.leadership import Leader
-from actors.memory_election import MemoryElection
+from actors.election.candidacy import Times
+from actors.election.leadership import Leader
+from actors.election.memory import MemoryElection
 from tests.support.candidates import House
 from tests.support.virtual_time import VirtualTimeLoop
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.behaviour import CommandKey
 from actors.clock import SystemClock
-from actors.envelope import BEGIN, PEEK
+from actors.core.envelope import BEGIN, PEEK
 from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,
@@ -22,14 +22,14 @@ from actors.errors import (
     StoppingError,
     UnavailableError,
 )
-from actors.memory_transport import MemoryTransport
+from actors.peers.memory import MemoryTransport
 from actors.transport import Transport
 from tests.support.peer_links import ANN, Clerk, Pair, until
 
 KEY = CommandKey(b"k" * 16, b"f" * 16)
 
 
-class Asking:
+class ActorClient:
     """A transport to the instance ``two``, and how to cut it."""
 
     transport: Transport
@@ -48,9 +48,9 @@ class Asking:
 
 
 @pytest.fixture(params=["memory", "websocket"])
-async def asking(request: pytest.FixtureRequest, pair: Pair) -> AsyncIterator[Asking]:
+async def asking(request: pytest.FixtureRequest, pair: Pair) -> AsyncIterator[ActorClient]:
     await pair.start()
-    asking = Asking()
+    asking = ActorClient()
     asking.clerk = pair.clerk
     if request.param == "memory":
         memory = MemoryTransport(SystemClock())
@@ -62,31 +62,31 @@ async def asking(request: pytest.FixtureRequest, pair: Pair) -> AsyncIterator[As
     pair.clerk.finish()
 
 
-async def test_the_reply_comes_back(asking: Asking) -> None:
+async def test_the_reply_comes_back(asking: ActorClient) -> None:
     answer = await asking.transport.ask("two", ANN, 5, key=None, deadline=asking.in_s(5))
     assert (answer.reply, answer.replayed) == (5, False)
 
 
-async def test_address_key_and_time_arrive(asking: Asking) -> None:
+async def test_address_key_and_time_arrive(asking: ActorClient) -> None:
     await asking.transport.ask("two", ANN, "get", key=KEY, deadline=asking.in_s(5))
     ((address, command, key, timeout_s),) = asking.clerk.got
     assert (address, command, key) == (ANN, "get", KEY)
     assert 4 < timeout_s <= 5
 
 
-async def test_a_stored_reply_says_so(asking: Asking) -> None:
+async def test_a_stored_reply_says_so(asking: ActorClient) -> None:
     asking.clerk.replayed = True
     answer = await asking.transport.ask("two", ANN, "get", key=KEY, deadline=asking.in_s(5))
     assert answer.replayed
 
 
-async def test_a_beginning_has_no_reply(asking: Asking) -> None:
+async def test_a_beginning_has_no_reply(asking: ActorClient) -> None:
     answer = await asking.transport.ask("two", ANN, BEGIN, key=KEY, deadline=asking.in_s(5))
     assert (answer.reply, answer.replayed) == (None, False)
     assert asking.clerk.got[0][1] is BEGIN
 
 
-async def test_a_state_can_be_asked_for(asking: Asking) -> None:
+async def test_a_state_can_be_asked_for(asking: ActorClient) -> None:
     answer = await asking.transport.ask("two", ANN, PEEK, key=None, deadline=asking.in_s(5))
     assert answer.reply == 7
 
@@ -106,7 +106,7 @@ async def test_a_state_can_be_asked_for(asking: Asking) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_the_error_that_goes_in_comes_out(asking: Asking, error: Exception) -> None:
+async def test_the_error_that_goes_in_comes_out(asking: ActorClient, error: Exception) -> None:
     asking.clerk.errors["fail"] = error
     with pytest.raises(type(error)) as raised:
         await asking.transport.ask("two", ANN, "fail", key=None, deadline=asking.in_s(5))
@@ -116,17 +116,17 @@ async def test_the_error_that_goes_in_comes_out(asking: Asking, error: Exception
         assert raised.value.retry_after_s == error.retry_after_s
 
 
-async def test_who_is_no_member_is_not_asked(asking: Asking) -> None:
+async def test_who_is_no_member_is_not_asked(asking: ActorClient) -> None:
     with pytest.raises(NotOwnedError):
         await asking.transport.ask("nobody", ANN, "get", key=None, deadline=asking.in_s(5))
 
 
-async def test_a_caller_is_told_when_its_time_is_over(asking: Asking) -> None:
+async def test_a_caller_is_told_when_its_time_is_over(asking: ActorClient) -> None:
     with pytest.raises(DeadlineExceededError):
         await asking.transport.ask("two", ANN, ["wait"], key=None, deadline=asking.in_s(0.1))
 
 
-async def test_many_callers_each_get_their_own_reply(asking: Asking) -> None:
+async def test_many_callers_each_get_their_own_reply(asking: ActorClient) -> None:
     asks = [
         asking.transport.ask("two", ANN, number, key=None, deadline=asking.in_s(5))
         for number in range(500)
@@ -134,7 +134,7 @@ async def test_many_callers_each_get_their_own_reply(asking: Asking) -> None:
     assert [answer.reply for answer in await asyncio.gather(*asks)] == list(range(500))
 
 
-async def test_what_was_sent_before_a_cut_has_an_unknown_outcome(asking: Asking) -> None:
+async def test_what_was_sent_before_a_cut_has_an_unknown_outcome(asking: ActorClient) -> None:
     asks = [
         asyncio.ensure_future(
             asking.transport.ask("two", ANN, ["wait"], key=None, deadline=asking.in_s(5))
@@ -147,7 +147,7 @@ async def test_what_was_sent_before_a_cut_has_an_unknown_outcome(asking: Asking)
         assert type(error) is OutcomeUnknownError
 
 
-async def test_a_caller_may_give_up(asking: Asking) -> None:
+async def test_a_caller_may_give_up(asking: ActorClient) -> None:
     ask = asyncio.ensure_future(
         asking.transport.ask("two", ANN, ["wait"], key=None, deadline=asking.in_s(5))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.envelope import Envelope
+from actors.core.envelope import Envelope
 from actors.errors import OutcomeUnknownError, UnavailableError
 from actors.peers.frames import Ping, Pong, Refused, decode_frame, encode, frame_of
 from actors.peers.limits import FRAME_OVERHEAD_BYTES, PeerLimits

@@ -13,10 +13,10 @@ from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.errors import EntityCrashedError
 from actors.peers.frames import AskedInTrace, decode_frame, encode, frame_of
-from actors.peers.link import Parcel
+from actors.peers.link import PeerRequest
 from actors.peers.transport import PeerTransport
 from actors.transport import Answer
-from booking.tracing import TraceIds
+from booking.observability.tracing import TraceIds
 from tests.support.memory_tracer import MemoryTracer, SpanRecorder
 from tests.support.peer_links import ANN, Clerk, Pair, until
 from tests.support.toys import Counter
@@ -42,7 +42,7 @@ BEFORE = AskedBefore(3, ANN, b'"get"', KEY, 4_000, 1, 7, 0)
 
 
 def said(traceparent: str) -> bytes:
-    parcel = Parcel(ANN, 0, b'"get"', KEY, 0.0, 1, 7, traceparent)
+    parcel = PeerRequest(ANN, 0, b'"get"', KEY, 0.0, 1, 7, traceparent)
     return encode(parcel.asked(3, 4_000))
 
 

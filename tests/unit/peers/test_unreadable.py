@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.address import Address
-from actors.envelope import PEEK
+from actors.core.envelope import PEEK
 from actors.errors import EntityCrashedError, OutcomeUnknownError, UnavailableError
 from tests.support.peer_links import ANN, Pair, until
 from tests.support.toys import Counter

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.memory_journal import MemoryStore
+from actors.journal.memory import MemoryStore
 from tests.support.virtual_time import VirtualTimeLoop
 from tests.support.waiting_room import WaitingRoom
 

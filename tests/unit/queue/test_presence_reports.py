@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from actors.clock import ManualClock
-from booking.domain.queue import Policy
-from booking.instance.presence_reports import MISSED_AFTER_MS, REPORT_EVERY_S, PresenceReports
-from booking.views.queue import QueueView
+from booking.queue.domain.queue import Policy
+from booking.queue.presence_reports import MISSED_AFTER_MS, REPORT_EVERY_S, PresenceReports
+from booking.queue.view import QueueView
 from tests.support.virtual_time import START_MS
 
 IDLE_MS = 60_000

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from booking.api import QueueChange, QueueToken, UnknownError
-from booking.domain.lots import draw
-from booking.domain.queue import Policy
+from booking.queue.domain.lots import draw
+from booking.queue.domain.queue import Policy
 from tests.support.fake_bookings import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time, until

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from booking import logs
+from booking.observability import logs
 
 SECRET = "f3b1c05a9d2e47886a10cb5d9e7f2034"
 TOKEN = "qL3v" * 20

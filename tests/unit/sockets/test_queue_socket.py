@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from booking.api import QueueToken, Standing, TokenError, UnknownError
-from booking_http.sockets.queue_room import matters
+from booking.api import QueueStatus, QueueToken, TokenError, UnknownError
+from booking_http.queue.subscribers import matters
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
 from tests.support.fake_bookings import FakeBookings, catalogue, schedule
 from tests.support.websockets import FAST, RawSocket, listening
@@ -182,7 +182,7 @@ async def test_what_the_copy_here_has_not_heard_of_yet_is_not_told(
         active = (await inside.frame("queue"))["data"]
         await waits.frame("queue")
 
-        def standing(token: QueueToken, text: str) -> Standing:
+        def standing(token: QueueToken, text: str) -> QueueStatus:
             if text == bob:
                 raise TokenError("token_invalid")
             return replace(behind, token=alice, user=ALICE, number=1)

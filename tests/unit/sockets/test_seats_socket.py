@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from booking.domain.catalogue import Catalogue
+from booking.catalogue.domain import Catalogue
 from tests.support.edge import ALICE, BOB, Edge, running
 from tests.support.fake_bookings import FakeBookings, FakeSeatMap, catalogue, schedule
 from tests.support.websockets import FAST, SEATS, RawSocket, listening

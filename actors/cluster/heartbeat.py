@@ -1,0 +1,152 @@
+"""The heartbeat: says that this instance lives and how it does, and hears who else does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from msgspec.structs import replace
+
+from actors.clock import Clock
+from actors.cluster.roster import SECOND_HAND_WEIGHT, Roster
+from actors.membership.announcements import Announcements
+from actors.membership.contract import Health, Member, MembershipError, MembershipRefusedError
+from actors.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+BEAT_EVERY_S = 0.5
+"""Three lost beats are a silence (``roster.SILENT_MAX_S``), and two calls a second cost Redis
+nothing."""
+
+PAUSE_MIN_S = 0.1
+"""Between two beats, also when one took as long as a beat should."""
+
+REMEMBERED_S = 10.0
+"""How long the store keeps an announcement. Who has died is found out long before, by the beats
+that do not come."""
+
+SMOOTHED_S = 30.0
+"""Over which the rates of shards are smoothed: balance should follow trends, not gusts."""
+
+
+class Rates:
+    """Commands a second of each shard, smoothed exponentially."""
+
+    def __init__(self) -> None:
+        self._turns: dict[int, int] = {}
+        self._rates: dict[int, float] = {}
+
+    def update(self, turns: Mapping[int, int], passed_s: float) -> Mapping[int, float]:
+        """``turns`` are counts since the shard was claimed, so a lower one means a new claim."""
+        weight = min(passed_s / SMOOTHED_S, 1.0)
+        rates: dict[int, float] = {}
+        for shard, count in turns.items():
+            before = self._turns.get(shard, 0)
+            now = (count - before if count >= before else count) / passed_s
+            rates[shard] = self._rates.get(shard, 0.0) * (1 - weight) + now * weight
+        self._turns, self._rates = dict(turns), rates
+        return rates
+
+
+class Heartbeat:
+    """One instance's. ``changed`` is called when somebody came, went or changed."""
+
+    def __init__(
+        self,
+        member: Member,
+        announcements: Announcements,
+        roster: Roster,
+        runtime: Runtime,
+        clock: Clock,
+        *,
+        changed: Callable[[], None],
+    ) -> None:
+        self.member = member
+        self._announcements = announcements
+        self._roster = roster
+        self._runtime = runtime
+        self._clock = clock
+        self._changed = changed
+        self._rates = Rates()
+        self._beaten_s = clock.monotonic()
+        self.problem: str | None = None
+        """What is wrong with the membership's store, in a few words."""
+
+    def advertise(self, url: str) -> None:
+        """Where this instance listens. To be called before the first beat."""
+        self.member = replace(self.member, url=url)
+
+    async def join(self) -> None:
+        """The first beat. Raises :class:`~actors.membership.contract.MembershipRefusedError` if the
+        store is there and wants nothing of us, which only other settings will change, and
+        :class:`~actors.membership.contract.MembershipError` if nobody would hear of this
+        instance."""
+        trouble = await self.beat()
+        if isinstance(trouble, MembershipRefusedError):
+            raise trouble
+
+    async def beat(self) -> MembershipError | None:
+        """Once; returns what is wrong with the store, if the other place was heard instead. Raises
+        :class:`~actors.membership.contract.MembershipError` if neither was."""
+        self.member = replace(self.member, beat=self.member.beat + 1, health=self._health())
+        self._roster.know(self.member)
+        heard = await self._announcements.beat(self.member, REMEMBERED_S)
+        self._tell(heard.trouble)
+        now_s = self._clock.monotonic()
+        weight = 1.0 if heard.trouble is None else SECOND_HAND_WEIGHT
+        if self._roster.saw(heard.members, now_s, strangers=heard.strangers, weight=weight):
+            self._changed()
+        return heard.trouble
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            began_s = self._clock.monotonic()
+            try:
+                await self.beat()
+            except MembershipError as error:
+                self._tell(error)
+                if self._roster.missed():
+                    self._changed()
+            took_s = self._clock.monotonic() - began_s
+            await asyncio.sleep(max(PAUSE_MIN_S, BEAT_EVERY_S - took_s))
+
+    def _tell(self, trouble: MembershipError | None) -> None:
+        """Say once that the store is out of reach, and once that it is back."""
+        if trouble is not None and self.problem is None:
+            log.warning("membership is out of reach, serving goes on: %s", trouble)
+        elif trouble is None and self.problem is not None:
+            log.info("membership is back")
+        self.problem = None if trouble is None else "membership is out of reach"
+
+    async def drain(self) -> None:
+        """Tell everybody that this instance wants to be empty."""
+        self.member = replace(self.member, draining=True)
+        try:
+            await self.beat()
+        except MembershipError as error:
+            log.warning("could not say that we drain: %s", error)
+
+    async def leave(self) -> None:
+        """Say good-bye."""
+        try:
+            await self._announcements.leave(self.member)
+        except MembershipError as error:
+            log.warning("could not say good-bye, we are forgotten by ourselves soon: %s", error)
+
+    def _health(self) -> Health:
+        now_s = self._clock.monotonic()
+        passed_s, self._beaten_s = max(now_s - self._beaten_s, 0.001), now_s
+        turns = self._runtime.turns()
+        rates = self._rates.update({n: count for n, (count, _) in turns.items()}, passed_s)
+        age_s = self._runtime.commit_age_s
+        return Health(
+            loop_lag_ms=round(self._runtime.lag_s * 1000, 1),
+            commit_age_ms=None if age_s is None else round(age_s * 1000),
+            journal_away=self._runtime.journal_away,
+            loads=tuple(
+                (n, round(rates[n], 2), activations) for n, (_, activations) in turns.items()
+            ),
+        )

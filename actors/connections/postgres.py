@@ -1,0 +1,164 @@
+"""A connection to PostgreSQL that is opened when needed and thrown away after any doubt.
+
+A statement that got no answer in time leaves a connection whose next answer may belong to the
+last question, so nothing is repaired: the next use opens a new connection, looks the host up
+again, and waits a little longer after each failure in a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from actors.connections.statements import Statement, statement
+from actors.journal.contract import JournalError
+
+CONNECT_TIMEOUT_S = 2.0
+"""A server in the same network accepts in milliseconds; more is an outage that callers should
+learn of while they still wait."""
+BACK_OFF_FIRST_S = 0.05
+BACK_OFF_MAX_S = 1.0
+"""Between two attempts to connect: short enough to be back within a second of the server, long
+enough that a server that starts up is not flooded by every connection of every instance."""
+CLOSE_TIMEOUT_S = 1.0
+
+_TROUBLE = (
+    OSError,  # no route, refused, reset; TimeoutError and ssl.SSLError are OSErrors too
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shut down, starting up, statement_timeout
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full, out of memory
+    asyncpg.PostgresSystemError,  # the server's own I/O
+    asyncpg.TransactionRollbackError,  # deadlock: rolled back, may be tried again
+    asyncpg.InvalidTransactionStateError,  # read-only: a standby; also transaction_timeout
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,  # the database is not there (yet)
+    asyncpg.TargetServerAttributeNotMatched,
+    # The server said goodbye while nothing was asked, and the end of the stream is not here yet:
+    # the driver finds itself in an "operation in progress", which our turns rule out otherwise.
+    asyncpg.InternalClientError,
+)
+"""What the environment does to us. Everything else is a mistake of the program and is raised."""
+
+
+class Link:
+    """One connection, used for one statement at a time. Those who wait are limited by their
+    number being limited by the callers, and by the time-out, which includes the waiting."""
+
+    def __init__(self, dsn: str, settings: Mapping[str, str], timeout_s: float) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
+        self._failures = 0
+        self._not_before_s = 0.0
+        self._closed = False
+
+    async def fetch(self, query: Statement, values: Mapping[str, Any]) -> Sequence[asyncpg.Record]:
+        """Run one statement in a transaction of its own.
+
+        Raises :class:`JournalError` if the server could not be asked or did not answer in time;
+        the statement may have been carried out or not.
+        """
+        arguments = query.arguments(values)
+        try:
+            async with asyncio.timeout(self._timeout_s), self._turn:
+                return await self._fetch(query.text, arguments)
+        except _TROUBLE as error:
+            raise JournalError(_words(error)) from error
+
+    async def _fetch(self, text: str, arguments: list[Any]) -> Sequence[asyncpg.Record]:
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = await self._connect()
+        try:
+            return await connection.fetch(text, *arguments)
+        except asyncpg.IntegrityConstraintViolationError:
+            raise  # the server's answer, as good as any
+        except BaseException as error:
+            # Also when the caller was cancelled: the answer is still on its way.
+            lost = isinstance(error, asyncpg.InterfaceError) and connection.is_closed()
+            connection.terminate()
+            self._connection = None
+            if lost:
+                raise ConnectionError("the connection was lost") from error
+            raise
+
+    async def _connect(self) -> asyncpg.Connection:
+        if self._closed:
+            raise ConnectionError("the journal was closed")
+        if time.monotonic() < self._not_before_s:
+            raise ConnectionError("the journal is out of reach; trying again shortly")
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connection = await self._open()
+        except BaseException:
+            pause_s = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(self._failures, 10))
+            self._failures += 1
+            self._not_before_s = time.monotonic() + pause_s
+            raise
+        self._failures = 0
+        self._connection = connection
+        return connection
+
+    async def _open(self) -> asyncpg.Connection:
+        # Statements are few and fixed: they are prepared once and kept as long as the connection.
+        connection = await asyncpg.connect(
+            self._dsn, timeout=CONNECT_TIMEOUT_S, max_cached_statement_lifetime=0
+        )
+        try:
+            configure = statement("journal/journal", "configure")
+            values = {"names": list(self._settings), "settings": list(self._settings.values())}
+            await connection.fetch(configure.text, *configure.arguments(values))
+            await connection.execute(statement("journal/journal", "keep_promises").text)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def close(self) -> None:
+        """Say goodbye, or hang up if that takes too long. A statement under way is cut off."""
+        self._closed = True
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            await connection.close(timeout=CLOSE_TIMEOUT_S)
+        except _TROUBLE:
+            connection.terminate()
+
+
+class LinkPool:
+    """A few links for whoever comes; the one used last is used next, so that few stay warm."""
+
+    def __init__(self, links: Sequence[Link], timeout_s: float) -> None:
+        self._links = links
+        self._timeout_s = timeout_s
+        self._free: asyncio.LifoQueue[Link] = asyncio.LifoQueue(len(links))
+        for link in links:
+            self._free.put_nowait(link)
+
+    async def fetch(self, query: Statement, values: Mapping[str, Any]) -> Sequence[asyncpg.Record]:
+        """As :meth:`Link.fetch`; waiting for a free link counts as not being answered."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                link = await self._free.get()
+        except TimeoutError as error:
+            raise JournalError("all connections to the journal are busy") from error
+        try:
+            return await link.fetch(query, values)
+        finally:
+            self._free.put_nowait(link)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(link.close() for link in self._links))
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "the journal did not answer in time"
+    return f"{type(error).__name__}: {error}"

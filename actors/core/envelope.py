@@ -1,0 +1,91 @@
+"""A message on its way through the runtime, with the caller who waits for its reply."""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.behaviour import CommandKey
+from actors.transport import Answer
+
+if TYPE_CHECKING:
+    from actors.core.tracing import Trace
+
+
+class Probe:
+    """A message that the runtime answers itself, in its turn, without the behaviour."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+BEGIN: Final = Probe("BEGIN")
+"""Mark the key as in flight for an operation of several steps."""
+PEEK: Final = Probe("PEEK")
+"""Tell the state."""
+
+
+class Envelope:
+    """One message in a mailbox, later in a lane or parked with a saga.
+
+    ``future`` is ``None`` when nobody waits. ``external`` messages count against the instance's
+    bound; timers and sagas do not, because refusing them helps nobody.
+    """
+
+    __slots__ = (
+        "command",
+        "deadline",
+        "external",
+        "future",
+        "key",
+        "next",
+        "settled",
+        "trace",
+        "unchecked",
+    )
+
+    def __init__(
+        self,
+        command: Any,
+        key: CommandKey | None = None,
+        future: asyncio.Future[Answer] | None = None,
+        deadline: float = inf,
+        external: bool = False,
+    ) -> None:
+        self.command = command
+        self.key = key
+        self.future = future
+        self.deadline = deadline
+        self.external = external
+        self.unchecked = False
+        """The journal is still being asked whether it knows the key."""
+        self.settled = False
+        """Answered or refused: nothing is to be done for it any more."""
+        self.next: Envelope | None = None
+        self.trace: Trace | None = None
+        """Who follows it, if anybody does."""
+
+    @property
+    def over(self) -> bool:
+        """Answered, refused, or given up by its caller."""
+        return self.settled or (self.future is not None and self.future.done())
+
+    def answer(self, answer: Answer) -> None:
+        """Let the caller know, unless it has given up or knows already."""
+        future = self.future
+        self.settled = True
+        self.future = None
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    def refuse(self, error: Exception) -> None:
+        """Raise this at the caller, unless it has given up or knows already."""
+        future = self.future
+        self.settled = True
+        self.future = None
+        if future is not None and not future.done():
+            future.set_exception(error)

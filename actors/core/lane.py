@@ -1,0 +1,171 @@
+"""A lane: group commit. The next batch forms while one is in flight.
+
+All commits of a shard go through one lane, in order; a lane serves many shards over one
+connection. One append at a time keeps seq gapless and makes *not sent* different from *unknown*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from actors.core.commit import Commit
+from actors.core.limits import Limits
+from actors.journal.contract import Batch, Journal, JournalError, TimerEntry
+
+QUIET_ROUNDS = 3
+"""Rounds of the event loop without a new commit after which none is on its way: a request is read
+in the first, put into a mailbox in the second and decided in the third."""
+
+
+class LaneOwner(Protocol):
+    """Who learns what the journal said. All are called between two appends."""
+
+    def accepted(self, commits: Sequence[Commit]) -> None:
+        """These are durable."""
+
+    def fenced(self, shards: Collection[int], commits: Sequence[Commit]) -> None:
+        """These were not written, because somebody else owns their shards now."""
+
+    def doubtful(
+        self, error: JournalError, sent: Sequence[Commit], unsent: Sequence[Commit]
+    ) -> None:
+        """The journal is away: ``sent`` may be written or not, ``unsent`` are not."""
+
+
+class Lane:
+    """Bounded by the mailboxes: a shard submits only what its callers wait for."""
+
+    def __init__(self, number: int, journal: Journal, limits: Limits, owner: LaneOwner) -> None:
+        self._number = number
+        self._journal = journal
+        self._limits = limits
+        self._owner = owner
+        self._pending: deque[Commit] = deque()
+        self._pending_rows = 0
+        self._in_flight: Sequence[Commit] = ()
+        self._wakeup: asyncio.Future[None] | None = None
+        self.batches = 0
+        """Sent so far."""
+
+    @property
+    def pending(self) -> int:
+        """Commits submitted and not yet answered by the journal."""
+        return len(self._pending) + len(self._in_flight)
+
+    @property
+    def callers(self) -> int:
+        """Who waits for these commits."""
+        commits = (*self._in_flight, *self._pending)
+        return sum(len(commit.answers) + len(commit.followers or ()) for commit in commits)
+
+    def submit(self, commit: Commit) -> None:
+        """Put a commit behind the others; its shard's come in the order of their seqs."""
+        commit.weight = (
+            len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.marks)
+        )
+        self._pending.append(commit)
+        self._pending_rows += commit.weight
+        if commit.trace is not None:
+            commit.trace.submitted(self._number, commit.weight)
+        if self._wakeup is not None:
+            self._wakeup.set_result(None)
+            self._wakeup = None
+
+    async def run(self) -> None:
+        """Append for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._pending:
+                self._wakeup = loop.create_future()
+                await self._wakeup
+            await self._gather(loop.time)
+            commits = self._take()
+            self._in_flight = commits
+            try:
+                fenced = await self._journal.append(self._number, batch_of(commits))
+            except JournalError as error:
+                self._in_flight = ()
+                self._owner.doubtful(error, commits, self._take_unsent())
+            else:
+                self._in_flight = ()
+                self._settle(commits, frozenset(fenced))
+
+    async def _gather(self, time: Callable[[], float]) -> None:
+        """Let the batch fill while the event loop has work that fills it.
+
+        An append costs this process and the journal's a good deal however few rows it has, so a
+        busy process that sends what there is whenever it can spends most of its time on sending.
+        An idle one waits for nobody: no new commit for a few rounds of the loop, and the batch
+        leaves.
+        """
+        limits, pending = self._limits, self._pending
+        ends = time() + limits.gather_s
+        quiet, known = 0, len(pending)
+        while quiet < QUIET_ROUNDS and self._pending_rows < limits.batch_rows_enough:
+            await asyncio.sleep(0)
+            if time() >= ends:
+                return
+            quiet = quiet + 1 if len(pending) == known else 0
+            known = len(pending)
+
+    def _take(self) -> list[Commit]:
+        """The next batch: at least one commit, at most the limit of rows."""
+        commits = [self._pending.popleft()]
+        weight, rows_max = commits[0].weight, self._limits.batch_rows_max
+        while self._pending and weight + self._pending[0].weight <= rows_max:
+            commit = self._pending.popleft()
+            weight += commit.weight
+            commits.append(commit)
+        self._pending_rows -= weight
+        self.batches += 1
+        for commit in commits:
+            if commit.trace is not None:
+                commit.trace.sent(self.batches, len(commits), weight)
+        return commits
+
+    def _settle(self, commits: Sequence[Commit], fenced: Collection[int]) -> None:
+        if not fenced:
+            self._owner.accepted(commits)
+            return
+        self._owner.accepted([commit for commit in commits if commit.shard.number not in fenced])
+        refused = [commit for commit in commits if commit.shard.number in fenced]
+        refused += [commit for commit in self._pending if commit.shard.number in fenced]
+        self._pending = deque(c for c in self._pending if c.shard.number not in fenced)
+        self._pending_rows = sum(commit.weight for commit in self._pending)
+        self._owner.fenced(fenced, refused)
+
+    def _take_unsent(self) -> list[Commit]:
+        unsent = list(self._pending)
+        self._pending.clear()
+        self._pending_rows = 0
+        return unsent
+
+    def abandon(self) -> tuple[Sequence[Commit], Sequence[Commit]]:
+        """After :meth:`run` was cancelled: what may be written, and what is not."""
+        sent = self._in_flight
+        self._in_flight = ()
+        return sent, self._take_unsent()
+
+
+def batch_of(commits: Sequence[Commit]) -> Batch:
+    """One batch of all their parts; of several marks of one entity the last one counts."""
+    if len(commits) == 1:
+        only = commits[0]
+        return Batch(only.rows, list(only.outcomes), list(only.snapshots), list(only.marks))
+    batch = Batch()
+    marks: dict[object, TimerEntry] = {}
+    snapshots = {}
+    for commit in commits:
+        batch.rows += commit.rows
+        if commit.outcomes:
+            batch.outcomes += commit.outcomes
+        for snapshot in commit.snapshots:
+            snapshots[snapshot.address] = snapshot
+        for mark in commit.marks:
+            marks[mark.address] = mark
+    batch.snapshots = list(snapshots.values())
+    batch.marks = list(marks.values())
+    return batch

@@ -1,0 +1,222 @@
+"""The loader: reads entities and stored outcomes from the journal, many with one query.
+
+At most ``loaders`` queries run at a time, of ``loads_max`` entities each; that is the recovery
+budget. Callers come first: marked entities of freshly claimed shards are recovered when no caller
+waits, one query at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from actors.address import Address
+from actors.behaviour import Behaviour
+from actors.core.activation import Activation
+from actors.core.envelope import Envelope
+from actors.core.limits import Limits
+from actors.core.replay import Folded, fold, fold_on
+from actors.core.supervision import where
+from actors.journal.contract import Journal, JournalError, Loaded
+
+if TYPE_CHECKING:
+    from actors.core.shard import Shard
+
+log = logging.getLogger(__name__)
+
+FOLD_BYTES_MAX = 128 * 1024
+"""Journal bytes folded before other work gets the event loop: about a millisecond."""
+
+
+class Loader:
+    """Bounded by the activations in memory, the mailboxes and ``recovery_queue_max``."""
+
+    def __init__(
+        self, journal: Journal, limits: Limits, away: Callable[[JournalError], None]
+    ) -> None:
+        self._journal = journal
+        self._limits = limits
+        self._away = away
+        self._activations: deque[Activation] = deque()
+        self._look_ups: deque[tuple[Activation, Envelope]] = deque()
+        self._recovery: deque[tuple[Shard, Address]] = deque()
+        self._recovering = False
+        self._paused = False
+        self._idle: list[asyncio.Future[None]] = []
+
+    def load(self, activation: Activation) -> None:
+        """Have the activation filled; ``activation.shard`` hears of it."""
+        self._activations.append(activation)
+        self._rouse()
+
+    def look_up(self, activation: Activation, envelope: Envelope) -> None:
+        """Have the envelope's key looked up; ``activation.shard`` hears of it."""
+        self._look_ups.append((activation, envelope))
+        self._rouse()
+
+    def recover(self, shard: Shard, addresses: Collection[Address]) -> None:
+        """Load these entities when there is nothing more urgent."""
+        room = self._limits.recovery_queue_max - len(self._recovery)
+        assert len(addresses) <= room, "more marked entities than can be recovered"
+        self._recovery.extend((shard, address) for address in addresses)
+        self._rouse()
+
+    def pause(self) -> None:
+        """Ask nothing of the journal until :meth:`resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._rouse(everybody=True)
+
+    def _rouse(self, *, everybody: bool = False) -> None:
+        for idle in self._idle if everybody else self._idle[:1]:
+            idle.set_result(None)
+        self._idle = [] if everybody else self._idle[1:]
+
+    async def run(self) -> None:
+        """Serve for ever; run as many of these as there may be queries at a time."""
+        while True:
+            if self._paused or not (self._look_ups or self._activations or self._recoverable):
+                idle = asyncio.get_running_loop().create_future()
+                self._idle.append(idle)
+                await idle
+            elif self._look_ups:
+                await self._ask_outcomes()
+            elif self._activations:
+                await self._load_activations()
+            else:
+                await self._recover_some()
+
+    @property
+    def _recoverable(self) -> bool:
+        return bool(self._recovery) and not self._recovering
+
+    async def _ask_outcomes(self) -> None:
+        asked = [
+            self._look_ups.popleft()
+            for _ in range(min(len(self._look_ups), self._limits.loads_max))
+        ]
+        wanted = [
+            (activation, e) for activation, e in asked if not (activation.shard.closed or e.over)
+        ]
+        keys = [
+            (activation.shard.number, e.key.id) for activation, e in wanted if e.key is not None
+        ]
+        try:
+            rows = await self._journal.outcomes(keys) if keys else {}
+        except JournalError as error:
+            self._look_ups.extendleft(reversed(asked))
+            self._away(error)
+            return
+        for activation, envelope in asked:
+            assert envelope.key is not None
+            activation.shard.checked(activation, envelope, rows.get(envelope.key.id))
+
+    async def _load_activations(self) -> None:
+        activations: list[Activation] = []
+        while self._activations and len(activations) < self._limits.loads_max:
+            activation = self._activations.popleft()
+            if activation.shard.wanted(activation):
+                activations.append(activation)
+        if activations:
+            await self._fill(activations)
+
+    async def _recover_some(self) -> None:
+        activations: list[Activation] = []
+        while self._recovery and len(activations) < self._limits.loads_max:
+            shard, address = self._recovery.popleft()
+            if shard.closed:
+                continue
+            activation = shard.open(address)
+            if not (activation.loaded or activation.loading or activation.crashed):
+                activation.loading = True
+                activations.append(activation)
+        self._recovering = True
+        try:
+            if activations:
+                await self._fill(activations)
+        finally:
+            self._recovering = False
+
+    async def _fill(self, activations: Sequence[Activation], *, whole: bool = False) -> None:
+        """Load these activations; those whose snapshot is not readable any more in a second
+        query."""
+        try:
+            if not whole:
+                activations = await self._fill_warm(activations)
+            found = await self._journal.load(
+                [activation.address for activation in activations], whole=whole
+            )
+        except JournalError as error:
+            self._activations.extendleft(reversed(activations))
+            self._away(error)
+            return
+        outdated: list[Activation] = []
+        size = 0
+        for activation, loaded in zip(activations, found, strict=True):
+            if activation.gone:
+                continue
+            if not self._hand_over(activation, loaded):
+                outdated.append(activation)
+            size += sum([len(row.payload) for row in loaded.rows])
+            if size > FOLD_BYTES_MAX:
+                size = 0
+                await asyncio.sleep(0)
+        if outdated:
+            await self._fill(outdated, whole=True)
+
+    async def _fill_warm(self, activations: Sequence[Activation]) -> Sequence[Activation]:
+        """Load those that were read before the shard came; returns the others."""
+        warm = [
+            (activation, activation.shard.warm.get(activation.address))
+            for activation in activations
+        ]
+        known = [(activation, base) for activation, base in warm if base is not None]
+        if not known:
+            return activations
+        found = await self._journal.later(
+            [(activation.address, base.seq) for activation, base in known]
+        )
+        for (activation, base), loaded in zip(known, found, strict=True):
+            activation.shard.warm.pop(activation.address, None)
+            if activation.gone:
+                continue
+            try:
+                folded = fold_on(activation.behaviour, base, loaded)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                activation.shard.crashes.in_load(activation, error)
+            else:
+                activation.shard.loaded(activation, folded)
+        return [activation for activation, base in warm if base is None]
+
+    async def preload(
+        self, addresses: Sequence[Address], behaviours: Mapping[str, Behaviour]
+    ) -> dict[Address, Folded]:
+        """Read entities of a shard that is somebody else's yet. Those that cannot be folded now are
+        left out: their owner-to-be meets the same trouble and deals with it."""
+        warm: dict[Address, Folded] = {}
+        for loaded in await self._journal.load(addresses):
+            try:
+                folded = fold(behaviours[loaded.address.kind], loaded)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                log.warning("%s cannot be read ahead: %s", loaded.address.text, where(error))
+                continue
+            if folded is not None:
+                warm[loaded.address] = folded
+        return warm
+
+    @staticmethod
+    def _hand_over(activation: Activation, loaded: Loaded) -> bool:
+        """Give the shard its entity; false if the whole journal of the entity is needed."""
+        try:
+            folded = fold(activation.behaviour, loaded)
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            activation.shard.crashes.in_load(activation, error)
+            return True
+        if folded is not None:
+            activation.shard.loaded(activation, folded)
+        return folded is not None

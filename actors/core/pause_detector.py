@@ -1,0 +1,64 @@
+"""Notices that this process stood still: stopped, swapped out, or starved of its processor.
+
+While it stood still another instance may have taken its shards over, and nothing in its memory
+says so. Writes are fenced by the journal whatever happens; this is for what is only read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from actors.clock import Clock
+
+TICK_EVERY_S = 0.1
+JUMP_S = 1.0
+"""Nobody is declared dead for a silence as short as this, so a shorter pause took no shard away."""
+LAG_KEPT = 0.9
+"""Of the lag told before, at each tick: what is told is about that of the last second."""
+
+
+class PauseDetector:
+    """A tick of the event loop. Whoever is about to tell something asks :meth:`jumped` first,
+    because after a pause the loop may run it before the tick."""
+
+    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self._clock = clock
+        self._loop = loop
+        self._ticked = clock.monotonic()
+        self._handle: asyncio.TimerHandle | None = None
+        self._on_jump: Callable[[], None] | None = None
+        self.lag_s = 0.0
+        """How late the loop runs what is due, smoothed; the worst of the last moments weighs
+        most."""
+
+    def start(self, on_jump: Callable[[], None]) -> None:
+        """``on_jump`` is called once after each pause, before anything else is decided."""
+        self._on_jump = on_jump
+        self._ticked = self._clock.monotonic()
+        self._sleep()
+
+    def jumped(self, now: float) -> bool:
+        """Whether the process stood still just now; says so to whoever has to know."""
+        if now - self._ticked <= JUMP_S or self._on_jump is None:
+            return False
+        self._ticked = now
+        self._on_jump()
+        return True
+
+    def _sleep(self) -> None:
+        self._handle = self._loop.call_later(TICK_EVERY_S, self._tick)
+
+    def _tick(self) -> None:
+        now = self._clock.monotonic()
+        late_s = max(0.0, now - self._ticked - TICK_EVERY_S)
+        self.lag_s = max(late_s, self.lag_s * LAG_KEPT)
+        if not self.jumped(now):
+            self._ticked = now
+        self._sleep()
+
+    def close(self) -> None:
+        self._on_jump = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None

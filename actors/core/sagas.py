@@ -1,0 +1,162 @@
+"""Sagas: carried forward step by step from what the journal says, by callbacks, without tasks.
+
+A saga is a name in an entity's state. The driver asks the behaviour for the next step, sends it,
+and comes back with the reply, until the entity says that the saga is settled. It only ever looks
+at committed state, since a step leaves the shard. After a crash it starts from the first step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors.address import Address
+from actors.behaviour import Ask
+from actors.core.activation import ABSENT, Activation
+from actors.core.context import ShardContext
+from actors.core.supervision import Backoff, where
+from actors.errors import UnavailableError
+from actors.transport import Answer
+
+if TYPE_CHECKING:
+    from actors.core.shard import Shard
+    from actors.core.tracing import Trace
+
+log = logging.getLogger(__name__)
+
+Asker = Callable[[Address, Any], "asyncio.Future[Answer]"]
+"""Sends a saga's command to whoever owns the entity."""
+
+UNTRACED: nullcontext[None] = nullcontext()
+
+
+class Saga:
+    """One running saga: the replies so far, and what it waits for."""
+
+    __slots__ = ("activation", "answers", "backoff", "handle", "name", "trace")
+
+    def __init__(
+        self, activation: Activation, name: str, backoff: Backoff, trace: Trace | None
+    ) -> None:
+        self.activation = activation
+        self.name = name
+        self.answers: list[Any] = []
+        self.backoff = backoff
+        self.handle: asyncio.TimerHandle | None = None
+        self.trace = trace
+        """Of the message that began it; a saga that is taken up again after a crash has none."""
+
+    @property
+    def shard(self) -> Shard:
+        return self.activation.shard
+
+
+class Sagas:
+    """Drives all sagas of an instance. Bounded by the unfinished sagas in the entities' states,
+    each with one step under way."""
+
+    def __init__(self, context: ShardContext, ask_anywhere: Asker, ask_here: Asker) -> None:
+        self._context = context
+        self._ask_anywhere = ask_anywhere
+        self._ask_here = ask_here
+
+    def begin(self, activation: Activation, name: str, trace: Trace | None = None) -> None:
+        """Drive this saga of the entity, unless it runs already."""
+        running = activation.shard.sagas
+        if (activation.address, name) in running:
+            return
+        limits = self._context.limits
+        backoff = Backoff(
+            limits.saga_backoff_min_s, limits.saga_backoff_max_s, self._context.random.random
+        )
+        saga = Saga(activation, name, backoff, trace)
+        running[activation.address, name] = saga
+        activation.pins += 1
+        self._context.counters.sagas += 1
+        self._drive(saga)
+
+    def end(self, saga: Saga) -> None:
+        """Drive it no longer: it is settled, or its shard is closed."""
+        if saga.shard.sagas.pop((saga.activation.address, saga.name), None) is None:
+            return
+        saga.activation.pins -= 1
+        self._context.counters.sagas -= 1
+        if saga.handle is not None:
+            saga.handle.cancel()
+            saga.handle = None
+
+    def _drive(self, saga: Saga) -> None:
+        saga.handle = None
+        activation = saga.activation
+        if saga.shard.closed:
+            return
+        if activation.committed is ABSENT:
+            saga.shard.want(activation)
+            self._later(saga, saga.backoff.next_s())
+            return
+        behaviour = activation.behaviour
+        try:
+            if saga.name not in behaviour.unfinished(activation.committed):
+                self.end(saga)
+                return
+            step = behaviour.step(activation.committed, saga.name, tuple(saga.answers))
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            log.error("%s crashed in saga %s: %s", activation.address.text, saga.name, where(error))
+            self._context.counters.crashes += 1
+            self._later(saga, self._context.limits.crash_retry_s)
+            return
+        # Only the sending: what comes of it later is no part of the trace by itself.
+        with UNTRACED if saga.trace is None else saga.trace.within():
+            if isinstance(step, Ask):
+                future = self._ask_anywhere(step.to, step.command)
+            else:
+                future = self._ask_here(activation.address, step.command)
+        answered = self._answered if isinstance(step, Ask) else self._told
+        future.add_done_callback(partial(answered, saga))
+
+    def _answered(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
+        """A step came back: go on, or try the same step again."""
+        if self._failed(saga, future):
+            return
+        saga.backoff.reset()
+        saga.answers.append(future.result().reply)
+        self._drive(saga)
+
+    def _told(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
+        """The last step was decided and committed: the saga has to be settled."""
+        if self._failed(saga, future) or saga.shard.closed:
+            return
+        activation = saga.activation
+        if saga.name in activation.behaviour.unfinished(activation.committed):
+            log.error(
+                "%s: saga %s was told its end and goes on", activation.address.text, saga.name
+            )
+            saga.answers.clear()
+            self._later(saga, self._context.limits.crash_retry_s)
+        else:
+            self.end(saga)
+
+    def _failed(self, saga: Saga, future: asyncio.Future[Answer]) -> bool:
+        """Whether there is no reply; if so the step is tried again later."""
+        if future.cancelled():
+            self._later(saga, saga.backoff.next_s())
+            return True
+        error = future.exception()
+        if error is None:
+            return False
+        if isinstance(error, UnavailableError):
+            self._later(saga, saga.backoff.next_s())
+        else:
+            log.error(
+                "%s: saga %s: %s", saga.activation.address.text, saga.name, type(error).__name__
+            )
+            self._later(saga, self._context.limits.crash_retry_s)
+        return True
+
+    def _later(self, saga: Saga, wait_s: float) -> None:
+        if not saga.shard.closed:
+            saga.handle = self._context.loop.call_later(wait_s, self._drive, saga)

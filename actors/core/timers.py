@@ -1,0 +1,95 @@
+"""Timers: when which entity wants to be woken. One heap and one loop timer for the instance.
+
+Timers are kept beside the activations, so they survive passivation; after a crash they come back
+from the entities' states, which the wake marks in the journal name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from actors.address import Address
+from actors.clock import Clock
+from actors.core.limits import Limits
+
+if TYPE_CHECKING:
+    from actors.core.shard import Shard
+
+
+class Timer:
+    """One entity's wish. The heap may hold an earlier time than the wish, never a later one:
+    a wish that moves back costs nothing until the earlier time comes."""
+
+    __slots__ = ("address", "queued_ms", "shard", "wanted_ms")
+
+    def __init__(self, shard: Shard, address: Address) -> None:
+        self.shard = shard
+        self.address = address
+        self.wanted_ms: int | None = None
+        self.queued_ms: int | None = None
+
+
+class Timers:
+    """Bounded by the entities that have a timer, of which there is one each."""
+
+    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+        self._clock = clock
+        self._loop = loop
+        self._limits = limits
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._count = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_ms = 0
+
+    def arm(self, timer: Timer, at_ms: int | None) -> None:
+        """Wake the entity at this time, or not at all."""
+        timer.wanted_ms = at_ms
+        if at_ms is not None and (timer.queued_ms is None or at_ms < timer.queued_ms):
+            self._push(timer, at_ms)
+
+    def _push(self, timer: Timer, at_ms: int) -> None:
+        timer.queued_ms = at_ms
+        self._count += 1
+        heappush(self._heap, (at_ms, self._count, timer))
+        if self._handle is None or at_ms < self._handle_ms:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if not self._heap:
+            return
+        self._handle_ms = self._heap[0][0]
+        wait_s = (self._handle_ms - self._clock.now_ms()) / 1000
+        wait_s = min(max(wait_s, 0.0), self._limits.timer_check_s)
+        self._handle = self._loop.call_later(wait_s, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        now_ms = self._clock.now_ms()
+        for _ in range(self._limits.wakes_max):
+            if not self._heap or self._heap[0][0] > now_ms:
+                break
+            at_ms, _, timer = heappop(self._heap)
+            if timer.queued_ms == at_ms:
+                timer.queued_ms = None
+                self._ring(timer, now_ms)
+        self._schedule()
+
+    def _ring(self, timer: Timer, now_ms: int) -> None:
+        if timer.shard.closed:
+            return
+        if timer.wanted_ms is not None and timer.wanted_ms > now_ms:
+            self._push(timer, timer.wanted_ms)
+            return
+        del timer.shard.timers[timer.address]
+        if timer.wanted_ms is not None:
+            timer.shard.wake_entity(timer.address)
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._heap.clear()

@@ -1,0 +1,237 @@
+"""The leader's loop: runs for leader, renews, and gives up by itself.
+
+The decisions are :class:`actors.election.candidacy.Candidacy`'s; here they get their answers.
+Whoever plans asks :attr:`Leader.term` before each write and gives it to
+:meth:`~actors.placement.stores.contract.PlacementStore.write_desired`, which writes nothing under a
+term that is over. So an instance that was stopped and does not know yet can do no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from actors.clock import Clock
+from actors.election.candidacy import Candidacy, Times
+from actors.election.contract import Election, ElectionError
+from actors.journal.contract import JournalError
+from actors.placement.stores.contract import TermStore, Via
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Store = Literal["redis", "journal"]
+
+PAUSE_MIN_S = 0.05
+"""Between two rounds, also when one took longer than a renewal."""
+
+
+class _Answer(Enum):
+    NONE = "none"
+
+
+_NONE: Final = _Answer.NONE
+"""The store could not be reached: what was asked may have been done or not."""
+
+
+class LeaderView(msgspec.Struct, frozen=True):
+    """Who leads, as this instance knows."""
+
+    holder: str
+    """The incarnation; empty if there never was a leader."""
+    term: int
+    via: Via
+    mine: bool
+    """It is this one, now."""
+    redis_reached: bool
+    journal_reached: bool
+
+
+class Leader:
+    """One instance's candidacy. :meth:`run` is to be spawned by a supervised group.
+
+    ``on_elected(term)`` and ``on_deposed()`` are called in turns, from the loop, and have to return
+    at once. :attr:`term` ends on time also when the call comes late. Raises ``ValueError`` if the
+    time-outs do not fit each other or the election's.
+    """
+
+    def __init__(
+        self,
+        election: Election,
+        store: TermStore,
+        incarnation: str,
+        clock: Clock,
+        *,
+        on_elected: Callable[[int], None],
+        on_deposed: Callable[[], None] = lambda: None,
+        times: Times | None = None,
+    ) -> None:
+        self._times = times or Times(key_ttl_s=election.ttl_s)
+        if self._times.key_ttl_s != election.ttl_s:
+            raise ValueError(
+                f"the election grants {election.ttl_s} s, the leader counts on "
+                f"{self._times.key_ttl_s} s"
+            )
+        self._election = election
+        self._store = store
+        self._incarnation = incarnation
+        self._clock = clock
+        self._on_elected = on_elected
+        self._on_deposed = on_deposed
+        self._candidacy = Candidacy(incarnation, self._times, clock.monotonic())
+        self._told: int | None = None
+        """The term that was told to ``on_elected`` and not yet taken back."""
+        self._stopping = asyncio.Event()
+        self._reached: dict[Store, bool] = {"redis": True, "journal": True}
+
+    @property
+    def term(self) -> int | None:
+        """The term in which this instance leads at this moment; ``None`` if it does not."""
+        return self._candidacy.term if self._leads() else None
+
+    def view(self) -> LeaderView:
+        """For people and figures; as old as the last round."""
+        mine = self._candidacy
+        reached = (self._reached["redis"], self._reached["journal"])
+        if self._leads():
+            assert mine.term is not None
+            return LeaderView(self._incarnation, mine.term, mine.via, True, *reached)
+        row = mine.row
+        if row is None:
+            return LeaderView("", 0, "", False, *reached)
+        return LeaderView(row.holder, row.term, row.via, False, *reached)
+
+    async def run(self) -> None:
+        """Take part until :meth:`stop`, then give back what is held."""
+        try:
+            while not self._stopping.is_set():
+                began_s = self._clock.monotonic()
+                await (self._run_for_it() if self._candidacy.term is None else self._renew())
+                await self._settle()
+                await self._wait_until(began_s + self._times.renew_every_s)
+            await self._step_down("stopping")
+        finally:
+            # When cancelled there is no farewell to the stores, but no illusion either.
+            self._candidacy.step_down()
+            self._tell_deposed()
+
+    def stop(self) -> None:
+        """Let :meth:`run` say farewell and return, within a few calls' time-outs."""
+        self._stopping.set()
+
+    # -- rounds ------------------------------------------------------------------------------------
+
+    async def _run_for_it(self) -> None:
+        mine = self._candidacy
+        row = await self._ask("journal", self._store.leadership())
+        mine.saw(None if row is _NONE else row, self._clock.monotonic())
+        if row is _NONE or not mine.free(self._clock.monotonic()):
+            if await self._ask("redis", self._election.leader()) is not _NONE:
+                mine.heard(self._clock.monotonic())
+            return
+        await self._campaign()
+        road = mine.road(self._clock.monotonic())
+        if not road:
+            return
+        sent_s = self._clock.monotonic()
+        raised = self._store.raise_term(self._incarnation, road, self._times.row_lease_s, row)
+        term = await self._ask("journal", raised)
+        if term is None and road == "redis":
+            # Somebody was faster: theirs is the row, so theirs be the key. If the answer was lost,
+            # the row may be ours, and the next round will tell.
+            mine.step_down()
+            await self._resign()
+        elif term is not None and term is not _NONE:
+            mine.won(term, road, sent_s)
+
+    async def _renew(self) -> None:
+        await asyncio.gather(self._campaign(), self._keep())
+
+    async def _campaign(self) -> None:
+        sent_s = self._clock.monotonic()
+        granted = await self._ask("redis", self._election.campaign(self._incarnation))
+        if granted is not _NONE:
+            self._candidacy.campaigned(granted, sent_s, self._clock.monotonic())
+
+    async def _keep(self) -> None:
+        mine = self._candidacy
+        assert mine.term is not None
+        sent_s = self._clock.monotonic()
+        lease_s = self._times.row_lease_s
+        kept = await self._ask("journal", self._store.renew_term(mine.term, mine.via, lease_s))
+        if kept is not _NONE:
+            mine.kept(kept, sent_s)
+
+    async def _wait_until(self, next_s: float) -> None:
+        """Until the next round, but not beyond the end of leading."""
+        next_s = max(next_s, self._clock.monotonic() + PAUSE_MIN_S)
+        if self._leads() and self._candidacy.until_s < next_s:
+            await self._sleep_until(self._candidacy.until_s)
+            await self._settle()
+        await self._sleep_until(next_s)
+
+    async def _sleep_until(self, then_s: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, then_s - self._clock.monotonic())):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    # -- coming and going --------------------------------------------------------------------------
+
+    def _leads(self) -> bool:
+        return self._candidacy.leads(self._clock.monotonic())
+
+    async def _settle(self) -> None:
+        """Say what became of the last round."""
+        term = self._candidacy.term
+        if term is None:
+            return
+        if not self._leads():
+            await self._step_down("its time is over")
+        elif self._told is None:
+            log.info("elected leader: term %d via %s", term, self._candidacy.via)
+            self._told = term
+            self._on_elected(term)
+
+    async def _step_down(self, why: str) -> None:
+        """Be leader no more, and let the next one in at once if the stores can be reached."""
+        term = self._candidacy.step_down()
+        if term is None:
+            return
+        log.info("leader no more: term %d, %s", term, why)
+        self._tell_deposed()
+        await asyncio.gather(self._yield_term(term), self._resign())
+
+    async def _yield_term(self, term: int) -> None:
+        await self._ask("journal", self._store.yield_term(term))
+
+    async def _resign(self) -> None:
+        await self._ask("redis", self._election.resign(self._incarnation))
+
+    def _tell_deposed(self) -> None:
+        if self._told is not None:
+            self._told = None
+            self._on_deposed()
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    async def _ask(self, store: Store, answer: Awaitable[T]) -> T | _Answer:
+        """The answer, or that there was none in time."""
+        try:
+            async with asyncio.timeout(self._times.call_timeout_s):
+                given = await answer
+        except (ElectionError, JournalError, TimeoutError) as error:
+            if self._reached[store]:
+                log.warning("election: %s is out of reach: %s", store, error or "no answer in time")
+            self._reached[store] = False
+            return _NONE
+        if not self._reached[store]:
+            log.info("election: %s is back", store)
+        self._reached[store] = True
+        return given

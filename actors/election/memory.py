@@ -1,0 +1,68 @@
+"""The election's in-memory twin: the same contract, with faults that a test can order."""
+
+from __future__ import annotations
+
+from actors.clock import Clock
+from actors.connections.memory import FaultyConnection
+from actors.election.contract import KEY_TTL_S, ElectionError
+
+
+class MemoryBallot:
+    """What all instances share: the key, and when it ends. ``away`` is the store's own outage."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.away = False
+        self.grants_everybody = False
+        """A campaign is granted though somebody else holds the key: a store that lost a write, or
+        two of them after a split."""
+        self._holder: str | None = None
+        self._ends_s = 0.0
+
+    @property
+    def holder(self) -> str | None:
+        """Who holds the key now."""
+        return self._holder if self.clock.monotonic() < self._ends_s else None
+
+    def hold(self, incarnation: str, ttl_s: float) -> None:
+        """Give the key to this one, whoever had it."""
+        self._holder = incarnation
+        self._ends_s = self.clock.monotonic() + ttl_s
+
+    def forget(self) -> None:
+        """Lose the key, as a store does that comes back empty."""
+        self._holder = None
+
+
+class MemoryElection(FaultyConnection):
+    """One instance's connection to a :class:`MemoryBallot`."""
+
+    def __init__(self, ballot: MemoryBallot, ttl_s: float = KEY_TTL_S) -> None:
+        super().__init__(
+            lambda: ballot.away, lambda: ElectionError("the election's store is out of reach")
+        )
+        self._ballot = ballot
+        self._ttl_s = ttl_s
+
+    @property
+    def ttl_s(self) -> float:
+        return self._ttl_s
+
+    async def campaign(self, incarnation: str) -> bool:
+        await self._reach()
+        free = self._ballot.holder in (None, incarnation)
+        if free:
+            self._ballot.hold(incarnation, self._ttl_s)
+        return free or self._ballot.grants_everybody
+
+    async def resign(self, incarnation: str) -> None:
+        await self._reach()
+        if self._ballot.holder == incarnation:
+            self._ballot.forget()
+
+    async def leader(self) -> str | None:
+        await self._reach()
+        return self._ballot.holder
+
+    async def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,67 @@
+"""The election in Redis (or Valkey): one key with an end, changed only by whoever holds it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from actors.connections.redis import reaching, redis_at
+from actors.election.contract import KEY_TTL_S, ElectionError
+
+CALL_TIMEOUT_S = 0.8
+"""For a whole call with its retry: half a renewal. Two renewals in a row may fail, and the third
+still comes before the leader gives up (see :class:`actors.election.candidacy.Times`)."""
+SOCKET_TIMEOUT_S = 0.7
+CONNECTIONS_MAX = 2
+"""One call at a time, and one to spare for what a time-out left behind."""
+
+_CAMPAIGN = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then
+    return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_RESIGN = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    return redis.call('DEL', KEYS[1])
+end
+return 0
+"""
+
+
+class RedisElection:
+    """``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``key`` is this election's alone."""
+
+    def __init__(self, url: str, key: str = "booking:leader", ttl_s: float = KEY_TTL_S) -> None:
+        self._key = key
+        self._ttl_s = ttl_s
+        self._redis = redis_at(
+            url, socket_timeout_s=SOCKET_TIMEOUT_S, connections_max=CONNECTIONS_MAX
+        )
+
+    @property
+    def ttl_s(self) -> float:
+        return self._ttl_s
+
+    async def campaign(self, incarnation: str) -> bool:
+        ttl_ms = round(self._ttl_s * 1000)
+        async with _reaching():
+            return bool(await self._redis.eval(_CAMPAIGN, 1, self._key, incarnation, str(ttl_ms)))
+
+    async def resign(self, incarnation: str) -> None:
+        async with _reaching():
+            await self._redis.eval(_RESIGN, 1, self._key, incarnation)
+
+    async def leader(self) -> str | None:
+        async with _reaching():
+            holder = await self._redis.get(self._key)
+        return holder.decode(errors="replace") if isinstance(holder, bytes) else holder
+
+    async def close(self) -> None:
+        """Close the connections; a grant stays until its time is over."""
+        await self._redis.aclose()
+
+
+def _reaching() -> AbstractAsyncContextManager[None]:
+    return reaching(CALL_TIMEOUT_S, ElectionError)

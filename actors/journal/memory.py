@@ -1,0 +1,206 @@
+"""The journal's in-memory twin: the same contract, with faults that a test can order.
+
+Several :class:`MemoryJournal` objects over one :class:`MemoryStore` are the connections of several
+instances to one database. The store is what survives a crash of all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from actors.address import SLOT_COUNT, Address
+from actors.connections.memory import FaultyConnection
+from actors.journal.contract import (
+    Batch,
+    JournalError,
+    Lease,
+    Loaded,
+    OutcomeRow,
+    Row,
+    ShardInfo,
+    SnapshotRow,
+)
+
+Fault = Literal["refused", "unknown", "late"]
+"""What becomes of an append: ``refused`` writes nothing, ``unknown`` writes and then loses the
+answer, ``late`` loses the answer and writes afterwards unless the shard was claimed by then."""
+
+
+class MemoryStore:
+    """The tables, and the rules the database keeps: fence, keys, gapless seq."""
+
+    def __init__(self) -> None:
+        self.leases = [ShardInfo(number, 0, "", "") for number in range(SLOT_COUNT)]
+        self.rows: list[list[Row]] = [[] for _ in range(SLOT_COUNT)]
+        self.outcomes: dict[tuple[int, bytes], OutcomeRow] = {}
+        self.snapshots: dict[Address, SnapshotRow] = {}
+        self.marks: dict[Address, int] = {}
+        """Marked entities with their shard."""
+        self.claims: list[ShardInfo] = []
+        """Every claim ever granted, in order."""
+        self._of_entity: defaultdict[Address, list[Row]] = defaultdict(list)
+
+    def write(self, batch: Batch) -> set[int]:
+        """Write all parts of live shards; return the fenced ones."""
+        parts = (batch.rows, batch.outcomes, batch.snapshots, batch.marks)
+        tenures = {(entry.shard, entry.epoch) for part in parts for entry in part}
+        fenced = {shard for shard, epoch in tenures if self.leases[shard].epoch != epoch}
+        for row in batch.rows:
+            if row.shard not in fenced:
+                self._write_row(row)
+        for outcome in batch.outcomes:
+            if outcome.shard not in fenced:
+                self.outcomes.setdefault((outcome.shard, outcome.command), outcome)
+        for snapshot in batch.snapshots:
+            if snapshot.shard not in fenced:
+                self.snapshots[snapshot.address] = snapshot
+        for mark in batch.marks:
+            if mark.shard in fenced:
+                continue
+            if mark.wanted:
+                self.marks[mark.address] = mark.shard
+            else:
+                self.marks.pop(mark.address, None)
+        return fenced
+
+    def _write_row(self, row: Row) -> None:
+        rows = self.rows[row.shard]
+        assert row.seq == len(rows) + 1, f"shard {row.shard}: seq {row.seq} after {len(rows)}"
+        assert row.address.slot == row.shard, f"{row.address} in shard {row.shard}"
+        rows.append(row)
+        self._of_entity[row.address].append(row)
+
+    def claim(self, shard: int, seen: int, owner: str, incarnation: str) -> Lease | None:
+        """Grant the shard if its epoch is still the one seen."""
+        if self.leases[shard].epoch != seen:
+            return None
+        granted = ShardInfo(shard, seen + 1, owner, incarnation)
+        self.leases[shard] = granted
+        self.claims.append(granted)
+        return Lease(shard, granted.epoch, len(self.rows[shard]))
+
+    def events(self, address: Address, after_seq: int = 0) -> list[Row]:
+        """The entity's events above ``after_seq``, oldest first."""
+        rows = self._of_entity.get(address, [])
+        return [row for row in rows if row.seq > after_seq]
+
+
+class MemoryJournal(FaultyConnection):
+    """One instance's connection to a :class:`MemoryStore`."""
+
+    def __init__(self, store: MemoryStore | None = None, *, latency_s: float = 0.0) -> None:
+        super().__init__(
+            lambda: False, lambda: JournalError("the journal is out of reach"), latency_s=latency_s
+        )
+        self.store = store if store is not None else MemoryStore()
+        self.appends = 0
+        self.loads = 0
+        self.look_ups = 0
+        self.marks_written = 0
+        self._faults: list[Fault] = []
+        self._late: set[asyncio.TimerHandle] = set()
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def fail_next(self, count: int = 1) -> None:
+        """The next appends are refused: nothing is written, the caller gets an error."""
+        self._faults += ["refused"] * count
+
+    def unknown_after_write(self, count: int = 1) -> None:
+        """The next appends are written, and then the caller gets an error."""
+        self._faults += ["unknown"] * count
+
+    def late_write(self, count: int = 1) -> None:
+        """The next appends give an error and are written 50 ms later, unless fenced by then."""
+        self._faults += ["late"] * count
+
+    # -- the journal ---------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> Sequence[MemoryJournal]:
+        return (self,)
+
+    async def append(self, lane: int, batch: Batch) -> Collection[int]:
+        self.appends += 1
+        self.marks_written += len(batch.marks)
+        await self._reach()
+        fault = self._faults.pop(0) if self._faults else None
+        if fault is None:
+            return self.store.write(batch)
+        if fault == "unknown":
+            self.store.write(batch)
+        elif fault == "late":
+            self._write_late(batch)
+        raise JournalError(f"ordered by a test: {fault}")
+
+    def _write_late(self, batch: Batch) -> None:
+        def write() -> None:
+            self._late.discard(handle)
+            self.store.write(batch)
+
+        handle = asyncio.get_running_loop().call_later(0.05, write)
+        self._late.add(handle)
+
+    async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
+        self.loads += 1
+        await self._reach()
+        return [self._load(address, whole) for address in addresses]
+
+    def _load(self, address: Address, whole: bool) -> Loaded:
+        snapshot = None if whole else self.store.snapshots.get(address)
+        rows = self.store.events(address, snapshot.seq if snapshot else 0)
+        return Loaded(address, snapshot, rows)
+
+    async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
+        self.loads += 1
+        await self._reach()
+        return [Loaded(address, None, self.store.events(address, seq)) for address, seq in known]
+
+    async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
+        self.look_ups += 1
+        await self._reach()
+        found = (self.store.outcomes.get(command) for command in commands)
+        return {row.command: row for row in found if row is not None}
+
+    async def claim(
+        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
+    ) -> list[Lease]:
+        await self._reach()
+        granted = (self.store.claim(shard, seen, owner, incarnation) for shard, seen in wanted)
+        return [lease for lease in granted if lease is not None]
+
+    async def shards(self) -> list[ShardInfo]:
+        await self._reach()
+        return list(self.store.leases)
+
+    async def wakes(self, shards: Collection[int]) -> list[Address]:
+        await self._reach()
+        wanted = frozenset(shards)
+        return [address for address, shard in self.store.marks.items() if shard in wanted]
+
+    async def history(
+        self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
+    ) -> list[Row]:
+        await self._reach()
+        rows = [
+            row
+            for row in reversed(self.store.events(address))
+            if row.type in types and (before_seq is None or row.seq < before_seq)
+        ]
+        return rows[:limit]
+
+    async def purge_outcomes(self, before_ms: int, limit: int) -> int:
+        await self._reach()
+        old = [key for key, row in self.store.outcomes.items() if row.at_ms < before_ms][:limit]
+        for key in old:
+            del self.store.outcomes[key]
+        return len(old)
+
+    async def ping(self) -> None:
+        await self._reach()
+
+    async def close(self) -> None:
+        """A late write is the database's and happens even so."""

@@ -1,0 +1,94 @@
+"""Membership in Redis (or Valkey): one key for each instance that ends by itself. This says who
+lives, never who owns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
+
+from actors.connections.redis import reaching, redis_at
+from actors.membership.contract import Member, MembershipError, MembershipRefusedError
+
+SOCKET_TIMEOUT_S = 1.0
+"""Two heartbeats (``heartbeat.BEAT_EVERY_S``): what is answered later is overtaken by the next."""
+CALL_TIMEOUT_S = 2.5
+"""For a whole call with its retry: a quarter of the time for which an announcement is remembered
+(``heartbeat.REMEMBERED_S``), so a beat that failed is made up for before anybody is forgotten."""
+CONNECTIONS_MAX = 4
+"""A heartbeat, a look at the members, a farewell; and one to spare."""
+SCAN_COUNT = 1000
+"""Keys that Redis looks at in one step: a millisecond of its time."""
+
+_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
+"""What no waiting mends."""
+
+_LEAVE = """
+local value = redis.call('GET', KEYS[1])
+if value and cjson.decode(value)['incarnation'] == ARGV[1] then
+    return redis.call('DEL', KEYS[1])
+end
+return 0
+"""
+
+
+class RedisMembership:
+    """``url`` is ``redis://``, ``rediss://`` or ``unix://``. Keys are ``prefix`` and the name of
+    the instance; nothing else in the database may begin with the prefix."""
+
+    def __init__(self, url: str, prefix: str = "booking:member:") -> None:
+        self._prefix = prefix
+        self._redis = redis_at(
+            url, socket_timeout_s=SOCKET_TIMEOUT_S, connections_max=CONNECTIONS_MAX
+        )
+
+    async def announce(self, member: Member, ttl_s: float) -> None:
+        async with _reaching():
+            await self._redis.set(
+                self._prefix + member.instance, msgspec.json.encode(member), px=round(ttl_s * 1000)
+            )
+
+    async def leave(self, member: Member) -> None:
+        key = self._prefix + member.instance
+        async with _reaching():
+            await self._redis.eval(_LEAVE, 1, key, member.incarnation)
+
+    async def members(self) -> list[Member]:
+        async with _reaching():
+            pattern = _literally(self._prefix) + "*"
+            # A key may be met twice by a scan that goes over a growing table.
+            keys = sorted({key async for key in self._redis.scan_iter(pattern, SCAN_COUNT)})
+            values = await self._redis.mget(keys) if keys else []
+            # One that ended between the two questions has no value any more.
+            members = [msgspec.json.decode(value, type=Member) for value in values if value]
+        return sorted(members, key=lambda member: member.instance)
+
+    async def close(self) -> None:
+        """Close the connections; what was announced stays until its time is over."""
+        await self._redis.aclose()
+
+
+@asynccontextmanager
+async def _reaching() -> AsyncIterator[None]:
+    try:
+        async with reaching(CALL_TIMEOUT_S, MembershipError):
+            yield
+    except MembershipError as error:
+        if _refused(error):
+            raise MembershipRefusedError(str(error)) from error.__cause__
+        raise
+    except msgspec.DecodeError as error:
+        raise MembershipError(f"a key of another program among the members: {error}") from error
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether Redis said so; its client wraps what goes wrong while a connection is made."""
+    cause = error.__cause__
+    return cause is not None and (isinstance(cause, _REFUSALS) or _refused(cause))
+
+
+def _literally(text: str) -> str:
+    """The text as a pattern that matches only itself."""
+    return "".join(f"\\{character}" if character in "*?[]\\^" else character for character in text)

@@ -1,0 +1,1 @@
+"""The stored placement and the operators' plans: contracts and implementations."""

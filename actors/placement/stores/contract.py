@@ -1,0 +1,143 @@
+"""The stored placement: who leads, where each shard ought to be, what operators want and did.
+
+It lives beside the leases in the journal's database, because it is worth something only where one
+statement can make a write depend on a term and on an epoch. Two implementations pass the same
+tests: :class:`actors.placement.stores.memory.MemoryPlacement` and
+:class:`actors.placement.stores.postgres.PostgresPlacement`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from actors.journal.contract import Lease
+from actors.placement.inputs import ShardState
+
+Via = Literal["", "redis", "postgres"]
+"""How a leader holds its place; empty if there never was one."""
+
+
+class Leadership(msgspec.Struct, frozen=True):
+    """The leader's row as it was read."""
+
+    term: int
+    holder: str
+    """The incarnation that leads or led last; empty if there never was one."""
+    via: Via
+    expires_at: datetime
+    """By the database's clock: to be compared with itself, never with a clock of ours."""
+    expired: bool
+    """Whether that was over when the row was read."""
+
+    def same_as(self, other: Leadership) -> bool:
+        """Nobody renewed or took it between the two readings."""
+        return (self.term, self.expires_at) == (other.term, other.expires_at)
+
+
+class PlacedShard(msgspec.Struct, frozen=True, kw_only=True):
+    """A shard as the database has it."""
+
+    shard: int
+    epoch: int
+    owner: str
+    incarnation: str
+    desired: str
+    desired_term: int
+    pinned_to: str | None
+    frozen: str
+
+    def state(self, rate: float = 0.0, entities: int = 0) -> ShardState:
+        """As the planner wants it; rate and entities are from the owner's heartbeat."""
+        return ShardState(
+            shard=self.shard,
+            epoch=self.epoch,
+            owner=self.owner,
+            desired=self.desired,
+            pinned_to=self.pinned_to,
+            frozen=self.frozen,
+            rate=rate,
+            entities=entities,
+        )
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of a plan's writes."""
+
+    current: bool
+    """False: the term is over, nothing was written, and the writer is leader no more."""
+    shards: frozenset[int] = frozenset()
+    """The accepted ones; the epoch of the others is not the one seen."""
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """A line of the operators' log."""
+
+    id: int
+    at_ms: int
+    """By the database's clock."""
+    who: str
+    what: str
+    detail: dict[str, Any]
+
+
+class TermStore(Protocol):
+    """The leader's row. Every method may raise :class:`~actors.journal.contract.JournalError`, and
+    then may have been carried out or not."""
+
+    async def leadership(self) -> Leadership:
+        """The row as it is."""
+
+    async def raise_term(
+        self, holder: str, via: Via, lease_s: float, seen: Leadership
+    ) -> int | None:
+        """Begin the next term and hold it for ``lease_s``, if the row is still the one seen;
+        returns the new term, or ``None`` if somebody was faster. Whether the row may be taken is
+        for the caller to know."""
+
+    async def renew_term(self, term: int, via: Via, lease_s: float) -> bool:
+        """Hold it for ``lease_s`` from now; false if the term is over."""
+
+    async def yield_term(self, term: int) -> None:
+        """Let the next one in at once. Does nothing if the term is over."""
+
+
+class PlacementStore(TermStore, Protocol):
+    """Every method may raise :class:`~actors.journal.contract.JournalError`; none retries by
+    itself."""
+
+    async def shards(self) -> list[PlacedShard]:
+        """All shards, by number."""
+
+    async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> Written:
+        """Say where shards ought to be: ``{shard: (epoch seen, instance)}``. Under a term that is
+        over nothing is written; of the rest each shard whose epoch is still the one seen."""
+
+    async def claim(
+        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
+    ) -> list[Lease]:
+        """As :meth:`actors.journal.contract.Journal.claim`, and only shards that ought to be this
+        owner's: for taking over. An owner in doubt claims its own again with the journal's."""
+
+    async def pin(self, shard: int, instance: str, who: str) -> None:
+        """Want a shard on this instance, and say so in the log."""
+
+    async def unpin(self, shard: int, who: str) -> None:
+        """Want it nowhere in particular."""
+
+    async def freeze(self, shard: int, reason: str, who: str) -> None:
+        """Keep a shard where it is, for a reason (not empty), and say so in the log."""
+
+    async def unfreeze(self, shard: int, who: str) -> None:
+        """Let it move again."""
+
+    async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
+        """Write a line about a change that is made elsewhere; returns its id."""
+
+    async def logged(self, limit: int, before_id: int | None = None) -> list[LogLine]:
+        """The newest lines, newest first, below ``before_id`` if given."""
+
+    async def close(self) -> None: ...

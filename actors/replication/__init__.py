@@ -1,0 +1,1 @@
+"""Views on every instance: owners stream committed changes, every instance keeps replicas."""

@@ -1,0 +1,308 @@
+"""What an account decides, and what becomes of it: the rules over
+:mod:`booking.accounts.domain.account`."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from booking.accounts.domain.account import (
+    BALANCE_MAX,
+    CHARGE_MAX,
+    ENDED_KEPT_MAX,
+    Account,
+    AccountCommand,
+    AccountEvent,
+    AccountReply,
+    AccountView,
+    Cancelled,
+    Charge,
+    Charged,
+    ChargeDone,
+    GetAccount,
+    NoteCancellation,
+    NoteOutcome,
+    NoteReservation,
+    OutcomeNoted,
+    Pay,
+    PaymentCompleted,
+    PaymentDone,
+    PaymentPending,
+    PaymentRefunded,
+    PaymentStarted,
+    PendingPayment,
+    Reservation,
+    ReservationCancelled,
+    ReservationKept,
+    ReservationNoted,
+    SettlePayment,
+    reservation_status,
+)
+from booking.domain.decision import BrokenInvariantError, Code, Rejected
+
+# -- decide ----------------------------------------------------------------------------------------
+
+
+class AccountDecision(msgspec.Struct, frozen=True):
+    """What becomes true, the reply, and which payment's saga this begins or ends."""
+
+    events: tuple[AccountEvent, ...]
+    reply: AccountReply
+    awaits: str | None = None
+    """The payment whose settling brings the caller's answer."""
+    settles: str | None = None
+    """The payment whose waiting caller gets this reply."""
+
+
+def decide_account(
+    account: Account,
+    command: AccountCommand,
+    now_ms: int,
+    key_id: bytes = b"",
+    key_fingerprint: bytes = b"",
+) -> AccountDecision:
+    """What happens on ``command`` at ``now_ms``. The key, if any, is kept with a payment so that
+    its outcome can be stored under it."""
+    match command:
+        case Charge():
+            return _charge(account, command)
+        case NoteReservation(reservation):
+            return _note_reservation(account, reservation)
+        case NoteCancellation(reservation_id):
+            return _note_cancellation(account, reservation_id, now_ms)
+        case Pay():
+            return _pay(account, command, now_ms, key_id, key_fingerprint)
+        case SettlePayment():
+            return _settle(account, command, now_ms)
+        case NoteOutcome(body):
+            return AccountDecision((), OutcomeNoted(body))
+        case GetAccount():
+            newest_first = tuple(reversed(account.reservations.values()))
+            return AccountDecision((), AccountView(account.balance, newest_first, now_ms))
+        case _:
+            assert_never(command)
+
+
+def _reject(code: Code, detail: str) -> AccountDecision:
+    return AccountDecision((), Rejected(code, detail))
+
+
+def _charge(account: Account, command: Charge) -> AccountDecision:
+    # The edge lets no other amount through.
+    assert 1 <= command.amount <= CHARGE_MAX, command
+    balance = account.balance + command.amount
+    # A payment under way may come back, and must find room.
+    in_flight = sum(payment.amount for payment in account.pending.values())
+    if balance + in_flight > BALANCE_MAX:
+        return _reject(Code.BALANCE_LIMIT, f"A balance can be {BALANCE_MAX} at most.")
+    return AccountDecision((Charged(command.id, command.amount, balance),), ChargeDone(balance))
+
+
+def _note_reservation(account: Account, noted: Reservation) -> AccountDecision:
+    """A later retry of an attempt whose first hold lapsed brings another hold under the same id;
+    a repeat, even one that was long on its way, changes nothing."""
+    known = account.reservations.get(noted.id)
+    if known is not None:
+        same_hold = noted.until_ms == known.until_ms or noted.created_ms < known.created_ms
+        if same_hold or known.paid:
+            return AccountDecision((), ReservationKept(known))
+    event = ReservationNoted(
+        noted.id, noted.schedule, noted.seat, noted.price, noted.created_ms, noted.until_ms
+    )
+    kept = _noted(account, event)
+    return AccountDecision((event,), ReservationKept(kept))
+
+
+def _note_cancellation(account: Account, reservation_id: str, now_ms: int) -> AccountDecision:
+    reservation = account.reservations.get(reservation_id)
+    if reservation is None:
+        return _reject(Code.RESERVATION_NOT_FOUND, "There is no such reservation.")
+    if reservation.paid:
+        return _reject(Code.ALREADY_PAID, "This reservation is paid.")
+    if reservation.payment:
+        return _reject(Code.PAYMENT_IN_PROGRESS, "This reservation is being paid.")
+    ended = reservation_status(reservation, now_ms) != "PENDING"
+    events = () if ended else (ReservationCancelled(reservation_id),)
+    return AccountDecision(events, Cancelled(reservation_id))
+
+
+def _to_pay(account: Account, schedule: str, seat: int, now_ms: int) -> Reservation | None:
+    """Of the user's reservations of a seat over time the live one counts, else the paid one, else
+    the newest."""
+    of_seat = [r for r in account.reservations.values() if (r.schedule, r.seat) == (schedule, seat)]
+    for status in ("PENDING", "COMPLETED"):
+        for reservation in reversed(of_seat):
+            if reservation_status(reservation, now_ms) == status:
+                return reservation
+    return of_seat[-1] if of_seat else None
+
+
+def _pay(
+    account: Account, command: Pay, now_ms: int, key_id: bytes, key_fingerprint: bytes
+) -> AccountDecision:
+    reservation = _to_pay(account, command.schedule, command.seat, now_ms)
+    if reservation is None or reservation.cancelled:
+        return _reject(Code.RESERVATION_NOT_FOUND, "You do not hold this seat.")
+    if reservation.paid:
+        return _reject(Code.ALREADY_PAID, "This reservation is paid.")
+    if reservation.payment:
+        return _reject(Code.PAYMENT_IN_PROGRESS, "This reservation is being paid.")
+    if now_ms >= reservation.until_ms:
+        return _reject(Code.HOLD_EXPIRED, "The hold of this seat has ended.")
+    balance = account.balance - reservation.price
+    if balance < 0:
+        return _reject(
+            Code.INSUFFICIENT_BALANCE,
+            f"The seat costs {reservation.price} and the balance is {account.balance}.",
+        )
+    started = PaymentStarted(
+        id=command.payment,
+        reservation=reservation.id,
+        schedule=reservation.schedule,
+        seat=reservation.seat,
+        amount=reservation.price,
+        balance=balance,
+        queue=command.queue,
+        number=command.number,
+        at_ms=now_ms,
+        key_id=key_id,
+        key_fingerprint=key_fingerprint,
+    )
+    return AccountDecision((started,), PaymentPending(command.payment), awaits=command.payment)
+
+
+def _settle(account: Account, command: SettlePayment, now_ms: int) -> AccountDecision:
+    payment = account.pending.get(command.payment)
+    if payment is None:  # A saga may repeat its last step; its caller has been answered.
+        return _reject(Code.RESERVATION_NOT_FOUND, "No such payment is under way.")
+    reservation = account.reservations[payment.reservation]
+    if command.refused is None:
+        sold = (payment.id, reservation.id, reservation.schedule, reservation.seat, payment.amount)
+        return AccountDecision(
+            (PaymentCompleted(*sold, at_ms=now_ms),),
+            PaymentDone(*sold, at_ms=now_ms),
+            settles=payment.id,
+        )
+    refunded = PaymentRefunded(
+        id=payment.id,
+        reservation=reservation.id,
+        amount=payment.amount,
+        balance=account.balance + payment.amount,
+        code=command.refused,
+        detail=command.detail,
+    )
+    refusal = Rejected(command.refused, command.detail)
+    return AccountDecision((refunded,), refusal, settles=payment.id)
+
+
+# -- evolve ----------------------------------------------------------------------------------------
+
+
+def evolve_account(account: Account, event: AccountEvent) -> Account:
+    """The account after ``event``; :class:`BrokenInvariantError` if it cannot follow this state."""
+    match event:
+        case Charged(_, amount, balance):
+            _check(account.balance + amount == balance and amount > 0, account, event)
+            return replace(account, balance=balance)
+        case ReservationNoted(reservation_id):
+            known = account.reservations.get(reservation_id)
+            _check(known is None or not known.paid, account, event)
+            kept = {**account.reservations}
+            kept.pop(reservation_id, None)  # noted again, it is the newest
+            kept[reservation_id] = _noted(account, event)
+            return replace(account, reservations=_trimmed(kept, event.created_ms))
+        case ReservationCancelled(reservation_id):
+            reservation = _open_reservation(account, reservation_id, "", event)
+            return _with(account, replace(reservation, cancelled=True))
+        case PaymentStarted():
+            return _payment_started(account, event)
+        case PaymentCompleted(payment_id, reservation_id, _, _, amount):
+            rest = _without_payment(account, payment_id, amount, event)
+            reservation = _open_reservation(account, reservation_id, payment_id, event)
+            return _with(rest, replace(reservation, paid=True))
+        case PaymentRefunded(payment_id, reservation_id, amount, balance):
+            rest = _without_payment(account, payment_id, amount, event)
+            _check(account.balance + amount == balance, account, event)
+            reservation = _open_reservation(account, reservation_id, payment_id, event)
+            return _with(replace(rest, balance=balance), replace(reservation, payment=""))
+        case _:
+            assert_never(event)
+
+
+def _check(holds: bool, account: Account, event: AccountEvent) -> None:
+    if not holds:
+        raise BrokenInvariantError(f"{event} after a balance of {account.balance}")
+
+
+def _noted(account: Account, event: ReservationNoted) -> Reservation:
+    known = account.reservations.get(event.id)
+    payment = known.payment if known is not None else ""
+    return Reservation(
+        event.id,
+        event.schedule,
+        event.seat,
+        event.price,
+        event.created_ms,
+        event.until_ms,
+        payment=payment,
+    )
+
+
+def _trimmed(reservations: dict[str, Reservation], now_ms: int) -> dict[str, Reservation]:
+    """Without the oldest ended ones beyond :data:`ENDED_KEPT_MAX`."""
+    if len(reservations) <= ENDED_KEPT_MAX:
+        return reservations
+    ended = [r.id for r in reservations.values() if reservation_status(r, now_ms) != "PENDING"]
+    for reservation_id in ended[:-ENDED_KEPT_MAX]:
+        del reservations[reservation_id]
+    return reservations
+
+
+def _payment_started(account: Account, event: PaymentStarted) -> Account:
+    reservation = _open_reservation(account, event.reservation, "", event)
+    _check(event.id not in account.pending, account, event)
+    _check(account.balance - event.amount == event.balance >= 0, account, event)
+    payment = PendingPayment(
+        id=event.id,
+        reservation=event.reservation,
+        amount=event.amount,
+        started_ms=event.at_ms,
+        queue=event.queue,
+        number=event.number,
+        key_id=event.key_id,
+        key_fingerprint=event.key_fingerprint,
+    )
+    account = _with(account, replace(reservation, payment=event.id))
+    return replace(account, balance=event.balance, pending={**account.pending, event.id: payment})
+
+
+def _open_reservation(
+    account: Account, reservation_id: str, payment_id: str, event: AccountEvent
+) -> Reservation:
+    """The reservation the event is about: neither paid nor cancelled, and under this payment."""
+    reservation = account.reservations.get(reservation_id)
+    if (
+        reservation is None
+        or reservation.paid
+        or reservation.cancelled
+        or reservation.payment != payment_id
+    ):
+        raise BrokenInvariantError(f"{event} after {reservation}")
+    return reservation
+
+
+def _without_payment(
+    account: Account, payment_id: str, amount: int, event: AccountEvent
+) -> Account:
+    pending = {**account.pending}
+    payment = pending.pop(payment_id, None)
+    if payment is None or payment.amount != amount:
+        raise BrokenInvariantError(f"{event} after {payment}")
+    return replace(account, pending=pending)
+
+
+def _with(account: Account, reservation: Reservation) -> Account:
+    reservations = {**account.reservations, reservation.id: reservation}
+    return replace(account, reservations=reservations)

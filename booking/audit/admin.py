@@ -1,0 +1,63 @@
+"""The interfaces between the operators' side of the edge and the application, and their words."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from booking.audit.report import AuditReport
+
+
+class CatalogueSaved(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did."""
+
+    concerts: int
+    dates: int
+    version: int
+    """Of the catalogue; the same as before if nothing in it is different."""
+
+
+class CatalogueDesk(Protocol):
+    """Both raise :class:`booking.catalogue.problems.DocumentError` for what is not a valid
+    document, :class:`booking.catalogue.store.CatalogueError` for what does not fit the bookings
+    there are, and :class:`actors.journal.contract.JournalError`; then nothing was done."""
+
+    async def save(self, text: bytes) -> CatalogueSaved:
+        """Import a document of whole concerts. Those that are not in it stay."""
+
+    async def save_concert(self, concert: str, text: bytes) -> CatalogueSaved:
+        """Import one concert, which has to have this id."""
+
+
+class AuditRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An audit that came to its end, well or not."""
+
+    asked_by: str
+    ended_at_ms: int
+    """By the database's clock."""
+    problem: str
+    """Why the journal could not be audited; empty if it was."""
+    report: AuditReport | None
+    """What was found; ``None`` with a problem."""
+
+
+class AuditState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Over all instances: they share one journal, and one audit at a time."""
+
+    running_since_ms: int | None
+    last: AuditRun | None
+
+
+class AuditRunningError(Exception):
+    """There is an audit under way, here or on another instance."""
+
+
+class AuditDesk(Protocol):
+    """Both may raise :class:`actors.journal.contract.JournalError`."""
+
+    async def state(self) -> AuditState:
+        """What runs, and what the last one found."""
+
+    async def begin(self, who: str) -> None:
+        """Start one; it runs on by itself. :class:`AuditRunningError`."""

@@ -1,0 +1,214 @@
+"""Audits of the journal while the service runs: on request, and by themselves now and then.
+
+The work is done by ``booking audit`` in a process of its own and with the lowest priority: an audit
+computes for as long as the journal is long, and an instance that computes answers nobody. How it
+ended is a line of the operators' log, so that every instance knows it; that there is only one at a
+time in the whole cluster is held by a lock of the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import msgspec
+
+from actors.clock import Clock
+from actors.journal.contract import JournalError
+from actors.tasks import Tasks
+from booking.audit.admin import AuditRun, AuditRunningError, AuditState
+from booking.audit.report import AuditReport
+from booking.catalogue.statements import statements
+from booking.trouble import DATABASE_TROUBLE
+
+log = logging.getLogger(__name__)
+
+LOCK = 0x6175646974
+"""The advisory lock of a running audit: any number that is only ours ("audit" in ASCII)."""
+CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 10.0
+AUDIT_MAX_S = 4 * 3600.0
+"""At the 100,000 events a second that an undisturbed audit reads, a journal of over a billion."""
+LOOK_EVERY_S = 60.0
+"""For whether one is due; the answer changes once in an hour."""
+PERIOD_MIN_MS = 3_600_000
+"""Between two audits that nobody asked for. Often enough that what is found is young."""
+REST_FACTOR = 100
+"""And at least so many times as long as the last one took: at most one percent of a core."""
+NICENESS = 19
+"""The lowest priority there is: an audit takes what the service leaves."""
+SCHEDULE = "schedule"
+"""Who asked for those."""
+
+_SQL = statements("booking.audit", "schedule.sql")
+_COMMAND = (sys.executable, "-P", "-m", "booking.cli.main", "audit", "--json")
+_WORDS_MAX = 500
+"""Of a failure that is kept: its last lines say what was wrong."""
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    """The detail of a log line about an audit."""
+
+    ok: bool
+    took_s: float
+    problem: str = ""
+    report: AuditReport | None = None
+
+
+class Audits:
+    """Implements :class:`booking.audit.admin.AuditDesk`."""
+
+    def __init__(
+        self,
+        dsn: str,
+        clock: Clock,
+        command: Sequence[str] = _COMMAND,
+        *,
+        journal_urls: Sequence[str] = (),
+    ) -> None:
+        """``journal_urls`` are the journal's further databases."""
+        self._dsn = dsn
+        self._journal_urls = journal_urls
+        self._clock = clock
+        self._command = command
+        self._started_ms = clock.now_ms()
+        self._tasks = Tasks("audits")
+        self.failed = self._tasks.failed
+        """Done when something broke that nobody foresaw."""
+
+    async def state(self) -> AuditState:
+        async with self._connected() as conn:
+            since_ms = await conn.fetchval(_SQL["running_audit"], LOCK)
+            row = await conn.fetchrow(_SQL["last_audit"])
+        return AuditState(running_since_ms=since_ms, last=None if row is None else _run_of(row))
+
+    async def begin(self, who: str) -> None:
+        conn = await self._connect()
+        try:
+            if not await conn.fetchval(_SQL["lock_audit"], LOCK):
+                raise AuditRunningError
+        except DATABASE_TROUBLE as error:
+            conn.terminate()
+            raise JournalError(_words(error)) from error
+        except BaseException:
+            conn.terminate()
+            raise
+        self._tasks.spawn(self._audit(conn, who), "audit")
+
+    async def run(self) -> None:
+        """Begin one whenever it is due, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                if self._due(await self.state()):
+                    await self.begin(SCHEDULE)
+            except AuditRunningError:
+                log.info("another instance was faster to begin the audit")
+            except JournalError as error:
+                log.warning("no audit for now: %s", error)
+
+    async def close(self) -> None:
+        """End an audit that runs; it says nothing then."""
+        await self._tasks.close()
+
+    def _due(self, state: AuditState) -> bool:
+        if state.running_since_ms is not None:
+            return False
+        ended_ms, rest_ms = self._started_ms, PERIOD_MIN_MS
+        if state.last is not None:
+            ended_ms = max(ended_ms, state.last.ended_at_ms)
+            if state.last.report is not None:
+                rest_ms = max(rest_ms, int(state.last.report.took_s * 1000) * REST_FACTOR)
+        return self._clock.now_ms() - ended_ms >= rest_ms
+
+    # -- one run -----------------------------------------------------------------------------------
+
+    async def _audit(self, conn: asyncpg.Connection, who: str) -> None:
+        """Holds the lock, which is the connection's, to the end."""
+        try:
+            began_s = self._clock.monotonic()
+            ended = await self._outcome(began_s)
+            if not ended.ok:
+                log.error("the audit %s", ended.problem or "found violations: look at /admin/audit")
+            detail = msgspec.json.encode(ended).decode()
+            await conn.execute(_SQL["note_audit"], who, detail)
+        except DATABASE_TROUBLE as error:
+            log.warning("how the audit ended could not be written down: %s", _words(error))
+        finally:
+            conn.terminate()
+
+    async def _outcome(self, began_s: float) -> _Ended:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=_environ(self._dsn, self._journal_urls),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            with suppress(OSError):  # gone already: then there is no need to hold it back
+                os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+            async with asyncio.timeout(AUDIT_MAX_S):
+                out, err = await process.communicate()
+        except TimeoutError:
+            return _Ended(False, AUDIT_MAX_S, f"did not end within {AUDIT_MAX_S:.0f} s")
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()  # to the end of its pipes, so that they are closed
+        took_s = round(self._clock.monotonic() - began_s, 3)
+        try:
+            report = msgspec.json.decode(out, type=AuditReport)
+        except msgspec.DecodeError:
+            words = err.decode(errors="replace").strip() or f"ended with {process.returncode}"
+            return _Ended(False, took_s, words[-_WORDS_MAX:])
+        return _Ended(report.ok, took_s, report=report)
+
+    # -- the database ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
+        conn = await self._connect()
+        try:
+            yield conn
+        except DATABASE_TROUBLE as error:
+            raise JournalError(_words(error)) from error
+        finally:
+            conn.terminate()
+
+    async def _connect(self) -> asyncpg.Connection:
+        try:
+            return await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                server_settings={"application_name": "booking audits"},
+            )
+        except DATABASE_TROUBLE as error:
+            raise JournalError(_words(error)) from error
+
+
+def _run_of(row: asyncpg.Record) -> AuditRun:
+    ended = msgspec.json.decode(row["detail"], type=_Ended)
+    return AuditRun(
+        asked_by=row["who"],
+        ended_at_ms=row["at_ms"],
+        problem=ended.problem,
+        report=ended.report,
+    )
+
+
+def _environ(dsn: str, journal_urls: Sequence[str]) -> dict[str, str]:
+    """What the audit may know: the journal's address, and none of the service's secrets."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("BOOKING_")}
+    urls = {"BOOKING_DATABASE_URL": dsn, "BOOKING_JOURNAL_URLS": " ".join(journal_urls)}
+    return ours | urls
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,125 @@
+"""Logging to standard output, one line a record, as JSON for machines or text for people.
+
+Secrets never get out: what looks like a token, a password in a URL, or is one of the configured
+secrets is blanked in the finished text, tracebacks included.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import IO, Any, Literal
+
+import msgspec
+
+REDACTED = "[redacted]"
+
+_PATTERNS = (
+    # Bearer and the queue-token header, however a header happens to be printed.
+    re.compile(r"(?i)(\bbearer\s+)[^\s\"',;]+"),
+    re.compile(r"(?i)(\bqueue-token[\"']?\s*[:=,]\s*[\"']?)[^\s\"',;)]+"),
+    # Tokens and secrets in a query string or an environment dump.
+    re.compile(r"(?i)((?:\btoken|_token|_secret|\bsecret|password)=)[^\s&\"',;]+"),
+    # The password in postgresql://user:password@host and redis://:password@host.
+    re.compile(r"(\b[a-z]+://[^\s:/@]*:)[^\s/@]+(?=@)"),
+    # A queue token anywhere else: 48 bytes and more of URL-safe base64 have no other use here.
+    re.compile(r"()(?<![\w-])[\w-]{64,}(?![\w-])"),
+)
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+"""Attributes every record has; what is beyond them came in ``extra`` and is logged as fields."""
+
+
+class Redaction:
+    """Blanks secrets in a text."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        longest_first = sorted((secret for secret in secrets if secret), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def __call__(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(REDACTED, text)
+        for pattern in _PATTERNS:
+            text = pattern.sub(rf"\g<1>{REDACTED}", text)
+        return text
+
+
+class TextFormatter(logging.Formatter):
+    """``12:30:01.123 INFO booking.app: message key=value``, in UTC."""
+
+    def __init__(self, redact: Redaction) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
+        fields = "".join(f" {name}={value}" for name, value in _extras(record).items())
+        line = f"{at} {record.levelname} {record.name}: {record.getMessage()}{fields}"
+        trouble = _trouble(self, record)
+        return self._redact(f"{line}\n{trouble}" if trouble else line)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time, level, logger, message``, the extras, ``exception``."""
+
+    def __init__(self, redact: Redaction) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": self._redact(record.getMessage()),
+        }
+        for name, value in _extras(record).items():
+            plain = isinstance(value, int | float | bool | None)
+            fields.setdefault(name, value if plain else self._redact(str(value)))
+        trouble = _trouble(self, record)
+        if trouble:
+            fields["exception"] = self._redact(trouble)
+        return msgspec.json.encode(fields).decode()
+
+
+def configure(
+    kind: Literal["json", "text"],
+    secrets: Iterable[str] = (),
+    stream: IO[str] | None = None,
+    *,
+    traced: bool = False,
+) -> None:
+    """Send every log record from INFO up to ``stream`` (standard output), redacted; ``traced``:
+    with the ids of the span that it happens in."""
+    redact = Redaction(secrets)
+    handler = logging.StreamHandler(stream if stream is not None else sys.stdout)
+    if traced:
+        from booking.observability.tracing import TraceIds
+
+        handler.addFilter(TraceIds())
+    handler.setFormatter(JsonFormatter(redact) if kind == "json" else TextFormatter(redact))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    # Requests are counted and timed by /metrics; a line for each would be most of the CPU.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+
+
+def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    """Traceback and stack, if the record has them."""
+    parts = []
+    if record.exc_info:
+        parts.append(formatter.formatException(record.exc_info))
+    if record.stack_info:
+        parts.append(formatter.formatStack(record.stack_info))
+    return "\n".join(parts)

@@ -1,0 +1,1 @@
+"""The waiting queue: joining, waiting, admission and the queue token."""

@@ -1,0 +1,76 @@
+"""Between what operators see of a queue and what the queue knows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from booking.api import QueueChange, QueueReport
+from booking.queue.domain.queue import ChangePolicy, Policy
+from booking.queue.view import QueueView
+
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def report_of(view: QueueView, policy: Policy) -> QueueReport:
+    """How the queue is doing, with the rules in force."""
+    return QueueReport(
+        queue=view.name,
+        mode=policy.mode,
+        max_active=policy.max_active,
+        admit_per_interval=policy.admit_per_interval,
+        interval_s=policy.interval_ms // 1000,
+        active_s=policy.active_ms // 1000,
+        max_waiting=policy.max_waiting,
+        opens_at=_text(policy.opens_ms) if policy.opens_ms else None,
+        seed=view.last_draw.seed if view.last_draw else None,
+        waiting=view.waiting,
+        active=view.active,
+        last_number=view.last_number,
+        watermark=view.watermark,
+        admitted_last_minute=view.admitted_last_minute,
+        left_last_minute=view.left_last_minute,
+    )
+
+
+def command_of(change: QueueChange, who: str) -> ChangePolicy:
+    """The command that makes the change; :class:`ValueError` with words for the operator."""
+    opens_ms: int | None = None
+    if change.opens_at is None:
+        opens_ms = 0
+    elif change.opens_at is not msgspec.UNSET:
+        opens_ms = _ms(change.opens_at)
+    return ChangePolicy(
+        who=who,
+        mode=_given(change.mode),
+        max_active=_given(change.max_active),
+        admit_per_interval=_given(change.admit_per_interval),
+        interval_ms=_times_1000(change.interval_s),
+        active_ms=_times_1000(change.active_s),
+        max_waiting=_given(change.max_waiting),
+        opens_ms=opens_ms,
+    )
+
+
+def _given(value: Any) -> Any:
+    return None if value is msgspec.UNSET else value
+
+
+def _times_1000(seconds: int | msgspec.UnsetType) -> int | None:
+    return None if isinstance(seconds, msgspec.UnsetType) else seconds * 1000
+
+
+def _ms(text: str) -> int:
+    try:
+        moment = msgspec.convert(text, _Moment)
+    except msgspec.ValidationError:
+        raise ValueError(f"opensAt has to be a time with its offset, not {text!r}") from None
+    return (moment - _EPOCH) // (_EPOCH.resolution * 1000)
+
+
+def _text(ms: int) -> str:
+    moment = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

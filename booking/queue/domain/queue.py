@@ -1,0 +1,350 @@
+"""The waiting queue: what happens on each command. The one door to everything of it.
+
+First in, first out by place; at most so many inside, and so many in any interval; each for a
+limited time. The words are in :mod:`booking.queue.domain.commands` and
+:mod:`booking.queue.domain.events`, the state and how events change it in
+:mod:`booking.queue.domain.line`.
+"""
+
+from __future__ import annotations
+
+from itertools import islice, takewhile
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from booking.domain.decision import Code, Rejected
+from booking.queue.domain.commands import (
+    AdmissionsDone,
+    Admit,
+    ChangePolicy,
+    DrawPlaces,
+    DropSilent,
+    Join,
+    Leave,
+    Look,
+    QueueCommand,
+    QueueReply,
+    RulesRefused,
+    RulesSet,
+    TokenEnded,
+    UseToken,
+)
+from booking.queue.domain.events import (
+    SETTINGS,
+    Admitted,
+    Drawn,
+    Entered,
+    Joined,
+    Left,
+    Mode,
+    Policy,
+    PolicyChanged,
+    QueueEvent,
+    TokensExpired,
+    TokenUsed,
+    WentSilent,
+)
+from booking.queue.domain.line import (
+    Line,
+    Member,
+    Place,
+    evolve_queue,
+    next_waiting,
+    place_of,
+    policy_in_force,
+)
+from booking.queue.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
+from booking.queue.domain.pacing import next_permitted_ms, paced_after, permitted
+from booking.queue.domain.rules import contradiction
+
+__all__ = [
+    "SETTINGS",
+    "AdmissionsDone",
+    "Admit",
+    "Admitted",
+    "ChangePolicy",
+    "DrawPlaces",
+    "Drawn",
+    "DropSilent",
+    "Entered",
+    "Join",
+    "Joined",
+    "Leave",
+    "Left",
+    "Line",
+    "LineSnapshot",
+    "Look",
+    "Member",
+    "Mode",
+    "Place",
+    "Policy",
+    "PolicyChanged",
+    "QueueCommand",
+    "QueueDecision",
+    "QueueEvent",
+    "QueueReply",
+    "RulesRefused",
+    "RulesSet",
+    "TokenEnded",
+    "TokenUsed",
+    "TokensExpired",
+    "UseToken",
+    "WentSilent",
+    "decide_queue",
+    "evolve_queue",
+    "line_from_snapshot",
+    "line_to_snapshot",
+    "place_of",
+    "queue_next_wake",
+]
+
+EXPIRED_TOGETHER_MAX = 500
+ADMITTED_TOGETHER_MAX = 500
+"""One decision ends and admits at most so many, some milliseconds of work, and the timer comes
+back at once for the rest: a limit raised by 100,000 must not hold up everybody else's commands."""
+
+
+def queue_next_wake(line: Line, default: Policy) -> int | None:
+    """When :class:`Admit` has something to do next, in ms since the epoch: somebody's time is
+    over, or somebody may come in. ``None`` for never, a time in the past for at once."""
+    first_end = line.active.first()
+    end_ms = first_end[0] if first_end is not None else None
+    policy = policy_in_force(line, default)
+    if not line.waiting or _room(line, policy) <= 0:
+        return end_ms
+    next_ms = next_permitted_ms(line.pace, policy.admit_per_interval, policy.interval_ms)
+    return next_ms if end_ms is None else min(end_ms, next_ms)
+
+
+def _room(line: Line, policy: Policy) -> int:
+    """How many may come in at once, the rate apart."""
+    if policy.mode == "paused" or line.gathering_from:
+        return 0
+    if policy.max_active == 0:
+        return ADMITTED_TOGETHER_MAX
+    return policy.max_active - len(line.active)
+
+
+# -- decide ----------------------------------------------------------------------------------------
+
+
+class QueueDecision(msgspec.Struct, frozen=True):
+    """What becomes true, the reply, and the line after it: what :func:`evolve_queue` gives for the
+    events, which deciding has worked out already."""
+
+    events: tuple[QueueEvent, ...]
+    reply: QueueReply
+    line: Line
+
+
+class _Draft:
+    """A decision while it is made: the events so far and the line after them."""
+
+    def __init__(self, line: Line, policy: Policy, now_ms: int) -> None:
+        self.line = line
+        self.policy = policy
+        self.now_ms = now_ms
+        self.events: list[QueueEvent] = []
+
+    def add(self, event: QueueEvent) -> None:
+        self.line = evolve_queue(self.line, event)
+        self.events.append(event)
+
+
+def decide_queue(line: Line, command: QueueCommand, default: Policy, now_ms: int) -> QueueDecision:
+    """What happens on ``command`` at ``now_ms``. Whatever the command and its reply, those whose
+    time is over end first, and whoever may come in comes in. ``default`` are the rules of the
+    settings, in force as long as no operator made others."""
+    policy = policy_in_force(line, default)
+    draft = _Draft(line, policy, now_ms)
+    if line.policy != policy:
+        draft.add(PolicyChanged(policy, SETTINGS, now_ms))
+    _expire(draft)
+    _admit(draft)
+    reply: QueueReply
+    match command:
+        case Join(user):
+            refusal = _join(draft, command)
+            reply = refusal or _present(draft.line, user)
+        case Leave(user, number):
+            reply = _end(draft, user, number, Left(user, number))
+        case UseToken(user, number):
+            reply = _end(draft, user, number, TokenUsed(user, number))
+        case Look(user, number):
+            reply = _look(draft, user, number)
+        case Admit():
+            reply = AdmissionsDone()
+        case DropSilent(numbers):
+            reply = _drop(draft, numbers)
+        case DrawPlaces(seed):
+            reply = _draw(draft, seed)
+        case ChangePolicy():
+            reply = _change(draft, command)
+        case _:
+            assert_never(command)
+    return QueueDecision(tuple(draft.events), reply, draft.line)
+
+
+def _expire(draft: _Draft) -> None:
+    first = draft.line.active.first()
+    if first is None or first[0] > draft.now_ms:
+        return
+    over = takewhile(lambda end: end[0] <= draft.now_ms, draft.line.active)
+    draft.add(TokensExpired(tuple(number for _, number in islice(over, EXPIRED_TOGETHER_MAX))))
+
+
+def _admit(draft: _Draft) -> None:
+    """Admit as many as wait, as there is room for, and as the rate lets in."""
+    waiting = draft.line.waiting
+    count = _admissible(draft, waiting) if waiting else 0
+    if count == 0:
+        return
+    places, policy = next_waiting(draft.line, count), draft.policy
+    draft.add(
+        Admitted(
+            first=places[0],
+            last=places[-1],
+            count=count,
+            at_ms=draft.now_ms,
+            until_ms=draft.now_ms + policy.active_ms,
+            rate=policy.admit_per_interval,
+            paced_us=_paced_after(draft, count),
+        )
+    )
+
+
+def _admissible(draft: _Draft, wanted: int) -> int:
+    """How many of so many may come in now."""
+    line, policy = draft.line, draft.policy
+    count = min(wanted, _room(line, policy), ADMITTED_TOGETHER_MAX)
+    if count <= 0:
+        return 0
+    by_rate = permitted(line.pace, policy.admit_per_interval, policy.interval_ms, draft.now_ms)
+    return count if by_rate is None else min(count, by_rate)
+
+
+def _paced_after(draft: _Draft, count: int) -> int:
+    policy = draft.policy
+    rate, interval_ms = policy.admit_per_interval, policy.interval_ms
+    return paced_after(draft.line.pace, rate, interval_ms, draft.now_ms, count)
+
+
+def _current(draft: _Draft, user: str) -> Member | None:
+    """The user's place, unless its time is over: then it ends now, also if more were over at
+    once than one decision ends."""
+    member = draft.line.members.get(user)
+    if member is not None and 0 < draft.line.ends.get(member.number, 0) <= draft.now_ms:
+        draft.add(TokensExpired((member.number,)))
+        return None
+    return member
+
+
+def _join(draft: _Draft, command: Join) -> Rejected | None:
+    """Line up, or why not. A repeat of the same attempt changes nothing."""
+    member = _current(draft, command.user)
+    if member is not None:
+        if command.attempt and command.attempt == member.attempt:
+            return None
+        return Rejected(Code.ALREADY_QUEUED, "You are in this queue already and keep your place.")
+    if draft.line.waiting >= draft.policy.max_waiting:
+        return Rejected(Code.QUEUE_FULL, "The queue is full; try again later.")
+    user, attempt, now_ms = command.user, command.attempt, draft.now_ms
+    number, is_open = draft.line.last_number + 1, draft.policy.mode == "open"
+    if is_open and not draft.line.waiting and _admissible(draft, 1):
+        until_ms, rate = now_ms + draft.policy.active_ms, draft.policy.admit_per_interval
+        paced_us = _paced_after(draft, 1)
+        draft.add(Entered(user, number, now_ms, until_ms, attempt, rate, paced_us))
+        return None
+    draft.add(Joined(user, number, now_ms, attempt))
+    _conclude_empty_draw(draft)
+    if is_open:
+        _admit(draft)
+    return None
+
+
+def _end(draft: _Draft, user: str, number: int, event: Left | TokenUsed) -> TokenEnded | Rejected:
+    """End the user's place or active slot. Whose an ended number was is not remembered: whoever
+    names it is told that it has ended, which is true and changes nothing."""
+    member = _current(draft, user)
+    if member is not None and member.number == number:
+        # A place in the line cannot be used up, only given up.
+        draft.add(event if number in draft.line.ends else Left(user, number))
+        _admit(draft)
+        return TokenEnded(number)
+    if number in draft.line.numbers or not 1 <= number <= draft.line.last_number:
+        return Rejected(Code.NOT_QUEUED, "This is not your place in this queue.")
+    return TokenEnded(number)
+
+
+def _look(draft: _Draft, user: str, number: int) -> Place | TokenEnded | Rejected:
+    member = _current(draft, user)
+    if member is not None and member.number == number:
+        return _present(draft.line, user)
+    if number in draft.line.numbers or not 1 <= number <= draft.line.last_number:
+        return Rejected(Code.NOT_QUEUED, "This is not your place in this queue.")
+    return TokenEnded(number)
+
+
+def _drop(draft: _Draft, numbers: tuple[int, ...]) -> AdmissionsDone:
+    known = draft.line.numbers
+    silent = tuple(number for number in sorted(set(numbers)) if number in known)
+    if silent:
+        draft.add(WentSilent(silent, draft.now_ms))
+        _admit(draft)
+    return AdmissionsDone()
+
+
+def _draw(draft: _Draft, seed: str) -> AdmissionsDone:
+    line = draft.line
+    first = line.gathering_from
+    if first and draft.now_ms >= draft.policy.opens_ms:
+        last = _last_before(line, first, draft.policy.opens_ms)
+        draft.add(Drawn(seed if last >= first else "", first, last, draft.now_ms))
+        _admit(draft)
+    return AdmissionsDone()
+
+
+def _last_before(line: Line, first: int, opens_ms: int) -> int:
+    """The last number from ``first`` on that was given before the opening. Those who came since,
+    while the seed was drawn, are passed one by one: a tick's worth of arrivals."""
+    number = line.last_number
+    while number >= first:
+        member = line.numbers.get(number)
+        if member is not None and member.joined_ms < opens_ms:
+            break
+        number -= 1
+    return number
+
+
+def _conclude_empty_draw(draft: _Draft) -> None:
+    """An opening that nobody waited for needs no seed: the first who comes after it comes in."""
+    line, opens_ms = draft.line, draft.policy.opens_ms
+    if line.gathering_from and line.gathering_from == line.last_number and draft.now_ms >= opens_ms:
+        draft.add(Drawn("", line.last_number, line.last_number - 1, draft.now_ms))
+
+
+def _change(draft: _Draft, command: ChangePolicy) -> RulesSet | RulesRefused:
+    wanted = {
+        name: value
+        for name in Policy.__struct_fields__
+        if (value := getattr(command, name)) is not None
+    }
+    old, new = draft.policy, replace(draft.policy, **wanted)
+    problem = contradiction(old, new, len(draft.line.draws), draft.now_ms)
+    if command.who == SETTINGS:
+        problem = f"{SETTINGS!r} cannot be an operator's name"
+    if problem is not None:
+        return RulesRefused(problem)
+    if new != old:
+        draft.add(PolicyChanged(new, command.who, draft.now_ms))
+        draft.policy = new
+        _admit(draft)
+    return RulesSet(new)
+
+
+def _present(line: Line, user: str) -> Place:
+    place = place_of(line, user)
+    assert place is not None, user
+    return place

@@ -1,0 +1,63 @@
+"""The waiting queue as an actor. Its timer admits and ends what the rules say is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.address import Address
+from actors.behaviour import Behaviour, Decision, Turn, Wake
+from booking.addresses import QUEUE
+from booking.codec import Codec
+from booking.queue.domain.queue import (
+    Admit,
+    Line,
+    LineSnapshot,
+    Policy,
+    QueueCommand,
+    QueueEvent,
+    QueueReply,
+    decide_queue,
+    evolve_queue,
+    line_from_snapshot,
+    line_to_snapshot,
+    queue_next_wake,
+)
+
+
+class QueueBehaviour(Codec, Behaviour):
+    """Addressed as :func:`booking.addresses.queue_address`. ``policy`` gives the rules of
+    the settings, in force as long as no operator made others."""
+
+    kind = QUEUE
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        Codec.__init__(
+            self,
+            states=LineSnapshot,
+            events=QueueEvent,
+            commands=QueueCommand,
+            replies=QueueReply,
+        )
+        self._policy = policy
+
+    def initial(self, address: Address) -> Line:
+        return Line()
+
+    def decide(self, turn: Turn) -> Decision:
+        command = Admit() if isinstance(turn.command, Wake) else turn.command
+        decided = decide_queue(turn.state, command, self._policy(), turn.now_ms)
+        events = [(turn.address, event) for event in decided.events]
+        return Decision(decided.reply, events, states={turn.address: decided.line})
+
+    def evolve(self, state: Line, event: QueueEvent) -> Line:
+        return evolve_queue(state, event)
+
+    def next_wake_ms(self, state: Line) -> int | None:
+        return queue_next_wake(state, self._policy())
+
+    def encode_state(self, state: Line) -> bytes:
+        return super().encode_state(line_to_snapshot(state))
+
+    def decode_state(self, data: bytes) -> Line | None:
+        snapshot = super().decode_state(data)
+        return None if snapshot is None else line_from_snapshot(snapshot)

@@ -1,0 +1,280 @@
+"""Where a token stands, answered from memory: no owner is asked and no database.
+
+The queue's owner moves a watermark; a place in the line is the distance to it, less those in
+between who left. Who is inside is a number in a dictionary with the end of its time.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import assert_never
+
+from booking.api import QueueStatus, QueueToken, TokenError
+from booking.queue.domain.line import gathers_from, numbers_at, placed
+from booking.queue.domain.lots import Lots, draw
+from booking.queue.domain.queue import (
+    Admitted,
+    Drawn,
+    Entered,
+    Joined,
+    Left,
+    Line,
+    Place,
+    Policy,
+    PolicyChanged,
+    QueueEvent,
+    TokensExpired,
+    TokenUsed,
+    WentSilent,
+)
+from booking.queue.forecast import Forecast, Recently
+from booking.queue.presence import PresenceBook
+from booking.seats.stock import Stock
+
+POLL_NEAR_MS = 1_000
+POLL_PER_PLACE_MS = 10
+POLL_FAR_MS = 30_000
+"""A poll each second at the front, one in 30 s from place 2,900 on: 100,000 waiting users are then
+3,400 polls a second. Never more than half of what somebody may be silent, so that one lost poll
+costs nobody the place."""
+
+POLL_INSIDE_MS = 10_000
+POLL_JITTER = 0.2
+"""Spread of the hint, so that those told the same do not come back together."""
+
+POLL_DELAY_MS = 1_000
+"""What an answer and the next request may be on their way."""
+
+MINUTE_MS = 60_000
+
+
+class QueueView:
+    """One queue as this instance knows it."""
+
+    def __init__(
+        self,
+        name: str,
+        default: Policy,
+        *,
+        now_ms: Callable[[], int],
+        idle_ms: int = 60_000,
+        draw: Callable[[], float] = random.random,
+        stock: Callable[[str, int], Stock | None] = lambda queue, now_ms: None,
+    ) -> None:
+        """``default`` are the rules as long as no operator made others; ``idle_ms`` is how long
+        somebody may be silent; ``stock`` says what is left for those who wait."""
+        self.name = name
+        self.version = 0
+        """Grows with every change of what is told of any token."""
+        self.policy = default
+        """The rules in force."""
+        self.last_number = 0
+        self.watermark = 0
+        self.last_draw: Lots | None = None
+        """The draw made last, if it was seen or its people still wait."""
+        self.presence = PresenceBook(now_ms())
+        self._default = default
+        self._now_ms = now_ms
+        self._draw = draw
+        self._stock = stock
+        poll_max_ms = int((idle_ms / 2 - POLL_DELAY_MS) / (1 + POLL_JITTER / 2))
+        self._poll_far_ms = max(POLL_NEAR_MS, min(POLL_FAR_MS, poll_max_ms))
+        self._left: list[int] = []
+        """Places beyond the watermark that were given up, ascending."""
+        self._active: dict[int, tuple[int, int]] = {}
+        """Number inside, to the end and the begin of its time."""
+        self._gathering_from = 0
+        self._draws: tuple[Lots, ...] = ()
+        self._forecast = Forecast()
+        self._forecast.rules_changed(default)
+        self._admitted = Recently(MINUTE_MS)
+        self._gone = Recently(MINUTE_MS)
+
+    # -- keeping ----------------------------------------------------------------------------------
+
+    def reset(self, line: Line) -> None:
+        """Start again from the owner's state. What was told of waiting times stands, and a begin
+        that is not known is taken for yet to come."""
+        self.version += 1
+        self.last_number = line.last_number
+        self.watermark = line.watermark
+        self._left = list(line.left_places())
+        self._active = {number: (until, until) for number, until in line.active_numbers()}
+        self._gathering_from = line.gathering_from
+        self._draws = line.draws
+        if line.draws:
+            self.last_draw = line.draws[-1]
+        self._rule(line.policy or self._default)
+
+    def apply(self, events: Sequence[QueueEvent]) -> None:
+        """Take in events that are in the journal, in their order."""
+        self.version += 1
+        for event in events:
+            match event:
+                case Joined():
+                    self.last_number = event.number
+                case Admitted():
+                    self._admit(event)
+                case Entered():
+                    self.last_number = event.number
+                    self._admit(event.admitted)
+                case Left():
+                    self._gone.add(self._now_ms(), 1)
+                    self._end(event.number)
+                case WentSilent():
+                    self._gone.add(self._now_ms(), len(event.numbers))
+                    for number in event.numbers:
+                        self._end(number)
+                case TokenUsed():
+                    self._active.pop(event.number, None)
+                case TokensExpired():
+                    for number in event.numbers:
+                        self._active.pop(number, None)
+                case PolicyChanged():
+                    self._change(event)
+                case Drawn():
+                    self._take_draw(event)
+                case _ as never:
+                    assert_never(never)
+
+    def _admit(self, event: Admitted) -> None:
+        passed = bisect_left(self._left, event.last + 1)
+        skipped = set(self._left[:passed])
+        places = [n for n in range(event.first, event.last + 1) if n not in skipped]
+        time = (event.until_ms, event.at_ms)
+        for number in numbers_at(self._draws, places) if self._draws else places:
+            self._active[number] = time
+        del self._left[:passed]
+        self.watermark = event.last
+        self._draws = tuple(lots for lots in self._draws if lots.last > event.last)
+        self._admitted.add(event.at_ms, event.count)
+        limit = self.policy.max_active
+        full = limit > 0 and len(self._active) >= limit
+        self._forecast.admitted(
+            self.policy, event.at_ms, event.count, self.waiting, full, self.last_number
+        )
+
+    def _end(self, number: int) -> None:
+        if self._active.pop(number, None) is None:
+            insort(self._left, placed(self._draws, number))
+
+    def _change(self, event: PolicyChanged) -> None:
+        self._gathering_from = gathers_from(
+            self.policy, event.policy, self._gathering_from, self.last_number
+        )
+        self._rule(event.policy)
+
+    def _rule(self, policy: Policy) -> None:
+        if policy != self.policy:
+            self.policy = policy
+            self._forecast.rules_changed(policy)
+
+    def _take_draw(self, event: Drawn) -> None:
+        self._gathering_from = 0
+        if event.last < event.first:
+            return
+        lots = self.last_draw = draw(event.seed, event.first, event.last)
+        self._draws = (*self._draws, lots)
+        self._left = sorted(lots.place(n) if n in lots else n for n in self._left)
+
+    # -- answering --------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        return self.last_number - self.watermark - len(self._left)
+
+    @property
+    def active(self) -> int:
+        return len(self._active)
+
+    @property
+    def admitted_last_minute(self) -> int:
+        return self._admitted.total(self._now_ms())
+
+    @property
+    def left_last_minute(self) -> int:
+        return self._gone.total(self._now_ms())
+
+    @property
+    def draw_due_ms(self) -> int:
+        """When the draw that is yet to be made is due; 0 if none is."""
+        return self.policy.opens_ms if self._gathering_from else 0
+
+    def is_active(self, token: QueueToken, now_ms: int) -> bool:
+        time = self._active.get(token.number)
+        return time is not None and time[0] > now_ms
+
+    def awaited_since(self, number: int) -> int | None:
+        """Since when a sign of this number is due, as
+        :meth:`booking.queue.presence.PresenceBook.silent` asks: 0 for one that waits, the begin of
+        its time for one inside, ``None`` for one that has ended."""
+        time = self._active.get(number)
+        if time is not None:
+            return time[1]
+        place = placed(self._draws, number)
+        return None if place <= self.watermark or self._left_at(place)[1] else 0
+
+    def standing(self, token: QueueToken, text: str, now_ms: int) -> QueueStatus:
+        """Where the token stands; :class:`TokenError` if it has ended or was never given."""
+        number = token.number
+        if number > self.last_number:
+            raise TokenError("token_invalid")
+        time = self._active.get(number)
+        if time is not None and time[0] > now_ms:
+            return self._inside(token.user, number, time[0], text)
+        place = placed(self._draws, number) if self._draws else number
+        if time is not None or place <= self.watermark:
+            raise TokenError("token_expired")
+        gone, has_left = self._left_at(place)
+        if has_left:
+            raise TokenError("token_expired")
+        ahead = place - self.watermark - 1 - gone
+        if 0 < self._gathering_from <= number:
+            ahead = self.waiting - 1
+        return self._waiting(token.user, number, ahead, text, now_ms)
+
+    def standing_of(self, place: Place, text: str, now_ms: int) -> QueueStatus:
+        """The same from the owner's own answer to a join."""
+        if place.until_ms:
+            return self._inside(place.user, place.number, place.until_ms, text)
+        return self._waiting(place.user, place.number, place.ahead, text, now_ms)
+
+    def _left_at(self, place: int) -> tuple[int, bool]:
+        """How many places before this one were given up, and whether this one was."""
+        gone = bisect_left(self._left, place)
+        return gone, gone < len(self._left) and self._left[gone] == place
+
+    def _inside(self, user: str, number: int, until_ms: int, text: str) -> QueueStatus:
+        poll_ms = self._jittered(min(POLL_INSIDE_MS, self._poll_far_ms))
+        return QueueStatus(text, user, number, True, 0, 0, 0, True, poll_ms, until_ms)
+
+    def _waiting(self, user: str, number: int, ahead: int, text: str, now_ms: int) -> QueueStatus:
+        eta_s = self._eta_s(number, ahead, now_ms)
+        base_ms = min(POLL_NEAR_MS + ahead * POLL_PER_PLACE_MS, self._poll_far_ms)
+        return QueueStatus(
+            text,
+            user,
+            number,
+            False,
+            ahead + 1,
+            ahead,
+            eta_s or 0,
+            eta_s is not None,
+            self._jittered(base_ms),
+            0,
+            self.draw_due_ms,
+            *(self._stock(self.name, now_ms) or ()),
+        )
+
+    def _eta_s(self, number: int, ahead: int, now_ms: int) -> int | None:
+        """Seconds until this place is admitted, if there is a basis for saying so."""
+        if self._gathering_from or self.policy.mode == "paused":
+            return None
+        rate = self._forecast.rate(number, now_ms, self.policy)
+        return ceil((ahead + 1) / rate) if rate else None
+
+    def _jittered(self, base_ms: int) -> int:
+        return int(base_ms * (1 - POLL_JITTER / 2 + POLL_JITTER * self._draw()))

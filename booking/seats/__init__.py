@@ -1,0 +1,1 @@
+"""Seats and reservations: holds, sales and the ledger of a date."""

@@ -1,0 +1,1 @@
+"""The pure rules of seats. Imports nothing but the standard library and msgspec."""

@@ -1,0 +1,154 @@
+"""A seat, and the ledger of its date, as actors of one slot.
+
+Commands go to the seat's mailbox; the ledger is its companion. The ledger's timer ends holds whose
+time is over; its companions are then the seats concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.address import Address
+from actors.behaviour import Behaviour, Decision, Turn
+from booking.addresses import LEDGER, SEAT, ledger_address, seat_address
+from booking.catalogue.domain import Catalogue
+from booking.codec import Codec
+from booking.seats.domain.ledger import (
+    EMPTY_LEDGER,
+    Ledger,
+    LedgerEvent,
+    due_seats,
+    evolve_ledger,
+    ledger_next_wake,
+)
+from booking.seats.domain.seat import (
+    FREE,
+    SeatCommand,
+    SeatEvent,
+    SeatReply,
+    SeatState,
+    Terms,
+    decide_seat,
+    evolve_seat,
+    expire_due,
+)
+
+EXPIRED_TOGETHER_MAX = 100
+"""Holds ended in one turn; the ledger wakes again at once for the rest, so that other commands of
+the date get their turn in between."""
+
+EXPIRED_TOGETHER_MS = 50
+"""Holds that end within this time of the first are looked at in the same turn."""
+
+
+class HoldRules(msgspec.Struct, frozen=True):
+    """What the settings say of every hold."""
+
+    hold_ms: int
+    max_holds: int
+    """Of one user and one date at a time."""
+    rest_ms: int
+    """How long a seat rests from its holder after a whole hold; 0: not at all."""
+
+
+class SeatBehaviour(Codec, Behaviour):
+    """Addressed as :func:`booking.addresses.seat_address`. ``catalogue`` gives the prices
+    and times in force; a decision takes them as they are then, and journals what it took."""
+
+    kind = SEAT
+
+    def __init__(self, catalogue: Callable[[], Catalogue], rules: HoldRules) -> None:
+        Codec.__init__(
+            self, states=SeatState, events=SeatEvent, commands=SeatCommand, replies=SeatReply
+        )
+        self._catalogue = catalogue
+        self._rules = rules
+
+    def initial(self, address: Address) -> SeatState:
+        return FREE
+
+    def companions(
+        self, address: Address, state: SeatState, command: SeatCommand
+    ) -> Sequence[Address]:
+        return (ledger_address(address.key),)
+
+    def infer(self, address: Address, state_of: Callable[[Address], Any]) -> SeatState | None:
+        """A seat that its ledger counts neither as held nor as sold is free: the two books change
+        together."""
+        ledger = state_of(ledger_address(address.key))
+        number = int(address.name)
+        if ledger is None or number in ledger.holds or number in ledger.sold:
+            return None
+        return FREE
+
+    def decide(self, turn: Turn) -> Decision:
+        ledger = ledger_address(turn.address.key)
+        number = int(turn.address.name)
+        decided = decide_seat(
+            turn.state,
+            turn.companions[ledger],
+            number,
+            turn.command,
+            self._terms(turn.address.key, number),
+            self._rules.rest_ms,
+            turn.now_ms,
+        )
+        events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
+            (turn.address, event) for event in decided.seat_events
+        ]
+        events += [(ledger, counted) for counted in decided.ledger_events]
+        return Decision(decided.reply, events)
+
+    def _terms(self, schedule_id: str, number: int) -> Terms | None:
+        schedule = self._catalogue().schedules.get(schedule_id)
+        if schedule is None or number not in schedule.prices:
+            return None
+        return Terms(
+            schedule.prices[number],
+            schedule.booking_start_ms,
+            schedule.booking_end_ms,
+            self._rules.hold_ms,
+            self._rules.max_holds,
+        )
+
+    def evolve(self, state: SeatState, event: SeatEvent) -> SeatState:
+        return evolve_seat(state, event)
+
+
+class LedgerBehaviour(Codec, Behaviour):
+    """Addressed as :func:`booking.addresses.ledger_address`. Nobody sends it commands: it
+    changes with its seats, and wakes to end their holds."""
+
+    kind = LEDGER
+
+    def __init__(self, rules: HoldRules) -> None:
+        Codec.__init__(self, states=Ledger, events=LedgerEvent, commands=None, replies=None)
+        self._rules = rules
+
+    def initial(self, address: Address) -> Ledger:
+        return EMPTY_LEDGER
+
+    def next_wake_ms(self, state: Ledger) -> int | None:
+        return ledger_next_wake(state)
+
+    def companions(self, address: Address, state: Ledger, command: object) -> Sequence[Address]:
+        first_ms = ledger_next_wake(state)
+        if first_ms is None:
+            return ()
+        seats = due_seats(state, first_ms + EXPIRED_TOGETHER_MS, EXPIRED_TOGETHER_MAX)
+        return [seat_address(address.key, number) for number in seats]
+
+    def decide(self, turn: Turn) -> Decision:
+        seats = {int(address.name): state for address, state in turn.companions.items()}
+        decided = expire_due(turn.state, seats, self._rules.rest_ms, turn.now_ms)
+        events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
+            (seat_address(turn.address.key, number), event) for number, event in decided.seat_events
+        ]
+        events += [(turn.address, counted) for counted in decided.ledger_events]
+        return Decision(None, events)
+
+    def evolve(self, state: Ledger, event: LedgerEvent) -> Ledger:
+        return evolve_ledger(state, event)

@@ -1,1 +1,0 @@
-"""Encoded lists of dates and seats, kept until what they show has changed."""

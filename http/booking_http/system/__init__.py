@@ -1,0 +1,1 @@
+"""Health, metrics, documents and pages."""
