@@ -167,7 +167,9 @@ def test_what_another_user_left_behind_sends_the_caches_elsewhere(
     assert checks.writable_caches() == tmp_path / "booking-checks-"
 
 
-@pytest.mark.parametrize("name", ["up", "crowd", "test", "lock", "find-python", "chromium"])
+@pytest.mark.parametrize(
+    "name", ["up", "crowd", "test", "lock", "measure", "find-python", "chromium"]
+)
 def test_the_scripts_can_be_run_by_their_names(name: str) -> None:
     script = ROOT / "scripts" / name
     assert script.stat().st_mode & stat.S_IXUSR
