@@ -62,7 +62,7 @@ def _answer_expectation(request: web.BaseRequest) -> None:
     if expectation is None:
         return
     if expectation.lower() != "100-continue":
-        raise RefusedError("expectation_failed", "Only 100-continue is understood.")
+        raise RefusedError("expectation_failed")
     if request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -187,7 +187,7 @@ class Connection(RequestHandler):
             refusal = Refusal("malformed", _parser_words(exc))
         else:
             _log.error("a connection failed", exc_info=exc)
-            refusal = Refusal("internal_error", "The request could not be completed.")
+            refusal = Refusal("internal_error")
         reply = self._problem(refusal)
         self._edge.metrics.observe("_OTHER", "unmatched", reply.status, 0.0)
         return reply
@@ -217,8 +217,7 @@ class Connection(RequestHandler):
             transport.abort()
             return
         edge.refused.add(self)
-        words = "There are too many connections; try again soon."
-        refusal = Refusal("too_many_connections", words, {"Retry-After": "1"})
+        refusal = Refusal("too_many_connections", headers={"Retry-After": "1"})
         transport.write(self._problem(refusal).wire())
         if transport.can_write_eof():
             transport.write_eof()

@@ -160,7 +160,7 @@ class Dispatcher:
     ) -> Reply:
         refusal = of_exception(error)
         self._metrics.refusals[str(refusal.code)] += 1
-        if refusal.status == 500:
+        if refusal.row.status == 500:
             _log.error(
                 "request failed: %s %s",
                 request.method,
@@ -169,27 +169,29 @@ class Dispatcher:
                 extra=log_ids(request, request_id),
             )
         reply = problem_reply(refusal, path, request_id)
-        if refusal.status in _UNFINISHED:
+        if reply.status in _UNFINISHED:
             reply.force_close()
         return reply
 
 
 def problem_reply(refusal: Refusal, path: str, request_id: str) -> Reply:
     """A refusal as an RFC 9457 document."""
+    status, title, meaning, _ = refusal.row
+    detail = refusal.detail or meaning
     problem = Problem(
         type=f"/docs#{refusal.code}",
-        title=refusal.title,
-        status=refusal.status,
-        detail=refusal.detail,
+        title=title,
+        status=status,
+        detail=detail,
         instance=path[:_INSTANCE_LENGTH_MAX],
         success=False,
-        message=refusal.detail,
+        message=detail,
         code=str(refusal.code),
         request_id=request_id,
         **refusal.extensions,
     )
     lines = b"".join(header(name, value) for name, value in refusal.headers.items())
-    return Reply(refusal.status, PROBLEM + NO_STORE + lines, _ENCODE(problem))
+    return Reply(status, PROBLEM + NO_STORE + lines, _ENCODE(problem))
 
 
 def data_body(data: object) -> bytes:

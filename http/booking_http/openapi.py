@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from booking_http.codes import CODES, UNAVAILABLE
 from booking_http.inputs import KEY_LENGTH_MAX, REQUEST_ID_LENGTH_MAX
 from booking_http.params import ID_SCHEMA
-from booking_http.problems import STATUS, UNAVAILABLE_CODES
 from booking_http.routes import Answer, Param, Route
 from booking_http.schemas import Problem
 from booking_http.settings import EdgeSettings
@@ -158,8 +158,13 @@ def document(routes: Sequence[Route], settings: EdgeSettings) -> bytes:
                 "securitySchemes": _SECURITY_SCHEMES,
             },
             "x-problems": [
-                {"code": str(code), "status": status, "title": title}
-                for code, (status, title) in STATUS.items()
+                {
+                    "code": str(code),
+                    "status": row.status,
+                    "title": row.title,
+                    "meaning": row.meaning,
+                }
+                for code, row in CODES.items()
             ],
         }
     )
@@ -274,7 +279,7 @@ def codes_of(route: Route) -> tuple[str, ...]:
     if route.idempotent:
         codes += _KEY_CODES
     if route.tag != "system":
-        codes += ("rate_limited", *UNAVAILABLE_CODES)
+        codes += ("rate_limited", *UNAVAILABLE)
     return tuple(dict.fromkeys(map(str, codes)))
 
 
@@ -287,7 +292,7 @@ def _responses(route: Route, shapes: _Shapes) -> Json:
         }
     by_status: dict[int, list[str]] = defaultdict(list)
     for code in codes_of(route):
-        by_status[STATUS[code][0]].append(code)
+        by_status[CODES[code].status].append(code)
     for status, codes in sorted(by_status.items()):
         responses[str(status)] = _problem(status, codes, route)
     return responses

@@ -101,7 +101,7 @@ class Route:
     """Instead of ``handle`` for a token that has ended, if an Idempotency-Key was sent: a payment
     uses its token up, and its answer may have been lost. Tells a stored outcome or refuses."""
     problems: tuple[str, ...] = ()
-    """Codes of :data:`booking_http.problems.STATUS` beyond those every call may answer."""
+    """Codes of :data:`booking_http.codes.CODES` beyond those every call may answer."""
     documented: bool = True
     token_text: Callable[[Headers, str], str] | None = None
     """Where a ``required`` token is, given the headers and the query, if it may be elsewhere than

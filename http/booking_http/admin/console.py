@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import PurePath
 
 from booking_http.etags import matches
-from booking_http.problems import NOT_FOUND_WORDS, RefusedError
+from booking_http.problems import RefusedError
 from booking_http.reply import Reply, header
 from booking_http.routes import Answer, Call, Route
 
@@ -64,7 +64,7 @@ class Console:
     async def part(self, call: Call) -> Reply:
         file = self._files.get(call.path_id)
         if file is None:
-            raise RefusedError("not_found", NOT_FOUND_WORDS)
+            raise RefusedError("not_found")
         return file.reply(call)
 
     def routes(self) -> tuple[Route, ...]:

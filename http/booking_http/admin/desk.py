@@ -86,7 +86,7 @@ class Desk:
                 reply = await handle(call)
             except Exception as error:
                 refused = _refusal(error)
-                self.counts.count(name, of_exception(refused).status)
+                self.counts.count(name, of_exception(refused).row.status)
                 if refused is error:
                     raise
                 raise refused from error
@@ -114,7 +114,7 @@ def _refusal(error: Exception) -> Exception:
                 retry_after(_RETRY_S),
             )
         case AuditRunningError():
-            return RefusedError("audit_running", "Wait for its end; its verdict is yours too.")
+            return RefusedError("audit_running")
         case DocumentError():
             return RefusedError(
                 "catalogue_invalid",
@@ -124,11 +124,8 @@ def _refusal(error: Exception) -> Exception:
                 },
             )
         case CatalogueError():
-            return RefusedError(
-                "catalogue_conflict",
-                "It does not fit the bookings there are; nothing was changed.",
-                extensions={"errors": [Complaint(reason) for reason in error.reasons]},
-            )
+            complaints = [Complaint(reason) for reason in error.reasons]
+            return RefusedError("catalogue_conflict", extensions={"errors": complaints})
         case _:
             return error
 

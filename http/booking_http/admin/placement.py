@@ -122,7 +122,7 @@ class InstanceCalls:
 
 def _shard(call: Call) -> int:
     if _SHARD.fullmatch(call.path_id) is None:
-        raise RefusedError("unknown_shard", "A shard is named by its number.")
+        raise RefusedError("unknown_shard")
     return int(call.path_id)
 
 

@@ -70,8 +70,7 @@ class Hub:
             words = "The instance is stopping; another one serves you."
             raise RefusedError("stopping", words, {"Retry-After": "1"})
         if len(self._sockets) >= self._settings.sockets_max:
-            words = "There are too many connections; try again soon."
-            raise RefusedError("too_many_connections", words, {"Retry-After": "5"})
+            raise RefusedError("too_many_connections", headers={"Retry-After": "5"})
         if self._by_user[user] >= self._settings.sockets_per_user_max:
             words = f"At most {self._settings.sockets_per_user_max} sockets of one user; close one."
             raise RefusedError("too_many_sockets", words, {"Retry-After": "30"})

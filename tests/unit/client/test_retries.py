@@ -8,7 +8,7 @@ from booking_client import AsyncBooking, Retry, Unreachable, errors
 from booking_client.answers import Problem
 from booking_client.errors import BY_CODE, Refused, refusal
 from booking_client.retry import WORTH_REPEATING, passes
-from booking_http.problems import STATUS
+from booking_http.codes import CODES
 from tests.support.edge import Edge
 from tests.support.faulty_server import Answer, FaultyServer, good, problem
 
@@ -122,12 +122,16 @@ async def test_every_code_that_a_fan_may_meet_has_its_exception(edge: Edge) -> N
     routes = [route for route in edge.server.table.routes if not route.path.startswith("/admin")]
     met = {str(code) for route in routes for code in route.problems}
     assert met - set(BY_CODE) == set()
-    assert set(BY_CODE) - {str(code) for code in STATUS} == set()
+    assert set(BY_CODE) - {str(code) for code in CODES} == set()
 
 
-def test_a_503_is_worth_repeating_unless_it_is_an_outcome() -> None:
-    found = {str(code) for code, (status, _) in STATUS.items() if status == 503}
-    assert found - WORTH_REPEATING == {"queue_full"}
+def test_what_passes_is_worth_repeating() -> None:
+    assert {str(code) for code, row in CODES.items() if row.passes} == WORTH_REPEATING
+
+
+def test_a_503_passes_unless_it_is_an_outcome() -> None:
+    lasting = {code for code, row in CODES.items() if row.status == 503 and not row.passes}
+    assert lasting == {"queue_full"}
 
 
 def test_exceptions_are_told_apart_by_code() -> None:

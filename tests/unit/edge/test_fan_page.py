@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import pytest
 
+from booking_http.codes import CODES, OPERATORS
 from tests.support.edge import Edge
 from tests.support.house import ROOT
 
@@ -170,3 +171,25 @@ def test_colours_are_told_apart_as_wcag_asks(scheme: str) -> None:
         if ratio(found[one], found[other]) < least
     ]
     assert weak == []
+
+
+def test_the_client_repeats_what_passes() -> None:
+    """``too_many_sockets`` answers a handshake, whose status no browser tells to a page."""
+    script = text_of("client.js")
+    statuses = re.search(r"const passing = \[([\d, ]+)\]", script)
+    lasting = re.search(r"if \(\[(.+)\]\.includes\(error\.code\)\) return null", script)
+    also = re.search(r'!passing && error\.code !== "(\w+)"', script)
+    assert statuses
+    assert lasting
+    assert also
+    passing = {int(each) for each in statuses[1].split(",")}
+    codes = {str(code): row for code, row in CODES.items() if code not in OPERATORS}
+    repeated = {code for code, row in codes.items() if row.status in passing} | {also[1]}
+    repeated -= set(re.findall(r"\w+", lasting[1])) | {"too_many_sockets"}
+    assert repeated == {code for code, row in codes.items() if row.passes}
+
+
+@pytest.mark.parametrize("name", ["strings-en.js", "strings-ko.js"])
+def test_words_for_problems_are_for_codes_that_there_are(name: str) -> None:
+    told = set(re.findall(r"^  problem_(\w+):", text_of(name), re.MULTILINE))
+    assert told - {"unreachable", "other"} - {str(code) for code in CODES} == set()

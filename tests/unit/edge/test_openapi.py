@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from booking_http import EdgeSettings
-from booking_http.problems import STATUS
+from booking_http.codes import CODES
 from tests.support.edge import ALICE, BOB, Edge, running
 from tests.support.fake_bookings import FakeBookings, catalogue, schedule
 
@@ -172,7 +172,8 @@ async def test_real_answers_are_as_documented(auth: Any) -> None:
 
 async def test_every_code_is_listed_for_people(edge: Edge) -> None:
     spec = await document(edge)
-    assert {problem["code"] for problem in spec["x-problems"]} == {str(code) for code in STATUS}
+    told = {each["code"]: (each["status"], each["title"]) for each in spec["x-problems"]}
+    assert told == {str(code): (row.status, row.title) for code, row in CODES.items()}
 
 
 async def test_the_document_follows_the_setting_for_tokens() -> None:

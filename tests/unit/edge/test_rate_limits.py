@@ -41,7 +41,7 @@ def test_a_minutes_requests_may_come_at_once_and_no_more(watch: Watch) -> None:
     assert [left(limit.take("u"))[0] for _ in range(60)] == list(range(59, -1, -1))
     with pytest.raises(RefusedError) as caught:
         limit.take("u")
-    assert caught.value.refusal.status == 429
+    assert caught.value.refusal.row.status == 429
     assert caught.value.refusal.headers == {
         "RateLimit-Policy": '"user";q=60;w=60',
         "RateLimit": '"user";r=0;t=1',

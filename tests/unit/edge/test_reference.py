@@ -1,21 +1,36 @@
-"""docs/reference/http.md names everything that is served."""
+"""docs/reference names everything that is served."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from booking_http.problems import STATUS
+import pytest
+
+from booking.domain.decision import Code
+from booking_http.codes import CODES, OPERATORS, CodeRow
 from tests.support.edge import Edge
 from tests.support.house import ROOT
 
-PAGE = (ROOT / "docs" / "reference" / "http.md").read_text()
-OPERATORS_PAGE = (ROOT / "docs" / "reference" / "admin.md").read_text()
+REFERENCE = ROOT / "docs" / "reference"
+PAGE = (REFERENCE / "http.md").read_text()
+FANS = {code: row for code, row in CODES.items() if code not in OPERATORS}
 
 
-def test_the_reference_has_every_code_with_its_status() -> None:
-    found = re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE + OPERATORS_PAGE, re.MULTILINE)
-    rows = {(code, int(status)) for code, status in found}
-    assert rows == {(str(code), status) for code, (status, _) in STATUS.items()}
+@pytest.mark.parametrize(("name", "codes"), [("http.md", FANS), ("admin.md", OPERATORS)])
+def test_the_table_of_codes_is_the_one_in_the_source(
+    name: str, codes: Mapping[str, CodeRow]
+) -> None:
+    """A new row of the source is copied from the message of this test."""
+    told = re.findall(r"^\| `\w+` \| \d+ \|.*$", (REFERENCE / name).read_text(), re.MULTILINE)
+    rows = [
+        f"| `{code}` | {row.status} | {row.title} | {row.meaning} |" for code, row in codes.items()
+    ]
+    assert "\n".join(told) == "\n".join(rows)
+
+
+def test_every_code_of_the_domain_has_its_row() -> None:
+    assert set(Code) - CODES.keys() == set()
 
 
 async def test_the_reference_has_every_call(edge: Edge) -> None:

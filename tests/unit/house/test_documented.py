@@ -16,7 +16,7 @@ import pytest
 from booking.cli.main import build_parser
 from booking.settings import KNOWN
 from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_server
-from booking_http.problems import STATUS
+from booking_http.codes import CODES
 from tests.support.fake_bookings import FakeBookings, catalogue
 from tests.support.house import ROOT, name_of, own_files
 
@@ -87,12 +87,12 @@ def test_every_call_that_is_mentioned_is_served() -> None:
 def test_every_metric_that_is_mentioned_exists(page: str) -> None:
     told = set(re.findall(r"^\| `(\w+)` \|", METRICS, re.MULTILINE))
     named = set(re.findall(r"`(booking_[a-z_]*[a-z])\b", PAGES[page]))
-    assert named - told - NO_METRICS - {str(code) for code in STATUS} == set()
+    assert named - told - NO_METRICS - {str(code) for code in CODES} == set()
 
 
 def test_every_status_that_is_told_with_a_code_is_its_own() -> None:
     """`409 already_queued` and the like, wherever it stands."""
-    status = {str(code): number for code, (number, _) in STATUS.items()}
+    status = {str(code): row.status for code, row in CODES.items()}
     for page, text in PAGES.items():
         for number, code in re.findall(r"\b([45]\d\d) `([a-z_]+)`", text):
             assert status.get(code) == int(number), (page, number, code)
