@@ -36,13 +36,12 @@ class Admin:
         self.client = client
         self._as_json = as_json
 
-    def show(self, data: Any, lines: Callable[[], Sequence[str]]) -> int:
-        """The answer: as it came, or for people."""
+    def show(self, data: Any, drawn: Callable[[], tables.Drawn]) -> int:
+        """Print the answer: as it came, or for people."""
         if self._as_json:
-            print(msgspec.json.format(msgspec.json.encode(data), indent=1).decode())
+            print(msgspec.json.format(msgspec.json.encode(data), indent=1).decode(), flush=True)
         else:
-            print("\n".join(lines()))
-        sys.stdout.flush()
+            tables.terminal().print(*drawn(), sep="\n")
         return DONE
 
     # -- the cluster -------------------------------------------------------------------------------
