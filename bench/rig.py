@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -73,7 +74,7 @@ class Rig:
         self.port = 0
         self.service: Child | None = None
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
             temporary = tempfile.TemporaryDirectory(prefix="booking-bench-")
             self._directory = Path(stack.enter_context(temporary))
@@ -99,6 +100,11 @@ class Rig:
         self._stack.close()
 
     # -- the service -------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment variables that the service reads."""
+        return {k: v for k, v in self._environment.items() if k.startswith("BOOKING_")}
 
     @property
     def target(self) -> Target:

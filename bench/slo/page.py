@@ -88,7 +88,7 @@ def _per_slice(moments: Iterable[float], end: float) -> list[tuple[float, float]
 
 def _latencies(timeline: Timeline, phases: Phases, *, reads: bool) -> list[Curve]:
     """The five calls of every booking are plenty in one picture."""
-    curves = []
+    curves: list[Curve] = []
     for level in LEVELS:
         if (level.p99_ms == READ_P99_MS) != reads or level.step in ("leave", "release"):
             continue
@@ -102,7 +102,7 @@ def _latencies(timeline: Timeline, phases: Phases, *, reads: bool) -> list[Curve
 
 
 def _shares(timeline: Timeline, phases: Phases) -> list[Curve]:
-    curves = []
+    curves: list[Curve] = []
     for step in ("status", "seats", "issue", "hold", "pay"):
         took = durations(timeline, step, phases.calm_from, phases.calm_until)
         if took:
