@@ -17,8 +17,10 @@ from actors.cluster.node import ClusterNode
 from actors.journal.contract import Row
 from actors.membership.contract import Member, MembershipError
 from actors.tasks import Tasks
+from booking.accounts.service import AccountService
 from booking.addresses import queue_address
 from booking.audit.schedule import Audits
+from booking.calls import ActorClient
 from booking.catalogue import store
 from booking.catalogue.admin import StoredCatalogue
 from booking.catalogue.domain import Catalogue
@@ -36,8 +38,10 @@ from booking.instance.views import Views
 from booking.observability.tracing import Tracing
 from booking.queue.keeper import QueueKeeper
 from booking.queue.presence_reports import NodeOthers, PresenceReports
+from booking.queue.service import QueueService
 from booking.queue.tokens import TokenSigner
-from booking.service import BookingService
+from booking.seats.service import SeatService
+from booking.services import Services
 from booking.settings import Settings
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
@@ -110,31 +114,29 @@ class App:
             draw_seed=lambda: os.urandom(32).hex(),
         )
 
-    def _make_service(self) -> BookingService:
-        return BookingService(
-            actors=self._node.router,
-            journal=self._journal,
+    def _make_services(self) -> Services:
+        actors, seats = ActorClient(self._node.router), self._shown.seats
+        freshness = NodeFreshness(self._node)
+        signer = TokenSigner(self._settings.token_secrets)
+        return Services(
+            queue=QueueService(actors, self._shown.queues, signer, freshness, self._clock),
+            seats=SeatService(actors, seats, freshness),
+            accounts=AccountService(actors, seats, self._journal, self._read_event),
             clock=self._clock,
-            signer=TokenSigner(self._settings.token_secrets),
-            seats=self._shown.seats,
-            queues=self._shown.queues,
-            read_event=self._read_event,
             readiness=self._readiness,
-            freshness=NodeFreshness(self._node),
         )
 
     def _make_edges(self) -> Edges:
-        service = self._make_service()
+        services = self._make_services()
         admin = AdminParts(
             token=self._settings.admin_token,
             operations=self._node.desk,
-            queue_desk=service,
-            queue_names=lambda: sorted(self._shown.queues),
+            queues=services.queue,
             catalogue=StoredCatalogue(self._settings.database_url),
             audits=self._audits,
         )
         metrics = self._make_metrics()
-        return Edges(self._settings, service, metrics, admin, self._endpoint, self._tracing)
+        return Edges(self._settings, services, metrics, admin, self._endpoint, self._tracing)
 
     def _make_metrics(self) -> EdgeMetrics:
         shown, node = self._shown, self._node

@@ -7,7 +7,7 @@ import socket
 
 from actors.peers import PEER_PATH, PeerEndpoint
 from booking.observability.tracing import Tracing
-from booking.service import BookingService
+from booking.services import Services
 from booking.settings import Settings
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
@@ -22,7 +22,7 @@ class Edges:
     def __init__(
         self,
         settings: Settings,
-        service: BookingService,
+        services: Services,
         metrics: EdgeMetrics,
         admin: AdminParts,
         endpoint: PeerEndpoint,
@@ -32,10 +32,10 @@ class Edges:
         edge_settings = _edge_settings(settings)
         self._admin: EdgeServer | None = None
         if settings.admin_port is None:
-            self._public = build_server(service, edge_settings, metrics, admin)
+            self._public = build_server(services, edge_settings, metrics, admin)
         else:
-            self._public = build_server(service, edge_settings, metrics)
-            self._admin = build_admin_server(service, edge_settings, metrics, admin)
+            self._public = build_server(services, edge_settings, metrics)
+            self._admin = build_admin_server(services, edge_settings, metrics, admin)
         self._public.mount(PEER_PATH, endpoint.serve)
         if tracing is not None:
             self._public.wrap(tracing.requests)

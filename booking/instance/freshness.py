@@ -8,7 +8,7 @@ from actors.cluster.node import ClusterNode
 
 
 class NodeFreshness:
-    """Implements :class:`booking.service.Freshness`."""
+    """Implements :class:`booking.calls.Freshness`."""
 
     def __init__(self, node: ClusterNode) -> None:
         self._node = node

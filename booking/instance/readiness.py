@@ -8,8 +8,8 @@ import logging
 from actors.clock import Clock
 from actors.cluster.node import ClusterNode
 from actors.journal.contract import Journal, JournalError
-from booking.api import Readiness
 from booking.instance.background import ViewLoader
+from booking.services import Readiness
 
 log = logging.getLogger(__name__)
 

@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from booking.api import QueueChange, QueueReport
 from booking.queue.domain.queue import ChangePolicy, Policy
 from booking.queue.view import QueueView
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class QueueReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A queue for its operators: the rules in force, and how it is doing."""
+
+    queue: str
+    mode: Literal["open", "paused", "queue_all"]
+    """``open``: who has room comes in at once; ``paused``: nobody comes in; ``queue_all``:
+    everybody lines up, and comes in at the rate, also when there is room."""
+    max_active: int
+    """How many may be inside at once; 0 for no such limit."""
+    admit_per_interval: int
+    """How many may come in per interval, released evenly; 0 for no such limit."""
+    interval_s: int
+    active_s: int
+    max_waiting: int
+    opens_at: str | None
+    """RFC 3339: who comes before it waits for a draw; ``None`` without a scheduled opening."""
+    seed: str | None
+    """Of that draw, once it was made."""
+    waiting: int
+    active: int
+    last_number: int
+    watermark: int
+    admitted_last_minute: int
+    left_last_minute: int
+
+
+class QueueChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What an operator wants different; a field left out stays as it is."""
+
+    mode: Literal["open", "paused", "queue_all"] | msgspec.UnsetType = msgspec.UNSET
+    max_active: int | msgspec.UnsetType = msgspec.UNSET
+    admit_per_interval: int | msgspec.UnsetType = msgspec.UNSET
+    interval_s: int | msgspec.UnsetType = msgspec.UNSET
+    active_s: int | msgspec.UnsetType = msgspec.UNSET
+    max_waiting: int | msgspec.UnsetType = msgspec.UNSET
+    opens_at: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def report_of(view: QueueView, policy: Policy) -> QueueReport:

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
+from typing import Literal
 
-from booking.api import QueueToken, TokenError
+import msgspec
 
 SECRET_LENGTH_MIN = 32
 """Characters. 32 of even a small alphabet are more than the 128 bits of the signature."""
@@ -31,6 +32,23 @@ As many as a queue of 100,000 needs, or the whole of it would be verified anew w
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 """RFC 4648, section 5."""
+
+
+class QueueToken(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The content of an authentic queue token."""
+
+    user: str
+    queue: str
+    number: int
+    issued_ms: int
+
+
+class TokenError(Exception):
+    """The queue token opens nothing."""
+
+    def __init__(self, code: Literal["token_missing", "token_invalid", "token_expired"]) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class TokenSigner:

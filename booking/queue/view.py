@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import assert_never
 
-from booking.api import QueueStatus, QueueToken, TokenError
+import msgspec
+
 from booking.queue.domain.line import gathers_from, numbers_at, placed
 from booking.queue.domain.lots import Lots, draw
 from booking.queue.domain.queue import (
@@ -32,6 +33,7 @@ from booking.queue.domain.queue import (
 )
 from booking.queue.forecast import Forecast, Recently
 from booking.queue.presence import PresenceBook
+from booking.queue.tokens import QueueToken, TokenError
 from booking.seats.stock import Stock
 
 POLL_NEAR_MS = 1_000
@@ -49,6 +51,29 @@ POLL_DELAY_MS = 1_000
 """What an answer and the next request may be on their way."""
 
 MINUTE_MS = 60_000
+
+
+class QueueStatus(msgspec.Struct, frozen=True, tag=True):
+    """Where a token stands in its queue."""
+
+    token: str
+    user: str
+    number: int
+    active: bool
+    position: int
+    """1 for the next to be admitted; 0 when active."""
+    ahead: int
+    eta_s: int
+    eta_known: bool
+    poll_after_ms: int
+    expires_ms: int
+    """End of the active time; 0 while waiting."""
+    opens_ms: int = 0
+    """While waiting for a scheduled opening: when it is, and the places are drawn."""
+    seats_left: int | None = None
+    """While waiting: free seats of all dates behind the queue whose sale is not over."""
+    seats_held: int | None = None
+    """Seats of those dates that are held but not yet paid for."""
 
 
 class QueueView:
@@ -217,7 +242,7 @@ class QueueView:
         place = placed(self._draws, number)
         return None if place <= self.watermark or self._left_at(place)[1] else 0
 
-    def standing(self, token: QueueToken, text: str, now_ms: int) -> QueueStatus:
+    def status(self, token: QueueToken, text: str, now_ms: int) -> QueueStatus:
         """Where the token stands; :class:`TokenError` if it has ended or was never given."""
         number = token.number
         if number > self.last_number:
@@ -236,7 +261,7 @@ class QueueView:
             ahead = self.waiting - 1
         return self._waiting(token.user, number, ahead, text, now_ms)
 
-    def standing_of(self, place: Place, text: str, now_ms: int) -> QueueStatus:
+    def status_of(self, place: Place, text: str, now_ms: int) -> QueueStatus:
         """The same from the owner's own answer to a join."""
         if place.until_ms:
             return self._inside(place.user, place.number, place.until_ms, text)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from booking.calls import UnknownError
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.seats.domain.ledger import EMPTY_LEDGER, Ledger
 
 
-class DateSeats:
+class SeatMap:
     """One date's map. ``version`` changes with every change of the seats or the catalogue."""
 
     __slots__ = ("_ledger", "schedule", "version")
@@ -44,7 +45,7 @@ class SeatMaps:
 
     def __init__(self, catalogue: Catalogue, first_version: int) -> None:
         self._version = first_version
-        self._maps: dict[str, DateSeats] = {}
+        self._maps: dict[str, SeatMap] = {}
         self.catalogue = catalogue
         self.use(catalogue)
 
@@ -59,7 +60,7 @@ class SeatMaps:
                 self._maps[schedule.id] = known
             else:
                 ledger = known.ledger if known is not None else EMPTY_LEDGER
-                self._maps[schedule.id] = DateSeats(schedule, ledger, self._next_version())
+                self._maps[schedule.id] = SeatMap(schedule, ledger, self._next_version())
 
     def put(self, schedule: str, ledger: Ledger) -> None:
         """The date's seats are now as this ledger says."""
@@ -67,10 +68,15 @@ class SeatMaps:
         if seats is not None and seats.ledger is not ledger:
             seats.update(ledger, self._next_version())
 
-    def get(self, schedule: str) -> DateSeats | None:
+    def get(self, schedule: str) -> SeatMap | None:
         return self._maps.get(schedule)
 
-    def __iter__(self) -> Iterator[DateSeats]:
+    def check_opens(self, queue: str, schedule: str) -> None:
+        """Raise :class:`~booking.calls.UnknownError` unless the queue's tokens open the date."""
+        if not self.catalogue.opens(queue, schedule):
+            raise UnknownError(f"date {schedule} behind queue {queue}")
+
+    def __iter__(self) -> Iterator[SeatMap]:
         return iter(self._maps.values())
 
     def _next_version(self) -> int:

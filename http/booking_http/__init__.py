@@ -1,4 +1,4 @@
-"""The HTTP edge: turns requests into calls of :class:`booking.api.Bookings`, and answers back.
+"""The HTTP edge: turns requests into calls of the application's services, and answers back.
 
 It knows HTTP and nothing of actors. In reading order: ``server`` (start and stop), ``connection``
 (limits of a connection), ``dispatch`` (one request), ``routes`` (the table), ``calls`` (each call),

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestPayloadError
 
-from booking.api import Attempt
+from booking.calls import Attempt
 from booking_http.inputs import USER_ID_WORDS, idempotency_key
 from booking_http.problems import RefusedError, malformed
 from booking_http.settings import BODY_SIZE_MAX

@@ -11,7 +11,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from booking.api import Bookings, NotAdmittedError, QueueToken, TokenError
+from booking.queue.service import NotAdmittedError
+from booking.queue.tokens import QueueToken, TokenError
+from booking.services import Services
 from booking_http.access_log import AccessLog, log_ids
 from booking_http.bodies import read_body
 from booking_http.inputs import IDEMPOTENCY_KEY, RequestIds, query_parameters, required_token
@@ -43,12 +45,12 @@ class Dispatcher:
 
     def __init__(
         self,
-        bookings: Bookings,
+        services: Services,
         table: RouteTable,
         settings: EdgeSettings,
         metrics: EdgeMetrics,
     ) -> None:
-        self._bookings = bookings
+        self._services = services
         self._table = table
         self._settings = settings
         self._metrics = metrics
@@ -106,7 +108,7 @@ class Dispatcher:
             text_of = route.token_text
             headers = request.headers
             text = required_token(headers) if text_of is None else text_of(headers, query)
-            call.token_text, call.token = text, self._bookings.token(text)
+            call.token_text, call.token = text, self._services.queue.read_token(text)
         if self._per_user is not None and call.token is not None:
             call.limits = self._per_user.take(call.token.user)
         if query or route.params:
@@ -124,21 +126,21 @@ class Dispatcher:
         headers = call.request.headers
         text = required_token(headers)
         try:
-            call.token = self._bookings.admitted(text)
+            call.token = self._services.queue.admitted(text)
         except NotAdmittedError as error:
             call.token = await self._ask_owner(text, error)
         except TokenError as error:
             used_up = error.code == "token_expired" and IDEMPOTENCY_KEY in headers
             if used_up and route.replay is not None:
-                call.token = self._bookings.token(text)
+                call.token = self._services.queue.read_token(text)
                 return route.replay
             call.token = await self._ask_owner(text, error)
         return route.handle
 
     async def _ask_owner(self, text: str, refusal: TokenError | NotAdmittedError) -> QueueToken:
         """What is known here may be a moment old: the queue's owner may know better."""
-        token = self._bookings.token(text)
-        standing = await self._bookings.owners_standing(token, text, refusal)
+        token = self._services.queue.read_token(text)
+        standing = await self._services.queue.owners_status(token, text, refusal)
         if not standing.active:
             raise NotAdmittedError(standing)
         return token

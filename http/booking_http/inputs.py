@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from multidict import CIMultiDictProxy, istr
 
-from booking.api import TokenError
+from booking.queue.tokens import TokenError
 from booking_http.problems import malformed
 from booking_http.schemas import UUID_PATTERN
 

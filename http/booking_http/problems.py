@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors import errors
-from booking.api import NotAdmittedError, QueueStatus, TokenError, UnknownError
+from booking.calls import UnknownError
 from booking.domain.decision import Code, Rejected
+from booking.queue.service import NotAdmittedError
+from booking.queue.tokens import TokenError
+from booking.queue.view import QueueStatus
 from booking_http.codes import CODES, UNAVAILABLE, CodeRow
 
 _RETRY_QUEUE_FULL_S = 30
@@ -78,7 +81,7 @@ def of_exception(error: Exception) -> Refusal:
             challenge = {"WWW-Authenticate": _challenge(error.code)}
             return Refusal(error.code, headers=challenge)
         case NotAdmittedError():
-            return _not_admitted(error.standing)
+            return _not_admitted(error.status)
         case UnknownError():
             return Refusal("not_found")
         case errors.KeyReusedError():

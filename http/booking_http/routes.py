@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from booking.api import QueueToken
+from booking.queue.tokens import QueueToken
 from booking_http.inputs import Headers, opaque_id
 from booking_http.reply import Reply
 
@@ -105,7 +105,7 @@ class Route:
     documented: bool = True
     token_text: Callable[[Headers, str], str] | None = None
     """Where a ``required`` token is, given the headers and the query, if it may be elsewhere than
-    in the headers of all other calls. :class:`booking.api.TokenError` without one."""
+    in the headers of all other calls. :class:`booking.queue.tokens.TokenError` without one."""
     guard: Callable[[web.BaseRequest], str] | None = None
     """Called before anything of the request is looked at; raises if it may not come in, and says
     who it is from (:attr:`Call.who`)."""

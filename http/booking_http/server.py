@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from actors.tasks import Tasks
-from booking.api import Bookings
+from booking.services import Services
 from booking_http.accounts.calls import UserCalls
 from booking_http.accounts.payment_calls import PaymentCalls
 from booking_http.admin import AdminParts, admin_routes
@@ -165,47 +165,47 @@ class EdgeServer:
 
 
 def build_server(
-    bookings: Bookings,
+    services: Services,
     settings: EdgeSettings,
     metrics: EdgeMetrics,
     admin: AdminParts | None = None,
 ) -> EdgeServer:
     """An edge in front of this application, ready to start. Without ``admin`` there is nothing
     under ``/admin``: see :func:`build_admin_server`."""
-    identity = Identity(bookings, settings)
-    hub = Hub(bookings, settings, metrics.sockets)
-    sockets = SocketCalls(bookings, hub)
+    identity = Identity(services, settings)
+    hub = Hub(services, settings, metrics.sockets)
+    sockets = SocketCalls(services, hub)
     sockets.asyncapi = asyncapi(sockets.routes(), release(), settings)
     routes = (
-        *QueueCalls(bookings, settings, identity).routes(),
-        *ConcertCalls(bookings).routes(),
-        *ReservationCalls(bookings, settings).routes(),
-        *UserCalls(bookings, settings, identity).routes(),
-        *PaymentCalls(bookings, settings, identity).routes(),
+        *QueueCalls(services, settings, identity).routes(),
+        *ConcertCalls(services).routes(),
+        *ReservationCalls(services, settings).routes(),
+        *UserCalls(services, settings, identity).routes(),
+        *PaymentCalls(services, settings, identity).routes(),
         *sockets.routes(),
         *(page.route() for page in fan_pages()),
         *(() if admin is None else admin_routes(admin, settings, metrics)),
     )
-    return _server(bookings, settings, metrics, routes, hub)
+    return _server(services, settings, metrics, routes, hub)
 
 
 def build_admin_server(
-    bookings: Bookings, settings: EdgeSettings, metrics: EdgeMetrics, admin: AdminParts
+    services: Services, settings: EdgeSettings, metrics: EdgeMetrics, admin: AdminParts
 ) -> EdgeServer:
     """The operators' side by itself, for a port that clients do not reach."""
-    nobody = Hub(bookings, settings, metrics.sockets)
-    return _server(bookings, settings, metrics, admin_routes(admin, settings, metrics), nobody)
+    nobody = Hub(services, settings, metrics.sockets)
+    return _server(services, settings, metrics, admin_routes(admin, settings, metrics), nobody)
 
 
 def _server(
-    bookings: Bookings,
+    services: Services,
     settings: EdgeSettings,
     metrics: EdgeMetrics,
     calls: tuple[Route, ...],
     hub: Hub,
 ) -> EdgeServer:
-    system = SystemCalls(bookings, settings, metrics, lambda: dispatcher.draining)
+    system = SystemCalls(services, settings, metrics, lambda: dispatcher.draining)
     table = RouteTable((*calls, *system.routes(documentation_pages())))
     system.openapi = document(table.routes, settings)
-    dispatcher = Dispatcher(bookings, table, settings, metrics)
+    dispatcher = Dispatcher(services, table, settings, metrics)
     return EdgeServer(dispatcher, table, settings, metrics, hub)

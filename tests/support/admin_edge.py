@@ -6,12 +6,13 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
 from yarl import URL
 
+from booking.queue.service import QueueService
 from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_admin_server
 from tests.support.edge import Answered
 from tests.support.fake_bookings import FakeBookings, catalogue, schedule
@@ -37,7 +38,7 @@ class AdminEdge:
         self.audits = FakeAuditDesk(self.operations.clock)
         self.metrics = EdgeMetrics()
         self.server = build_admin_server(
-            FakeBookings(catalogue(schedule("d1"))),
+            FakeBookings(catalogue(schedule("d1"))).services(),
             EdgeSettings(),
             self.metrics,
             parts or self._parts(token),
@@ -48,8 +49,7 @@ class AdminEdge:
         return AdminParts(
             token=token,
             operations=self.operations,
-            queue_desk=self.queues,
-            queue_names=self.queues.names,
+            queues=cast("QueueService", self.queues),
             catalogue=self.catalogue,
             audits=self.audits,
         )

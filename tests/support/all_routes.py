@@ -14,7 +14,7 @@ def all_routes() -> tuple[Route, ...]:
     """The whole table."""
     parts = AdminParts(token="of-nobody")
     return build_server(
-        FakeBookings(catalogue()), EdgeSettings(), EdgeMetrics(), parts
+        FakeBookings(catalogue()).services(), EdgeSettings(), EdgeMetrics(), parts
     ).table.routes
 
 

@@ -49,7 +49,7 @@ class Edge:
         self.bookings = bookings
         self.metrics = EdgeMetrics(lambda: {"queue_waiting": 3.0, "commits_total": 7.0})
         self._raw: list[RawClient] = []
-        self.server: EdgeServer = build_server(bookings, settings, self.metrics)
+        self.server: EdgeServer = build_server(bookings.services(), settings, self.metrics)
 
     async def __aenter__(self) -> Self:
         await self.server.start("127.0.0.1", 0)

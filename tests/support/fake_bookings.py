@@ -9,28 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from actors.clock import ManualClock
 from actors.errors import KeyInFlightError, KeyReusedError, UnavailableError
 from booking.accounts.domain.account import BALANCE_MAX, Reservation
-from booking.api import (
-    Attempt,
-    Charged,
-    HistoryItem,
-    NotAdmittedError,
-    Outcome,
-    Page,
-    Payment,
-    QueueStatus,
-    QueueToken,
-    Readiness,
-    ReservationRecord,
-    TokenError,
-    UnknownError,
-)
+from booking.accounts.service import AccountService, Charged, HistoryItem, Page, Payment
+from booking.calls import Attempt, Outcome, UnknownError
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.domain.decision import Code, Rejected
+from booking.queue.service import NotAdmittedError, QueueService
+from booking.queue.tokens import QueueToken, TokenError
+from booking.queue.view import QueueStatus
+from booking.seats.service import ReservationRecord, SeatService
+from booking.services import Readiness, Services
 
 HOUR_MS = 3_600_000
 START_MS = 1_800_000_000_000
@@ -74,7 +66,7 @@ class _Place:
 
 
 class FakeBookings:
-    """Implements :class:`booking.api.Bookings`."""
+    """The services of all subjects in one."""
 
     def __init__(
         self,
@@ -91,7 +83,7 @@ class FakeBookings:
         self.max_active, self.active_ms = max_active, active_ms
         self.hold_ms, self.max_holds, self.queue_max = hold_ms, max_holds, queue_max
         self.places: dict[int, _Place] = {}
-        self.version = 0
+        self.changes = 0
         self.too_old = False
         """The copies of queue and seats are older than anybody may be told from."""
         self.seen: list[int] = []
@@ -110,12 +102,18 @@ class FakeBookings:
         self.gate.set()
         self._ids = 0
 
+    def services(self) -> Services:
+        """As the edge gets them."""
+        accounts = cast("AccountService", _Replaying(self, "payment"))
+        seats = cast("SeatService", _Replaying(self, "reservation"))
+        return Services(cast("QueueService", self), seats, accounts, self.clock, self.readiness)
+
     def now_ms(self) -> int:
         return self.clock.now_ms()
 
     # -- queue ------------------------------------------------------------------------------------
 
-    async def issue(self, user: str, queue: str, attempt: Attempt | None) -> Outcome:
+    async def issue(self, user: str, queue: str, attempt: Attempt | None) -> Outcome[Any]:
         if queue != "main":
             raise UnknownError
         return await self._once(user, "issue", attempt, lambda: self._join(user))
@@ -129,10 +127,10 @@ class FakeBookings:
             return Rejected(Code.QUEUE_FULL, "The queue is full.")
         number = len(self.places) + 1
         self.places[number] = _Place(user, number)
-        self.version += 1
+        self.changes += 1
         self._tick()
         token = QueueToken(user, "main", number, self.now_ms())
-        return self.standing(token, self.sign(token))
+        return self.status(token, self.sign(token))
 
     def _tick(self) -> None:
         """Ends what is over and admits who may come in."""
@@ -140,19 +138,19 @@ class FakeBookings:
         for place in self.places.values():
             if place.until_ms and now >= place.until_ms and not place.ended:
                 place.ended = True
-                self.version += 1
+                self.changes += 1
         active = sum(1 for place in self.places.values() if place.until_ms and not place.ended)
         for place in self.places.values():
             if active < self.max_active and not place.until_ms and not place.ended:
                 place.until_ms = now + self.active_ms
-                self.version += 1
+                self.changes += 1
                 active += 1
 
     def sign(self, token: QueueToken) -> str:
         content = f"{token.user}.{token.queue}.{token.number}.{token.issued_ms}"
         return f"{content}.{blake2b(content.encode(), key=b'fake', digest_size=8).hexdigest()}"
 
-    def token(self, text: str) -> QueueToken:
+    def read_token(self, text: str) -> QueueToken:
         parts = text.split(".")
         if len(parts) != 5 or not (parts[2].isdigit() and parts[3].isdigit()):
             raise TokenError("token_invalid")
@@ -161,7 +159,7 @@ class FakeBookings:
             raise TokenError("token_invalid")
         return token
 
-    def standing(self, token: QueueToken, text: str) -> QueueStatus:
+    def status(self, token: QueueToken, text: str) -> QueueStatus:
         self._check_age()
         self._tick()
         place = self.places[token.number]
@@ -186,13 +184,13 @@ class FakeBookings:
             expires_ms=place.until_ms,
         )
 
-    def polled(self, token: QueueToken, text: str) -> QueueStatus:
-        self.present(token)
-        return self.standing(token, text)
+    def poll(self, token: QueueToken, text: str) -> QueueStatus:
+        self.mark_present(token)
+        return self.status(token, text)
 
     def admitted(self, text: str) -> QueueToken:
-        token = self.token(text)
-        standing = self.standing(token, text)
+        token = self.read_token(text)
+        standing = self.status(token, text)
         if not standing.active:
             raise NotAdmittedError(standing)
         return token
@@ -200,17 +198,17 @@ class FakeBookings:
     async def leave(self, token: QueueToken) -> None:
         await self._command()
         self.places[token.number].ended = True
-        self.version += 1
+        self.changes += 1
 
-    def present(self, token: QueueToken) -> None:
+    def mark_present(self, token: QueueToken) -> None:
         self.seen.append(token.number)
 
-    def queue_version(self, queue: str) -> int:
+    def version(self, queue: str) -> int:
         self._check_age()
         if queue != "main":
             raise UnknownError
         self._tick()
-        return self.version
+        return self.changes
 
     def _check_age(self) -> None:
         if self.too_old:
@@ -218,9 +216,7 @@ class FakeBookings:
 
     # -- seats and reservations -------------------------------------------------------------------
 
-    async def owners_standing(
-        self, token: QueueToken, text: str, refusal: Exception
-    ) -> QueueStatus:
+    async def owners_status(self, token: QueueToken, text: str, refusal: Exception) -> QueueStatus:
         raise refusal
 
     def seat_map(self, schedule: str, *, fresh: bool = True) -> FakeSeatMap:
@@ -240,7 +236,7 @@ class FakeBookings:
 
     async def reserve(
         self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
-    ) -> Outcome:
+    ) -> Outcome[Any]:
         return await self._once(
             token.user, "reservation", attempt, lambda: self._hold(token.user, schedule, seat)
         )
@@ -308,7 +304,7 @@ class FakeBookings:
 
     # -- money ------------------------------------------------------------------------------------
 
-    async def charge(self, user: str, amount: int, attempt: Attempt | None) -> Outcome:
+    async def charge(self, user: str, amount: int, attempt: Attempt | None) -> Outcome[Any]:
         return await self._once(user, "charge", attempt, lambda: self._charge(user, amount))
 
     def _charge(self, user: str, amount: int) -> Charged | Rejected:
@@ -327,13 +323,13 @@ class FakeBookings:
         await self._command()
         return self.balances.get(user, 0)
 
-    async def history(self, user: str, limit: int, after: str | None) -> Page:
+    async def history(self, user: str, limit: int, after: str | None) -> Page[Any]:
         await self._command()
         return _page(self.items.get(user, []), limit, after)
 
     async def pay(
         self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
-    ) -> Outcome:
+    ) -> Outcome[Any]:
         return await self._once(
             token.user, "payment", attempt, lambda: self._pay(token, schedule, seat)
         )
@@ -369,12 +365,7 @@ class FakeBookings:
             self.places[token.number].ended = True
         return payment
 
-    async def replay(
-        self, token: QueueToken, call: Literal["reservation", "payment"], attempt: Attempt
-    ) -> Outcome | None:
-        return self._stored(token.user, call, attempt)
-
-    async def payments(self, user: str, limit: int, after: str | None) -> Page:
+    async def payments(self, user: str, limit: int, after: str | None) -> Page[Any]:
         await self._command()
         return _page(self.paid.get(user, []), limit, after)
 
@@ -400,7 +391,7 @@ class FakeBookings:
         if self.trouble is not None:
             raise self.trouble
 
-    def _stored(self, user: str, call: str, attempt: Attempt) -> Outcome | None:
+    def _stored(self, user: str, call: str, attempt: Attempt) -> Outcome[Any] | None:
         key = (user, call, attempt.key)
         if key in self.in_flight:
             raise KeyInFlightError
@@ -414,7 +405,7 @@ class FakeBookings:
 
     async def _once(
         self, user: str, call: str, attempt: Attempt | None, run: Callable[[], Any]
-    ) -> Outcome:
+    ) -> Outcome[Any]:
         if attempt is None:
             await self._command()
             return Outcome(run())
@@ -433,7 +424,21 @@ class FakeBookings:
         return Outcome(value)
 
 
-def _page(items: list[Any], limit: int, after: str | None) -> Page:
+class _Replaying:
+    """What tells the services of two subjects apart."""
+
+    def __init__(self, bookings: FakeBookings, call: str) -> None:
+        self._bookings = bookings
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bookings, name)
+
+    async def replay(self, token: QueueToken, attempt: Attempt) -> Outcome[Any] | None:
+        return self._bookings._stored(token.user, self._call, attempt)
+
+
+def _page(items: list[Any], limit: int, after: str | None) -> Page[Any]:
     start = 0
     if after is not None:
         ids = [item.id for item in items]

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from actors.clock import Clock, ManualClock
-from booking.api import QueueChange, QueueReport, UnknownError
 from booking.audit.admin import AuditRun, AuditRunningError, AuditState, CatalogueSaved
 from booking.audit.report import Findings
+from booking.calls import UnknownError
 from booking.catalogue import document
 from booking.catalogue.store import CatalogueError
+from booking.queue.admin import QueueChange, QueueReport
 
 RULES = QueueReport(
     queue="main",
@@ -33,7 +34,7 @@ RULES = QueueReport(
 
 
 class FakeQueueDesk:
-    """Implements :class:`booking.api.QueueDesk`."""
+    """Implements :class:`booking.queue.service.QueueService`."""
 
     def __init__(self, *reports: QueueReport) -> None:
         self.reports = {report.queue: report for report in reports or (RULES,)}
@@ -42,18 +43,18 @@ class FakeQueueDesk:
     def names(self) -> tuple[str, ...]:
         return tuple(self.reports)
 
-    async def queue_report(self, queue: str) -> QueueReport:
+    async def report(self, queue: str) -> QueueReport:
         if queue not in self.reports:
             raise UnknownError
         return self.reports[queue]
 
-    async def change_queue(self, queue: str, change: QueueChange, who: str) -> QueueReport:
+    async def change(self, queue: str, change: QueueChange, who: str) -> QueueReport:
         given: dict[str, Any] = {
             name: value
             for name, value in msgspec.structs.asdict(change).items()
             if value is not msgspec.UNSET
         }
-        changed = msgspec.structs.replace(await self.queue_report(queue), **given)
+        changed = msgspec.structs.replace(await self.report(queue), **given)
         if changed.mode == "queue_all" and not changed.admit_per_interval:
             raise ValueError("queue_all needs a rate: with none nobody would ever come in")
         self.reports[queue] = changed

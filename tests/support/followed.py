@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from booking.api import QueueStatus, QueueToken, TokenError
 from booking.queue.domain.queue import (
     Admit,
     Join,
@@ -18,7 +17,8 @@ from booking.queue.domain.queue import (
     place_of,
     queue_next_wake,
 )
-from booking.queue.view import QueueView
+from booking.queue.tokens import QueueToken, TokenError
+from booking.queue.view import QueueStatus, QueueView
 from booking.seats.stock import Stock
 
 T0 = 1_800_000_000_000
@@ -69,7 +69,7 @@ class Followed:
     def seen(self, user: str) -> QueueStatus:
         place = place_of(self.line, user)
         assert place is not None
-        return self.view.standing(token(user, place.number), "t", self.now_ms)
+        return self.view.status(token(user, place.number), "t", self.now_ms)
 
     def join(self, user: str) -> int:
         self.tell(Join(user))
@@ -85,11 +85,11 @@ class Followed:
             assert (due is None) == (not current), "who is gone is awaited no more"
             if not current or over:
                 with pytest.raises(TokenError, match="token_expired"):
-                    view.standing(token(user, number), "t", self.now_ms)
+                    view.status(token(user, number), "t", self.now_ms)
                 assert not view.is_active(token(user, number), self.now_ms)
                 continue
             assert place is not None
-            seen = view.standing(token(user, number), "t", self.now_ms)
+            seen = view.status(token(user, number), "t", self.now_ms)
             assert (seen.number, seen.active) == (number, place.until_ms > 0)
             assert seen.expires_ms == place.until_ms
             assert seen.ahead == (0 if seen.active else place.ahead)

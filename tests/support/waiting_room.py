@@ -13,20 +13,22 @@ from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
 from actors.transport import Answer
 from booking.accounts.entity import AccountBehaviour
+from booking.accounts.service import AccountService
 from booking.addresses import queue_address
-from booking.api import QueueStatus, QueueToken, Readiness, TokenError
+from booking.calls import ActorClient
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
 from booking.instance.projections import Projections
 from booking.queue.domain.queue import Admitted, Entered, Policy
 from booking.queue.entity import QueueBehaviour
 from booking.queue.keeper import QueueKeeper
-from booking.queue.tokens import TokenSigner
-from booking.queue.view import QueueView
+from booking.queue.service import QueueService
+from booking.queue.tokens import QueueToken, TokenError, TokenSigner
+from booking.queue.view import QueueStatus, QueueView
 from booking.queue.views import QueueViews
 from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
+from booking.seats.service import SeatService
 from booking.seats.view import SeatMaps
-from booking.service import BookingService
 from tests.support.fake_bookings import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.virtual_time import VirtualClock
@@ -116,17 +118,11 @@ class WaitingRoom:
             limits=Limits(**{"mailbox_max": 100_000, "mailboxes_max": 100_000, **limits}),
             observer=self.observer,
         )
-        self.service = BookingService(
-            actors=Here(self.runtime),
-            journal=self.journal,
-            clock=self.clock,
-            signer=TokenSigner(["a secret of thirty-two characters"]),
-            seats=self.seats,
-            queues=self.queues,
-            read_event=lambda row: row,
-            readiness=self._ready,
-            freshness=Alone(),
-        )
+        client = ActorClient(Here(self.runtime))
+        signer = TokenSigner(["a secret of thirty-two characters"])
+        self.service = QueueService(client, self.queues, signer, Alone(), self.clock)
+        self.seat_service = SeatService(client, self.seats, Alone())
+        self.account_service = AccountService(client, self.seats, self.journal, lambda row: row)
         self.owned = True
         self.seeds: list[str] = []
         self.keeper = QueueKeeper(
@@ -147,9 +143,6 @@ class WaitingRoom:
     def _draw_seed(self) -> str:
         self.seeds.append(f"seed {len(self.seeds)}")
         return self.seeds[-1]
-
-    async def _ready(self) -> Readiness:
-        return Readiness({})
 
     async def start(self) -> None:
         await self.runtime.start()
@@ -186,13 +179,13 @@ class WaitingRoom:
 
     def poll(self, standing: QueueStatus, queue: str = "main") -> QueueStatus | None:
         """Where the token stands now, asked by its holder; ``None`` when it has ended."""
-        self.service.present(QueueToken(standing.user, queue, standing.number, 0))
+        self.service.mark_present(QueueToken(standing.user, queue, standing.number, 0))
         return self.look(standing, queue)
 
     def look(self, standing: QueueStatus, queue: str = "main") -> QueueStatus | None:
         """The same, looked up by the service itself."""
         token = QueueToken(standing.user, queue, standing.number, 0)
         try:
-            return self.service.standing(token, standing.token)
+            return self.service.status(token, standing.token)
         except TokenError:
             return None

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from actors.cluster.operations import ClusterView, Rebalance
-from booking.api import QueueReport
 from booking.catalogue.document import DOCUMENT_BYTES_MAX
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, Client, path_part
+from booking.queue.admin import QueueReport
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 WAIT_EVERY_S = 0.5

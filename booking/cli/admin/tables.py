@@ -13,8 +13,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from actors.cluster.operations import ClusterView, Handover, InstanceView, Rebalance, ShardView
-from booking.api import QueueReport
 from booking.audit.report import AuditReport, render
+from booking.queue.admin import QueueReport
 
 GROUPED_ABOVE = 20
 """Moves shown one by one; of more, how many go from where to where says more."""

@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.table import Table
 
 from actors.cluster.operations import ClusterView
-from booking.api import QueueReport
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, Client
 from booking.cli.admin.commands import DONE, Admin
+from booking.queue.admin import QueueReport
 
 _QUIT = frozenset(b"qQ\x03\x04")
 BAR_WIDTH_MAX = 30

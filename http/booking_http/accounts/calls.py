@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from booking.api import Bookings, Charged, HistoryItem
+from booking.accounts.service import Charged, HistoryItem
 from booking.domain.decision import Rejected
+from booking.services import Services
 from booking_http.bodies import BodyReader, attempt_of
 from booking_http.dispatch import data_reply
 from booking_http.identity import Identity
@@ -17,8 +18,8 @@ from booking_http.times import rfc3339
 
 
 class UserCalls:
-    def __init__(self, bookings: Bookings, settings: EdgeSettings, identity: Identity) -> None:
-        self._bookings = bookings
+    def __init__(self, services: Services, settings: EdgeSettings, identity: Identity) -> None:
+        self._services = services
         self._identity = identity
         self._body = BodyReader(ChargeBody, settings.body_timeout_s)
 
@@ -26,7 +27,7 @@ class UserCalls:
         body = await self._body.read(call.request)
         self._identity.check(call.request, body.userId)
         attempt = attempt_of(call.request, body)
-        outcome = await self._bookings.charge(body.userId, body.amount, attempt)
+        outcome = await self._services.accounts.charge(body.userId, body.amount, attempt)
         if isinstance(outcome.value, Rejected):
             raise RejectedError(outcome.value, outcome.replayed)
         assert isinstance(outcome.value, Charged)
@@ -36,13 +37,15 @@ class UserCalls:
     async def balance(self, call: Call) -> Reply:
         user = call.params["userId"]
         self._identity.check(call.request, user)
-        return data_reply(BalanceData(await self._bookings.balance(user)))
+        return data_reply(BalanceData(await self._services.accounts.balance(user)))
 
     async def history(self, call: Call) -> Reply:
         params = call.params
         user = params["userId"]
         self._identity.check(call.request, user)
-        page = await self._bookings.history(user, params["limit"], params["starting_after"])
+        page = await self._services.accounts.history(
+            user, params["limit"], params["starting_after"]
+        )
         return data_reply(HistoryPage([_entry(item) for item in page.items], page.has_more))
 
     def routes(self) -> tuple[Route, ...]:

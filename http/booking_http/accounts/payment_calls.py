@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from booking.api import Attempt, Bookings, Outcome, Payment, TokenError
+from booking.accounts.service import Payment
+from booking.calls import Attempt, Outcome
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
+from booking.queue.tokens import TokenError
+from booking.services import Services
 from booking_http.bodies import BodyReader, attempt_of
 from booking_http.dispatch import data_reply
 from booking_http.identity import Identity
@@ -19,30 +22,30 @@ from booking_http.times import rfc3339
 
 
 class PaymentCalls:
-    def __init__(self, bookings: Bookings, settings: EdgeSettings, identity: Identity) -> None:
-        self._bookings = bookings
+    def __init__(self, services: Services, settings: EdgeSettings, identity: Identity) -> None:
+        self._services = services
         self._identity = identity
         self._body = BodyReader(PayBody, settings.body_timeout_s)
 
     async def pay(self, call: Call) -> Reply:
         schedule, number, attempt = await self._wanted(call)
-        outcome = await self._bookings.pay(call.holder, schedule, number, attempt)
+        outcome = await self._services.accounts.pay(call.holder, schedule, number, attempt)
         return self._outcome(call, outcome)
 
     async def replay(self, call: Call) -> Reply:
         _, _, attempt = await self._wanted(call)
         assert attempt is not None, "only called with a key"
-        outcome = await self._bookings.replay(call.holder, "payment", attempt)
+        outcome = await self._services.accounts.replay(call.holder, attempt)
         if outcome is None:
             raise TokenError("token_expired")
         return self._outcome(call, outcome)
 
     async def _wanted(self, call: Call) -> tuple[str, int, Attempt | None]:
         body = await self._body.read(call.request)
-        schedule, number = named_seat(self._bookings, body.seatId)
+        schedule, number = named_seat(self._services, body.seatId)
         return schedule, number, attempt_of(call.request, (schedule, number))
 
-    def _outcome(self, call: Call, outcome: Outcome) -> Reply:
+    def _outcome(self, call: Call, outcome: Outcome[Payment | Rejected]) -> Reply:
         if isinstance(outcome.value, Rejected):
             raise RejectedError(outcome.value, outcome.replayed)
         data = self._data(outcome.value)
@@ -53,18 +56,20 @@ class PaymentCalls:
     async def one(self, call: Call) -> Reply:
         user = call.params["userId"]
         self._identity.check(call.request, user)
-        return data_reply(self._data(await self._bookings.payment(user, call.path_id)))
+        return data_reply(self._data(await self._services.accounts.payment(user, call.path_id)))
 
     async def all(self, call: Call) -> Reply:
         params = call.params
         user = params["userId"]
         self._identity.check(call.request, user)
-        page = await self._bookings.payments(user, params["limit"], params["starting_after"])
+        page = await self._services.accounts.payments(
+            user, params["limit"], params["starting_after"]
+        )
         return data_reply(PaymentPage([self._data(item) for item in page.items], page.has_more))
 
     def _data(self, payment: object) -> PaymentData:
         assert isinstance(payment, Payment)
-        schedule = self._bookings.catalogue.schedules.get(payment.schedule)
+        schedule = self._services.catalogue.schedules.get(payment.schedule)
         return PaymentData(
             id=payment.id,
             seatId=seat_id(payment.schedule, payment.seat),

@@ -8,10 +8,10 @@ from typing import Any
 
 from actors.cluster.operations import OperationRefusedError, Operations
 from actors.journal.contract import JournalError
-from booking.api import QueueDesk
 from booking.audit.admin import AuditDesk, AuditRunningError, CatalogueDesk
 from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError
+from booking.queue.service import QueueService
 from booking_http.admin.access import Access
 from booking_http.admin.counts import AdminCounts
 from booking_http.admin.parts import AdminParts
@@ -42,14 +42,10 @@ class Desk:
         return self._parts.operations
 
     @property
-    def queues(self) -> QueueDesk:
-        if self._parts.queue_desk is None:
+    def queues(self) -> QueueService:
+        if self._parts.queues is None:
             raise _absent("queue")
-        return self._parts.queue_desk
-
-    @property
-    def queue_names(self) -> tuple[str, ...]:
-        return tuple(self._parts.queue_names())
+        return self._parts.queues
 
     @property
     def catalogue(self) -> CatalogueDesk:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actors.cluster.operations import Operations
-from booking.api import QueueDesk
 from booking.audit.admin import AuditDesk, CatalogueDesk
-
-
-def _no_queues() -> Sequence[str]:
-    return ()
+from booking.queue.service import QueueService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +17,6 @@ class AdminParts:
     token: str = field(default="", repr=False)
     """Empty: everybody is answered 403."""
     operations: Operations | None = None
-    queue_desk: QueueDesk | None = None
-    queue_names: Callable[[], Sequence[str]] = _no_queues
-    """Those that there are, for a list of them."""
+    queues: QueueService | None = None
     catalogue: CatalogueDesk | None = None
     audits: AuditDesk | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
-from booking.api import QueueChange, QueueReport, UnknownError
+from booking.calls import UnknownError
+from booking.queue.admin import QueueChange, QueueReport
 from booking_http.admin.desk import Desk
 from booking_http.admin.rows import row
 from booking_http.admin.schemas import QueueBody, QueueList
@@ -26,13 +27,11 @@ class QueueDeskCalls:
 
     async def reports(self, call: Call) -> Reply:
         queues = self._desk.queues
-        return data_reply(
-            QueueList([await queues.queue_report(name) for name in self._desk.queue_names])
-        )
+        return data_reply(QueueList([await queues.report(name) for name in queues.names()]))
 
     async def report(self, call: Call) -> Reply:
         try:
-            return data_reply(await self._desk.queues.queue_report(call.path_id))
+            return data_reply(await self._desk.queues.report(call.path_id))
         except UnknownError:
             raise RefusedError("not_found", _UNKNOWN) from None
 
@@ -48,9 +47,9 @@ class QueueDeskCalls:
         queues, name = self._desk.queues, call.path_id
         change = msgspec.convert(wanted, QueueChange)
         try:
-            await queues.queue_report(name)  # no line in the trail about a queue that is not there
+            await queues.report(name)  # no line in the trail about a queue that is not there
             async with self._desk.noted(call, "queue", {"queue": name, **wanted}):
-                return data_reply(await queues.change_queue(name, change, call.who))
+                return data_reply(await queues.change(name, change, call.who))
         except UnknownError:
             raise RefusedError("not_found", _UNKNOWN) from None
         except ValueError as error:

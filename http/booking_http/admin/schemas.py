@@ -11,8 +11,8 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.placement.board import Held
 from actors.placement.load import Load
 from actors.placement.plan import Move, Plan, Withdrawal
-from booking.api import QueueReport
 from booking.audit.report import AuditReport
+from booking.queue.admin import QueueReport
 from booking_http.schemas import Moment
 
 # The length bounds are not ornament: in Python ``$`` also matches before a final newline.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from booking.api import Bookings, UnknownError
+from booking.calls import UnknownError
+from booking.services import Services
 from booking_http.catalogue.dates import DateListings
 from booking_http.etags import matches
 from booking_http.inputs import flag
@@ -19,17 +20,17 @@ _ALL = Param(
 
 
 class ConcertCalls:
-    def __init__(self, bookings: Bookings) -> None:
-        self._bookings = bookings
-        self._dates = DateListings(bookings)
-        self._seats = SeatListings(bookings)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._dates = DateListings(services)
+        self._seats = SeatListings(services.seats)
 
     async def dates(self, call: Call) -> Reply:
         return _conditional(call, self._dates.listing(call.holder.queue, call.params["concertId"]))
 
     async def seats(self, call: Call) -> Reply:
         schedule = call.params["concertScheduleId"]
-        if not self._bookings.catalogue.opens(call.holder.queue, schedule):
+        if not self._services.catalogue.opens(call.holder.queue, schedule):
             raise UnknownError
         return _conditional(call, self._seats.listing(schedule, call.params["all"]))
 

@@ -8,8 +8,10 @@ from hashlib import blake2b
 
 import msgspec
 
-from booking.api import Bookings, SeatMap, UnknownError
+from booking.calls import UnknownError
 from booking.catalogue.domain import Catalogue, Schedule
+from booking.seats.view import SeatMap
+from booking.services import Services
 from booking_http.listing import Listing
 from booking_http.schemas import AvailableDate
 from booking_http.times import rfc3339
@@ -39,8 +41,8 @@ class _Kept:
 class DateListings:
     """The list of each concert, and of all that one queue opens."""
 
-    def __init__(self, bookings: Bookings) -> None:
-        self._bookings = bookings
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
 
     def listing(self, queue: str, concert: str | None) -> Listing:
@@ -51,11 +53,11 @@ class DateListings:
         kept = self._kept.get(wanted)
         if kept is None:
             kept = _Kept()
-        catalogue, now_ms = self._bookings.catalogue, self._bookings.now_ms()
+        catalogue, now_ms = self._services.catalogue, self._services.clock.now_ms()
         if catalogue is not kept.catalogue or now_ms >= kept.changes_ms:
             self._choose(kept, wanted, catalogue, now_ms)
         self._remember(wanted, kept)
-        maps = [self._bookings.seat_map(schedule.id, fresh=False) for schedule in kept.open]
+        maps = [self._services.seats.seat_map(schedule.id, fresh=False) for schedule in kept.open]
         versions = [seats.version for seats in maps]
         if kept.listing is None or versions != kept.versions:
             kept.versions = versions

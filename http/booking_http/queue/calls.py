@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from booking.api import Bookings, QueueStatus, TokenError
 from booking.domain.decision import Rejected
+from booking.queue.tokens import TokenError
+from booking.queue.view import QueueStatus
+from booking.services import Services
 from booking_http.bodies import BodyReader, attempt_of
 from booking_http.dispatch import data_reply
 from booking_http.identity import Identity
@@ -20,8 +22,8 @@ _LOCATION = header("Location", "/queue/status")
 
 
 class QueueCalls:
-    def __init__(self, bookings: Bookings, settings: EdgeSettings, identity: Identity) -> None:
-        self._bookings = bookings
+    def __init__(self, services: Services, settings: EdgeSettings, identity: Identity) -> None:
+        self._services = services
         self._identity = identity
         self._default_queue = settings.default_queue
         self._issue_body = BodyReader(IssueBody, settings.body_timeout_s)
@@ -31,7 +33,7 @@ class QueueCalls:
         self._identity.check_sent_token(call.request, body.userId)
         queue = self._default_queue if body.queue is UNSET else body.queue
         attempt = attempt_of(call.request, (body.userId, queue))
-        outcome = await self._bookings.issue(body.userId, queue, attempt)
+        outcome = await self._services.queue.issue(body.userId, queue, attempt)
         if isinstance(outcome.value, Rejected):
             raise RejectedError(outcome.value, outcome.replayed)
         assert isinstance(outcome.value, QueueStatus)
@@ -41,19 +43,19 @@ class QueueCalls:
     async def status(self, call: Call) -> Reply:
         token, text = call.holder, call.token_text
         try:
-            standing = self._bookings.polled(token, text)
+            standing = self._services.queue.poll(token, text)
         except TokenError as error:
-            standing = await self._bookings.owners_standing(token, text, error)
+            standing = await self._services.queue.owners_status(token, text, error)
         wait_s = max(1, -(-standing.poll_after_ms // 1000))
         return data_reply(place_of(standing), 200, NO_STORE + b"Retry-After: %d\r\n" % wait_s)
 
     async def leave(self, call: Call) -> Reply:
         token, text = call.holder, call.token_text
         try:
-            self._bookings.standing(token, text)  # a token that has ended gives nothing back
+            self._services.queue.status(token, text)  # a token that has ended gives nothing back
         except TokenError as error:
-            await self._bookings.owners_standing(token, text, error)
-        await self._bookings.leave(token)
+            await self._services.queue.owners_status(token, text, error)
+        await self._services.queue.leave(token)
         return Reply(204, NO_STORE)
 
     def routes(self) -> tuple[Route, ...]:

@@ -16,7 +16,10 @@ from bisect import bisect_left, insort
 from msgspec.structs import replace
 
 from actors.errors import UnavailableError
-from booking.api import Bookings, QueueStatus, TokenError, UnknownError
+from booking.calls import UnknownError
+from booking.queue.tokens import TokenError
+from booking.queue.view import QueueStatus
+from booking.services import Services
 from booking_http.queue.calls import place_of
 from booking_http.sockets import codes
 from booking_http.sockets.desk import Desk
@@ -43,9 +46,9 @@ _ENDED_WORDS = {
 class QueueRoom:
     """The sockets of one queue."""
 
-    def __init__(self, queue: str, bookings: Bookings, desk: Desk, pace: Pace) -> None:
+    def __init__(self, queue: str, services: Services, desk: Desk, pace: Pace) -> None:
         self._queue = queue
-        self._bookings = bookings
+        self._services = services
         self._desk = desk
         self._pace = pace
         self._members: dict[Socket, None] = {}
@@ -102,7 +105,7 @@ class QueueRoom:
 
     def _version(self) -> int:
         try:
-            version = self._bookings.queue_version(self._queue)
+            version = self._services.queue.version(self._queue)
         except UnknownError:
             version = _GONE
         self._gone = version == _GONE
@@ -129,7 +132,7 @@ class QueueRoom:
 
     def _still_waits(self, socket: Socket) -> bool:
         try:
-            return not self._bookings.standing(socket.token, socket.text).active
+            return not self._services.queue.status(socket.token, socket.text).active
         except TokenError:
             return False
 
@@ -146,7 +149,7 @@ class QueueRoom:
 
     def _visit(self, socket: Socket, now: float) -> None:
         try:
-            standing = self._bookings.standing(socket.token, socket.text)
+            standing = self._services.queue.status(socket.token, socket.text)
         except TokenError as error:
             if error.code == "token_expired" or self._gone:
                 last = Ended(error.code, _ENDED_WORDS[error.code])

@@ -18,8 +18,9 @@ from typing import Literal
 
 import msgspec
 
-from booking.api import Bookings, SeatMap
 from booking.catalogue.domain import Schedule, seat_id
+from booking.seats.service import SeatService
+from booking.seats.view import SeatMap
 from booking_http.listing import Listing
 from booking_http.schemas import AvailableSeat
 
@@ -35,14 +36,14 @@ _TAIL = b"]}"
 class SeatListings:
     """The lists of all dates, made when first asked for."""
 
-    def __init__(self, bookings: Bookings) -> None:
-        self._bookings = bookings
+    def __init__(self, seats: SeatService) -> None:
+        self._service = seats
         self._kept: OrderedDict[tuple[str, bool], _SeatListing] = OrderedDict()
 
     def listing(self, schedule: str, every: bool) -> Listing:
-        """Free seats, or ``every`` seat with its state; :class:`booking.api.UnknownError` for an
+        """Free seats, or ``every`` seat with its state; :class:`booking.calls.UnknownError` for an
         unknown date."""
-        seats = self._bookings.seat_map(schedule)
+        seats = self._service.seat_map(schedule)
         key = (schedule, every)
         kept = self._kept.get(key)
         if kept is None or not kept.shows(seats.schedule):

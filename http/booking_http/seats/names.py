@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from booking.api import Bookings, UnknownError
+from booking.calls import UnknownError
+from booking.services import Services
 
 
-def named_seat(bookings: Bookings, wanted: str) -> tuple[str, int]:
+def named_seat(services: Services, wanted: str) -> tuple[str, int]:
     """Date and number of a seat id; :class:`UnknownError` for an unknown one."""
-    found = bookings.catalogue.find_seat(wanted)
+    found = services.catalogue.find_seat(wanted)
     if found is None:
         raise UnknownError
     schedule, number = found

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from booking.api import Bookings, Outcome, ReservationRecord, TokenError, UnknownError
+from booking.calls import Outcome, UnknownError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
+from booking.queue.tokens import TokenError
+from booking.seats.service import ReservationRecord
+from booking.services import Services
 from booking_http.bodies import BodyReader, attempt_of
 from booking_http.dispatch import data_reply
 from booking_http.problems import RejectedError, malformed
@@ -28,24 +31,26 @@ _RELEASE_PROBLEMS = (
 
 
 class ReservationCalls:
-    def __init__(self, bookings: Bookings, settings: EdgeSettings) -> None:
-        self._bookings = bookings
+    def __init__(self, services: Services, settings: EdgeSettings) -> None:
+        self._services = services
         self._body = BodyReader(ReserveBody, settings.body_timeout_s)
 
     async def reserve(self, call: Call) -> Reply:
         schedule, number = self._wanted(await self._body.read(call.request))
         attempt = attempt_of(call.request, (schedule, number))
-        return self._outcome(await self._bookings.reserve(call.holder, schedule, number, attempt))
+        return self._outcome(
+            await self._services.seats.reserve(call.holder, schedule, number, attempt)
+        )
 
     async def replay(self, call: Call) -> Reply:
         attempt = attempt_of(call.request, self._wanted(await self._body.read(call.request)))
         assert attempt is not None, "only called with a key"
-        outcome = await self._bookings.replay(call.holder, "reservation", attempt)
+        outcome = await self._services.seats.replay(call.holder, attempt)
         if outcome is None:
             raise TokenError("token_expired")
         return self._outcome(outcome)
 
-    def _outcome(self, outcome: Outcome) -> Reply:
+    def _outcome(self, outcome: Outcome[ReservationRecord | Rejected]) -> Reply:
         if isinstance(outcome.value, Rejected):
             raise RejectedError(outcome.value, outcome.replayed)
         assert isinstance(outcome.value, ReservationRecord)
@@ -61,28 +66,28 @@ class ReservationCalls:
         if body.seatId is not UNSET:
             if any(by_place):
                 raise malformed("seatId: not together with concertScheduleId and seatNumber")
-            return named_seat(self._bookings, body.seatId)
+            return named_seat(self._services, body.seatId)
         if body.concertScheduleId is UNSET or body.seatNumber is UNSET:
             missing = "seatNumber" if by_place[0] else "concertScheduleId" if by_place[1] else ""
             raise malformed(
                 f"{missing}: missing" if missing else "seatId: missing (or a date and a number)"
             )
-        schedule = self._bookings.catalogue.schedules.get(body.concertScheduleId)
+        schedule = self._services.catalogue.schedules.get(body.concertScheduleId)
         if schedule is None or body.seatNumber not in schedule.prices:
             raise UnknownError
         return schedule.id, body.seatNumber
 
     async def one(self, call: Call) -> Reply:
-        record = await self._bookings.reservation(call.holder, call.path_id)
-        return data_reply(self._data(record, self._bookings.now_ms()))
+        record = await self._services.seats.reservation(call.holder, call.path_id)
+        return data_reply(self._data(record, self._services.clock.now_ms()))
 
     async def all(self, call: Call) -> Reply:
-        records = await self._bookings.reservations(call.holder)
-        now_ms = self._bookings.now_ms()
+        records = await self._services.seats.reservations(call.holder)
+        now_ms = self._services.clock.now_ms()
         return data_reply([self._data(record, now_ms) for record in records])
 
     async def release(self, call: Call) -> Reply:
-        rejected = await self._bookings.release(call.holder, call.path_id)
+        rejected = await self._services.seats.release(call.holder, call.path_id)
         if rejected is not None:
             raise RejectedError(rejected)
         return Reply(204, NO_STORE)
@@ -108,7 +113,7 @@ class ReservationCalls:
             return False
         hold = record.reservation
         try:
-            seats = self._bookings.seat_map(hold.schedule)
+            seats = self._services.seats.seat_map(hold.schedule)
         except UnknownError:
             return False  # the date has left the catalogue
         return hold.seat not in seats.held and hold.seat not in seats.sold

@@ -11,8 +11,10 @@ from collections.abc import Set
 from typing import Literal
 
 from actors.errors import UnavailableError
-from booking.api import Bookings, SeatMap, UnknownError
+from booking.calls import UnknownError
 from booking.catalogue.domain import Schedule
+from booking.seats.view import SeatMap
+from booking.services import Services
 from booking_http.sockets import codes
 from booking_http.sockets.desk import Desk
 from booking_http.sockets.limits import Pace
@@ -62,9 +64,9 @@ class _State:
 class SeatsRoom:
     """The sockets of one date."""
 
-    def __init__(self, schedule: str, bookings: Bookings, desk: Desk, pace: Pace) -> None:
+    def __init__(self, schedule: str, services: Services, desk: Desk, pace: Pace) -> None:
         self._schedule = schedule
-        self._bookings = bookings
+        self._services = services
         self._desk = desk
         self._pace = pace
         self._members: dict[Socket, None] = {}
@@ -86,7 +88,7 @@ class SeatsRoom:
         self._members[socket] = None
         socket.seq = _OUT_OF_STEP
         try:
-            seats = self._bookings.seat_map(self._schedule)
+            seats = self._services.seats.seat_map(self._schedule)
         except UnavailableError:
             return  # told when something is known again
         if self._state is None:
@@ -119,7 +121,7 @@ class SeatsRoom:
 
     def _look(self, now: float) -> None:
         """Begin a round if there is something to tell, or someone who missed it."""
-        seats = self._bookings.seat_map(self._schedule)
+        seats = self._services.seats.seat_map(self._schedule)
         state = self._state
         if state is None or seats.version != state.version:
             self._advance(_State(seats), now)

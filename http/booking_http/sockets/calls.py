@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from booking.api import Bookings, NotAdmittedError, QueueStatus, TokenError, UnknownError
+from booking.calls import UnknownError
+from booking.queue.service import NotAdmittedError
+from booking.queue.tokens import TokenError
+from booking.queue.view import QueueStatus
+from booking.services import Services
 from booking_http.params import id_param
 from booking_http.reply import JSON, Reply
 from booking_http.routes import Answer, Call, Param, Route
@@ -28,8 +32,8 @@ class SocketCalls:
     say ``required``, and where else the token may be; whether its holder is inside, the seats'
     handler asks itself."""
 
-    def __init__(self, bookings: Bookings, hub: Hub) -> None:
-        self._bookings = bookings
+    def __init__(self, services: Services, hub: Hub) -> None:
+        self._services = services
         self._hub = hub
         self.asyncapi = b""
         """The document; set when the rows, which it describes, are there."""
@@ -43,22 +47,22 @@ class SocketCalls:
         if not standing.active:
             refusal = NotAdmittedError(standing)
             text = call.token_text
-            standing = await self._bookings.owners_standing(call.holder, text, refusal)
+            standing = await self._services.queue.owners_status(call.holder, text, refusal)
             if not standing.active:
                 raise refusal
         schedule = call.params["concertScheduleId"]
-        if not self._bookings.catalogue.opens(call.holder.queue, schedule):
+        if not self._services.catalogue.opens(call.holder.queue, schedule):
             raise UnknownError
-        self._bookings.seat_map(schedule)
+        self._services.seats.seat_map(schedule)
         return self._upgrade(call, "seats", standing, schedule)
 
     async def _standing(self, call: Call) -> QueueStatus:
         """From memory, unless the token is newer than what is known here."""
         token, text = call.holder, call.token_text
         try:
-            return self._bookings.standing(token, text)
+            return self._services.queue.status(token, text)
         except TokenError as error:
-            return await self._bookings.owners_standing(token, text, error)
+            return await self._services.queue.owners_status(token, text, error)
 
     def _upgrade(
         self, call: Call, channel: Channel, standing: QueueStatus, schedule: str = ""

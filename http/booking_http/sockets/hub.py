@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from actors.errors import UnavailableError
-from booking.api import Bookings, QueueStatus, QueueToken
+from booking.queue.tokens import QueueToken
+from booking.queue.view import QueueStatus
+from booking.services import Services
 from booking_http.problems import RefusedError
 from booking_http.queue.subscribers import QueueRoom
 from booking_http.seats.subscribers import SeatsRoom
@@ -32,12 +34,12 @@ class Hub:
 
     def __init__(
         self,
-        bookings: Bookings,
+        services: Services,
         settings: EdgeSettings,
         numbers: SocketNumbers,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._bookings = bookings
+        self._services = services
         self._settings = settings
         self._numbers = numbers
         self._draw = draw
@@ -95,7 +97,7 @@ class Hub:
         self._numbers.open[channel] += 1
         self._some.set()
         socket.write(self._hello)
-        self._bookings.present(token)
+        self._services.queue.mark_present(token)
         queue = _room(self._queues, token.queue, lambda: self._queue_room(token.queue))
         queue.join(socket, standing, now)
         if channel == "seats":
@@ -104,15 +106,15 @@ class Hub:
 
     def _join_date(self, socket: Socket, now: float) -> None:
         name = socket.schedule
-        room = _room(self._dates, name, lambda: SeatsRoom(name, self._bookings, self, self._pace))
+        room = _room(self._dates, name, lambda: SeatsRoom(name, self._services, self, self._pace))
         room.join(socket, now)
 
     def _queue_room(self, name: str) -> QueueRoom:
-        return QueueRoom(name, self._bookings, self, self._pace)
+        return QueueRoom(name, self._services, self, self._pace)
 
     def alive(self, socket: Socket) -> None:
         """Its holder said something."""
-        self._bookings.present(socket.token)
+        self._services.queue.mark_present(socket.token)
 
     def closing(self, socket: Socket) -> None:
         socket.close_by = asyncio.get_running_loop().time() + self._pace.linger_s

@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from booking.api import QueueStatus, QueueToken
+from booking.queue.tokens import QueueToken
+from booking.queue.view import QueueStatus
 from booking_http.sockets import codes
 from booking_http.sockets.frames import (
     CLOSE,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec import UNSET
 
-from booking.api import Bookings, Readiness
+from booking.services import Readiness, Services
 from booking_http.dispatch import data_reply
 from booking_http.inputs import bare_flag
 from booking_http.metrics import EdgeMetrics
@@ -34,12 +34,12 @@ class SystemCalls:
 
     def __init__(
         self,
-        bookings: Bookings,
+        services: Services,
         settings: EdgeSettings,
         metrics: EdgeMetrics,
         draining: Callable[[], bool],
     ) -> None:
-        self._bookings = bookings
+        self._services = services
         self._timeout_s = settings.readiness_timeout_s
         self._metrics = metrics
         self._draining = draining
@@ -61,7 +61,7 @@ class SystemCalls:
             return Readiness({"edge": "draining"})
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._bookings.readiness()
+                return await self._services.readiness()
         except TimeoutError:
             return Readiness({"checks": f"no answer within {self._timeout_s:g} s"})
 

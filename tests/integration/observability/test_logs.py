@@ -12,9 +12,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from booking.api import QueueToken
 from booking.catalogue import document, store
-from booking.queue.tokens import TokenSigner
+from booking.queue.tokens import QueueToken, TokenSigner
 from booking_http.routes import Route
 from tests.support.all_routes import all_routes
 from tests.support.catalogues import catalogue, concert, date

@@ -157,7 +157,7 @@ async def test_both_sides_can_be_on_one_port() -> None:
     bookings = FakeBookings(catalogue(schedule("d1")))
     async with running(bookings) as edge:
         parts = AdminParts(token=TOKEN, operations=FakeOperations())
-        both = build_server(bookings, EdgeSettings(), EdgeMetrics(), parts)
+        both = build_server(bookings.services(), EdgeSettings(), EdgeMetrics(), parts)
         await edge.server.stop(1.0)
         edge.server = both
         await both.start("127.0.0.1", 0)
@@ -177,7 +177,7 @@ async def test_the_operators_port_has_health_and_numbers_and_no_bookings(admin: 
 
 
 async def test_two_listeners_count_their_connections_together() -> None:
-    bookings, metrics = FakeBookings(catalogue(schedule("d1"))), EdgeMetrics()
+    bookings, metrics = FakeBookings(catalogue(schedule("d1"))).services(), EdgeMetrics()
     public = build_server(bookings, EdgeSettings(), metrics)
     operators = build_admin_server(bookings, EdgeSettings(), metrics, AdminParts(token=TOKEN))
     clients = []

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from booking.api import Attempt, UnknownError
-from booking.cursors import cursor_of, seq_of
-from booking.ids import command_key, new_id
+from booking.accounts.service import cursor_of, seq_of
+from booking.calls import Attempt, UnknownError, command_key, new_id
 
 ANN, BEN = "ann", "ben"
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.api import TokenError
 from booking.queue.domain.lots import draw
 from booking.queue.domain.queue import (
     Admit,
@@ -18,6 +17,7 @@ from booking.queue.domain.queue import (
     UseToken,
     place_of,
 )
+from booking.queue.tokens import TokenError
 from booking.queue.view import POLL_FAR_MS, POLL_NEAR_MS, QueueView
 from tests.support.followed import T0, Followed, token
 
@@ -63,7 +63,7 @@ def test_a_view_that_follows_and_one_that_starts_anew_agree_with_the_owner(
 
 def test_a_number_that_was_never_given_is_invalid() -> None:
     with pytest.raises(TokenError, match="token_invalid"):
-        Followed().view.standing(token("ann", 1), "t", T0)
+        Followed().view.status(token("ann", 1), "t", T0)
 
 
 def test_those_far_back_are_told_to_poll_less_often() -> None:
@@ -86,7 +86,7 @@ def test_nobody_is_told_to_be_silent_for_half_as_long_as_one_may_be(
         followed.join(f"user-{n}")
     view.reset(followed.line)
     for user, number in (("user-0", 1), ("user-3999", 4_000)):
-        poll_ms = view.standing(token(user, number), "t", T0).poll_after_ms
+        poll_ms = view.status(token(user, number), "t", T0).poll_after_ms
         assert 2 * (poll_ms + 900) <= idle_ms
 
 

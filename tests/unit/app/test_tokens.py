@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking.api import QueueToken, TokenError
-from booking.queue.tokens import TokenSigner
+from booking.queue.tokens import QueueToken, TokenError, TokenSigner
 
 OLD = "an-old-secret-that-has-been-replaced-now"
 NEW = "a-new-secret-which-signs-from-now-on-here"

@@ -43,7 +43,7 @@ CONTAINER = POD["spec"]["containers"][0]
 
 
 def served_paths() -> set[str]:
-    edge = build_server(FakeBookings(catalogue()), EdgeSettings(), EdgeMetrics())
+    edge = build_server(FakeBookings(catalogue()).services(), EdgeSettings(), EdgeMetrics())
     return {route.path for route in edge.table.routes}
 
 

@@ -74,7 +74,9 @@ def test_every_setting_that_is_mentioned_exists() -> None:
 
 
 def test_every_call_that_is_mentioned_is_served() -> None:
-    edge = build_server(FakeBookings(catalogue()), EdgeSettings(), EdgeMetrics(), AdminParts())
+    edge = build_server(
+        FakeBookings(catalogue()).services(), EdgeSettings(), EdgeMetrics(), AdminParts()
+    )
     methods = "|".join(sorted({route.method for route in edge.table.routes}))
     for page, text in PAGES.items():
         for method, path in re.findall(rf"`({methods}) (/[^`? ]*)", text):

@@ -92,8 +92,8 @@ def test_the_runtime_has_never_heard_of_concerts() -> None:
 
 
 def test_the_edge_does_not_reach_into_the_composition_root() -> None:
-    """The edge sees ``booking.api``, the domain's values and the runtime's errors. The command line
-    and the embedded servers put it to work, never the other way round."""
+    """The edge sees ``booking.services``, the domain's values and the runtime's errors. The command
+    line and the embedded servers put it to work, never the other way round."""
     offenders = [
         f"{name_of(path)} imports {name}"
         for path in modules_in("http/booking_http")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from booking.api import Attempt, QueueToken, ReservationRecord
+from booking.calls import Attempt
 from booking.domain.decision import Code, Rejected
+from booking.queue.tokens import QueueToken
+from booking.seats.service import ReservationRecord
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time
 from tests.support.waiting_room import WaitingRoom
@@ -21,7 +23,7 @@ async def reserve(
     room: WaitingRoom, token: QueueToken, seat: int = SEAT, key: str | None = None
 ) -> ReservationRecord | Rejected:
     attempt = Attempt(key, bytes(16)) if key else None
-    outcome = await room.service.reserve(token, "d1", seat, attempt)
+    outcome = await room.seat_service.reserve(token, "d1", seat, attempt)
     assert isinstance(outcome.value, ReservationRecord | Rejected)
     return outcome.value
 
@@ -95,5 +97,5 @@ async def test_a_hold_given_up_leaves_a_rest_of_its_share(start_room: StartRoom)
     held = await reserve(room, ANN)
     assert isinstance(held, ReservationRecord)
     await pass_time(HOLD_S / 2)
-    assert await room.service.release(ANN, held.reservation.id) is None
+    assert await room.seat_service.release(ANN, held.reservation.id) is None
     assert left_ms(await reserve(room, ANN)) == pytest.approx(REST_MS / 2, abs=10)

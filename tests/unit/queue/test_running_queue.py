@@ -7,9 +7,11 @@ from collections import Counter
 
 import pytest
 
-from booking.api import QueueChange, QueueToken, UnknownError
+from booking.calls import UnknownError
+from booking.queue.admin import QueueChange
 from booking.queue.domain.lots import draw
 from booking.queue.domain.queue import Policy
+from booking.queue.tokens import QueueToken
 from tests.support.fake_bookings import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time, until
@@ -20,7 +22,7 @@ RATE = Policy(max_active=0, admit_per_interval=20_000, active_ms=600_000)
 
 
 async def change(room: WaitingRoom, **wanted: object) -> None:
-    await room.service.change_queue("main", QueueChange(**wanted), "eve")  # type: ignore[arg-type]
+    await room.service.change("main", QueueChange(**wanted), "eve")  # type: ignore[arg-type]
 
 
 # -- admissions ------------------------------------------------------------------------------------
@@ -95,14 +97,14 @@ async def test_rules_are_in_force_when_the_call_returns_and_survive_the_instance
 ) -> None:
     room = await start_room(SLOTS)
     standings = await room.crowd(40)
-    report = await room.service.change_queue("main", QueueChange(max_active=25), "eve")
+    report = await room.service.change("main", QueueChange(max_active=25), "eve")
     assert (report.max_active, report.active, report.waiting) == (25, 25, 15)
     assert [room.poll(each).active for each in standings].count(True) == 25  # type: ignore[union-attr]
     wanted = QueueChange(mode="paused", admit_per_interval=600, interval_s=30, active_s=90)
-    await room.service.change_queue("main", wanted, "eve")
+    await room.service.change("main", wanted, "eve")
     await room.stop()
     again = await start_room(SLOTS, name="one-2")
-    report = await again.service.queue_report("main")
+    report = await again.service.report("main")
     assert (report.queue, report.mode, report.max_active) == ("main", "paused", 25)
     assert (report.admit_per_interval, report.interval_s, report.active_s) == (600, 30, 90)
     assert (report.waiting, report.active, report.watermark, report.last_number) == (15, 25, 25, 40)
@@ -119,11 +121,11 @@ async def test_rules_that_cannot_be_are_refused_in_words(start_room: StartRoom) 
         (QueueChange(interval_s=0), "intervalS"),
     ]:
         with pytest.raises(ValueError, match=words):
-            await room.service.change_queue("main", wanted, "eve")
+            await room.service.change("main", wanted, "eve")
     with pytest.raises(UnknownError):
-        await room.service.change_queue("other", QueueChange(), "eve")
+        await room.service.change("other", QueueChange(), "eve")
     with pytest.raises(UnknownError):
-        await room.service.queue_report("other")
+        await room.service.report("other")
 
 
 # -- openings --------------------------------------------------------------------------------------
@@ -151,11 +153,11 @@ async def test_an_opening_draws_within_a_tenth_of_a_second_with_a_seed_of_that_m
         seen = room.poll(each)
         assert seen is not None
         assert seen.active == (lots.place(each.number) <= 10)
-    report = await room.service.queue_report("main")
+    report = await room.service.report("main")
     assert (report.seed, report.opens_at) == ("seed 0", "2027-01-15T08:01:00.000Z")
     await room.stop()
     again = await start_room(SLOTS, name="one-2")
-    assert (await again.service.queue_report("main")).seed == "seed 0"
+    assert (await again.service.report("main")).seed == "seed 0"
     for each in early:
         seen = again.poll(each)
         assert seen is not None
@@ -219,11 +221,11 @@ async def test_a_socket_is_a_sign_and_coming_back_in_time_keeps_the_place(
     listening, back, _ = await room.crowd(3)
     for _ in range(11):
         await pass_time(5.0)
-        room.service.present(QueueToken(listening.user, "main", listening.number, 0))
+        room.service.mark_present(QueueToken(listening.user, "main", listening.number, 0))
     assert room.poll(back) is not None
     for _ in range(11):
         await pass_time(5.0)
-        room.service.present(QueueToken(listening.user, "main", listening.number, 0))
+        room.service.mark_present(QueueToken(listening.user, "main", listening.number, 0))
     seen = [room.poll(listening), room.poll(back)]
     assert [each.ahead for each in seen if each] == [0, 1]
     assert room.main.waiting == 2
@@ -334,10 +336,10 @@ async def test_a_token_opens_only_what_its_queue_is_for(start_room: StartRoom) -
     tokens = {name: QueueToken(user_id(1), name, 1, 0) for name in ("main", "c2")}
     for name, date in (("main", "d2"), ("c2", "d1"), ("main", "d3")):
         with pytest.raises(UnknownError):
-            await room.service.reserve(tokens[name], date, 1, None)
+            await room.seat_service.reserve(tokens[name], date, 1, None)
         with pytest.raises(UnknownError):
-            await room.service.pay(tokens[name], date, 1, None)
-    await room.service.change_queue("c2", QueueChange(max_active=77), "eve")
+            await room.account_service.pay(tokens[name], date, 1, None)
+    await room.service.change("c2", QueueChange(max_active=77), "eve")
     assert room.queues["c2"].policy.max_active == 77
     assert room.main.policy == SLOTS
 

@@ -145,7 +145,7 @@ async def test_a_copy_that_is_too_old_opens_nothing(edge: Edge) -> None:
     for target in PATHS:
         assert await refused(edge, upgrade(target, token)) == (503, "unavailable")
     with pytest.raises(UnavailableError):
-        edge.bookings.queue_version("main")
+        edge.bookings.version("main")
 
 
 async def test_a_user_has_so_many_sockets_and_the_instance_too() -> None:

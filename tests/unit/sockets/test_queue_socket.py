@@ -10,7 +10,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from booking.api import QueueStatus, QueueToken, TokenError, UnknownError
+from booking.calls import UnknownError
+from booking.queue.tokens import QueueToken, TokenError
+from booking.queue.view import QueueStatus
 from booking_http.queue.subscribers import matters
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
 from tests.support.fake_bookings import FakeBookings, catalogue, schedule
@@ -129,7 +131,7 @@ async def test_with_a_copy_that_is_too_old_it_stays_open_and_silent(narrow: Edge
         narrow.bookings.too_old = True
         await narrow("DELETE", "/queue", token=alice)
         narrow.bookings.places[1].ended = True  # what the DELETE could not look up
-        narrow.bookings.version += 1
+        narrow.bookings.changes += 1
         await listener.ws.send_str('{"type":"ping"}')
         await listener.frame("pong")
         narrow.bookings.too_old = False
@@ -153,7 +155,7 @@ async def test_a_failure_over_one_client_ends_that_client_alone(
     narrow: Edge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice, bob, carol = [await narrow.enter(each) for each in (ALICE, BOB, CAROL)]
-    healthy = narrow.bookings.standing
+    healthy = narrow.bookings.status
 
     def standing(token: object, text: str) -> object:
         if text == carol:
@@ -161,7 +163,7 @@ async def test_a_failure_over_one_client_ends_that_client_alone(
         return healthy(token, text)  # type: ignore[arg-type]  # passed on as it came
 
     async with listening(narrow, token=bob) as one, listening(narrow, token=carol) as two:
-        monkeypatch.setattr(narrow.bookings, "standing", standing)
+        monkeypatch.setattr(narrow.bookings, "status", standing)
         await narrow("DELETE", "/queue", token=alice)
         await one.until(lambda frame: frame["data"]["status"] == "active")
         assert await two.closed() == 1011
@@ -177,7 +179,7 @@ async def test_what_the_copy_here_has_not_heard_of_yet_is_not_told(
     """On another instance than the owner's: a number that was given a moment ago, an admission that
     the owner has told already."""
     alice, bob = await narrow.enter(ALICE), await narrow.enter(BOB)
-    behind = narrow.bookings.standing(narrow.bookings.token(bob), bob)
+    behind = narrow.bookings.status(narrow.bookings.read_token(bob), bob)
     async with listening(narrow, token=alice) as inside, listening(narrow, token=bob) as waits:
         active = (await inside.frame("queue"))["data"]
         await waits.frame("queue")
@@ -188,14 +190,14 @@ async def test_what_the_copy_here_has_not_heard_of_yet_is_not_told(
             return replace(behind, token=alice, user=ALICE, number=1)
 
         with monkeypatch.context() as patch:
-            patch.setattr(narrow.bookings, "standing", standing)
-            narrow.bookings.version += 1
+            patch.setattr(narrow.bookings, "status", standing)
+            narrow.bookings.changes += 1
             await waits.quiet(2 * FAST.pace.gap_s)
             await inside.quiet(2 * FAST.pace.gap_s)
         assert narrow.server.sockets == 2
         narrow.bookings.clock.advance(60_000)
         narrow.bookings.places[1].until_ms += 60_000
-        narrow.bookings.version += 1
+        narrow.bookings.changes += 1
         again = (await inside.frame("queue"))["data"]
         assert (again["status"], again["expiresAt"] > active["expiresAt"]) == ("active", True)
 
@@ -213,8 +215,8 @@ async def test_tokens_of_a_queue_that_is_no_more_are_told_so(
         def unknown(queue: str) -> NoReturn:
             raise UnknownError
 
-        monkeypatch.setattr(narrow.bookings, "standing", gone)
-        monkeypatch.setattr(narrow.bookings, "queue_version", unknown)
+        monkeypatch.setattr(narrow.bookings, "status", gone)
+        monkeypatch.setattr(narrow.bookings, "version", unknown)
         assert (await listener.frame("ended"))["code"] == "token_invalid"
         assert await listener.closed() == 1008
 
@@ -222,7 +224,7 @@ async def test_tokens_of_a_queue_that_is_no_more_are_told_so(
 async def test_what_is_worth_a_push(narrow: Edge) -> None:
     await narrow.enter(ALICE)
     text = await narrow.enter(BOB)
-    told = narrow.bookings.standing(narrow.bookings.token(text), text)
+    told = narrow.bookings.status(narrow.bookings.read_token(text), text)
 
     def but(**changes: object) -> bool:
         return matters(told, replace(told, **changes))

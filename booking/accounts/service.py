@@ -1,0 +1,207 @@
+"""The calls about money: charges, balance and payments.
+
+Commands ask the account. History and payments are read from the journal, newest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from hashlib import blake2b
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from actors.errors import UnavailableError
+from actors.journal.contract import Journal, JournalError, Row
+from booking.accounts.domain import account
+from booking.addresses import account_address
+from booking.calls import ActorClient, Attempt, Outcome, UnknownError, command_key, new_id
+from booking.domain.decision import Rejected
+from booking.queue.tokens import QueueToken
+from booking.seats.view import SeatMaps
+
+PAYMENTS_SEARCHED_MAX = 1_000
+"""How far back a single payment is looked for: twenty dates of fifty seats each."""
+
+_CHECK_BYTES = 4
+_CURSOR_LENGTH_MAX = 32
+
+
+class Charged(msgspec.Struct, frozen=True):
+    """The balance after a charge, in won."""
+
+    balance: int
+
+
+class Payment(msgspec.Struct, frozen=True):
+    """A completed payment; ``amount`` in won."""
+
+    id: str
+    schedule: str
+    seat: int
+    amount: int
+    at_ms: int
+
+
+class HistoryItem(msgspec.Struct, frozen=True):
+    """One movement of the user's money; amounts in won."""
+
+    id: str
+    """Opaque; also the cursor."""
+    type: Literal["CHARGE", "USE", "REFUND"]
+    amount: int
+    balance: int
+    at_ms: int
+
+
+Item = TypeVar("Item")
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True):
+    """One page of a list, and whether another follows."""
+
+    items: Sequence[Item]
+    has_more: bool
+
+
+class AccountService:
+    """Accounts of one instance. Raises :class:`~actors.errors.UnavailableError` and its kin, also
+    when the journal is out of reach."""
+
+    def __init__(
+        self,
+        actors: ActorClient,
+        maps: SeatMaps,
+        journal: Journal,
+        read_event: Callable[[Row], Any],
+    ) -> None:
+        """``read_event`` decodes a row of the journal."""
+        self._actors = actors
+        self._maps = maps
+        self._journal = journal
+        self._read_event = read_event
+
+    async def charge(
+        self, user: str, amount: int, attempt: Attempt | None
+    ) -> Outcome[Charged | Rejected]:
+        """Add ``amount`` won to the balance."""
+        key = command_key(user, "charge", attempt) if attempt else None
+        command = account.Charge(new_id("chg", key), amount)
+        answer = await self._actors.answer(account_address(user), command, key)
+        match answer.reply:
+            case account.ChargeDone(balance):
+                return Outcome(Charged(balance), answer.replayed)
+            case Rejected():
+                return Outcome(answer.reply, answer.replayed)
+        raise AssertionError(f"an account answered {type(answer.reply).__name__} to a charge")
+
+    async def balance(self, user: str) -> int:
+        """The user's money in won; 0 for a user nobody has heard of."""
+        view = await self._actors.reply(account_address(user), account.GetAccount())
+        assert isinstance(view, account.AccountView), view
+        return view.balance
+
+    async def pay(
+        self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
+    ) -> Outcome[Payment | Rejected]:
+        """Pay for a held seat; :class:`~booking.calls.UnknownError` if the token does not open the
+        date."""
+        self._maps.check_opens(token.queue, schedule)
+        key = command_key(token.user, "payment", attempt) if attempt else None
+        command = account.Pay(new_id("pay", key), schedule, seat, token.queue, token.number)
+        answer = await self._actors.answer(account_address(token.user), command, key)
+        return Outcome(_paid(answer.reply), answer.replayed)
+
+    async def replay(
+        self, token: QueueToken, attempt: Attempt
+    ) -> Outcome[Payment | Rejected] | None:
+        """The stored outcome of this user's earlier :meth:`pay` with this key, or ``None``.
+
+        For clients whose token the payment itself used up, and whose answer got lost. Raises
+        :class:`actors.errors.KeyReusedError` and ``KeyInFlightError`` as the call itself.
+        """
+        stored = await self._actors.stored(token.user, command_key(token.user, "payment", attempt))
+        return None if stored is None else Outcome(_paid(stored), replayed=True)
+
+    async def history(self, user: str, limit: int, after: str | None) -> Page[HistoryItem]:
+        """Movements of the user's money, newest first; :class:`~booking.calls.UnknownError` for a
+        cursor of another user."""
+        types = ("Charged", "PaymentStarted", "PaymentRefunded")
+        rows, has_more = await self._rows(user, types, limit, after)
+        return Page([_history_item(user, row, self._read_event(row)) for row in rows], has_more)
+
+    async def payments(self, user: str, limit: int, after: str | None) -> Page[Payment]:
+        """Completed payments, newest first; :class:`~booking.calls.UnknownError` for a cursor of
+        another user."""
+        rows, has_more = await self._rows(user, ("PaymentCompleted",), limit, after)
+        return Page([_payment(self._read_event(row)) for row in rows], has_more)
+
+    async def payment(self, user: str, payment_id: str) -> Payment:
+        """One payment; :class:`~booking.calls.UnknownError` if it is not this user's."""
+        rows, _ = await self._rows(user, ("PaymentCompleted",), PAYMENTS_SEARCHED_MAX, None)
+        for row in rows:
+            completed = self._read_event(row)
+            if completed.id == payment_id:
+                return _payment(completed)
+        raise UnknownError(f"payment {payment_id}")
+
+    async def _rows(
+        self, user: str, types: Collection[str], limit: int, after: str | None
+    ) -> tuple[list[Row], bool]:
+        """A page of the account's events, newest first, and whether there are more."""
+        before_seq = None if after is None else seq_of(user, after)
+        try:
+            rows = await self._journal.history(account_address(user), types, limit + 1, before_seq)
+        except JournalError as error:
+            raise UnavailableError("the journal is out of reach") from error
+        return rows[:limit], len(rows) > limit
+
+
+def _paid(reply: Any) -> Payment | Rejected:
+    match reply:
+        case account.PaymentDone():
+            return _payment(reply)
+        case Rejected():
+            return reply
+    raise AssertionError(f"an account answered {type(reply).__name__} to a payment")
+
+
+def _payment(done: account.PaymentDone | account.PaymentCompleted) -> Payment:
+    return Payment(done.id, done.schedule, done.seat, done.amount, done.at_ms)
+
+
+def _history_item(user: str, row: Row, event: Any) -> HistoryItem:
+    cursor = cursor_of(user, row.seq)
+    match event:
+        case account.Charged():
+            return HistoryItem(cursor, "CHARGE", event.amount, event.balance, row.at_ms)
+        case account.PaymentStarted():
+            return HistoryItem(cursor, "USE", event.amount, event.balance, row.at_ms)
+        case account.PaymentRefunded():
+            return HistoryItem(cursor, "REFUND", event.amount, event.balance, row.at_ms)
+    raise AssertionError(f"{type(event).__name__} is not part of a history")
+
+
+# An item's id, which is also the cursor for paging, is its place in the journal (seq) and a check
+# that ties it to the user, which tells a mistyped or foreign cursor from a real one. It protects
+# nothing: pages only ever contain the caller's own facts.
+
+
+def cursor_of(user: str, seq: int) -> str:
+    """The id of the fact at ``seq`` in the user's shard."""
+    check = blake2b(f"{user}\n{seq}".encode(), digest_size=_CHECK_BYTES).hexdigest()
+    return f"txn_{seq:x}{check}"
+
+
+def seq_of(user: str, cursor: str) -> int:
+    """The seq behind a cursor; :class:`~booking.calls.UnknownError` if this user never got it."""
+    digits = cursor.removeprefix("txn_")
+    split = len(digits) - 2 * _CHECK_BYTES
+    if len(cursor) <= _CURSOR_LENGTH_MAX and split > 0:
+        try:
+            seq = int(digits[:split], 16)
+        except ValueError:
+            seq = -1
+        if cursor == cursor_of(user, seq):
+            return seq
+    raise UnknownError("cursor")

@@ -1,0 +1,185 @@
+"""The calls of the waiting queue. Only joining and leaving ask the queue's owner; the rest is
+answered from this instance's view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from actors.clock import Clock
+from booking.addresses import queue_address
+from booking.calls import (
+    ActorClient,
+    Attempt,
+    Freshness,
+    Outcome,
+    UnknownError,
+    command_key,
+)
+from booking.domain.decision import Rejected
+from booking.queue.admin import QueueChange, QueueReport, command_of, report_of
+from booking.queue.domain.queue import Join, Leave, Look, Place, RulesRefused, RulesSet
+from booking.queue.tokens import QueueToken, TokenError, TokenSigner
+from booking.queue.view import QueueStatus, QueueView
+
+AHEAD_ASKED_MAX = 1_000
+"""The owner is asked only for tokens with fewer people ahead: as many as one busy moment admits
+between two updates of the view."""
+
+_STORED: msgspec.msgpack.Decoder[QueueStatus | Rejected]
+_STORED = msgspec.msgpack.Decoder(QueueStatus | Rejected)
+
+
+class NotAdmittedError(Exception):
+    """The token is valid, and its holder still waits."""
+
+    def __init__(self, status: QueueStatus) -> None:
+        super().__init__("not admitted yet")
+        self.status = status
+
+
+class QueueService:
+    """Queues of one instance. Coroutines raise :class:`actors.errors.UnavailableError` and its
+    kin."""
+
+    def __init__(
+        self,
+        actors: ActorClient,
+        queues: Mapping[str, QueueView],
+        signer: TokenSigner,
+        freshness: Freshness,
+        clock: Clock,
+    ) -> None:
+        self._actors = actors
+        self._queues = queues
+        self._signer = signer
+        self._freshness = freshness
+        self._clock = clock
+
+    async def issue(
+        self, user: str, queue: str, attempt: Attempt | None
+    ) -> Outcome[QueueStatus | Rejected]:
+        """Line up; :class:`~booking.calls.UnknownError` for an unknown queue."""
+        view = self._view(queue)
+        if attempt is None:
+            return Outcome(await self._join(view, user, ""))
+        key = command_key(user, "issue", attempt)
+        return await self._actors.once(
+            user, key, lambda: self._join(view, user, key.id.hex()), _STORED
+        )
+
+    async def _join(self, view: QueueView, user: str, attempt: str) -> QueueStatus | Rejected:
+        # Without a name for the attempt, a second one is refused: the user is in line already.
+        reply = await self._actors.reply(
+            queue_address(view.name), Join(user, attempt), repeatable=bool(attempt)
+        )
+        match reply:
+            case Rejected():
+                return reply
+            case Place():
+                now_ms = self._clock.now_ms()
+                view.presence.seen(reply.number, now_ms)
+                token = QueueToken(user, view.name, reply.number, reply.joined_ms)
+                return view.status_of(reply, self._signer.sign(token), now_ms)
+        raise AssertionError(f"a queue answered {type(reply).__name__} to a join")
+
+    def read_token(self, text: str) -> QueueToken:
+        """An authentic token's content, else :class:`~booking.queue.tokens.TokenError`. The token
+        may have ended all the same."""
+        if not text:
+            raise TokenError("token_missing")
+        return self._signer.read(text)
+
+    def status(self, token: QueueToken, text: str) -> QueueStatus:
+        """Where the token stands; :class:`~booking.queue.tokens.TokenError` if it has ended.
+
+        This is no sign of its holder, because pushes look it up whether or not anybody listens.
+        """
+        return self._fresh_view(token).status(token, text, self._clock.now_ms())
+
+    def poll(self, token: QueueToken, text: str) -> QueueStatus:
+        """As :meth:`status`, asked by the holder, who counts as present."""
+        self.mark_present(token)
+        return self.status(token, text)
+
+    def admitted(self, text: str) -> QueueToken:
+        """The token's content if its holder is inside now: the gate before dates, seats,
+        reservations and payments. Raises :class:`~booking.queue.tokens.TokenError` or
+        :class:`NotAdmittedError`."""
+        token = self.read_token(text)
+        view = self._fresh_view(token)
+        now_ms = self._clock.now_ms()
+        view.presence.seen(token.number, now_ms)
+        if not view.is_active(token, now_ms):
+            raise NotAdmittedError(view.status(token, text, now_ms))
+        return token
+
+    async def owners_status(self, token: QueueToken, text: str, refusal: Exception) -> QueueStatus:
+        """Where the queue's owner says the token stands, if the owner may know more than
+        :meth:`status` and :meth:`admitted`, which refused; else raises ``refusal``."""
+        view = self._queues.get(token.queue)
+        if view is None or not self._may_be_behind(view, token, refusal):
+            raise refusal
+        reply = await self._actors.reply(queue_address(token.queue), Look(token.user, token.number))
+        if not isinstance(reply, Place):
+            raise refusal
+        return view.status_of(reply, text, self._clock.now_ms())
+
+    def _may_be_behind(self, view: QueueView, token: QueueToken, refusal: Exception) -> bool:
+        """Whether the owner may have admitted somebody who waits in this view. People far back are
+        not asked for: they would cost the owner what the view is there to save."""
+        if isinstance(refusal, NotAdmittedError):
+            newest = self._freshness.newest(queue_address(view.name))
+            return not newest and refusal.status.ahead < AHEAD_ASKED_MAX
+        return isinstance(refusal, TokenError) and token.number > view.last_number
+
+    async def leave(self, token: QueueToken) -> None:
+        """Give the place up. Repeating it does no harm."""
+        await self._actors.reply(queue_address(token.queue), Leave(token.user, token.number))
+
+    def mark_present(self, token: QueueToken) -> None:
+        """Note that the token's holder polls or listens. Cheap; call it often."""
+        view = self._queues.get(token.queue)
+        if view is not None:
+            view.presence.seen(token.number, self._clock.now_ms())
+
+    def version(self, queue: str) -> int:
+        """A number that grows with every change of what :meth:`status` says in this queue;
+        :class:`~booking.calls.UnknownError` for an unknown one."""
+        return self._view(queue).version
+
+    async def report(self, queue: str) -> QueueReport:
+        """The queue for its operators; :class:`~booking.calls.UnknownError` for an unknown one."""
+        view = self._view(queue)
+        return report_of(view, view.policy)
+
+    async def change(self, queue: str, change: QueueChange, who: str) -> QueueReport:
+        """Change the rules, in force when it returns. :class:`~booking.calls.UnknownError` for an
+        unknown queue, :class:`ValueError` with words for the operator if the rules contradict each
+        other."""
+        view = self._view(queue)
+        reply = await self._actors.reply(queue_address(queue), command_of(change, who))
+        match reply:
+            case RulesSet(policy):
+                return report_of(view, policy)
+            case RulesRefused(detail):
+                raise ValueError(detail)
+        raise AssertionError(f"a queue answered {type(reply).__name__} to new rules")
+
+    def names(self) -> list[str]:
+        """All queues of the catalogue, sorted."""
+        return sorted(self._queues)
+
+    def _view(self, queue: str) -> QueueView:
+        view = self._queues.get(queue)
+        if view is None:
+            raise UnknownError(f"queue {queue}")
+        return view
+
+    def _fresh_view(self, token: QueueToken) -> QueueView:
+        view = self._queues.get(token.queue)
+        if view is None:
+            raise TokenError("token_invalid")
+        self._freshness.check(queue_address(view.name))
+        return view

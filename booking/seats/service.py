@@ -1,0 +1,143 @@
+"""The calls about seats: seat maps from this instance's memory, and reservations.
+
+A reservation is held by the seat and noted in the account, so a call here asks both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from booking.accounts.domain import account
+from booking.accounts.domain.account import Reservation, reservation_status
+from booking.addresses import account_address, ledger_address, seat_address
+from booking.calls import (
+    ActorClient,
+    Attempt,
+    Freshness,
+    Outcome,
+    UnknownError,
+    command_key,
+    new_id,
+)
+from booking.catalogue.domain import Catalogue
+from booking.domain.decision import Rejected
+from booking.queue.tokens import QueueToken
+from booking.seats.domain.seat import HoldGranted, HoldSeat, ReleaseSeat
+from booking.seats.view import SeatMap, SeatMaps
+
+
+class ReservationRecord(msgspec.Struct, frozen=True, tag=True):
+    """A reservation and its state at the time of asking."""
+
+    reservation: Reservation
+    status: Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
+
+
+_STORED: msgspec.msgpack.Decoder[ReservationRecord | Rejected]
+_STORED = msgspec.msgpack.Decoder(ReservationRecord | Rejected)
+
+
+class SeatService:
+    """Seats and reservations of one instance. Coroutines raise
+    :class:`actors.errors.UnavailableError` and its kin."""
+
+    def __init__(self, actors: ActorClient, maps: SeatMaps, freshness: Freshness) -> None:
+        self._actors = actors
+        self._maps = maps
+        self._freshness = freshness
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue in force."""
+        return self._maps.catalogue
+
+    def seat_map(self, schedule: str, *, fresh: bool = True) -> SeatMap:
+        """The date's seats, from memory; :class:`~booking.calls.UnknownError` for an unknown date.
+
+        With ``fresh``, :class:`actors.errors.UnavailableError` if this instance's knowledge is
+        older than two seconds.
+        """
+        seats = self._maps.get(schedule)
+        if seats is None:
+            raise UnknownError(f"date {schedule}")
+        if fresh:
+            self._freshness.check(ledger_address(schedule))
+        else:
+            self._freshness.check_here()
+        return seats
+
+    async def reserve(
+        self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
+    ) -> Outcome[ReservationRecord | Rejected]:
+        """Hold a seat; :class:`~booking.calls.UnknownError` if the token does not open the date."""
+        self._maps.check_opens(token.queue, schedule)
+        user = token.user
+        if attempt is None:
+            return Outcome(await self._reserve(user, schedule, seat, new_id("rsv")))
+        key = command_key(user, "reservation", attempt)
+        reservation = new_id("rsv", key)
+        return await self._actors.once(
+            user, key, lambda: self._reserve(user, schedule, seat, reservation), _STORED
+        )
+
+    async def _reserve(
+        self, user: str, schedule: str, seat: int, reservation: str
+    ) -> ReservationRecord | Rejected:
+        held = await self._actors.reply(seat_address(schedule, seat), HoldSeat(user, reservation))
+        if isinstance(held, Rejected):
+            return held
+        if not isinstance(held, HoldGranted):
+            raise AssertionError(f"a seat answered {type(held).__name__} to a hold")
+        noted = Reservation(reservation, schedule, seat, held.price, held.held_at_ms, held.until_ms)
+        kept = await self._actors.reply(account_address(user), account.NoteReservation(noted))
+        match kept:
+            case account.ReservationKept():
+                return ReservationRecord(kept.reservation, "PENDING")
+            case Rejected():
+                return kept
+        raise AssertionError(f"an account answered {type(kept).__name__} to a reservation")
+
+    async def replay(
+        self, token: QueueToken, attempt: Attempt
+    ) -> Outcome[ReservationRecord | Rejected] | None:
+        """The stored outcome of this user's earlier :meth:`reserve` with this key, or ``None``.
+
+        For clients whose token the call itself used up, and whose answer got lost. Raises
+        :class:`actors.errors.KeyReusedError` and ``KeyInFlightError`` as the call itself.
+        """
+        stored = await self._actors.stored(
+            token.user, command_key(token.user, "reservation", attempt)
+        )
+        return None if stored is None else Outcome(_STORED.decode(stored.body), replayed=True)
+
+    async def reservations(self, token: QueueToken) -> list[ReservationRecord]:
+        """The user's reservations, newest first."""
+        view = await self._actors.reply(account_address(token.user), account.GetAccount())
+        assert isinstance(view, account.AccountView), view
+        return [
+            ReservationRecord(each, reservation_status(each, view.now_ms))
+            for each in view.reservations
+        ]
+
+    async def reservation(self, token: QueueToken, reservation_id: str) -> ReservationRecord:
+        """One reservation; :class:`~booking.calls.UnknownError` if it is not this user's."""
+        for record in await self.reservations(token):
+            if record.reservation.id == reservation_id:
+                return record
+        raise UnknownError(f"reservation {reservation_id}")
+
+    async def release(self, token: QueueToken, reservation_id: str) -> Rejected | None:
+        """Give a hold up; ``None`` when it is given up. Repeating it gives the same."""
+        held = (await self.reservation(token, reservation_id)).reservation
+        if not held.payment:
+            ended = await self._actors.reply(
+                seat_address(held.schedule, held.seat), ReleaseSeat(token.user, reservation_id)
+            )
+            if isinstance(ended, Rejected):
+                return ended
+        noted = await self._actors.reply(
+            account_address(token.user), account.NoteCancellation(reservation_id)
+        )
+        return noted if isinstance(noted, Rejected) else None
