@@ -25,11 +25,11 @@ class CommandKey(msgspec.Struct, frozen=True, array_like=True):
     fingerprint: bytes
 
 
-class Wake(msgspec.Struct, frozen=True, tag=True):
+class TimerFired(msgspec.Struct, frozen=True, tag=True):
     """The command an entity gets from the runtime when the time it asked for has come."""
 
 
-WAKE = Wake()
+TIMER_FIRED = TimerFired()
 
 
 class Turn(msgspec.Struct):
@@ -108,8 +108,8 @@ class Behaviour(ABC):
 
     # -- time ----------------------------------------------------------------------------------
 
-    def next_wake_ms(self, state: Any) -> int | None:
-        """When the entity wants :class:`Wake` next, or ``None``. Survives every crash."""
+    def next_timer_ms(self, state: Any) -> int | None:
+        """When the entity wants :class:`TimerFired` next, or ``None``. Survives every crash."""
         return None
 
     # -- sagas ---------------------------------------------------------------------------------

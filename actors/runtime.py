@@ -23,7 +23,7 @@ from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
 from actors.core.context import NoObserver, Observer, ReplicationListener, ShardContext
 from actors.core.deadlines import Deadlines
-from actors.core.envelope import BEGIN, PEEK, Envelope
+from actors.core.envelope import BEGIN, QUERY, Envelope
 from actors.core.limits import Limits
 from actors.core.loader import Loader
 from actors.core.replay import Folded
@@ -48,7 +48,7 @@ __all__ = ["Limits", "Observer", "Runtime", "RuntimeStatistics"]
 DRAIN_CHECK_S = 0.01
 """Between two looks whether everything is answered while stopping."""
 
-PEEKS_MAX = 1_000
+QUERIES_MAX = 1_000
 """Entities that :meth:`Runtime.load_state` asks for at a time: five load queries."""
 
 
@@ -191,7 +191,7 @@ class Runtime:
             await asyncio.sleep(self._limits.housekeeping_s)
             passed_s = self._clock.monotonic() - began
             self._context.drain_rate = (counters.turns - turns) / passed_s if passed_s > 0 else 0.0
-            left = self._limits.marks_swept_max
+            left = self._limits.timers_disarmed_max
             for shard in self._owned.shards.values():
                 left -= shard.sweep(0 if shard.part.away else left)
 
@@ -271,9 +271,9 @@ class Runtime:
         """The entities' states, newest decisions included, in order. Raises as an ask does."""
         wanted = list(addresses)
         states: list[Any] = []
-        for start in range(0, len(wanted), PEEKS_MAX):
-            chunk = wanted[start : start + PEEKS_MAX]
-            asked = [self.ask(address, PEEK) for address in chunk]
+        for start in range(0, len(wanted), QUERIES_MAX):
+            chunk = wanted[start : start + QUERIES_MAX]
+            asked = [self.ask(address, QUERY) for address in chunk]
             for answer in await asyncio.gather(*asked, return_exceptions=True):
                 if isinstance(answer, BaseException):
                     raise answer

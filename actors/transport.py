@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import msgspec
+
 from actors.address import Address
 from actors.behaviour import CommandKey
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One command on its way to the entity that decides it."""
+
+    address: Address
+    command: Any
+    deadline: float
+    """When the caller gives up, in seconds on :meth:`actors.clock.Clock.monotonic`."""
+    key: CommandKey | None = None
+    """With a key the outcome is stored, and a repeat gets the stored answer."""
+    hops: int = 1
+    """How many instances this one is the last of, from the one that the caller asked."""
+    epoch: int = 0
+    """The epoch under which the sender knows the owner; 0 if it does not matter."""
 
 
 class Answer:

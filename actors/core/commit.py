@@ -57,12 +57,12 @@ class Commit:
         "answers",
         "changes",
         "followers",
-        "marks",
         "outcomes",
         "rows",
         "shard",
         "snapshots",
         "stored",
+        "timers",
         "trace",
         "weight",
     )
@@ -74,7 +74,7 @@ class Commit:
         self.rows: list[Row] = []
         self.outcomes: Sequence[OutcomeRow] = ()
         self.snapshots: list[SnapshotRow] | tuple[()] = ()
-        self.marks: list[TimerEntry] | tuple[()] = ()
+        self.timers: list[TimerEntry] | tuple[()] = ()
         self.changes: Sequence[Change] = ()
         self.answers: Sequence[tuple[Envelope, Answer]] = ()
         self.stored: Sequence[tuple[CommandKey, Any]] = ()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from actors.address import Address
-from actors.behaviour import WAKE
+from actors.behaviour import TIMER_FIRED
 from actors.core.activation import ABSENT, Activation
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope
@@ -95,7 +95,7 @@ class Crashes:
     def _fail(self, activation: Activation, envelope: Envelope) -> None:
         self._shard.keys.release(envelope)
         envelope.refuse(EntityCrashedError(activation.address.text))
-        if envelope.command is WAKE:
+        if envelope.command is TIMER_FIRED:
             self._retry_later(activation.address)
 
     def _retry_later(self, address: Address) -> None:

@@ -93,11 +93,11 @@ def _add_events(
 def _look_ahead(commit: Commit, change: Change) -> None:
     """Timers, sagas and snapshot of the changed entity."""
     activation, state, shard = change.activation, change.state, commit.shard
-    change.wake_ms = activation.behaviour.next_wake_ms(state)
+    change.wake_ms = activation.behaviour.next_timer_ms(state)
     change.unfinished = activation.behaviour.unfinished(state)
     if (change.wake_ms is not None or change.unfinished) and activation.address not in shard.marked:
-        commit.marks = [
-            *commit.marks,
+        commit.timers = [
+            *commit.timers,
             TimerEntry(shard.number, shard.epoch, activation.address, True),
         ]
     threshold = max(shard.snapshot_bytes_min, activation.snapshot_bytes)

@@ -25,7 +25,7 @@ class Probe:
 
 BEGIN: Final = Probe("BEGIN")
 """Mark the key as in flight for an operation of several steps."""
-PEEK: Final = Probe("PEEK")
+QUERY: Final = Probe("QUERY")
 """Tell the state."""
 
 

@@ -64,7 +64,7 @@ class Lane:
     def submit(self, commit: Commit) -> None:
         """Put a commit behind the others; its shard's come in the order of their seqs."""
         commit.weight = (
-            len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.marks)
+            len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.timers)
         )
         self._pending.append(commit)
         self._pending_rows += commit.weight
@@ -151,12 +151,12 @@ class Lane:
 
 
 def batch_of(commits: Sequence[Commit]) -> Batch:
-    """One batch of all their parts; of several marks of one entity the last one counts."""
+    """One batch of all their parts; of several timers of one entity the last one counts."""
     if len(commits) == 1:
         only = commits[0]
-        return Batch(only.rows, list(only.outcomes), list(only.snapshots), list(only.marks))
+        return Batch(only.rows, list(only.outcomes), list(only.snapshots), list(only.timers))
     batch = Batch()
-    marks: dict[object, TimerEntry] = {}
+    timers: dict[object, TimerEntry] = {}
     snapshots = {}
     for commit in commits:
         batch.rows += commit.rows
@@ -164,8 +164,8 @@ def batch_of(commits: Sequence[Commit]) -> Batch:
             batch.outcomes += commit.outcomes
         for snapshot in commit.snapshots:
             snapshots[snapshot.address] = snapshot
-        for mark in commit.marks:
-            marks[mark.address] = mark
+        for timer in commit.timers:
+            timers[timer.address] = timer
     batch.snapshots = list(snapshots.values())
-    batch.marks = list(marks.values())
+    batch.timers = list(timers.values())
     return batch

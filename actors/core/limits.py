@@ -82,13 +82,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """After how long the runtime itself repeats a timer or saga step that crashed: at most four
     times in a crash window, so that alone it never fences a shard."""
 
-    wake_again_ms: int = 250
+    timer_again_ms: int = 250
     """Shortest time between two wakes of one entity whose wish did not change by the first."""
 
     timer_check_s: float = 0.5
     """Longest sleep of the timers, so that a moved wall clock is noticed in time."""
 
-    wakes_max: int = 1_000
+    timers_fired_max: int = 1_000
     """Wakes put into mailboxes before other work gets the event loop, some 2 ms."""
 
     saga_backoff_min_s: float = 0.05
@@ -113,8 +113,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Longest time without a look whether the shards are still ours: as long as an instance that
     was frozen and replaced may answer reads from its past. The question is 256 small rows."""
 
-    marks_swept_max: int = 500
-    """Wake marks taken back in one round, half a batch."""
+    timers_disarmed_max: int = 500
+    """Timer entries taken back in one round, half a batch."""
 
     housekeeping_s: float = 2.0
     """Between rounds: an entity whose timer ends and starts again within it keeps its mark."""

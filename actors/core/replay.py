@@ -37,7 +37,7 @@ class Folded:
         """When its last event was decided, if that is known."""
         self.event_bytes = sum([len(row.payload) for row in rows])
         self.snapshot_bytes = 0 if snapshot is None else len(snapshot.state)
-        self.wake_ms: int | None = behaviour.next_wake_ms(state)
+        self.wake_ms: int | None = behaviour.next_timer_ms(state)
         self.unfinished: Collection[str] = behaviour.unfinished(state)
         self.keys: Sequence[CommandKey | None] = [
             behaviour.saga_key(state, saga) for saga in self.unfinished

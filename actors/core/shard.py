@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import WAKE, Decision
+from actors.behaviour import TIMER_FIRED, Decision
 from actors.core.activation import Activation
 from actors.core.commit import Commit
 from actors.core.context import ShardContext
@@ -62,7 +62,7 @@ class Shard:
         self.warm: dict[Address, Folded] = {}
         """Entities that were read before the shard was claimed; only what came since is missing."""
         self.marked: set[Address] = set()
-        """Entities with a wake mark, in the journal or on the way there."""
+        """Entities with a armed timer, in the journal or on the way there."""
         self.unneeded: dict[Address, None] = {}
         """Marked entities that want no wake any more."""
         self.snapshot_bytes_min = context.limits.snapshot_bytes_min
@@ -114,7 +114,7 @@ class Shard:
         self.mail -= 1
         if envelope.external:
             self._context.counters.waiting -= 1
-        if envelope.command is WAKE:
+        if envelope.command is TIMER_FIRED:
             self._waking.discard(activation.address)
         return envelope
 
@@ -122,7 +122,7 @@ class Shard:
         """The entity's timer has come."""
         if address not in self._waking:
             self._waking.add(address)
-            self.post(address, Envelope(WAKE))
+            self.post(address, Envelope(TIMER_FIRED))
 
     def saga_answers(
         self, activation: Activation, envelope: Envelope, decision: Decision
@@ -250,7 +250,7 @@ class Shard:
         del self.activations[activation.address]
         self._context.pool.leave(activation)
 
-    # -- timers and marks ----------------------------------------------------------------------
+    # -- timers ----------------------------------------------------------------------------------
 
     def arm(self, address: Address, at_ms: int | None) -> None:
         """Wake the entity at this time, or not at all."""
@@ -260,13 +260,13 @@ class Shard:
         self._context.timers.arm(timer, at_ms)
 
     def sweep(self, marks_max: int) -> int:
-        """Take back wake marks that are not needed any more; returns how many. Let go of begun
+        """Take back timer entries that are not needed any more; returns how many. Let go of begun
         operations past their time."""
         self.keys.expire(self._context.clock.monotonic())
         addresses = list(self.unneeded)[:marks_max]
         if addresses:
             commit = Commit(self)
-            commit.marks = [TimerEntry(self.number, self.epoch, a, False) for a in addresses]
+            commit.timers = [TimerEntry(self.number, self.epoch, a, False) for a in addresses]
             for address in addresses:
                 del self.unneeded[address]
                 self.marked.discard(address)
@@ -279,9 +279,9 @@ class Shard:
         """Send a commit on its way."""
         assert not commit.rows or commit.rows[0].seq == self.seq + 1, "drafted on another seq"
         self.seq += len(commit.rows)
-        for mark in commit.marks:
-            if mark.wanted:
-                self.marked.add(mark.address)
+        for timer in commit.timers:
+            if timer.armed:
+                self.marked.add(timer.address)
         self._tail = commit
         self._context.keeper.submit(commit)
 

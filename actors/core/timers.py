@@ -1,7 +1,7 @@
 """Timers: when which entity wants to be woken. One heap and one loop timer for the instance.
 
 Timers are kept beside the activations, so they survive passivation; after a crash they come back
-from the entities' states, which the wake marks in the journal name.
+from the entities' states, which the timer entries in the journal name.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Timers:
     def _fire(self) -> None:
         self._handle = None
         now_ms = self._clock.now_ms()
-        for _ in range(self._limits.wakes_max):
+        for _ in range(self._limits.timers_fired_max):
             if not self._heap or self._heap[0][0] > now_ms:
                 break
             at_ms, _, timer = heappop(self._heap)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.address import Address
-from actors.behaviour import WAKE, Decision, Turn
+from actors.behaviour import TIMER_FIRED, Decision, Turn
 from actors.core.activation import Activation
 from actors.core.commit import Commit
 from actors.core.context import ShardContext
 from actors.core.draft import draft
-from actors.core.envelope import PEEK, Envelope, Probe
+from actors.core.envelope import QUERY, Envelope, Probe
 from actors.errors import DeadlineExceededError, KeyInFlightError, UnavailableError
 from actors.transport import Answer
 
@@ -137,7 +137,7 @@ class Writer:
         return found if all(other.loaded for other in missing) else None
 
     def _probe(self, activation: Activation, envelope: Envelope) -> None:
-        if envelope.command is PEEK:
+        if envelope.command is QUERY:
             envelope.answer(Answer(activation.state))
             return
         keys = self._shard.keys
@@ -180,7 +180,7 @@ class Writer:
             commit.answers = replies
             commit.trace = envelope.trace
             self._apply(commit)
-        if envelope.command is WAKE:
+        if envelope.command is TIMER_FIRED:
             self._after_wake(activation, commit, now_ms)
 
     def _decide(
@@ -235,7 +235,7 @@ class Writer:
         be done has been done by a command that came a moment before."""
         if commit is not None and any(change.activation is activation for change in commit.changes):
             return
-        wish_ms = activation.behaviour.next_wake_ms(activation.state)
+        wish_ms = activation.behaviour.next_timer_ms(activation.state)
         if wish_ms is not None:
-            again_ms = now_ms + self._context.limits.wake_again_ms
+            again_ms = now_ms + self._context.limits.timer_again_ms
             self._shard.arm(activation.address, wish_ms if wish_ms > now_ms else again_ms)

@@ -31,7 +31,7 @@ def tenures_of(batch: Batch) -> tuple[dict[int, int], set[int]]:
     """The epoch of each shard in the batch, and the shards that come with two: at least one of
     them is past, so nothing of theirs may be written."""
     tenures = {(row.shard, row.epoch) for row in batch.rows}
-    for part in (batch.outcomes, batch.snapshots, batch.marks):
+    for part in (batch.outcomes, batch.snapshots, batch.timers):
         tenures |= {(entry.shard, entry.epoch) for entry in part}
     epochs = dict(tenures)
     if len(epochs) == len(tenures):
@@ -56,12 +56,12 @@ def statement_for(batch: Batch, epochs: Mapping[int, int]) -> tuple[Statement, d
     if batch.snapshots:
         parts.append("snapshots")
         values |= _snapshot_columns(batch)
-    for part, wanted in (("wake", True), ("rest", False)):
-        marks = [mark for mark in batch.marks if mark.wanted is wanted]
-        if marks:
+    for part, armed in (("armed", True), ("disarmed", False)):
+        timers = [timer for timer in batch.timers if timer.armed is armed]
+        if timers:
             parts.append(part)
-            values[f"{part}_shards"] = [mark.shard for mark in marks]
-            values[f"{part}_addresses"] = [located(mark.address)[2] for mark in marks]
+            values[f"{part}_shards"] = [timer.shard for timer in timers]
+            values[f"{part}_addresses"] = [located(timer.address)[2] for timer in timers]
     return _compose(tuple(parts)), values
 
 

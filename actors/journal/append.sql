@@ -57,17 +57,17 @@ ON CONFLICT (shard, address) DO UPDATE
     SET seq = excluded.seq, epoch = excluded.epoch, state = excluded.state
     WHERE snapshots.seq <= excluded.seq
 
--- name: wake
+-- name: armed
 -- Entities that have a timer or an unfinished saga from now on.
 INSERT INTO wakes (shard, address)
 SELECT r.shard, r.address
-FROM unnest(:wake_shards::smallint[], :wake_addresses::text[]) AS r (shard, address)
+FROM unnest(:armed_shards::smallint[], :armed_addresses::text[]) AS r (shard, address)
 JOIN live AS l ON l.shard = r.shard
 ON CONFLICT (shard, address) DO NOTHING
 
--- name: rest
+-- name: disarmed
 -- Entities that no longer have one.
 DELETE FROM wakes AS w
-USING unnest(:rest_shards::smallint[], :rest_addresses::text[]) AS r (shard, address)
+USING unnest(:disarmed_shards::smallint[], :disarmed_addresses::text[]) AS r (shard, address)
 JOIN live AS l ON l.shard = r.shard
 WHERE w.shard = r.shard AND w.address = r.address

@@ -58,7 +58,7 @@ class TimerEntry(msgspec.Struct, frozen=True, gc=False):
     shard: int
     epoch: int
     address: Address
-    wanted: bool
+    armed: bool
 
 
 class Batch(msgspec.Struct):
@@ -67,7 +67,7 @@ class Batch(msgspec.Struct):
     rows: list[Row] = []
     outcomes: list[OutcomeRow] = []
     snapshots: list[SnapshotRow] = []
-    marks: list[TimerEntry] = []
+    timers: list[TimerEntry] = []
     """At most one for each address."""
 
 
@@ -152,7 +152,7 @@ class Journal(Protocol):
     async def shards(self) -> list[ShardInfo]:
         """All shards, by number."""
 
-    async def wakes(self, shards: Collection[int]) -> list[Address]:
+    async def armed_timers(self, shards: Collection[int]) -> list[Address]:
         """The entities of these shards that are marked as wanting to be woken."""
 
     async def history(

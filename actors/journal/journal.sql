@@ -89,7 +89,7 @@ JOIN outcomes AS o ON o.shard = k.shard AND o.command = k.command
 -- All leases.
 SELECT shard, epoch, owner, incarnation FROM shards ORDER BY shard
 
--- name: wakes
+-- name: armed_timers
 -- The entities that a shard's next owner has to load at once.
 SELECT address FROM wakes WHERE shard = ANY(:shards::smallint[]) ORDER BY shard, address
 

@@ -37,7 +37,7 @@ class MemoryStore:
         self.rows: list[list[Row]] = [[] for _ in range(SLOT_COUNT)]
         self.outcomes: dict[tuple[int, bytes], OutcomeRow] = {}
         self.snapshots: dict[Address, SnapshotRow] = {}
-        self.marks: dict[Address, int] = {}
+        self.timers: dict[Address, int] = {}
         """Marked entities with their shard."""
         self.claims: list[ShardInfo] = []
         """Every claim ever granted, in order."""
@@ -45,7 +45,7 @@ class MemoryStore:
 
     def write(self, batch: Batch) -> set[int]:
         """Write all parts of live shards; return the fenced ones."""
-        parts = (batch.rows, batch.outcomes, batch.snapshots, batch.marks)
+        parts = (batch.rows, batch.outcomes, batch.snapshots, batch.timers)
         tenures = {(entry.shard, entry.epoch) for part in parts for entry in part}
         fenced = {shard for shard, epoch in tenures if self.leases[shard].epoch != epoch}
         for row in batch.rows:
@@ -57,13 +57,13 @@ class MemoryStore:
         for snapshot in batch.snapshots:
             if snapshot.shard not in fenced:
                 self.snapshots[snapshot.address] = snapshot
-        for mark in batch.marks:
-            if mark.shard in fenced:
+        for timer in batch.timers:
+            if timer.shard in fenced:
                 continue
-            if mark.wanted:
-                self.marks[mark.address] = mark.shard
+            if timer.armed:
+                self.timers[timer.address] = timer.shard
             else:
-                self.marks.pop(mark.address, None)
+                self.timers.pop(timer.address, None)
         return fenced
 
     def _write_row(self, row: Row) -> None:
@@ -99,7 +99,7 @@ class MemoryJournal(FaultyConnection):
         self.appends = 0
         self.loads = 0
         self.look_ups = 0
-        self.marks_written = 0
+        self.timers_written = 0
         self._faults: list[Fault] = []
         self._late: set[asyncio.TimerHandle] = set()
 
@@ -125,7 +125,7 @@ class MemoryJournal(FaultyConnection):
 
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         self.appends += 1
-        self.marks_written += len(batch.marks)
+        self.timers_written += len(batch.timers)
         await self._reach()
         fault = self._faults.pop(0) if self._faults else None
         if fault is None:
@@ -176,10 +176,10 @@ class MemoryJournal(FaultyConnection):
         await self._reach()
         return list(self.store.leases)
 
-    async def wakes(self, shards: Collection[int]) -> list[Address]:
+    async def armed_timers(self, shards: Collection[int]) -> list[Address]:
         await self._reach()
         wanted = frozenset(shards)
-        return [address for address, shard in self.store.marks.items() if shard in wanted]
+        return [address for address, shard in self.store.timers.items() if shard in wanted]
 
     async def history(
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None

@@ -1,7 +1,7 @@
 """A journal over several databases: shard ``s`` lives, with all that belongs to it, in database
 ``s % n``.
 
-Rows, lease, outcomes, snapshots and wake marks of a shard are in one database, so every statement
+A shard's rows, lease, outcomes, snapshots and timer entries are in one database, so every statement
 that has to be one transaction still is: the fence, the append and the stored outcome. Nothing is
 ever promised across two databases that was promised within one, because the journal promises
 nothing across shards.
@@ -94,7 +94,7 @@ class ShardedJournal:
         count = len(self._parts)
         touched = {
             part_number(entry.shard, count)
-            for entries in (batch.rows, batch.outcomes, batch.snapshots, batch.marks)
+            for entries in (batch.rows, batch.outcomes, batch.snapshots, batch.timers)
             for entry in entries
         }
         if len(touched) == 1:
@@ -155,9 +155,9 @@ class ShardedJournal:
         """Each from its own database: the others know it as never claimed."""
         return own_of_each(await together(part.shards() for part in self._parts))
 
-    async def wakes(self, shards: Collection[int]) -> list[Address]:
+    async def armed_timers(self, shards: Collection[int]) -> list[Address]:
         found = await self._spread(
-            list(shards), lambda shard: shard, lambda part, some: part.wakes(some)
+            list(shards), lambda shard: shard, lambda part, some: part.armed_timers(some)
         )
         return list(chain.from_iterable(found))
 
@@ -210,5 +210,5 @@ def _part_of(batch: Batch, number: int, count: int) -> Batch:
         [row for row in batch.rows if part_number(row.shard, count) == number],
         [outcome for outcome in batch.outcomes if part_number(outcome.shard, count) == number],
         [snapshot for snapshot in batch.snapshots if part_number(snapshot.shard, count) == number],
-        [mark for mark in batch.marks if part_number(mark.shard, count) == number],
+        [timer for timer in batch.timers if part_number(timer.shard, count) == number],
     )

@@ -210,8 +210,8 @@ class PostgresJournal:
     async def shards(self) -> list[ShardInfo]:
         return [ShardInfo(**dict(record)) for record in await self._ask("shards", {})]
 
-    async def wakes(self, shards: Collection[int]) -> list[Address]:
-        found = await self._ask("wakes", {"shards": list(shards)})
+    async def armed_timers(self, shards: Collection[int]) -> list[Address]:
+        found = await self._ask("armed_timers", {"shards": list(shards)})
         return [Address.parse(record["address"]) for record in found]
 
     async def history(
@@ -237,7 +237,7 @@ def _without(batch: Batch, shards: Collection[int]) -> Batch:
         [row for row in batch.rows if row.shard not in shards],
         [outcome for outcome in batch.outcomes if outcome.shard not in shards],
         [snapshot for snapshot in batch.snapshots if snapshot.shard not in shards],
-        [mark for mark in batch.marks if mark.shard not in shards],
+        [timer for timer in batch.timers if timer.shard not in shards],
     )
 
 

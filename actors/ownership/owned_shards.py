@@ -327,7 +327,7 @@ class Ownership:
         """The entities of these shards that want to be woken."""
         marked: dict[int, list[Address]] = {lease.shard: [] for lease in leases}
         if marked:
-            for address in await part.journal.wakes(marked):
+            for address in await part.journal.armed_timers(marked):
                 marked[address.slot].append(address)
         return marked
 

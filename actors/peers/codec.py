@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.behaviour import Behaviour
-from actors.core.envelope import BEGIN, PEEK
+from actors.core.envelope import BEGIN, QUERY
 from actors.errors import OutcomeUnknownError, UnavailableError
 from actors.peers.frames import Content
 from actors.transport import Answer
@@ -26,8 +26,8 @@ class Codec:
         its bytes."""
         if command is BEGIN:
             return Content.BEGIN, b""
-        if command is PEEK:
-            return Content.PEEK, b""
+        if command is QUERY:
+            return Content.QUERY, b""
         return 0, self._behaviour_of(kind).encode_command(command)
 
     def unpack_command(self, kind: str, content: int, data: bytes) -> Any:
@@ -35,12 +35,12 @@ class Codec:
         behaviour = self._behaviour_of(kind)
         if content == 0:
             return behaviour.decode_command(data)
-        return BEGIN if Content(content) is Content.BEGIN else PEEK
+        return BEGIN if Content(content) is Content.BEGIN else QUERY
 
     def pack_reply(self, kind: str, content: int, answer: Answer) -> bytes | None:
         """The reply to such a message; ``None`` where it only says that it was done."""
         behaviour = self._behaviour_of(kind)
-        if content == Content.PEEK:
+        if content == Content.QUERY:
             return behaviour.encode_state(answer.reply)
         if content == Content.BEGIN and not answer.replayed:
             return None
@@ -52,7 +52,7 @@ class Codec:
             if content == Content.BEGIN:
                 return None
             raise OutcomeUnknownError("the reply is missing")
-        if content != Content.PEEK:
+        if content != Content.QUERY:
             return self._behaviour_of(kind).decode_reply(data)
         state = self._behaviour_of(kind).decode_state(data)
         if state is None:

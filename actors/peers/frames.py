@@ -52,7 +52,7 @@ class Content(IntEnum):
     """A command of the entity's kind, and its reply."""
     BEGIN = 1
     """The mark of an operation of several steps, see :meth:`actors.runtime.Runtime.begin`."""
-    PEEK = 2
+    QUERY = 2
     """A question for the entity's state."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.address import Address
-from actors.behaviour import Behaviour, Decision, Turn, Wake
+from actors.behaviour import Behaviour, Decision, TimerFired, Turn
 from booking.addresses import QUEUE
 from booking.codec import Codec
 from booking.queue.domain.queue import (
@@ -44,7 +44,7 @@ class QueueBehaviour(Codec, Behaviour):
         return Line()
 
     def decide(self, turn: Turn) -> Decision:
-        command = Admit() if isinstance(turn.command, Wake) else turn.command
+        command = Admit() if isinstance(turn.command, TimerFired) else turn.command
         decided = decide_queue(turn.state, command, self._policy(), turn.now_ms)
         events = [(turn.address, event) for event in decided.events]
         return Decision(decided.reply, events, states={turn.address: decided.line})
@@ -52,7 +52,7 @@ class QueueBehaviour(Codec, Behaviour):
     def evolve(self, state: Line, event: QueueEvent) -> Line:
         return evolve_queue(state, event)
 
-    def next_wake_ms(self, state: Line) -> int | None:
+    def next_timer_ms(self, state: Line) -> int | None:
         return queue_next_wake(state, self._policy())
 
     def encode_state(self, state: Line) -> bytes:

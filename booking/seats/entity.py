@@ -131,7 +131,7 @@ class LedgerBehaviour(Codec, Behaviour):
     def initial(self, address: Address) -> Ledger:
         return EMPTY_LEDGER
 
-    def next_wake_ms(self, state: Ledger) -> int | None:
+    def next_timer_ms(self, state: Ledger) -> int | None:
         return ledger_next_wake(state)
 
     def companions(self, address: Address, state: Ledger, command: object) -> Sequence[Address]:

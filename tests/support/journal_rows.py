@@ -51,8 +51,8 @@ def snapshot(
     return SnapshotRow(address.slot, epoch, address, seq, state)
 
 
-def mark(address: Address, wanted: bool = True, epoch: int = 1) -> TimerEntry:
-    return TimerEntry(address.slot, epoch, address, wanted)
+def timer(address: Address, armed: bool = True, epoch: int = 1) -> TimerEntry:
+    return TimerEntry(address.slot, epoch, address, armed)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], limit_s: float = 10.0) -> None:

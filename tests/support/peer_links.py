@@ -15,7 +15,7 @@ from aiohttp import web
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import SystemClock
-from actors.core.envelope import BEGIN, PEEK
+from actors.core.envelope import BEGIN, QUERY
 from actors.core.tracing import Tracer
 from actors.errors import DeadlineExceededError
 from actors.peers import Owner, PeerEndpoint, PeerLimits, PeerTransport, Secret
@@ -59,7 +59,7 @@ class Clerk:
         elif isinstance(command, str) and command in self.errors:
             future.set_exception(self.errors[command])
         else:
-            reply = {BEGIN: None, PEEK: 7}.get(command) if command in (BEGIN, PEEK) else command
+            reply = {BEGIN: None, QUERY: 7}.get(command) if command in (BEGIN, QUERY) else command
             future.set_result(Answer(reply, self.replayed))
         return future
 

@@ -41,7 +41,7 @@ LATE_S = 0.06
 """A deadline is kept within one tick of the deadlines' wheel."""
 INSTANCES_MAX = 3
 HEAL_S = 60
-"""Within which the last instance has to find and finish every saga, from the wake marks alone."""
+"""Within which the last instance has to find and finish every saga, from timer entries alone."""
 
 
 class Bookkeeper:

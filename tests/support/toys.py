@@ -14,8 +14,8 @@ from actors.behaviour import (
     CommandKey,
     Decision,
     Tell,
+    TimerFired,
     Turn,
-    Wake,
 )
 
 
@@ -112,7 +112,7 @@ class Alarm(ToyBehaviour):
                 return Decision(turn.now_ms, [(turn.address, ("set", at_ms))])
             case ("unset",):
                 return Decision(turn.now_ms, [(turn.address, ("set", None))])
-            case Wake():
+            case TimerFired():
                 self.woken.append((turn.address, turn.now_ms))
                 if self.crashing:
                     raise ValueError("secret words of a user")
@@ -127,7 +127,7 @@ class Alarm(ToyBehaviour):
             case _:
                 return None, state[1] + 1
 
-    def next_wake_ms(self, state: tuple[int | None, int]) -> int | None:
+    def next_timer_ms(self, state: tuple[int | None, int]) -> int | None:
         return state[0]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from actors.journal.contract import Batch, Journal
-from tests.support.journal_rows import address_in, event, mark, outcome, snapshot
+from tests.support.journal_rows import address_in, event, outcome, snapshot, timer
 
 Connect = Callable[[], Awaitable[Journal]]
 
@@ -70,7 +70,7 @@ async def test_nothing_of_a_fenced_shard_is_written_and_all_of_the_others(
             rows=[event(lost, 1), event(kept, 1)],
             outcomes=[outcome(2, 21), outcome(5, 51)],
             snapshots=[snapshot(lost, 1), snapshot(kept, 1)],
-            marks=[mark(lost), mark(kept)],
+            timers=[timer(lost), timer(kept)],
         ),
     )
 
@@ -82,20 +82,20 @@ async def test_nothing_of_a_fenced_shard_is_written_and_all_of_the_others(
     assert list(kept_whole.rows) == [event(kept, 1)]
     found = await journal.outcomes([(2, (21).to_bytes(16, "big")), (5, (51).to_bytes(16, "big"))])
     assert list(found.values()) == [outcome(5, 51)]
-    assert await journal.wakes(range(256)) == [kept]
+    assert await journal.armed_timers(range(256)) == [kept]
 
 
-@pytest.mark.parametrize("part", ["rows", "outcomes", "snapshots", "marks", "removal"])
+@pytest.mark.parametrize("part", ["rows", "outcomes", "snapshots", "timers", "removal"])
 async def test_each_part_alone_is_fenced(journal: Journal, connect: Connect, part: str) -> None:
     address = address_in(2)
-    await journal.append(0, Batch(marks=[mark(address)]))
+    await journal.append(0, Batch(timers=[timer(address)]))
     await (await connect()).claim([(2, 1)], "two", "two-1")
     batch = {
         "rows": Batch(rows=[event(address, 1)]),
         "outcomes": Batch(outcomes=[outcome(2, 1)]),
         "snapshots": Batch(snapshots=[snapshot(address, 1)]),
-        "marks": Batch(marks=[mark(address_in(2, 1))]),
-        "removal": Batch(marks=[mark(address, wanted=False)]),
+        "timers": Batch(timers=[timer(address_in(2, 1))]),
+        "removal": Batch(timers=[timer(address, armed=False)]),
     }[part]
 
     assert set(await journal.append(0, batch)) == {2}
@@ -103,7 +103,7 @@ async def test_each_part_alone_is_fenced(journal: Journal, connect: Connect, par
     [entity] = await journal.load([address])
     assert (entity.snapshot, list(entity.rows)) == (None, [])
     assert await journal.outcomes([(2, (1).to_bytes(16, "big"))]) == {}
-    assert await journal.wakes([2]) == [address]
+    assert await journal.armed_timers([2]) == [address]
 
 
 async def test_a_future_epoch_is_fenced_too(journal: Journal) -> None:
@@ -187,14 +187,14 @@ async def test_purging_takes_the_oldest_outcomes_up_to_a_number(journal: Journal
 
 async def test_a_mark_is_seen_until_it_is_taken_away(journal: Journal) -> None:
     first, second, elsewhere = address_in(1), address_in(1, 1), address_in(2)
-    await journal.append(0, Batch(marks=[mark(first), mark(second), mark(elsewhere)]))
-    await journal.append(0, Batch(marks=[mark(first)]))
+    await journal.append(0, Batch(timers=[timer(first), timer(second), timer(elsewhere)]))
+    await journal.append(0, Batch(timers=[timer(first)]))
 
-    assert set(await journal.wakes([1])) == {first, second}
+    assert set(await journal.armed_timers([1])) == {first, second}
 
-    await journal.append(0, Batch(marks=[mark(first, wanted=False), mark(elsewhere)]))
-    await journal.append(0, Batch(marks=[mark(first, wanted=False)]))
+    await journal.append(0, Batch(timers=[timer(first, armed=False), timer(elsewhere)]))
+    await journal.append(0, Batch(timers=[timer(first, armed=False)]))
 
-    assert await journal.wakes([1]) == [second]
-    assert set(await journal.wakes({1, 2})) == {second, elsewhere}
-    assert await journal.wakes([]) == []
+    assert await journal.armed_timers([1]) == [second]
+    assert set(await journal.armed_timers({1, 2})) == {second, elsewhere}
+    assert await journal.armed_timers([]) == []

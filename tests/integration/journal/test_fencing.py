@@ -17,7 +17,7 @@ import pytest
 
 from actors.journal.contract import Batch, Lease
 from actors.journal.postgres import PostgresJournal
-from tests.support.journal_rows import address_in, event, mark, outcome, snapshot, until
+from tests.support.journal_rows import address_in, event, outcome, snapshot, timer, until
 
 SHARDS = [3, 40, 171, 255]
 
@@ -45,7 +45,7 @@ async def test_an_append_that_waited_for_a_claim_is_fenced(
         rows=[event(lost, 1), event(kept, 1)],
         outcomes=[outcome(3, 1), outcome(40, 1)],
         snapshots=[snapshot(lost, 1), snapshot(kept, 1)],
-        marks=[mark(lost), mark(kept)],
+        timers=[timer(lost), timer(kept)],
     )
     claim = database.transaction()
     await claim.start()

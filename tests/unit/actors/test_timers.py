@@ -100,17 +100,17 @@ async def test_a_mark_is_written_with_the_first_wish_and_taken_back_later(
     before = one.journal.appends
     await one.ask(ANN, ("set", START_MS + 1_000))
     assert one.journal.appends == before + 1
-    assert ANN in cluster.store.marks
+    assert ANN in cluster.store.timers
     await pass_time(10.0)
-    assert ANN not in cluster.store.marks
+    assert ANN not in cluster.store.timers
     await one.ask(ANN, ("set", START_MS + MINUTE_MS))
-    assert ANN in cluster.store.marks
+    assert ANN in cluster.store.timers
 
 
 async def test_a_mark_is_not_written_again_for_every_wish(one: Instance) -> None:
     for number in range(10):
         await one.ask(ANN, ("set", START_MS + MINUTE_MS + number))
-    assert one.journal.marks_written == 1
+    assert one.journal.timers_written == 1
 
 
 async def test_a_mark_left_over_from_an_earlier_owner_is_taken_back(
@@ -119,8 +119,8 @@ async def test_a_mark_left_over_from_an_earlier_owner_is_taken_back(
     await one.ask(ANN, ("set", START_MS + MINUTE_MS))
     await one.ask(ANN, ("unset",))
     two = await cluster.start("two-1")
-    assert ANN in cluster.store.marks
-    await until(lambda: ANN not in cluster.store.marks)
+    assert ANN in cluster.store.timers
+    await until(lambda: ANN not in cluster.store.timers)
     assert two.runtime.healthy
 
 

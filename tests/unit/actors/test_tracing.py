@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors.address import Address
-from actors.core.envelope import PEEK
+from actors.core.envelope import QUERY
 from actors.errors import NotOwnedError, OutcomeUnknownError
 from booking.observability.tracing import TraceIds
 from tests.support.memory_tracer import MemoryTracer, Recorder, Seen, SpanRecorder
@@ -72,8 +72,8 @@ async def test_a_decision_is_beneath_its_request_and_the_commit_beneath_the_deci
 
 async def test_what_writes_nothing_has_no_commit(recorder: Recorder, traced: Instance) -> None:
     await ask(recorder, traced, ANN, "get")
-    await ask(recorder, traced, ANN, PEEK)
-    assert ways(recorder)[:2] == ["decide PEEK < request", "decide str < request"]
+    await ask(recorder, traced, ANN, QUERY)
+    assert ways(recorder)[:2] == ["decide QUERY < request", "decide str < request"]
     assert len(recorder.spans) == 4
 
 

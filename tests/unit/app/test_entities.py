@@ -80,7 +80,7 @@ def test_the_ledgers_timer_looks_only_at_the_seats_that_end_next() -> None:
     for number, end in ((1, 0), (2, 10), (3, 10_000)):
         ledger = evolve_ledger(ledger, HoldCounted(number, f"r{number}", "ann", T0 + end))
     behaviour = LedgerBehaviour(RULES)
-    assert behaviour.next_wake_ms(ledger) == T0
+    assert behaviour.next_timer_ms(ledger) == T0
     assert behaviour.companions(ledger_address("d"), ledger, None) == [
         seat_address("d", 1),
         seat_address("d", 2),

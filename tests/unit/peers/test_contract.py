@@ -9,7 +9,7 @@ import pytest
 
 from actors.behaviour import CommandKey
 from actors.clock import SystemClock
-from actors.core.envelope import BEGIN, PEEK
+from actors.core.envelope import BEGIN, QUERY
 from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,
@@ -87,7 +87,7 @@ async def test_a_beginning_has_no_reply(asking: ActorClient) -> None:
 
 
 async def test_a_state_can_be_asked_for(asking: ActorClient) -> None:
-    answer = await asking.transport.ask("two", ANN, PEEK, key=None, deadline=asking.in_s(5))
+    answer = await asking.transport.ask("two", ANN, QUERY, key=None, deadline=asking.in_s(5))
     assert answer.reply == 7
 
 

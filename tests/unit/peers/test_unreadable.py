@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.address import Address
-from actors.core.envelope import PEEK
+from actors.core.envelope import QUERY
 from actors.errors import EntityCrashedError, OutcomeUnknownError, UnavailableError
 from tests.support.peer_links import ANN, Pair, until
 from tests.support.toys import Counter
@@ -63,7 +63,7 @@ async def test_a_reply_that_cannot_be_said_may_have_been_done(broken: Pair) -> N
 
 async def test_a_state_of_another_shape_is_not_guessed(broken: Pair) -> None:
     with pytest.raises(UnavailableError, match="another shape"):
-        await ask(broken, PEEK)
+        await ask(broken, QUERY)
 
 
 async def test_an_error_of_no_known_kind_may_have_been_done(broken: Pair) -> None:
