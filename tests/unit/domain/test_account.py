@@ -51,26 +51,26 @@ RESERVATION = Reservation("r1", "s", 7, 400, T0, END)
 # -- charge ----------------------------------------------------------------------------------------
 
 
-def test_a_charge_adds_to_the_balance():
+def test_a_charge_adds_to_the_balance() -> None:
     GivenAccount(CHARGED).when(Charge("c2", CHARGE_MAX)).then(
         Charged("c2", CHARGE_MAX, CHARGE_MAX + 1000), reply=ChargeDone(CHARGE_MAX + 1000)
     )
 
 
 @pytest.mark.parametrize("amount", [0, -1, CHARGE_MAX + 1])
-def test_an_amount_the_edge_should_have_stopped_is_a_defect(amount):
+def test_an_amount_the_edge_should_have_stopped_is_a_defect(amount) -> None:
     with pytest.raises(AssertionError):
         GivenAccount().when(Charge("c1", amount))
 
 
-def test_a_balance_never_passes_its_limit():
+def test_a_balance_never_passes_its_limit() -> None:
     given = GivenAccount()
     given.account = Account(balance=BALANCE_MAX - 10)
     given.when(Charge("c1", 11)).refused("balance_limit")
     given.when(Charge("c1", 10)).then(Charged("c1", 10, BALANCE_MAX), reply=ChargeDone(BALANCE_MAX))
 
 
-def test_a_payment_under_way_keeps_its_room_for_a_refund():
+def test_a_payment_under_way_keeps_its_room_for_a_refund() -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.account = replace(given.account, balance=BALANCE_MAX - 400)
     given.when(Charge("c2", 1)).refused("balance_limit")
@@ -79,13 +79,13 @@ def test_a_payment_under_way_keeps_its_room_for_a_refund():
 # -- reservations ----------------------------------------------------------------------------------
 
 
-def test_a_reservation_is_noted_once():
+def test_a_reservation_is_noted_once() -> None:
     given = GivenAccount()
     given.when(NoteReservation(RESERVATION)).then(NOTED, reply=ReservationKept(RESERVATION))
     given.when(NoteReservation(RESERVATION)).then(reply=ReservationKept(RESERVATION))
 
 
-def test_a_later_hold_under_the_same_id_is_noted_again_and_is_the_newest():
+def test_a_later_hold_under_the_same_id_is_noted_again_and_is_the_newest() -> None:
     later = replace(RESERVATION, created_ms=END, until_ms=END + 5)
     given = GivenAccount(NOTED, OTHER)
     given.when(NoteReservation(later), at=END).then(
@@ -94,13 +94,13 @@ def test_a_later_hold_under_the_same_id_is_noted_again_and_is_the_newest():
     assert list(given.account.reservations) == ["r2", "r1"]
 
 
-def test_a_note_that_was_long_on_its_way_does_not_bring_an_old_hold_back():
+def test_a_note_that_was_long_on_its_way_does_not_bring_an_old_hold_back() -> None:
     later = replace(RESERVATION, created_ms=END, until_ms=END + 5)
     given = GivenAccount(ReservationNoted("r1", "s", 7, 400, END, END + 5))
     given.when(NoteReservation(RESERVATION), at=END).then(reply=ReservationKept(later))
 
 
-def test_a_paid_reservation_stays_paid_whatever_is_noted():
+def test_a_paid_reservation_stays_paid_whatever_is_noted() -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED, COMPLETED)
     paid = given.account.reservations["r1"]
     given.when(NoteReservation(replace(RESERVATION, until_ms=END + 5))).then(
@@ -108,7 +108,7 @@ def test_a_paid_reservation_stays_paid_whatever_is_noted():
     )
 
 
-def test_a_reservation_noted_again_keeps_the_payment_under_way():
+def test_a_reservation_noted_again_keeps_the_payment_under_way() -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.when(NoteReservation(replace(RESERVATION, created_ms=END, until_ms=END + 5)), at=END)
     given.when(SettlePayment("p1"), at=END).then(
@@ -116,17 +116,17 @@ def test_a_reservation_noted_again_keeps_the_payment_under_way():
     )
 
 
-def test_a_reservation_is_cancelled_once():
+def test_a_reservation_is_cancelled_once() -> None:
     given = GivenAccount(NOTED)
     given.when(NoteCancellation("r1")).then(ReservationCancelled("r1"), reply=Cancelled("r1"))
     given.when(NoteCancellation("r1")).then(reply=Cancelled("r1"))
 
 
-def test_there_is_nothing_to_cancel_after_the_end():
+def test_there_is_nothing_to_cancel_after_the_end() -> None:
     GivenAccount(NOTED).when(NoteCancellation("r1"), at=END).then(reply=Cancelled("r1"))
 
 
-def test_what_is_unknown_paid_or_being_paid_is_not_cancelled():
+def test_what_is_unknown_paid_or_being_paid_is_not_cancelled() -> None:
     GivenAccount().when(NoteCancellation("r1")).refused("reservation_not_found")
     being_paid = GivenAccount(CHARGED, NOTED, STARTED)
     being_paid.when(NoteCancellation("r1")).refused("payment_in_progress")
@@ -134,7 +134,7 @@ def test_what_is_unknown_paid_or_being_paid_is_not_cancelled():
     paid.when(NoteCancellation("r1")).refused("already_paid")
 
 
-def test_a_status_follows_from_facts_and_time():
+def test_a_status_follows_from_facts_and_time() -> None:
     assert reservation_status(RESERVATION, END - 1) == "PENDING"
     assert reservation_status(RESERVATION, END) == "EXPIRED"
     assert reservation_status(replace(RESERVATION, cancelled=True), T0) == "CANCELLED"
@@ -142,7 +142,7 @@ def test_a_status_follows_from_facts_and_time():
     assert reservation_status(replace(RESERVATION, payment="p1", paid=True), END) == "COMPLETED"
 
 
-def test_the_oldest_ended_reservations_are_forgotten_and_the_live_ones_never():
+def test_the_oldest_ended_reservations_are_forgotten_and_the_live_ones_never() -> None:
     live = ReservationNoted("live", "s", 1, 1, T0, T0 + 10**9)
     many = [
         ReservationNoted(f"old{i}", "s", 2, 1, T0 + i, T0 + i + 1)
@@ -158,7 +158,7 @@ def test_the_oldest_ended_reservations_are_forgotten_and_the_live_ones_never():
 # -- pay -------------------------------------------------------------------------------------------
 
 
-def test_a_payment_takes_the_money_and_notes_the_intent_in_one_event():
+def test_a_payment_takes_the_money_and_notes_the_intent_in_one_event() -> None:
     outcome = GivenAccount(CHARGED, NOTED).when(PAY, key=b"k")
     started = replace(STARTED, key_id=b"k", key_fingerprint=b"k")
     outcome.then(started, reply=PaymentPending("p1"))
@@ -169,45 +169,45 @@ def test_a_payment_takes_the_money_and_notes_the_intent_in_one_event():
     assert outcome.state.pending["p1"].key_id == b"k"
 
 
-def test_the_last_millisecond_of_a_hold_can_be_paid_and_the_next_cannot():
+def test_the_last_millisecond_of_a_hold_can_be_paid_and_the_next_cannot() -> None:
     given = GivenAccount(CHARGED, NOTED)
     given.when(PAY, at=END).refused("hold_expired")
     given.when(PAY, at=END - 1).then(replace(STARTED, at_ms=END - 1), reply=PaymentPending("p1"))
 
 
-def test_the_exact_price_is_enough_and_one_less_is_not():
+def test_the_exact_price_is_enough_and_one_less_is_not() -> None:
     poor = GivenAccount(Charged("c1", 399, 399), NOTED)
     poor.when(PAY).refused("insufficient_balance")
     assert GivenAccount(Charged("c1", 400, 400), NOTED).when(PAY).state.balance == 0
 
 
-def test_only_ones_own_live_reservation_is_paid():
+def test_only_ones_own_live_reservation_is_paid() -> None:
     GivenAccount(CHARGED).when(PAY).refused("reservation_not_found")
     GivenAccount(CHARGED, OTHER).when(PAY).refused("reservation_not_found")
     cancelled = GivenAccount(CHARGED, NOTED, ReservationCancelled("r1"))
     cancelled.when(PAY).refused("reservation_not_found")
 
 
-def test_a_second_payment_is_refused_while_the_first_is_under_way_and_after():
+def test_a_second_payment_is_refused_while_the_first_is_under_way_and_after() -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.when(replace(PAY, payment="p9")).refused("payment_in_progress")
     given.when(SettlePayment("p1"))
     given.when(replace(PAY, payment="p9")).refused("already_paid")
 
 
-def test_of_several_reservations_of_a_seat_the_live_one_is_paid():
+def test_of_several_reservations_of_a_seat_the_live_one_is_paid() -> None:
     cancelled = ReservationNoted("r0", "s", 7, 400, T0, END)
     given = GivenAccount(CHARGED, NOTED, cancelled, ReservationCancelled("r0"))
     assert given.when(PAY).events == (STARTED,)
 
 
-def test_of_several_ended_reservations_the_newest_says_why():
+def test_of_several_ended_reservations_the_newest_says_why() -> None:
     gone = ReservationNoted("r0", "s", 7, 400, T0, END)
     given = GivenAccount(CHARGED, gone, ReservationCancelled("r0"), NOTED)
     given.when(PAY, at=END).refused("hold_expired")
 
 
-def test_a_paid_reservation_outlasts_later_refusals_of_the_same_seat():
+def test_a_paid_reservation_outlasts_later_refusals_of_the_same_seat() -> None:
     later = ReservationNoted("r9", "s", 7, 400, END, END + 1)
     given = GivenAccount(CHARGED, NOTED, STARTED, COMPLETED, later)
     given.when(PAY, at=END + 1).refused("already_paid")
@@ -216,7 +216,7 @@ def test_a_paid_reservation_outlasts_later_refusals_of_the_same_seat():
 # -- settle ----------------------------------------------------------------------------------------
 
 
-def test_a_confirmed_payment_completes():
+def test_a_confirmed_payment_completes() -> None:
     outcome = GivenAccount(CHARGED, NOTED, STARTED).when(SettlePayment("p1"))
     outcome.then(COMPLETED, reply=PaymentDone("p1", "r1", "s", 7, 400, T0))
     assert outcome.decision.settles == "p1"
@@ -224,7 +224,7 @@ def test_a_confirmed_payment_completes():
     assert not pending_payments(outcome.state)
 
 
-def test_a_refused_payment_gives_the_money_back():
+def test_a_refused_payment_gives_the_money_back() -> None:
     refused = SettlePayment("p1", Code.HOLD_EXPIRED, "Too late.")
     outcome = GivenAccount(CHARGED, NOTED, STARTED).when(refused)
     outcome.then(
@@ -237,7 +237,7 @@ def test_a_refused_payment_gives_the_money_back():
 
 
 @pytest.mark.parametrize("refused", [None, Code.HOLD_EXPIRED])
-def test_a_repeated_last_step_changes_nothing(refused):
+def test_a_repeated_last_step_changes_nothing(refused) -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.when(SettlePayment("p1", refused))
     for again in (SettlePayment("p1"), SettlePayment("p1", Code.HOLD_EXPIRED)):
@@ -246,32 +246,32 @@ def test_a_repeated_last_step_changes_nothing(refused):
         assert outcome.decision.settles is None
 
 
-def test_an_account_shows_its_reservations_newest_first():
+def test_an_account_shows_its_reservations_newest_first() -> None:
     given = GivenAccount(CHARGED, NOTED, OTHER)
     view = given.when(GetAccount(), at=T0 + 1).reply
     assert view == AccountView(1000, (Reservation("r2", "s", 8, 500, T0, END), RESERVATION), T0 + 1)
 
 
-def test_a_noted_outcome_comes_back_as_it_is():
+def test_a_noted_outcome_comes_back_as_it_is() -> None:
     GivenAccount().when(NoteOutcome(b"x")).then(reply=OutcomeNoted(b"x"))
 
 
 # -- the end of the token --------------------------------------------------------------------------
 
 
-def test_the_only_seat_of_a_user_ends_the_token():
+def test_the_only_seat_of_a_user_ends_the_token() -> None:
     account = GivenAccount(CHARGED, NOTED, STARTED).account
     assert ends_token(account, "p1", T0)
 
 
-def test_another_seat_still_held_unpaid_keeps_the_token():
+def test_another_seat_still_held_unpaid_keeps_the_token() -> None:
     account = GivenAccount(CHARGED, NOTED, OTHER, STARTED).account
     assert [r.id for r in other_unpaid(account, "r1", T0)] == ["r2"]
     assert not ends_token(account, "p1", T0)
     assert ends_token(account, "p1", END)
 
 
-def test_a_seat_cancelled_or_paid_does_not_keep_the_token():
+def test_a_seat_cancelled_or_paid_does_not_keep_the_token() -> None:
     cancelled = GivenAccount(CHARGED, NOTED, OTHER, ReservationCancelled("r2"), STARTED)
     assert ends_token(cancelled.account, "p1", T0)
     paid = GivenAccount(CHARGED, NOTED, OTHER)
@@ -281,7 +281,7 @@ def test_a_seat_cancelled_or_paid_does_not_keep_the_token():
     assert ends_token(paid.account, "p1", T0)
 
 
-def test_a_settled_or_unknown_payment_ends_nothing():
+def test_a_settled_or_unknown_payment_ends_nothing() -> None:
     account = GivenAccount(CHARGED, NOTED, STARTED, COMPLETED).account
     assert not ends_token(account, "p1", T0)
     assert not ends_token(account, "p9", T0)
@@ -289,7 +289,9 @@ def test_a_settled_or_unknown_payment_ends_nothing():
 
 @pytest.mark.parametrize("order", ["ask settle ask settle", "ask ask settle settle"])
 @pytest.mark.parametrize("first", ["p1", "p2"])
-def test_two_payments_at_once_end_the_token_by_the_last_to_settle_at_the_latest(order, first):
+def test_two_payments_at_once_end_the_token_by_the_last_to_settle_at_the_latest(
+    order, first
+) -> None:
     """However their steps interleave, also when each sees the other under way."""
     given = GivenAccount(CHARGED, NOTED, OTHER)
     given.when(PAY)
@@ -307,7 +309,7 @@ def test_two_payments_at_once_end_the_token_by_the_last_to_settle_at_the_latest(
     assert not given.account.pending
 
 
-def test_two_payments_at_once_leave_the_token_to_a_third_seat():
+def test_two_payments_at_once_leave_the_token_to_a_third_seat() -> None:
     third = ReservationNoted("r3", "s", 9, 10, T0, END)
     given = GivenAccount(CHARGED, NOTED, OTHER, third)
     given.when(PAY)
@@ -347,7 +349,7 @@ PAYING = (CHARGED, NOTED, STARTED)
         ((*PAYING, COMPLETED), PaymentRefunded("p1", "r1", 400, 1000, Code.HOLD_EXPIRED, "")),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(before, event):
+def test_an_event_that_cannot_follow_crashes(before, event) -> None:
     account = fold(evolve_account, Account(), before)
     with pytest.raises(BrokenInvariantError):
         evolve_account(account, event)

@@ -7,15 +7,15 @@ CATALOGUE = Catalogue({"hall-1": OPEN, "hall": OPEN})
 
 
 @pytest.mark.parametrize(("now_ms", "yes"), [(9, False), (10, True), (19, True), (20, False)])
-def test_a_date_is_bookable_from_its_start_until_just_before_its_end(now_ms, yes):
+def test_a_date_is_bookable_from_its_start_until_just_before_its_end(now_ms, yes) -> None:
     assert OPEN.bookable(now_ms) is yes
 
 
-def test_a_date_has_as_many_seats_as_it_has_prices():
+def test_a_date_has_as_many_seats_as_it_has_prices() -> None:
     assert OPEN.total_seats == 3
 
 
-def test_a_seat_is_found_by_the_id_it_was_given():
+def test_a_seat_is_found_by_the_id_it_was_given() -> None:
     assert CATALOGUE.find_seat(seat_id("hall-1", 7)) == (OPEN, 7)
     assert CATALOGUE.find_seat("hall-1") == (OPEN, 1)
 
@@ -43,5 +43,5 @@ def test_a_seat_is_found_by_the_id_it_was_given():
         "HALL-1-7",
     ],
 )
-def test_only_the_canonical_spelling_of_an_existing_seat_is_found(wanted):
+def test_only_the_canonical_spelling_of_an_existing_seat_is_found(wanted) -> None:
     assert CATALOGUE.find_seat(wanted) is None

@@ -48,19 +48,19 @@ def recorded(entity):
 
 
 @pytest.mark.parametrize("entity", UNIONS)
-def test_every_event_type_is_on_record(entity):
+def test_every_event_type_is_on_record(entity) -> None:
     assert {type(event) for event in recorded(entity)} == set(get_args(UNIONS[entity]))
 
 
 @pytest.mark.parametrize("line", GOLDEN, ids=lambda line: f"{line.entity}-{bytes(line.event)[:30]}")
-def test_an_event_of_the_newest_version_is_still_written_as_it_was(line):
+def test_an_event_of_the_newest_version_is_still_written_as_it_was(line) -> None:
     assert line.version == 1
     event = msgspec.json.decode(line.event, type=UNIONS[line.entity])
     assert msgspec.json.decode(msgspec.json.encode(event)) == msgspec.json.decode(line.event)
     assert msgspec.json.decode(line.event)["type"] == type(event).__name__
 
 
-def test_the_recorded_history_leads_to_the_same_state():
+def test_the_recorded_history_leads_to_the_same_state() -> None:
     assert fold(evolve_seat, FREE, recorded("seat")) == Sold("r3", "bob", "p2", 90000)
     ledger = fold(evolve_ledger, EMPTY_LEDGER, recorded("ledger"))
     assert (ledger.holds, ledger.sold) == ({}, {7})

@@ -30,22 +30,22 @@ THREE = fold(
 )
 
 
-def test_an_empty_ledger_wants_no_wake():
+def test_an_empty_ledger_wants_no_wake() -> None:
     assert ledger_next_wake(EMPTY_LEDGER) is None
 
 
-def test_the_next_wake_is_the_first_end_even_if_a_shorter_hold_came_later():
+def test_the_next_wake_is_the_first_end_even_if_a_shorter_hold_came_later() -> None:
     assert list(THREE.holds) == [1, 2, 3]
     assert ledger_next_wake(THREE) == T0 + 10
 
 
-def test_due_seats_are_those_over_the_oldest_first_and_not_too_many():
+def test_due_seats_are_those_over_the_oldest_first_and_not_too_many() -> None:
     assert due_seats(THREE, T0 + 9, 10) == ()
     assert due_seats(THREE, T0 + 20, 10) == (1, 2)
     assert due_seats(THREE, T0 + 30, 2) == (1, 2)
 
 
-def test_the_holds_of_a_user_follow_every_change():
+def test_the_holds_of_a_user_follow_every_change() -> None:
     assert [hold.reservation for hold in holds_of(THREE, "ann")] == ["c", "a"]
     fewer = evolve_ledger(THREE, HoldUncounted(3, "c"))
     assert [hold.reservation for hold in holds_of(fewer, "ann")] == ["a"]
@@ -55,14 +55,14 @@ def test_the_holds_of_a_user_follow_every_change():
     assert "ann" not in none.by_user
 
 
-def test_a_rest_is_one_users_and_over_at_its_end():
+def test_a_rest_is_one_users_and_over_at_its_end() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
     assert [rest_left_ms(ledger, 1, "ann", T0 + at) for at in (10, 14, 15, 99)] == [5, 1, 0, 0]
     assert rest_left_ms(ledger, 1, "bob", T0 + 10) == 0
     assert rest_left_ms(ledger, 2, "ann", T0 + 10) == 0
 
 
-def test_a_ledger_keeps_no_rest_that_is_over_once_other_holds_end():
+def test_a_ledger_keeps_no_rest_that_is_over_once_other_holds_end() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
     ledger = evolve_ledger(ledger, HoldUncounted(2, "b", T0 + 14, 5))
     assert ledger.rests == {1: Rest("ann", T0 + 15), 2: Rest("bob", T0 + 19)}
@@ -71,12 +71,12 @@ def test_a_ledger_keeps_no_rest_that_is_over_once_other_holds_end():
     assert evolve_ledger(ledger, HoldCounted(2, "d", "cid", T0)).rests == {3: ledger.rests[3]}
 
 
-def test_a_sale_leaves_the_rests_of_other_seats_alone_and_none_of_its_own():
+def test_a_sale_leaves_the_rests_of_other_seats_alone_and_none_of_its_own() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
     assert evolve_ledger(ledger, SaleCounted(2, "b")).rests == ledger.rests
 
 
-def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none():
+def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
     packed = msgspec.msgpack.encode(ledger)
     assert msgspec.msgpack.decode(packed, type=Ledger) == ledger
@@ -95,12 +95,12 @@ def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none():
         SaleCounted(1, "b"),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(event):
+def test_an_event_that_cannot_follow_crashes(event) -> None:
     with pytest.raises(BrokenInvariantError):
         evolve_ledger(THREE, event)
 
 
-def test_a_sold_seat_is_not_held_again():
+def test_a_sold_seat_is_not_held_again() -> None:
     sold = evolve_ledger(THREE, SaleCounted(1, "a"))
     with pytest.raises(BrokenInvariantError):
         evolve_ledger(sold, HoldCounted(1, "x", "bob", T0))
@@ -113,7 +113,7 @@ def test_a_sold_seat_is_not_held_again():
         max_size=40,
     )
 )
-def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(steps):
+def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(steps) -> None:
     ledger = EMPTY_LEDGER
     for seat, what, after_ms in steps:
         if what == "hold" and seat not in ledger.holds and seat not in ledger.sold:

@@ -10,7 +10,7 @@ from tests.support.house import ROOT
 
 
 @given(st.text(max_size=20), st.integers(1, 10**9), st.integers(1, 300))
-def test_a_draw_gives_every_number_one_place_and_every_place_one_number(seed, first, count):
+def test_a_draw_gives_every_number_one_place_and_every_place_one_number(seed, first, count) -> None:
     lots = Lots(seed, first, first + count - 1)
     numbers = range(first, first + count)
     assert sorted(lots.place(number) for number in numbers) == list(numbers)
@@ -18,14 +18,14 @@ def test_a_draw_gives_every_number_one_place_and_every_place_one_number(seed, fi
     assert [number in lots for number in (first - 1, first, first + count)] == [False, True, False]
 
 
-def test_anybody_can_repeat_a_draw_by_the_words_of_the_documents():
+def test_anybody_can_repeat_a_draw_by_the_words_of_the_documents() -> None:
     stream = shake_256(b"c0ffee").digest(8 * 5)
     tickets = sorted((stream[8 * k : 8 * k + 8], 11 + k) for k in range(5))
     lots = draw("c0ffee", 11, 15)
     assert [lots.number(place) for place in range(11, 16)] == [number for _, number in tickets]
 
 
-def test_the_program_in_the_documents_repeats_a_draw():
+def test_the_program_in_the_documents_repeats_a_draw() -> None:
     page = (ROOT / "docs" / "explanation" / "queue.md").read_text(encoding="utf-8")
     [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     named: dict = {}
@@ -34,7 +34,7 @@ def test_the_program_in_the_documents_repeats_a_draw():
     assert named["drawn"]("c0ffee", 11, 300) == [lots.number(place) for place in range(11, 301)]
 
 
-def test_every_order_is_as_likely_as_any_other():
+def test_every_order_is_as_likely_as_any_other() -> None:
     counts = dict.fromkeys(permutations((1, 2, 3, 4)), 0)
     for seed in range(4_800):
         lots = Lots(f"seed {seed}", 1, 4)
@@ -43,7 +43,7 @@ def test_every_order_is_as_likely_as_any_other():
     assert all(130 < count < 270 for count in counts.values())
 
 
-def test_draws_with_the_same_terms_are_equal_and_only_those():
+def test_draws_with_the_same_terms_are_equal_and_only_those() -> None:
     assert draw("a", 1, 3) == Lots("a", 1, 3)
     assert len({draw("a", 1, 3), Lots("a", 1, 3), draw("b", 1, 3), draw("a", 2, 3)}) == 3
     assert draw("a", 1, 3) != "a"

@@ -16,7 +16,7 @@ def _of(numbers):
 
 @settings(max_examples=70, deadline=None)
 @given(st.sets(NUMBERS, max_size=40), NUMBERS)
-def test_it_does_what_a_set_does(model, probe):
+def test_it_does_what_a_set_does(model, probe) -> None:
     made = _of(model)
     assert list(made) == sorted(model)
     assert len(made) == len(model)
@@ -32,19 +32,19 @@ def test_it_does_what_a_set_does(model, probe):
     assert NumberSet(made.chunks()) == made
 
 
-def test_a_number_is_added_once():
+def test_a_number_is_added_once() -> None:
     with pytest.raises(ValueError, match="in the set"):
         _of([5]).add(5)
 
 
-def test_an_older_version_stays_as_it_was():
+def test_an_older_version_stays_as_it_was() -> None:
     old = _of([5])
     old.add(6)
     old.without_below(10)
     assert list(old) == [5]
 
 
-def test_whole_chunks_are_skipped():
+def test_whole_chunks_are_skipped() -> None:
     made = NumberSet((index, (1 << 4096) - 1) for index in range(25))
     assert len(made) == 102_400
     assert made.next_absent(1) == 102_400

@@ -61,7 +61,7 @@ def most_in_any(interval_ms: int, times: list[int]) -> int:
     return most
 
 
-def test_twenty_thousand_a_minute_come_in_evenly_and_exactly():
+def test_twenty_thousand_a_minute_come_in_evenly_and_exactly() -> None:
     gate = Gate()
     gate.run(20_000, T0, T0 + 3 * MINUTE_MS, [0], MINUTE_MS)
     by_second = Counter(at_ms // 1000 for at_ms in gate.admissions)
@@ -72,7 +72,7 @@ def test_twenty_thousand_a_minute_come_in_evenly_and_exactly():
     assert most_in_any(MINUTE_MS, gate.admissions) <= 20_000
 
 
-def test_a_timer_that_is_late_by_some_milliseconds_changes_little():
+def test_a_timer_that_is_late_by_some_milliseconds_changes_little() -> None:
     gate = Gate()
     gate.run(20_000, T0, T0 + 3 * MINUTE_MS, [0, 1, 3, 0, 2, 8, 1], MINUTE_MS)
     by_second = Counter(at_ms // 1000 for at_ms in gate.admissions)
@@ -83,7 +83,7 @@ def test_a_timer_that_is_late_by_some_milliseconds_changes_little():
 
 @pytest.mark.parametrize("interval_ms", [1_000, 10_000, 3_600_000])
 @pytest.mark.parametrize("rate", [1, 7, 600, 15_000])
-def test_a_rate_is_used_up_in_any_interval_and_never_passed(rate, interval_ms):
+def test_a_rate_is_used_up_in_any_interval_and_never_passed(rate, interval_ms) -> None:
     gate = Gate()
     gate.run(rate, T0, T0 + 3 * interval_ms, [0], interval_ms)
     assert 0.99 * rate <= most_in_any(interval_ms, gate.admissions) <= rate
@@ -91,7 +91,7 @@ def test_a_rate_is_used_up_in_any_interval_and_never_passed(rate, interval_ms):
     assert len(gate.pace.entries()) <= 2 * ENTRIES_MAX + 1
 
 
-def test_a_fast_rate_asks_for_the_grid():
+def test_a_fast_rate_asks_for_the_grid() -> None:
     gate = Gate()
     gate.open(20_000, T0 + 3)
     assert next_permitted_ms(gate.pace, 20_000, MINUTE_MS) == T0 + WAKE_STEP_MS
@@ -100,27 +100,27 @@ def test_a_fast_rate_asks_for_the_grid():
     assert next_permitted_ms(gate.pace, 20_000, MINUTE_MS) == T0 + 3 * WAKE_STEP_MS
 
 
-def test_a_late_timer_does_not_slow_the_line_down():
+def test_a_late_timer_does_not_slow_the_line_down() -> None:
     gate = Gate()
     for step in range(61):
         gate.open(60, T0 + 1000 * step + step % 240)
     assert len(gate.admissions) == 61
 
 
-def test_a_moment_later_than_that_is_lost():
+def test_a_moment_later_than_that_is_lost() -> None:
     gate = Gate()
     gate.open(60, T0)
     assert gate.open(60, T0 + 1251) == 1
     assert next_permitted_ms(gate.pace, 60, MINUTE_MS) == T0 + 2251
 
 
-def test_without_a_rate_anybody_may_come_at_any_time():
+def test_without_a_rate_anybody_may_come_at_any_time() -> None:
     gate = Gate()
     assert permitted(gate.pace, 0, MINUTE_MS, T0) is None
     assert next_permitted_ms(gate.pace, 0, MINUTE_MS) == 0
 
 
-def test_without_a_rate_a_minute_is_remembered_in_few_entries():
+def test_without_a_rate_a_minute_is_remembered_in_few_entries() -> None:
     gate = Gate()
     for now in range(T0, T0 + 3 * MINUTE_MS, 20):
         gate.open(0, now, at_most=1)
@@ -140,7 +140,7 @@ def test_without_a_rate_a_minute_is_remembered_in_few_entries():
         max_size=60,
     )
 )
-def test_however_rates_change_the_one_in_force_holds_for_the_last_interval(steps):
+def test_however_rates_change_the_one_in_force_holds_for_the_last_interval(steps) -> None:
     gate, now = Gate(), T0
     for rate, step_ms, at_most, interval_ms in steps:
         now += step_ms

@@ -11,7 +11,7 @@ PAIRS = st.tuples(st.integers(0, 30), st.integers(0, 30))
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
-def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps):
+def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps) -> None:
     made: PersistentMap[int | str, int] = PersistentMap()
     model: dict[int | str, int] = {}
     history = []
@@ -39,7 +39,7 @@ def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps)
 
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(KEYS, st.integers(), max_size=40))
-def test_a_map_is_rebuilt_from_its_items(model):
+def test_a_map_is_rebuilt_from_its_items(model) -> None:
     made = PersistentMap.from_items(model.items())
     assert dict(made.items()) == model
     assert len(made) == len(model)
@@ -49,7 +49,7 @@ def test_a_map_is_rebuilt_from_its_items(model):
     assert grown == made == PersistentMap.from_items(made.items())
 
 
-def test_a_missing_key_is_an_error_or_the_default():
+def test_a_missing_key_is_an_error_or_the_default() -> None:
     made: PersistentMap[str, int] = PersistentMap()
     with pytest.raises(KeyError):
         made["a"]
@@ -59,7 +59,7 @@ def test_a_missing_key_is_an_error_or_the_default():
     assert made != made.set("a", 1)
 
 
-def test_keys_with_one_hash_are_told_apart():
+def test_keys_with_one_hash_are_told_apart() -> None:
     low, high = 1, 1 + (2**61 - 1)  # equal hashes, by the modulus of integers' hashes
     assert hash(low) == hash(high)
     made = PersistentMap.from_items([(low, "low"), (high, "high")])
@@ -68,7 +68,7 @@ def test_keys_with_one_hash_are_told_apart():
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS, st.data())
-def test_any_version_can_be_changed_again_and_the_others_do_not_notice(steps, data):
+def test_any_version_can_be_changed_again_and_the_others_do_not_notice(steps, data) -> None:
     versions: list[tuple[PersistentMap[int | str, int], dict[int | str, int]]]
     versions = [(PersistentMap(), {})]
     for is_set, key, value in steps:
@@ -85,7 +85,7 @@ def test_any_version_can_be_changed_again_and_the_others_do_not_notice(steps, da
             assert version.get(key) == expected.get(key)
 
 
-def test_a_version_kept_over_very_many_changes_can_be_read_and_let_go():
+def test_a_version_kept_over_very_many_changes_can_be_read_and_let_go() -> None:
     kept: PersistentMap[int, int] | None = PersistentMap.from_items([(0, 7)])
     newest = kept
     for n in range(300_000):
@@ -99,7 +99,7 @@ def test_a_version_kept_over_very_many_changes_can_be_read_and_let_go():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PAIRS, max_size=20), st.sets(PAIRS, max_size=600))
-def test_many_pairs_added_at_once_are_as_if_added_one_by_one(before, added):
+def test_many_pairs_added_at_once_are_as_if_added_one_by_one(before, added) -> None:
     made = PersistentSorted.from_items(before)
     pairs = sorted(added - set(before))
     extended = made.extended(pairs)
@@ -110,7 +110,7 @@ def test_many_pairs_added_at_once_are_as_if_added_one_by_one(before, added):
             extended.extended(pairs[-1:])
 
 
-def test_a_long_run_added_at_once_is_cut_into_chunks():
+def test_a_long_run_added_at_once_is_cut_into_chunks() -> None:
     pairs = [(n, 0) for n in range(2_000)]
     made = PersistentSorted().extended(pairs[:1_000]).extended(pairs[1_000:])
     for pair in pairs[::2]:
@@ -120,7 +120,7 @@ def test_a_long_run_added_at_once_is_cut_into_chunks():
 
 @settings(max_examples=70, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), PAIRS), max_size=80))
-def test_a_sorted_set_does_what_a_sorted_list_of_a_set_does(steps):
+def test_a_sorted_set_does_what_a_sorted_list_of_a_set_does(steps) -> None:
     made, model = PersistentSorted(), set()
     for is_add, pair in steps:
         if is_add == (pair in model):
@@ -138,7 +138,7 @@ def test_a_sorted_set_does_what_a_sorted_list_of_a_set_does(steps):
 
 
 @pytest.mark.parametrize("order", ["up", "down", "inside out"])
-def test_a_large_sorted_set_stays_sorted_whatever_the_order(order):
+def test_a_large_sorted_set_stays_sorted_whatever_the_order(order) -> None:
     pairs = [(n, n % 7) for n in range(2_000)]
     added = {
         "up": pairs,

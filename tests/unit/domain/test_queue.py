@@ -49,56 +49,56 @@ def lined_up(*users: str) -> GivenLine:
 # -- join ------------------------------------------------------------------------------------------
 
 
-def test_the_first_passes_straight_through_when_there_is_room():
+def test_the_first_passes_straight_through_when_there_is_room() -> None:
     GivenLine().when(Join("ann"), policy=ONE).then(*ANN_IN, reply=Place("ann", 1, T0, 0, END))
 
 
-def test_who_passes_straight_through_has_lined_up_and_come_in():
+def test_who_passes_straight_through_has_lined_up_and_come_in() -> None:
     halves = fold(evolve_queue, Line(), (Joined("ann", 1, T0), Admitted(1, 1, 1, T0, END)))
     whole = fold(evolve_queue, Line(), ANN_IN)
     assert line_to_snapshot(whole) == line_to_snapshot(halves)
 
 
-def test_who_passes_straight_through_skips_places_that_were_given_up():
+def test_who_passes_straight_through_skips_places_that_were_given_up() -> None:
     given = GivenLine(Joined("ann", 1, T0), Left("ann", 1))
     outcome = given.when(Join("bob"), policy=ONE)
     outcome.then(Entered("bob", 2, T0, END), reply=Place("bob", 2, T0, 0, END))
 
 
-def test_the_next_waits_behind_when_there_is_none():
+def test_the_next_waits_behind_when_there_is_none() -> None:
     GivenLine(*ANN_IN).when(Join("bob"), policy=ONE).then(
         Joined("bob", 2, T0), reply=Place("bob", 2, T0, 0, 0)
     )
 
 
-def test_nobody_passes_those_who_wait():
+def test_nobody_passes_those_who_wait() -> None:
     given = lined_up("ann", "bob")
     outcome = given.when(Join("cid"), policy=ONE)
     outcome.then(Admitted(1, 1, 1, T0, END), Joined("cid", 3, T0), reply=Place("cid", 3, T0, 1, 0))
 
 
-def test_a_user_in_the_queue_keeps_the_place_and_is_told_so():
+def test_a_user_in_the_queue_keeps_the_place_and_is_told_so() -> None:
     GivenLine(*ANN_IN).when(Join("ann"), policy=ONE, at=T0 + 1).refused("already_queued")
     lined_up("ann", "bob").when(Join("bob"), policy=CLOSED).refused("already_queued")
 
 
-def test_a_repeated_attempt_gets_the_same_place():
+def test_a_repeated_attempt_gets_the_same_place() -> None:
     given = GivenLine(Joined("ann", 1, T0, "try1"), Joined("bob", 2, T0, "try2"))
     given.when(Join("bob", "try2"), policy=CLOSED, at=T0 + 9).then(reply=Place("bob", 2, T0, 1, 0))
     given.when(Join("bob", "try1"), policy=CLOSED).refused("already_queued")
     given.when(Join("bob", ""), policy=CLOSED).refused("already_queued")
 
 
-def test_an_empty_attempt_is_never_the_same():
+def test_an_empty_attempt_is_never_the_same() -> None:
     lined_up("ann").when(Join("ann", ""), policy=CLOSED).refused("already_queued")
 
 
-def test_a_repeated_attempt_learns_that_it_has_come_in_meanwhile():
+def test_a_repeated_attempt_learns_that_it_has_come_in_meanwhile() -> None:
     given = GivenLine(Joined("ann", 1, T0, "try"), Admitted(1, 1, 1, T0, END))
     given.when(Join("ann", "try"), policy=ONE, at=END - 1).then(reply=Place("ann", 1, T0, 0, END))
 
 
-def test_a_full_queue_takes_nobody_more():
+def test_a_full_queue_takes_nobody_more() -> None:
     policy = replace(CLOSED, max_waiting=2)
     given = lined_up("ann", "bob")
     given.when(Join("cid"), policy=policy).refused("queue_full")
@@ -108,7 +108,7 @@ def test_a_full_queue_takes_nobody_more():
     )
 
 
-def test_who_has_ended_lines_up_again_at_the_end():
+def test_who_has_ended_lines_up_again_at_the_end() -> None:
     given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
     outcome = given.when(Join("ann"), policy=ONE, at=END)
     outcome.then(
@@ -122,7 +122,7 @@ def test_who_has_ended_lines_up_again_at_the_end():
 # -- leave and use ---------------------------------------------------------------------------------
 
 
-def test_a_place_given_up_moves_those_behind_one_on():
+def test_a_place_given_up_moves_those_behind_one_on() -> None:
     given = lined_up("ann", "bob", "cid")
     given.when(Leave("bob", 2), policy=CLOSED).then(Left("bob", 2), reply=TokenEnded(2))
     assert place_of(given.line, "cid") == Place("cid", 3, T0, 1, 0)
@@ -134,7 +134,7 @@ def test_a_place_given_up_moves_those_behind_one_on():
     ("command", "event"),
     [(Leave("ann", 1), Left("ann", 1)), (UseToken("ann", 1), TokenUsed("ann", 1))],
 )
-def test_an_active_slot_that_ends_lets_the_next_in_within_the_same_decision(command, event):
+def test_an_active_slot_that_ends_lets_the_next_in_within_the_same_decision(command, event) -> None:
     given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
     given.when(command, policy=ONE, at=T0 + 5).then(
         event, Admitted(2, 2, 1, T0 + 5, END + 5), reply=TokenEnded(1)
@@ -142,26 +142,26 @@ def test_an_active_slot_that_ends_lets_the_next_in_within_the_same_decision(comm
     given.when(command, policy=ONE, at=T0 + 6).then(reply=TokenEnded(1))
 
 
-def test_a_place_in_the_line_cannot_be_used_up_only_given_up():
+def test_a_place_in_the_line_cannot_be_used_up_only_given_up() -> None:
     lined_up("ann").when(UseToken("ann", 1), policy=CLOSED).then(
         Left("ann", 1), reply=TokenEnded(1)
     )
 
 
 @pytest.mark.parametrize("make", [Leave, UseToken])
-def test_a_number_that_is_not_this_users_ends_nothing(make):
+def test_a_number_that_is_not_this_users_ends_nothing(make) -> None:
     given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
     for user, number in [("bob", 1), ("cid", 2), ("ann", 3), ("ann", 0), ("ann", -1)]:
         given.when(make(user, number), policy=ONE).refused("not_queued")
 
 
-def test_an_old_number_of_a_user_who_came_back_ends_nothing():
+def test_an_old_number_of_a_user_who_came_back_ends_nothing() -> None:
     given = GivenLine(*ANN_IN, TokenUsed("ann", 1), Joined("ann", 2, T0))
     given.when(Leave("ann", 1), policy=CLOSED).then(reply=TokenEnded(1))
     assert place_of(given.line, "ann") == Place("ann", 2, T0, 0, 0)
 
 
-def test_a_slot_whose_time_is_over_has_ended_whoever_asks():
+def test_a_slot_whose_time_is_over_has_ended_whoever_asks() -> None:
     given = GivenLine(*ANN_IN)
     given.when(UseToken("ann", 1), policy=ONE, at=END).then(
         TokensExpired((1,)), reply=TokenEnded(1)
@@ -171,7 +171,7 @@ def test_a_slot_whose_time_is_over_has_ended_whoever_asks():
 # -- admission -------------------------------------------------------------------------------------
 
 
-def test_one_event_admits_as_many_as_there_is_room_for_and_skips_those_who_left():
+def test_one_event_admits_as_many_as_there_is_room_for_and_skips_those_who_left() -> None:
     given = lined_up("ann", "bob", "cid", "dan", "eve")
     given.when(Leave("bob", 2), policy=CLOSED)
     outcome = given.when(Admit(), policy=replace(ONE, max_active=3))
@@ -181,14 +181,14 @@ def test_one_event_admits_as_many_as_there_is_room_for_and_skips_those_who_left(
     assert place_of(given.line, "eve") == Place("eve", 5, T0, 0, 0)
 
 
-def test_those_at_the_front_who_left_are_passed_over():
+def test_those_at_the_front_who_left_are_passed_over() -> None:
     given = lined_up("ann", "bob", "cid")
     given.when(Leave("ann", 1), policy=CLOSED)
     assert list(given.line.left_places()) == [1]
     given.when(Admit(), policy=ONE).then(Admitted(2, 2, 1, T0, END), reply=AdmissionsDone())
 
 
-def test_a_lowered_limit_throws_nobody_out_and_admits_nobody():
+def test_a_lowered_limit_throws_nobody_out_and_admits_nobody() -> None:
     given = lined_up("ann", "bob", "cid")
     given.when(Admit(), policy=replace(ONE, max_active=2))
     given.when(Admit(), policy=ONE).then(reply=AdmissionsDone())
@@ -198,7 +198,7 @@ def test_a_lowered_limit_throws_nobody_out_and_admits_nobody():
     )
 
 
-def test_a_shortened_time_ends_those_who_came_later_first():
+def test_a_shortened_time_ends_those_who_came_later_first() -> None:
     given = GivenLine(*ANN_IN)
     brief = replace(ONE, max_active=2, active_ms=1000)
     given.when(Join("bob"), policy=brief)
@@ -208,7 +208,9 @@ def test_a_shortened_time_ends_those_who_came_later_first():
     )
 
 
-def test_one_decision_ends_and_admits_a_bounded_number_and_the_timer_comes_back_for_the_rest():
+def test_one_decision_ends_and_admits_a_bounded_number_and_the_timer_comes_back_for_the_rest() -> (
+    None
+):
     users = [f"u{n}" for n in range(1, 1201)]
     given = lined_up(*users)
     wide = replace(ONE, max_active=1200)
@@ -227,7 +229,7 @@ def test_one_decision_ends_and_admits_a_bounded_number_and_the_timer_comes_back_
     assert late.reply == TokenEnded(1200)
 
 
-def test_nothing_to_wait_for_is_no_wake():
+def test_nothing_to_wait_for_is_no_wake() -> None:
     assert queue_next_wake(Line(), ONE) is None
     assert queue_next_wake(lined_up("ann").line, CLOSED) is None
     assert queue_next_wake(GivenLine(*ANN_IN, Joined("bob", 2, T0)).line, ONE) == END
@@ -236,7 +238,7 @@ def test_nothing_to_wait_for_is_no_wake():
 # -- rate ------------------------------------------------------------------------------------------
 
 
-def test_a_rate_lets_people_in_one_by_one_at_even_steps():
+def test_a_rate_lets_people_in_one_by_one_at_even_steps() -> None:
     policy = Policy(max_active=100, admit_per_interval=6, active_ms=ACTIVE_MS)
     given = lined_up(*"abcdefgh")
     at, admissions = T0, []
@@ -247,7 +249,7 @@ def test_a_rate_lets_people_in_one_by_one_at_even_steps():
     assert admissions == [(10_000 * i, 1) for i in range(8)]
 
 
-def test_the_wake_is_the_first_moment_at_which_the_rate_admits():
+def test_the_wake_is_the_first_moment_at_which_the_rate_admits() -> None:
     policy = Policy(max_active=100, admit_per_interval=7, active_ms=ACTIVE_MS)
     given = lined_up(*"abc")
     given.when(Admit(), policy=policy)
@@ -257,7 +259,7 @@ def test_the_wake_is_the_first_moment_at_which_the_rate_admits():
     assert given.when(Admit(), policy=policy, at=wake).events[0].count == 1
 
 
-def test_a_fast_rate_wakes_on_a_grid_and_loses_nothing_by_it():
+def test_a_fast_rate_wakes_on_a_grid_and_loses_nothing_by_it() -> None:
     policy = Policy(max_active=10_000, admit_per_interval=6000, active_ms=ACTIVE_MS)
     given = lined_up(*(f"u{n}" for n in range(200)))
     assert given.when(Admit(), policy=policy, at=T0).events[0].count == 1
@@ -267,7 +269,7 @@ def test_a_fast_rate_wakes_on_a_grid_and_loses_nothing_by_it():
     assert len(given.line.active) == 1 + 100
 
 
-def test_between_two_steps_of_the_grid_nobody_comes_in_whoever_asks_for_what():
+def test_between_two_steps_of_the_grid_nobody_comes_in_whoever_asks_for_what() -> None:
     policy = Policy(max_active=10_000, admit_per_interval=6000, active_ms=ACTIVE_MS)
     given = lined_up(*(f"u{n}" for n in range(200)))
     given.when(Admit(), policy=policy)
@@ -277,7 +279,7 @@ def test_between_two_steps_of_the_grid_nobody_comes_in_whoever_asks_for_what():
     assert len(given.when(Join("yan"), policy=policy, at=T0 + 25).events) == 2
 
 
-def test_a_silence_earns_nobody_a_burst():
+def test_a_silence_earns_nobody_a_burst() -> None:
     policy = Policy(max_active=10_000, admit_per_interval=6000, active_ms=ACTIVE_MS)
     given = lined_up(*(f"u{n}" for n in range(200)))
     assert given.when(Admit(), policy=policy, at=T0).events[0].count == 1
@@ -286,7 +288,7 @@ def test_a_silence_earns_nobody_a_burst():
     assert given.when(Admit(), policy=policy, at=T0 + 30_025).events[0].count == 2
 
 
-def test_a_rate_set_anew_counts_the_last_minute_and_starts_even_steps():
+def test_a_rate_set_anew_counts_the_last_minute_and_starts_even_steps() -> None:
     given = lined_up(*"abcdef")
     given.when(Admit(), policy=replace(ONE, max_active=3), at=T0)
     rated = Policy(max_active=100, admit_per_interval=4, active_ms=ACTIVE_MS)
@@ -300,7 +302,7 @@ def test_a_rate_set_anew_counts_the_last_minute_and_starts_even_steps():
     assert given.when(Admit(), policy=rated, at=wake).events[0].count == 1
 
 
-def test_a_raised_rate_takes_effect_at_once():
+def test_a_raised_rate_takes_effect_at_once() -> None:
     slow = Policy(max_active=100, admit_per_interval=1, active_ms=ACTIVE_MS)
     fast = replace(slow, admit_per_interval=600)
     given = lined_up(*"abc")
@@ -330,7 +332,7 @@ def _in_any_minute(admissions: list[tuple[int, int]]) -> int:
         st.one_of(st.integers(0, 400), st.integers(0, 30_000), st.just(-1)), max_size=60
     ),
 )
-def test_no_minute_ever_has_more_admissions_than_the_rate(rate, steps_ms):
+def test_no_minute_ever_has_more_admissions_than_the_rate(rate, steps_ms) -> None:
     """A step of -1 jumps to the queue's own next wake, where somebody has to come in."""
     policy = Policy(max_active=10**6, admit_per_interval=rate, active_ms=10**9)
     given_line = lined_up(*(f"u{n}" for n in range(400)))
@@ -364,7 +366,7 @@ def _busy() -> Line:
     return given_line.line
 
 
-def test_a_line_survives_its_snapshot():
+def test_a_line_survives_its_snapshot() -> None:
     line = _busy()
     data = msgspec.msgpack.encode(line_to_snapshot(line))
     again = line_from_snapshot(msgspec.msgpack.decode(data, type=LineSnapshot))
@@ -374,7 +376,7 @@ def test_a_line_survives_its_snapshot():
     assert len(again.active) == 9
 
 
-def test_a_place_is_exact_among_those_who_left():
+def test_a_place_is_exact_among_those_who_left() -> None:
     line = _busy()
     waiting = [n for n in range(11, 31) if n not in (15, 20, 21)]
     for ahead, number in enumerate(waiting):
@@ -383,7 +385,7 @@ def test_a_place_is_exact_among_those_who_left():
         assert (place.ahead, place.until_ms) == (ahead, 0)
 
 
-def test_thousands_who_left_are_skipped_by_the_chunk_and_forgotten():
+def test_thousands_who_left_are_skipped_by_the_chunk_and_forgotten() -> None:
     users = [f"u{n}" for n in range(1, 20_001)]
     line = fold(evolve_queue, Line(), (Joined(u, n, T0) for n, u in enumerate(users, 1)))
     for number in range(2, 15_000):
@@ -415,7 +417,7 @@ def test_thousands_who_left_are_skipped_by_the_chunk_and_forgotten():
         TokensExpired((1, 1)),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(event):
+def test_an_event_that_cannot_follow_crashes(event) -> None:
     line = GivenLine(*ANN_IN, Joined("bob", 2, T0), Joined("cid", 3, T0)).line
     with pytest.raises(BrokenInvariantError):
         evolve_queue(line, event)

@@ -60,7 +60,7 @@ def lined_up(*users: str, policy: Policy = PAUSED) -> GivenLine:
 # -- rules in force --------------------------------------------------------------------------------
 
 
-def test_the_settings_are_written_down_as_rules_with_the_first_decision():
+def test_the_settings_are_written_down_as_rules_with_the_first_decision() -> None:
     given = GivenLine()
     given.then_when(Join("ann"), policy=ONE).then(
         PolicyChanged(ONE, SETTINGS, T0),
@@ -70,7 +70,7 @@ def test_the_settings_are_written_down_as_rules_with_the_first_decision():
     assert given.then_when(Admit(), policy=ONE).events == ()
 
 
-def test_changed_settings_are_in_force_with_the_next_decision():
+def test_changed_settings_are_in_force_with_the_next_decision() -> None:
     two = replace(ONE, max_active=2)
     given = lined_up("ann", "bob")
     given.then_when(Admit(), policy=two).then(
@@ -78,7 +78,7 @@ def test_changed_settings_are_in_force_with_the_next_decision():
     )
 
 
-def test_an_operators_rules_stand_whatever_the_settings_say():
+def test_an_operators_rules_stand_whatever_the_settings_say() -> None:
     given = lined_up("ann", "bob", "cid")
     two = replace(PAUSED, mode="open", max_active=2)
     given.then_when(ChangePolicy("eve", mode="open", max_active=2), policy=PAUSED).then(
@@ -90,7 +90,7 @@ def test_an_operators_rules_stand_whatever_the_settings_say():
     )
 
 
-def test_a_change_that_changes_nothing_is_none():
+def test_a_change_that_changes_nothing_is_none() -> None:
     given = lined_up("ann")
     given.then_when(ChangePolicy("eve", max_active=1), policy=PAUSED).then(reply=RulesSet(PAUSED))
     assert given.line.ruled_by == SETTINGS
@@ -111,7 +111,7 @@ def test_a_change_that_changes_nothing_is_none():
         ({"who": SETTINGS, "max_active": 3}, "cannot be an operator's name"),
     ],
 )
-def test_rules_that_contradict_each_other_are_refused_in_words(change, words):
+def test_rules_that_contradict_each_other_are_refused_in_words(change, words) -> None:
     given = lined_up("ann")
     outcome = given.then_when(ChangePolicy(**{"who": "eve", **change}), policy=PAUSED)
     assert isinstance(outcome.reply, RulesRefused)
@@ -122,7 +122,7 @@ def test_rules_that_contradict_each_other_are_refused_in_words(change, words):
 # -- strategies ------------------------------------------------------------------------------------
 
 
-def test_without_any_limit_everybody_passes_through():
+def test_without_any_limit_everybody_passes_through() -> None:
     free = replace(ONE, max_active=0)
     given = GivenLine()
     for n in range(1, 40):
@@ -133,7 +133,7 @@ def test_without_any_limit_everybody_passes_through():
     assert queue_next_wake(given.line, free) == END
 
 
-def test_of_limit_and_rate_the_smaller_wins():
+def test_of_limit_and_rate_the_smaller_wins() -> None:
     both = Policy(max_active=3, admit_per_interval=6, active_ms=25_000)
     given = lined_up(*"abcdefgh", policy=both)
     at, inside, admitted = T0, [], []
@@ -157,7 +157,7 @@ def test_of_limit_and_rate_the_smaller_wins():
     )
 
 
-def test_in_a_pause_nobody_comes_in_and_times_still_end():
+def test_in_a_pause_nobody_comes_in_and_times_still_end() -> None:
     given = lined_up("ann", "bob", policy=ONE)
     given.when(Admit(), policy=ONE)
     assert queue_next_wake(given.line, PAUSED) == END
@@ -171,7 +171,7 @@ def test_in_a_pause_nobody_comes_in_and_times_still_end():
     )
 
 
-def test_where_all_line_up_who_comes_waits_for_the_timer_also_when_there_is_room():
+def test_where_all_line_up_who_comes_waits_for_the_timer_also_when_there_is_room() -> None:
     all_line_up = Policy(0, 600, ACTIVE_MS, mode="queue_all")
     given = GivenLine()
     given.when(Join("ann"), policy=all_line_up).then(
@@ -181,7 +181,7 @@ def test_where_all_line_up_who_comes_waits_for_the_timer_also_when_there_is_room
     assert given.when(Admit(), policy=all_line_up).events[0].count == 1
 
 
-def test_nobody_may_wait_where_the_cap_is_zero_but_who_finds_room_comes_in():
+def test_nobody_may_wait_where_the_cap_is_zero_but_who_finds_room_comes_in() -> None:
     policy = replace(ONE, max_waiting=0)
     given = GivenLine()
     given.when(Join("ann"), policy=policy).refused("queue_full")
@@ -191,7 +191,7 @@ def test_nobody_may_wait_where_the_cap_is_zero_but_who_finds_room_comes_in():
     given.when(Join("cid"), policy=policy).refused("queue_full")
 
 
-def test_a_rate_by_the_second_and_by_the_hour():
+def test_a_rate_by_the_second_and_by_the_hour() -> None:
     for interval_ms, rate, step_ms in [(1_000, 4, 250), (3_600_000, 36, 100_000)]:
         policy = Policy(0, rate, ACTIVE_MS, interval_ms=interval_ms)
         given = lined_up(*"abc", policy=policy)
@@ -202,7 +202,7 @@ def test_a_rate_by_the_second_and_by_the_hour():
 # -- silence ---------------------------------------------------------------------------------------
 
 
-def test_who_went_silent_blocks_nobody():
+def test_who_went_silent_blocks_nobody() -> None:
     given = lined_up("ann", "bob", "cid", "dan")
     given.when(DropSilent((3, 1, 3, 9)), policy=PAUSED, at=T0 + 7).then(
         WentSilent((1, 3), T0 + 7), reply=AdmissionsDone()
@@ -213,7 +213,7 @@ def test_who_went_silent_blocks_nobody():
     )
 
 
-def test_a_slot_of_somebody_silent_goes_to_the_next_at_once():
+def test_a_slot_of_somebody_silent_goes_to_the_next_at_once() -> None:
     given = lined_up("ann", "bob", policy=ONE)
     given.when(Admit(), policy=ONE)
     given.when(DropSilent((1,)), policy=ONE, at=T0 + 5).then(
@@ -222,7 +222,7 @@ def test_a_slot_of_somebody_silent_goes_to_the_next_at_once():
     given.when(Leave("ann", 1), policy=ONE, at=T0 + 6).then(reply=TokenEnded(1))
 
 
-def test_those_who_have_ended_are_passed_over():
+def test_those_who_have_ended_are_passed_over() -> None:
     given = lined_up("ann", "bob")
     given.when(Leave("ann", 1), policy=PAUSED)
     given.when(DropSilent((1, 2**40)), policy=PAUSED).then(reply=AdmissionsDone())
@@ -242,7 +242,7 @@ def scheduled(*users: str, before: tuple[str, ...] = ()) -> GivenLine:
 USERS = [f"u{n}" for n in range(1, 21)]
 
 
-def test_nobody_comes_in_before_the_opening_and_everybody_may_be_ahead():
+def test_nobody_comes_in_before_the_opening_and_everybody_may_be_ahead() -> None:
     given = scheduled("ann", "bob", "cid")
     assert queue_next_wake(given.line, ONE) is None
     assert not list(given.line.active_numbers())
@@ -251,7 +251,7 @@ def test_nobody_comes_in_before_the_opening_and_everybody_may_be_ahead():
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS - 1).then(reply=AdmissionsDone())
 
 
-def test_at_the_opening_places_are_drawn_once_and_the_first_comes_in():
+def test_at_the_opening_places_are_drawn_once_and_the_first_comes_in() -> None:
     given = scheduled(*USERS)
     lots = draw("seed", 1, 20)
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS).then(
@@ -266,7 +266,7 @@ def test_at_the_opening_places_are_drawn_once_and_the_first_comes_in():
     given.then_when(DrawPlaces("other"), policy=ONE, at=OPENS + 1).then(reply=AdmissionsDone())
 
 
-def test_all_come_in_by_their_drawn_places_and_later_ones_behind():
+def test_all_come_in_by_their_drawn_places_and_later_ones_behind() -> None:
     given = scheduled(*USERS)
     given.then_when(Join("late"), policy=ONE, at=OPENS)
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS + 40)
@@ -286,7 +286,7 @@ def test_all_come_in_by_their_drawn_places_and_later_ones_behind():
     assert given.line.draws == ()
 
 
-def test_who_leaves_before_or_after_the_draw_is_passed_over():
+def test_who_leaves_before_or_after_the_draw_is_passed_over() -> None:
     given = scheduled(*USERS)
     given.then_when(Leave("u5", 5), policy=ONE)
     given.then_when(DropSilent((6,)), policy=ONE)
@@ -303,7 +303,7 @@ def test_who_leaves_before_or_after_the_draw_is_passed_over():
     assert {number for number, _ in given.line.active_numbers()} == set(order[:4])
 
 
-def test_who_waits_when_an_opening_is_scheduled_keeps_the_order_ahead_of_the_draw():
+def test_who_waits_when_an_opening_is_scheduled_keeps_the_order_ahead_of_the_draw() -> None:
     given = scheduled(*USERS, before=("ann", "bob", "cid"))
     assert place_of(given.line, "bob") == Place("bob", 2, T0, 0, 0)  # ann is inside
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS)
@@ -311,7 +311,7 @@ def test_who_waits_when_an_opening_is_scheduled_keeps_the_order_ahead_of_the_dra
     assert [place_of(given.line, user).ahead for user in ("bob", "cid")] == [0, 1]
 
 
-def test_moving_an_opening_changes_nobodys_part_and_calling_it_off_restores_the_order():
+def test_moving_an_opening_changes_nobodys_part_and_calling_it_off_restores_the_order() -> None:
     given = scheduled("ann", "bob")
     given.then_when(ChangePolicy("eve", opens_ms=OPENS + 5_000), policy=ONE)
     given.then_when(Join("cid"), policy=ONE, at=OPENS + 1)
@@ -325,7 +325,7 @@ def test_moving_an_opening_changes_nobodys_part_and_calling_it_off_restores_the_
     assert place_of(given.line, "cid") == Place("cid", 3, OPENS + 1, 1, 0)
 
 
-def test_an_opening_that_nobody_waited_for_just_opens():
+def test_an_opening_that_nobody_waited_for_just_opens() -> None:
     given = scheduled()
     given.then_when(Join("ann"), policy=ONE, at=OPENS + 3).then(
         Joined("ann", 1, OPENS + 3),
@@ -343,7 +343,7 @@ def test_an_opening_that_nobody_waited_for_just_opens():
     )
 
 
-def test_a_second_opening_draws_the_later_ones_behind_the_first():
+def test_a_second_opening_draws_the_later_ones_behind_the_first() -> None:
     given = scheduled(*USERS)
     given.then_when(DrawPlaces("one"), policy=ONE, at=OPENS)
     later = OPENS + 60_000
@@ -363,7 +363,7 @@ def test_a_second_opening_draws_the_later_ones_behind_the_first():
     assert again == given.line
 
 
-def test_openings_whose_people_still_wait_are_few():
+def test_openings_whose_people_still_wait_are_few() -> None:
     given = scheduled("u0", "v0")
     at = OPENS
     for n in range(DRAWS_MAX):
@@ -379,7 +379,7 @@ def test_openings_whose_people_still_wait_are_few():
 @pytest.mark.parametrize(
     "event", [Drawn("s", 1, 3, OPENS), Drawn("s", 2, 1, OPENS), Drawn("s", 2, 2, OPENS)]
 )
-def test_a_draw_of_others_than_those_who_gathered_crashes(event):
+def test_a_draw_of_others_than_those_who_gathered_crashes(event) -> None:
     line = scheduled("ann", "bob").line
     with pytest.raises(BrokenInvariantError):
         evolve_queue(line, event)
@@ -388,7 +388,7 @@ def test_a_draw_of_others_than_those_who_gathered_crashes(event):
 # -- over time -------------------------------------------------------------------------------------
 
 
-def test_every_tenth_vanishes_without_a_word_and_the_queue_keeps_its_rate():
+def test_every_tenth_vanishes_without_a_word_and_the_queue_keeps_its_rate() -> None:
     """10,000 wait, at 20,000 a minute; every tenth is noticed as silent after a minute, and until
     then counts as there."""
     policy = Policy(max_active=0, admit_per_interval=20_000, active_ms=10**9)
@@ -418,7 +418,7 @@ def test_every_tenth_vanishes_without_a_word_and_the_queue_keeps_its_rate():
     assert max(admitted) == pytest.approx(84, abs=1)
 
 
-def test_left_and_went_silent_are_the_same_for_those_behind():
+def test_left_and_went_silent_are_the_same_for_those_behind() -> None:
     events = [Joined(f"u{n}", n, T0) for n in range(1, 6)]
     left = fold(evolve_queue, Line(), [*events, Left("u2", 2), Left("u4", 4)])
     silent = fold(evolve_queue, Line(), [*events, WentSilent((2, 4), T0)])

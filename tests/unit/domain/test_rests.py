@@ -50,7 +50,9 @@ def let_go(at: int) -> GivenSeat:
     ("at", "rest_ms"),
     [(T0 + 10_000, 1_000), (T0 + HOLD_MS // 2, 15_000), (END - 1, 29_999), (END, 30_000)],
 )
-def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held(at, rest_ms):
+def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held(
+    at, rest_ms
+) -> None:
     outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
     assert outcome.decision.ledger_events == (HoldUncounted(7, "r1", at, rest_ms),)
     given = let_go(at)
@@ -61,7 +63,7 @@ def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held
     assert isinstance(granted.reply, HoldGranted)
 
 
-def test_who_changes_their_mind_within_seconds_may_do_so_again_at_once():
+def test_who_changes_their_mind_within_seconds_may_do_so_again_at_once() -> None:
     at = T0 + 9_999
     outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
     assert outcome.decision.ledger_events == (HoldUncounted(7, "r1"),)
@@ -69,7 +71,7 @@ def test_who_changes_their_mind_within_seconds_may_do_so_again_at_once():
     assert isinstance(again.reply, HoldGranted)
 
 
-def test_nobody_else_is_refused_for_it_and_their_hold_ends_the_rest():
+def test_nobody_else_is_refused_for_it_and_their_hold_ends_the_rest() -> None:
     given = let_go(END - 1)
     held = given.when(HoldSeat("bob", "r2"), at=END - 1, terms=TERMS, rest_ms=REST_MS)
     assert isinstance(held.reply, HoldGranted)
@@ -78,21 +80,23 @@ def test_nobody_else_is_refused_for_it_and_their_hold_ends_the_rest():
     assert isinstance(back.reply, HoldGranted)
 
 
-def test_a_user_may_hold_the_other_seats_meanwhile():
+def test_a_user_may_hold_the_other_seats_meanwhile() -> None:
     given = let_go(END - 1)
     other = decide_seat(FREE, given.ledger, 8, HoldSeat("ann", "r2"), TERMS, REST_MS, END - 1)
     assert isinstance(other.reply, HoldGranted)
 
 
 @pytest.mark.parametrize("reservation", ["r1", "r2"])
-def test_taking_a_seat_again_in_the_moment_the_hold_ends_is_refused_and_ends_it(reservation):
+def test_taking_a_seat_again_in_the_moment_the_hold_ends_is_refused_and_ends_it(
+    reservation,
+) -> None:
     again = HoldSeat("ann", reservation)
     outcome = GivenSeat(*HELD).when(again, at=END + 5, terms=TERMS, rest_ms=REST_MS)
     outcome.refused("hold_cooling_down", *ENDED_LATE)
     assert outcome.reply.retry_after_ms == REST_MS
 
 
-def test_the_next_user_gets_a_seat_in_the_decision_that_ends_the_hold():
+def test_the_next_user_gets_a_seat_in_the_decision_that_ends_the_hold() -> None:
     outcome = GivenSeat(*HELD).when(HoldSeat("bob", "r2"), at=END + 5, terms=TERMS, rest_ms=REST_MS)
     assert isinstance(outcome.reply, HoldGranted)
     assert outcome.decision.ledger_events[0] == ENDED_LATE[1]
@@ -100,27 +104,27 @@ def test_the_next_user_gets_a_seat_in_the_decision_that_ends_the_hold():
     assert ledger.rests == {}
 
 
-def test_a_payment_that_comes_too_late_leaves_a_rest_too():
+def test_a_payment_that_comes_too_late_leaves_a_rest_too() -> None:
     given = GivenSeat(*HELD)
     late = given.when(ConfirmSale("ann", "r1", "p1"), at=END + 5, rest_ms=REST_MS)
     late.refused("hold_expired", *ENDED_LATE)
 
 
-def test_the_timer_leaves_a_rest_from_the_moment_the_seat_is_free_for_others():
+def test_the_timer_leaves_a_rest_from_the_moment_the_seat_is_free_for_others() -> None:
     given = GivenSeat(*HELD)
     due = expire_due(given.ledger, {7: given.seat}, REST_MS, END + 5)
     assert due.seat_events == ((7, ENDED_LATE[0]),)
     assert due.ledger_events == ENDED_LATE[1:]
 
 
-def test_a_repeated_hold_is_answered_as_before_whatever_rested_before_it():
+def test_a_repeated_hold_is_answered_as_before_whatever_rested_before_it() -> None:
     given = let_go(END - 1)
     first = given.when(HoldSeat("ann", "r2"), at=END + REST_MS, terms=TERMS, rest_ms=REST_MS)
     again = given.when(HoldSeat("ann", "r2"), at=END + REST_MS, terms=TERMS, rest_ms=REST_MS)
     assert again.reply == first.reply
 
 
-def test_a_rest_is_decided_when_the_hold_ends_and_no_other_setting_changes_it():
+def test_a_rest_is_decided_when_the_hold_ends_and_no_other_setting_changes_it() -> None:
     without = let_go(END).when(HoldSeat("ann", "r2"), at=END + 1, terms=TERMS, rest_ms=0)
     without.refused("hold_cooling_down")
     given = GivenSeat(*HELD)
@@ -144,7 +148,9 @@ steps = st.tuples(waits, doings, st.sampled_from(["ann", "bob"]), st.sampled_fro
 
 @settings(max_examples=200, deadline=None)
 @drawn(st.lists(steps, max_size=30))
-def test_two_who_want_the_same_seats_are_kept_from_what_they_let_go_and_from_nothing_else(steps):
+def test_two_who_want_the_same_seats_are_kept_from_what_they_let_go_and_from_nothing_else(
+    steps,
+) -> None:
     """The books of :class:`World` hold every hold and every refusal to the rule."""
     world = World(["ann", "bob"])
     for named, (ms, what, user, number) in enumerate(steps):

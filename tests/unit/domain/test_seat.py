@@ -42,19 +42,19 @@ ENDED = (HoldExpired("r1", "ann"), HoldUncounted(7, "r1"))
 # -- hold ------------------------------------------------------------------------------------------
 
 
-def test_a_free_seat_is_held_for_the_length_of_a_hold():
+def test_a_free_seat_is_held_for_the_length_of_a_hold() -> None:
     GivenSeat().when(HoldSeat("ann", "r1"), at=T0, terms=TERMS).then(
         *HELD, reply=HoldGranted("r1", END, 90_000, T0)
     )
 
 
-def test_a_repeated_hold_answers_the_same_and_does_not_last_longer():
+def test_a_repeated_hold_answers_the_same_and_does_not_last_longer() -> None:
     GivenSeat(*HELD).when(HoldSeat("ann", "r1"), at=T0 + 5000, terms=TERMS).then(
         reply=HoldGranted("r1", END, 90_000, T0)
     )
 
 
-def test_a_repeated_hold_keeps_its_price_when_the_catalogue_changes():
+def test_a_repeated_hold_keeps_its_price_when_the_catalogue_changes() -> None:
     dearer = msgspec.structs.replace(TERMS, price=1, booking_end_ms=T0)
     GivenSeat(*HELD).when(HoldSeat("ann", "r1"), at=T0 + 5000, terms=dearer).then(
         reply=HoldGranted("r1", END, 90_000, T0)
@@ -63,15 +63,17 @@ def test_a_repeated_hold_keeps_its_price_when_the_catalogue_changes():
 
 @pytest.mark.parametrize("command", [HoldSeat("bob", "r2"), HoldSeat("ann", "r2")])
 @pytest.mark.parametrize("events", [HELD, SOLD])
-def test_a_taken_seat_is_refused_to_everybody_else_and_to_a_second_reservation(command, events):
+def test_a_taken_seat_is_refused_to_everybody_else_and_to_a_second_reservation(
+    command, events
+) -> None:
     GivenSeat(*events).when(command, at=END - 1, terms=TERMS).refused("seat_unavailable")
 
 
-def test_a_sold_seat_is_refused_to_its_buyer_too():
+def test_a_sold_seat_is_refused_to_its_buyer_too() -> None:
     GivenSeat(*SOLD).when(HoldSeat("ann", "r1"), at=T0, terms=TERMS).refused("seat_unavailable")
 
 
-def test_another_users_reservation_id_holds_nothing():
+def test_another_users_reservation_id_holds_nothing() -> None:
     GivenSeat(*HELD).when(HoldSeat("bob", "r1"), at=T0, terms=TERMS).refused("seat_unavailable")
 
 
@@ -84,7 +86,7 @@ def test_another_users_reservation_id_holds_nothing():
         (TERMS.booking_end_ms, False),
     ],
 )
-def test_a_seat_can_be_held_from_the_booking_start_until_just_before_its_end(at, open_):
+def test_a_seat_can_be_held_from_the_booking_start_until_just_before_its_end(at, open_) -> None:
     outcome = GivenSeat().when(HoldSeat("ann", "r1"), at=at, terms=TERMS)
     if open_:
         assert isinstance(outcome.reply, HoldGranted)
@@ -92,14 +94,14 @@ def test_a_seat_can_be_held_from_the_booking_start_until_just_before_its_end(at,
         outcome.refused("booking_closed")
 
 
-def test_one_user_holds_at_most_so_many_seats_of_a_date():
+def test_one_user_holds_at_most_so_many_seats_of_a_date() -> None:
     given = GivenSeat(HoldCounted(1, "a", "ann", END), HoldCounted(2, "b", "ann", END))
     given.when(HoldSeat("ann", "r1"), at=T0, terms=TERMS).refused("hold_limit_reached")
     outcome = given.when(HoldSeat("bob", "r2"), at=T0, terms=TERMS)
     assert isinstance(outcome.reply, HoldGranted)
 
 
-def test_holds_that_are_over_or_paid_do_not_count_against_the_limit():
+def test_holds_that_are_over_or_paid_do_not_count_against_the_limit() -> None:
     given = GivenSeat(
         HoldCounted(1, "a", "ann", T0),
         HoldCounted(2, "b", "ann", END),
@@ -110,7 +112,7 @@ def test_holds_that_are_over_or_paid_do_not_count_against_the_limit():
     assert isinstance(outcome.reply, HoldGranted)
 
 
-def test_a_hold_whose_time_is_over_ends_in_the_decision_that_gives_the_seat_to_the_next():
+def test_a_hold_whose_time_is_over_ends_in_the_decision_that_gives_the_seat_to_the_next() -> None:
     until = END + HOLD_MS
     outcome = GivenSeat(*HELD).when(HoldSeat("bob", "r2"), at=END, terms=TERMS)
     assert outcome.decision.seat_events == (
@@ -121,20 +123,20 @@ def test_a_hold_whose_time_is_over_ends_in_the_decision_that_gives_the_seat_to_t
     assert outcome.reply == HoldGranted("r2", until, 90_000, END)
 
 
-def test_a_hold_ends_for_its_own_reservation_too_and_a_retry_holds_anew():
+def test_a_hold_ends_for_its_own_reservation_too_and_a_retry_holds_anew() -> None:
     outcome = GivenSeat(*HELD).when(HoldSeat("ann", "r1"), at=END, terms=TERMS)
     assert outcome.reply == HoldGranted("r1", END + HOLD_MS, 90_000, END)
     assert outcome.decision.ledger_events[0] == ENDED[1]
 
 
-def test_a_refused_hold_still_ends_the_one_whose_time_is_over():
+def test_a_refused_hold_still_ends_the_one_whose_time_is_over() -> None:
     after = TERMS.booking_end_ms
     GivenSeat(*HELD).when(HoldSeat("bob", "r2"), at=after, terms=TERMS).refused(
         "booking_closed", *ENDED
     )
 
 
-def test_a_hold_without_terms_is_a_defect_of_the_caller():
+def test_a_hold_without_terms_is_a_defect_of_the_caller() -> None:
     with pytest.raises(BrokenInvariantError):
         decide_seat(FREE, EMPTY_LEDGER, 7, HoldSeat("ann", "r1"), None, 0, T0)
 
@@ -142,32 +144,32 @@ def test_a_hold_without_terms_is_a_defect_of_the_caller():
 # -- release ---------------------------------------------------------------------------------------
 
 
-def test_a_released_seat_is_free_at_once():
+def test_a_released_seat_is_free_at_once() -> None:
     outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=T0 + 1)
     outcome.then(HoldReleased("r1", "ann"), HoldUncounted(7, "r1"), reply=HoldEnded("r1"))
     assert outcome.state == (Free(), EMPTY_LEDGER)
 
 
-def test_a_release_that_comes_again_or_too_late_does_nothing_and_says_so():
+def test_a_release_that_comes_again_or_too_late_does_nothing_and_says_so() -> None:
     GivenSeat().when(ReleaseSeat("ann", "r1"), at=T0).then(reply=HoldEnded("r1"))
     other = GivenSeat(SeatHeld("r2", "bob", END, 1), HoldCounted(7, "r2", "bob", END))
     other.when(ReleaseSeat("ann", "r1"), at=T0).then(reply=HoldEnded("r1"))
 
 
-def test_releasing_a_hold_whose_time_is_over_ends_it_as_expired():
+def test_releasing_a_hold_whose_time_is_over_ends_it_as_expired() -> None:
     GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=END).then(*ENDED, reply=HoldEnded("r1"))
 
 
-def test_a_paid_seat_is_not_released():
+def test_a_paid_seat_is_not_released() -> None:
     GivenSeat(*SOLD).when(ReleaseSeat("ann", "r1"), at=T0).refused("already_paid")
 
 
 @pytest.mark.parametrize("events", [HELD, SOLD])
-def test_another_users_reservation_is_not_found(events):
+def test_another_users_reservation_is_not_found(events) -> None:
     GivenSeat(*events).when(ReleaseSeat("bob", "r1"), at=T0).refused("reservation_not_found")
 
 
-def test_another_users_reservation_is_not_found_in_the_moment_it_ends_either():
+def test_another_users_reservation_is_not_found_in_the_moment_it_ends_either() -> None:
     given = GivenSeat(*HELD)
     given.when(ReleaseSeat("bob", "r1"), at=END).refused("reservation_not_found", *ENDED)
 
@@ -175,7 +177,7 @@ def test_another_users_reservation_is_not_found_in_the_moment_it_ends_either():
 # -- confirm ---------------------------------------------------------------------------------------
 
 
-def test_the_held_seat_is_sold_to_its_holder_up_to_the_last_millisecond():
+def test_the_held_seat_is_sold_to_its_holder_up_to_the_last_millisecond() -> None:
     outcome = GivenSeat(*HELD).when(ConfirmSale("ann", "r1", "p1"), at=END - 1)
     outcome.then(*SOLD[2:], reply=SaleConfirmed("r1", "p1"))
     seat, ledger = outcome.state
@@ -183,25 +185,25 @@ def test_the_held_seat_is_sold_to_its_holder_up_to_the_last_millisecond():
     assert (ledger.holds, ledger.sold, ledger.by_user) == ({}, {7}, {})
 
 
-def test_confirming_again_answers_the_same_even_long_after_the_hold():
+def test_confirming_again_answers_the_same_even_long_after_the_hold() -> None:
     given = GivenSeat(*SOLD)
     given.when(ConfirmSale("ann", "r1", "p1"), at=END * 2).then(reply=SaleConfirmed("r1", "p1"))
 
 
-def test_one_millisecond_late_is_too_late_and_ends_the_hold():
+def test_one_millisecond_late_is_too_late_and_ends_the_hold() -> None:
     outcome = GivenSeat(*HELD).when(ConfirmSale("ann", "r1", "p1"), at=END)
     outcome.refused("hold_expired", *ENDED)
     assert outcome.state == (Free(), EMPTY_LEDGER)
 
 
-def test_a_seat_that_is_free_or_held_under_another_reservation_is_not_sold():
+def test_a_seat_that_is_free_or_held_under_another_reservation_is_not_sold() -> None:
     GivenSeat().when(ConfirmSale("ann", "r1", "p1"), at=T0).refused("hold_expired")
     given = GivenSeat(*HELD)
     given.when(ConfirmSale("ann", "r0", "p1"), at=T0).refused("hold_expired")
     given.when(ConfirmSale("bob", "r1", "p1"), at=T0).refused("hold_expired")
 
 
-def test_a_second_payment_for_a_sold_seat_is_refused():
+def test_a_second_payment_for_a_sold_seat_is_refused() -> None:
     given = GivenSeat(*SOLD)
     given.when(ConfirmSale("ann", "r1", "p2"), at=T0).refused("already_paid")
     given.when(ConfirmSale("bob", "r2", "p3"), at=T0).refused("seat_unavailable")
@@ -211,7 +213,7 @@ def test_a_second_payment_for_a_sold_seat_is_refused():
 # -- the timer -------------------------------------------------------------------------------------
 
 
-def test_the_timer_ends_exactly_the_holds_that_are_over():
+def test_the_timer_ends_exactly_the_holds_that_are_over() -> None:
     ledger = GivenSeat(HoldCounted(1, "a", "ann", T0), HoldCounted(2, "b", "bob", T0 + 1)).ledger
     seats = {1: Held("a", "ann", T0, 1), 2: Held("b", "bob", T0 + 1, 1), 3: FREE}
     due = expire_due(ledger, seats, 0, T0)
@@ -223,13 +225,13 @@ def test_the_timer_ends_exactly_the_holds_that_are_over():
     "seat",
     [FREE, Sold("a", "ann", "p", 1), Held("b", "ann", T0, 1), Held("a", "ann", T0 + 1, 1)],
 )
-def test_the_timer_crashes_when_the_two_books_disagree(seat):
+def test_the_timer_crashes_when_the_two_books_disagree(seat) -> None:
     ledger = GivenSeat(HoldCounted(1, "a", "ann", T0)).ledger
     with pytest.raises(BrokenInvariantError):
         expire_due(ledger, {1: seat}, 0, T0)
 
 
-def test_the_timer_crashes_on_a_hold_the_ledger_has_not_counted():
+def test_the_timer_crashes_on_a_hold_the_ledger_has_not_counted() -> None:
     with pytest.raises(BrokenInvariantError):
         expire_due(EMPTY_LEDGER, {1: Held("a", "ann", T0, 1)}, 0, T0)
 
@@ -253,6 +255,6 @@ def test_the_timer_crashes_on_a_hold_the_ledger_has_not_counted():
         (Sold("r1", "ann", "p1", 1), HoldExpired("r1", "ann")),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(seat, event):
+def test_an_event_that_cannot_follow_crashes(seat, event) -> None:
     with pytest.raises(BrokenInvariantError):
         evolve_seat(seat, event)
