@@ -1,7 +1,8 @@
 """The settings of one instance, read from the environment (12-factor) and checked at once.
 
-A bad or missing setting stops the start with one line: :class:`SettingsError`. The reference for
-people is ``docs/reference/settings.md``; a test holds it to :data:`KNOWN`.
+A field of :class:`Settings` says all there is of a variable: its name, type, range and default.
+A bad or missing one stops the start with one line: :class:`SettingsError`. The reference for people
+is ``docs/reference/settings.md``; a test holds it to these fields.
 """
 
 from __future__ import annotations
@@ -11,56 +12,25 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
-import msgspec
+from msgspec import Meta, Struct, field
+from msgspec.structs import fields
 
 from booking.queue.tokens import SECRET_LENGTH_MIN
-
-Word = TypeVar("Word", bound=str)
 
 PREFIX = "BOOKING_"
 TEST_PREFIX = "BOOKING_TEST_"
 """Read by the tests, not by the service."""
 
-KNOWN = (
-    "BOOKING_DATABASE_URL",
-    "BOOKING_JOURNAL_URLS",
-    "BOOKING_REDIS_URL",
-    "BOOKING_HOST",
-    "BOOKING_PORT",
-    "BOOKING_ADVERTISE_URL",
-    "BOOKING_INSTANCE",
-    "BOOKING_TOKEN_SECRET",
-    "BOOKING_ADMIN_TOKEN",
-    "BOOKING_ADMIN_PORT",
-    "BOOKING_HOLD_SECONDS",
-    "BOOKING_REHOLD_SECONDS",
-    "BOOKING_MAX_HOLDS",
-    "BOOKING_QUEUE_MAX_ACTIVE",
-    "BOOKING_QUEUE_ADMIT_PER_MINUTE",
-    "BOOKING_QUEUE_IDLE_SECONDS",
-    "BOOKING_ACTIVE_SECONDS",
-    "BOOKING_USER_AUTH",
-    "BOOKING_LOG",
-    "BOOKING_URL",
-    "BOOKING_ACCESS_LOG",
-    "BOOKING_TRACING",
-    "BOOKING_RATE_LIMIT_PER_USER",
-    "BOOKING_RATE_LIMIT_PER_ADDRESS",
-    "BOOKING_TRUSTED_PROXIES",
-)
-"""Every variable there is, ``PORT`` apart, which stands in for ``BOOKING_PORT``."""
-
 ADMIN_TOKEN_LENGTH_MIN = 16
 """Characters: 64 bits even if they are hexadecimal digits, and it is not guessed offline."""
-
 JOURNAL_DATABASES_MAX = 64
 """Four of the 256 shards for each; one database more would help nobody."""
-
 DISTINCT_CHARACTERS_MIN = 8
 """Of a secret: random text of its length always has more; ``aaaa`` and ``12341234`` do not."""
 
@@ -69,60 +39,146 @@ _PLACEHOLDERS = re.compile(
     r"your.?(own.?)?(secret|token|key)|0123456789|abcdefgh",
     re.IGNORECASE,
 )
+_POSTGRES = ("postgresql", "postgres")
 _INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_DAY_S = 86_400
 _HOST_LENGTH_MAX = 50
 """Of the 63 characters of an instance's name; a dash and the longest process id take 8."""
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class SettingsError(Exception):
     """A setting is missing, unknown or wrong. ``str()`` is one line that names it."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+def _url(schemes: tuple[str, ...], name: str, text: str) -> str:
+    """The value is not repeated in a message: it may hold a password."""
+    if urlsplit(text).scheme not in schemes or "://" not in text:
+        raise SettingsError(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
+    return text
+
+
+def _urls(name: str, text: str) -> tuple[str, ...]:
+    """Separated by white space, which no URL contains: a comma separates the hosts of one."""
+    urls = tuple(_url(_POSTGRES, name, url) for url in text.split())
+    if len(urls) >= JOURNAL_DATABASES_MAX:
+        raise SettingsError(f"{name}: a journal has at most {JOURNAL_DATABASES_MAX} databases")
+    return urls
+
+
+def _address(name: str, text: str) -> str:
+    try:
+        url = urlsplit(text)
+        well = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        well = False
+    if not well or url.path.strip("/") or url.query or url.fragment or url.username:
+        raise SettingsError(f"{name} must look like http://host:port, not {text!r}")
+    return text.rstrip("/")
+
+
+def _instance(name: str, text: str) -> str:
+    if not _INSTANCE.fullmatch(text):
+        raise SettingsError(f"{name} must be 1 to 63 letters, digits, dots, dashes, not {text!r}")
+    return text
+
+
+def _networks(name: str, text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise SettingsError(f"{name} must be addresses or networks: {error}") from None
+
+
+def _secrets(name: str, text: str) -> tuple[str, ...]:
+    return tuple(_secret(SECRET_LENGTH_MIN, name, each.strip()) for each in text.split(","))
+
+
+def _secret(length_min: int, name: str, secret: str) -> str:
+    """The value itself is never repeated in a message."""
+    if len(secret) < length_min:
+        raise SettingsError(f"{name} must have at least {length_min} characters, not {len(secret)}")
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise SettingsError(f"{name} must be printable ASCII without spaces")
+    if len(set(secret)) < DISTINCT_CHARACTERS_MIN or _PLACEHOLDERS.search(secret):
+        raise SettingsError(
+            f"{name} looks like a placeholder: give it random characters, {_RANDOM_CHARACTERS}"
+        )
+    return secret
+
+
+def _as(read: Callable[[str, str], Any]) -> Meta:
+    """How a text is read and checked, from its variable's name and itself."""
+    return Meta(extra={"read": read})
+
+
+_RANDOM_CHARACTERS = "as `openssl rand -hex 32` prints them"
+PostgresUrl = Annotated[str, _as(partial(_url, _POSTGRES))]
+PostgresUrls = Annotated[tuple[str, ...], _as(_urls)]
+RedisUrl = Annotated[str, _as(partial(_url, ("redis", "rediss", "unix")))]
+Address = Annotated[str, _as(_address)]
+InstanceName = Annotated[str, _as(_instance)]
+AdminToken = Annotated[str, _as(partial(_secret, ADMIN_TOKEN_LENGTH_MIN))]
+TokenSecrets = Annotated[tuple[str, ...], _as(_secrets)]
+Networks = Annotated[tuple[Network, ...], _as(_networks)]
+Seconds = Annotated[int, Meta(ge=1, le=86_400)]
+UpToAMillion = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
     """What one instance is told from outside. Names end in their unit."""
 
-    database_url: str
+    database_url: PostgresUrl = field(name="BOOKING_DATABASE_URL")
     """The catalogue, the leader's row, the operators' log, and a part of the journal: all of it
     unless there are ``journal_urls``."""
-    journal_urls: tuple[str, ...] = ()
+    journal_urls: PostgresUrls = field(name="BOOKING_JOURNAL_URLS", default=())
     """Further databases of the journal."""
-    redis_url: str
-    host: str
-    port: int
-    """0 lets the system choose."""
-    advertise_url: str
+    redis_url: RedisUrl = field(name="BOOKING_REDIS_URL")
+    host: str = field(name="BOOKING_HOST", default="0.0.0.0")  # noqa: S104 - behind a Procfile
+    port: Annotated[int, Meta(ge=0, le=65_535)] = field(name="BOOKING_PORT", default=8080)
+    """0 lets the system choose. ``PORT`` stands in for it."""
+    advertise_url: Address = field(name="BOOKING_ADVERTISE_URL", default="")
     """How peers reach this instance, without a final slash; empty: made from host and port."""
-    instance: str
-    """The instance's name, for people; unique by default."""
-    token_secrets: tuple[str, ...]
+    instance: InstanceName = field(
+        name="BOOKING_INSTANCE",
+        default_factory=lambda: _unique_name(socket.gethostname(), os.getpid()),
+    )
+    """The instance's name, for people."""
+    token_secrets: TokenSecrets = field(name="BOOKING_TOKEN_SECRET")
     """The first signs, all are accepted."""
-    admin_token: str
+    admin_token: AdminToken = field(name="BOOKING_ADMIN_TOKEN", default="")
     """Empty: the admin side answers nobody."""
-    admin_port: int | None
+    admin_port: Annotated[int, Meta(ge=1, le=65_535)] | None = field(
+        name="BOOKING_ADMIN_PORT", default=None
+    )
     """``None``: the admin side is on the same port."""
-    hold_s: int
-    rehold_ms: int
-    """How long a seat that was held for the whole of ``hold_s`` and let go is not for the same user
-    again, and a seat held for less so much shorter; 0: it is at once."""
-    holds_max: int
+    hold_s: Seconds = field(name="BOOKING_HOLD_SECONDS", default=300)
+    rehold_s: Annotated[int, Meta(ge=0, le=86_400)] | None = field(
+        name="BOOKING_REHOLD_SECONDS", default=None
+    )
+    """``None``: a tenth of a hold."""
+    holds_max: Annotated[int, Meta(ge=1, le=1_000)] = field(name="BOOKING_MAX_HOLDS", default=4)
     """Of one user and one date at a time."""
-    queue_active_max: int
+    queue_active_max: UpToAMillion = field(name="BOOKING_QUEUE_MAX_ACTIVE", default=1_000)
     """0: no such limit."""
-    queue_admit_per_minute: int
+    queue_admit_per_minute: UpToAMillion = field(name="BOOKING_QUEUE_ADMIT_PER_MINUTE", default=0)
     """0: as fast as places become free."""
-    queue_idle_s: int
+    queue_idle_s: Annotated[int, Meta(ge=20, le=3_600)] = field(
+        name="BOOKING_QUEUE_IDLE_SECONDS", default=60
+    )
     """How long somebody in a queue may give no sign."""
-    active_s: int
-    user_auth: Literal["none", "token"]
-    log: Literal["json", "text"]
-    access_log: bool
-    tracing: Literal["off", "otlp"]
-    rate_per_user_minute: int
+    active_s: Seconds = field(name="BOOKING_ACTIVE_SECONDS", default=600)
+    user_auth: Literal["none", "token"] = field(name="BOOKING_USER_AUTH", default="none")
+    log: Literal["json", "text"] = field(name="BOOKING_LOG", default="json")
+    access_log: bool = field(name="BOOKING_ACCESS_LOG", default=False)
+    tracing: Literal["off", "otlp"] = field(name="BOOKING_TRACING", default="off")
+    rate_per_user_minute: UpToAMillion = field(name="BOOKING_RATE_LIMIT_PER_USER", default=1_200)
     """Requests of one token's user in a minute; 0: no limit."""
-    rate_per_address_minute: int
+    rate_per_address_minute: Annotated[int, Meta(ge=0, le=100_000_000)] = field(
+        name="BOOKING_RATE_LIMIT_PER_ADDRESS", default=0
+    )
     """Requests of one client address in a minute; 0: no limit."""
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    trusted_proxies: Networks = field(name="BOOKING_TRUSTED_PROXIES", default=())
     """Whose ``X-Forwarded-For`` is believed."""
 
     @classmethod
@@ -130,40 +186,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Read and check everything. ``serving=False`` is for commands that only need the
         database: they may do without Redis and secrets. :class:`SettingsError`."""
         _refuse_unknown(environ)
-        env = _Reader(environ)
-        hold_s = env.number("BOOKING_HOLD_SECONDS", 300, 1, _DAY_S)
-        settings = cls(
-            database_url=env.url("BOOKING_DATABASE_URL", ("postgresql", "postgres"), need=True),
-            journal_urls=_journal_urls(env),
-            redis_url=env.url("BOOKING_REDIS_URL", ("redis", "rediss", "unix"), need=serving),
-            host=env.text("BOOKING_HOST") or "0.0.0.0",  # noqa: S104 - a server behind a Procfile
-            port=env.port(),
-            advertise_url=_advertised(env),
-            instance=_instance(env),
-            token_secrets=_token_secrets(env, need=serving),
-            admin_token=_admin_token(env),
-            admin_port=env.number("BOOKING_ADMIN_PORT", 0, 1, 65_535) or None,
-            hold_s=hold_s,
-            rehold_ms=_rehold_ms(env, hold_s),
-            holds_max=env.number("BOOKING_MAX_HOLDS", 4, 1, 1_000),
-            queue_active_max=env.number("BOOKING_QUEUE_MAX_ACTIVE", 1_000, 0, 1_000_000),
-            queue_admit_per_minute=env.number("BOOKING_QUEUE_ADMIT_PER_MINUTE", 0, 0, 1_000_000),
-            queue_idle_s=env.number("BOOKING_QUEUE_IDLE_SECONDS", 60, 20, 3_600),
-            active_s=env.number("BOOKING_ACTIVE_SECONDS", 600, 1, _DAY_S),
-            user_auth=env.choice("BOOKING_USER_AUTH", ("none", "token")),
-            log=env.choice("BOOKING_LOG", ("json", "text")),
-            access_log=env.choice("BOOKING_ACCESS_LOG", ("off", "on")) == "on",
-            tracing=env.choice("BOOKING_TRACING", ("off", "otlp")),
-            rate_per_user_minute=env.number("BOOKING_RATE_LIMIT_PER_USER", 1_200, 0, 1_000_000),
-            rate_per_address_minute=env.number("BOOKING_RATE_LIMIT_PER_ADDRESS", 0, 0, 100_000_000),
-            trusted_proxies=_trusted_proxies(env),
-        )
-        if settings.admin_port is not None and settings.admin_port == settings.port:
+        values: dict[str, Any] = {} if serving else {"redis_url": "", "token_secrets": ()}
+        for each in fields(cls):
+            name = each.encode_name
+            if each.name == "port" and not environ.get(name, "").strip():
+                name = "PORT"
+            text = environ.get(name, "").strip()
+            if text:
+                values[each.name] = _read(_TYPES[each.name], name, text)
+            elif each.required and each.name not in values:
+                raise SettingsError(f"{name} is missing: {_missing(each.name)}")
+        settings = cls(**values)
+        settings._refuse_contradictions()
+        return settings
+
+    def _refuse_contradictions(self) -> None:
+        if len(set(self.databases)) != len(self.databases):
             raise SettingsError(
-                f"BOOKING_ADMIN_PORT is {settings.port}, the same as the service's port: leave it "
+                "BOOKING_JOURNAL_URLS names further databases, each once, without that of "
+                "BOOKING_DATABASE_URL"
+            )
+        if self.admin_port is not None and self.admin_port == self.port:
+            raise SettingsError(
+                f"BOOKING_ADMIN_PORT is {self.port}, the same as the service's port: leave it "
                 f"out to have both on one port"
             )
-        return settings
+
+    @property
+    def rehold_ms(self) -> int:
+        """How long a seat that was held for the whole of ``hold_s`` and let go is not for the same
+        user again, and a seat held for less so much shorter; 0: it is at once. A tenth of a hold is
+        time enough for somebody else to see and take the seat, and no long wait for one who meant
+        to keep it."""
+        return self.hold_s * 100 if self.rehold_s is None else self.rehold_s * 1000
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -182,68 +237,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings(instance={self.instance!r}, host={self.host!r}, port={self.port})"
 
 
-class _Reader:
-    """Typed access to the environment. An empty variable is an absent one."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, name: str) -> str:
-        return self._environ.get(name, "").strip()
-
-    def number(self, name: str, default: int, low: int, high: int) -> int:
-        text = self.text(name)
-        if not text:
-            return default
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}")
-        return int(text)
-
-    def port(self) -> int:
-        name = "BOOKING_PORT" if self.text("BOOKING_PORT") else "PORT"
-        return self.number(name, 8080, 0, 65_535)
-
-    def choice(self, name: str, options: tuple[Word, Word]) -> Word:
-        """One of ``options``; the first is the default."""
-        text = self.text(name) or options[0]
-        for option in options:
-            if option == text:
-                return option
-        raise SettingsError(f"{name} must be {options[0]} or {options[1]}, not {text!r}")
-
-    def url(self, name: str, schemes: tuple[str, ...], *, need: bool) -> str:
-        text = self.text(name)
-        if not text and need:
-            raise SettingsError(f"{name} is missing: it names the server to use")
-        # The value is not repeated: it may hold a password.
-        if text and (urlsplit(text).scheme not in schemes or "://" not in text):
-            raise SettingsError(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
-        return text
+_TYPES = get_type_hints(Settings, include_extras=True)
+KNOWN = (*(each.encode_name for each in fields(Settings)), "BOOKING_URL")
+"""Every variable there is, ``PORT`` apart. ``BOOKING_URL`` is for ``booking admin`` alone."""
 
 
-def _rehold_ms(env: _Reader, hold_s: int) -> int:
-    """A tenth of a hold unless it is set: time enough for somebody else to see the seat and take
-    it, and no long wait for one who meant to keep it."""
-    name = "BOOKING_REHOLD_SECONDS"
-    if not env.text(name):
-        return hold_s * 1000 // 10
-    return env.number(name, 0, 0, _DAY_S) * 1000
-
-
-def _journal_urls(env: _Reader) -> tuple[str, ...]:
-    """Separated by white space, which no URL contains: a comma separates the hosts of one."""
-    name = "BOOKING_JOURNAL_URLS"
-    urls = tuple(env.text(name).split())
-    for url in urls:
-        if not url.startswith(("postgresql://", "postgres://")):
-            raise SettingsError(f"{name}: each must start with postgresql:// or postgres://")
-    if len({*urls, env.text("BOOKING_DATABASE_URL")}) != len(urls) + 1:
-        raise SettingsError(
-            f"{name} names further databases, each once, without that of BOOKING_DATABASE_URL"
-        )
-    if len(urls) >= JOURNAL_DATABASES_MAX:
-        raise SettingsError(f"{name}: a journal has at most {JOURNAL_DATABASES_MAX} databases")
-    return urls
+def _missing(field: str) -> str:
+    if field == "token_secrets":
+        return f"give it {SECRET_LENGTH_MIN} or more random characters, {_RANDOM_CHARACTERS}"
+    return "it names the server to use"
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -254,30 +256,25 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
         raise SettingsError(f"{name} is not a setting; the nearest is {near}")
 
 
-def _advertised(env: _Reader) -> str:
-    text = env.text("BOOKING_ADVERTISE_URL").rstrip("/")
-    if not text:
-        return ""
-    message = f"BOOKING_ADVERTISE_URL must look like http://host:port, not {text!r}"
-    try:
-        url = urlsplit(text)
-        well = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        raise SettingsError(message) from None
-    if not well or url.path or url.query or url.fragment or url.username:
-        raise SettingsError(message)
+def _read(kind: Any, name: str, text: str) -> Any:
+    """The value of a variable of this type; :class:`SettingsError`."""
+    options = ("off", "on") if kind is bool else get_args(kind)
+    if kind is bool or get_origin(kind) is Literal:
+        if text not in options:
+            raise SettingsError(f"{name} must be {' or '.join(options)}, not {text!r}")
+        return text == "on" if kind is bool else text
+    if get_origin(kind) is Union:  # with None, for a variable that is not there
+        kind = options[0]
+    for meta in getattr(kind, "__metadata__", ()):
+        return _whole(meta, name, text) if meta.extra is None else meta.extra["read"](name, text)
     return text
 
 
-def _instance(env: _Reader) -> str:
-    text = env.text("BOOKING_INSTANCE")
-    if not text:
-        return _unique_name(socket.gethostname(), os.getpid())
-    if not _INSTANCE.fullmatch(text):
-        raise SettingsError(
-            f"BOOKING_INSTANCE must be 1 to 63 letters, digits, dots, dashes, not {text!r}"
-        )
-    return text
+def _whole(within: Meta, name: str, text: str) -> int:
+    low, high = int(within.ge or 0), int(within.le or 0)
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}")
+    return int(text)
 
 
 def _unique_name(host: str, pid: int) -> str:
@@ -287,49 +284,3 @@ def _unique_name(host: str, pid: int) -> str:
     if len(name) > _HOST_LENGTH_MAX:
         name = f"{name[:30]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
     return f"{name}-{pid}" if pid > 1 else f"{name}-{os.urandom(3).hex()}"
-
-
-def _trusted_proxies(env: _Reader) -> tuple[IPv4Network | IPv6Network, ...]:
-    name = "BOOKING_TRUSTED_PROXIES"
-    words = [word.strip() for word in env.text(name).split(",") if word.strip()]
-    try:
-        return tuple(ip_network(word) for word in words)
-    except ValueError as error:
-        raise SettingsError(f"{name} must be addresses or networks: {error}") from None
-
-
-def _token_secrets(env: _Reader, *, need: bool) -> tuple[str, ...]:
-    name = "BOOKING_TOKEN_SECRET"
-    text = env.text(name)
-    if not text:
-        if not need:
-            return ()
-        raise SettingsError(
-            f"{name} is missing: give it {SECRET_LENGTH_MIN} or more random characters, "
-            f"as `openssl rand -hex 32` prints them"
-        )
-    secrets = tuple(secret.strip() for secret in text.split(","))
-    for secret in secrets:
-        _refuse_weak(name, secret, SECRET_LENGTH_MIN)
-    return secrets
-
-
-def _admin_token(env: _Reader) -> str:
-    name = "BOOKING_ADMIN_TOKEN"
-    text = env.text(name)
-    if text:
-        _refuse_weak(name, text, ADMIN_TOKEN_LENGTH_MIN)
-    return text
-
-
-def _refuse_weak(name: str, secret: str, length_min: int) -> None:
-    """The value itself is never repeated in a message."""
-    if len(secret) < length_min:
-        raise SettingsError(f"{name} must have at least {length_min} characters, not {len(secret)}")
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise SettingsError(f"{name} must be printable ASCII without spaces")
-    if len(set(secret)) < DISTINCT_CHARACTERS_MIN or _PLACEHOLDERS.search(secret):
-        raise SettingsError(
-            f"{name} looks like a placeholder: give it random characters, "
-            f"as `openssl rand -hex 32` prints them"
-        )
