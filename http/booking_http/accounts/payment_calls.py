@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from io import BytesIO
+
+import segno
+
 from booking.accounts.service import Payment
 from booking.calls import Attempt, Outcome
 from booking.catalogue.domain import seat_id
@@ -19,6 +24,10 @@ from booking_http.schemas import PayBody, PaymentData, PaymentPage
 from booking_http.seats.names import named_seat
 from booking_http.settings import EdgeSettings
 from booking_http.times import rfc3339
+
+_PICTURE = header("Content-Type", "image/svg+xml") + header(
+    "Cache-Control", "private, max-age=31536000, immutable"
+)
 
 
 class PaymentCalls:
@@ -66,6 +75,15 @@ class PaymentCalls:
             user, params["limit"], params["starting_after"]
         )
         return data_reply(PaymentPage([self._data(item) for item in page.items], page.has_more))
+
+    async def ticket(self, call: Call) -> Reply:
+        """The QR code for the door. A page shows it as a picture, which can send no token, and
+        shows it after the payment has used the token up. So user and payment together are enough:
+        a payment's id is 128 random bits, and the picture tells nothing but that id."""
+        user = call.params["userId"]
+        self._identity.check_sent_token(call.request, user)
+        payment = await self._services.accounts.payment(user, call.path_id)
+        return Reply(200, _PICTURE, _qr_code(payment.id))
 
     def _data(self, payment: object) -> PaymentData:
         assert isinstance(payment, Payment)
@@ -131,4 +149,29 @@ class PaymentCalls:
                 params=(USER, LIMIT, AFTER),
                 problems=("not_found",),
             ),
+            self._ticket_route(),
         )
+
+    def _ticket_route(self) -> Route:
+        return Route(
+            "GET",
+            "/payment/{id}/ticket",
+            self.ticket,
+            "ticket",
+            "The QR code of a payment, for the door",
+            Answer(200, None, "Its text is `booking:ticket:` and the id.", media="image/svg+xml"),
+            "payment",
+            gate="optional",
+            params=(USER,),
+            problems=("not_found",),
+        )
+
+
+@lru_cache(maxsize=1_024)
+def _qr_code(payment: str) -> bytes:
+    """An SVG of about 2 kB. Readers take any mask; to compare all eight, as segno would by itself,
+    keeps the loop busy for 12 ms instead of 3. Level M survives the loss of 15 % of the symbol."""
+    code = segno.make_qr(f"booking:ticket:{payment}", error="m", boost_error=False, mask=0)
+    picture = BytesIO()
+    code.save(picture, kind="svg", xmldecl=False, omitsize=True, light="#fff")
+    return picture.getvalue()

@@ -243,6 +243,11 @@ export class Client extends EventTarget {
     return this.request("GET", "/payments", { query: { userId, limit: "50" }, ...options });
   }
 
+  // The picture of a payment's QR code, for an <img>.
+  ticketUrl(userId, paymentId) {
+    return new URL(`/payment/${paymentId}/ticket?userId=${userId}`, this.base).href;
+  }
+
   // What `expiresAt` and the like mean on this machine's clock.
   localMs(moment) {
     return Date.parse(moment) - this.clockSkewMs;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from booking_http import EdgeSettings
 from tests.support.edge import ALICE, BOB, Edge, running
 from tests.support.fake_bookings import FakeBookings, catalogue, schedule
 
@@ -158,6 +159,20 @@ async def test_a_paid_seat_can_neither_be_released_nor_paid_again(edge: Edge) ->
     assert (again.status, again.code) == (409, "already_paid")
     released = await edge("DELETE", f"/reservation/{reservation}", token=token)
     assert (released.status, released.code) == (409, "already_paid")
+
+
+async def test_a_ticket_is_a_picture_that_needs_no_token() -> None:
+    """An ``<img>`` sends no header, and the payment has used the token up."""
+    async with running(settings=EdgeSettings(user_auth="token")) as edge:
+        token = await edge.enter(ALICE)
+        await edge.hold(token, "d1-1")
+        await edge("POST", "/user/charge", {"userId": ALICE, "amount": 150_000}, token=token)
+        payment = (await edge("POST", "/payment", {"seatId": "d1-1"}, token=token)).data["id"]
+        picture = await edge("GET", f"/payment/{payment}/ticket?userId={ALICE}")
+        assert (picture.status, picture.headers["Content-Type"]) == (200, "image/svg+xml")
+        assert "immutable" in picture.headers["Cache-Control"]
+        assert picture.body.startswith(b"<svg ")
+        assert (await edge("GET", f"/payment/{payment}/ticket?userId={BOB}")).status == 404
 
 
 async def test_a_payment_of_a_date_that_left_the_catalogue_is_still_shown(edge: Edge) -> None:
