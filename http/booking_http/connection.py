@@ -1,8 +1,10 @@
 """A connection's limits, which aiohttp leaves open: headers in time, and not too many at once.
 
 aiohttp bounds an idle connection by its keep-alive timer only, and answers what its parser refuses
-in plain text. This module reaches into a few private names of ``RequestHandler`` (they are listed
-at their use); the raw-socket tests notice if a new release changes them.
+in plain text. This module therefore uses private names of ``Server`` (``_connections``) and of
+``RequestHandler`` (``_force_close``, ``_loop``, ``_messages``, ``_request_count``,
+``_task_handler``, ``_upgraded``, ``_waiter``). They may change with a minor version, so
+``pyproject.toml`` pins it, and a test checks that they are there.
 """
 
 from __future__ import annotations

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import web_protocol, web_server
 
-from booking_http import EdgeSettings
-from booking_http.connection import HEADER_SIZE_MAX
+from booking_http import EdgeSettings, connection
+from booking_http.connection import HEADER_SIZE_MAX, Connection
 from tests.support.edge import ALICE, Edge, RawClient, eventually, running
 from tests.support.fake_bookings import FakeBookings, catalogue, schedule
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 CHARGE = b"POST /user/charge HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 BODY = b'{"userId":"%b","amount":1}' % ALICE.encode()
+
+
+def test_the_private_names_of_aiohttp_are_there() -> None:
+    """Another minor version may rename them; the module's docstring lists what it needs."""
+    ours = inspect.getsource(connection)
+    theirs = inspect.getsource(web_protocol) + inspect.getsource(web_server)
+    told = set(re.findall(r"``(_\w+)``", connection.__doc__ or ""))
+    used = set(re.findall(r"(?:self|connection)\.(_\w+)", ours))
+    assert told == used - set(Connection.__slots__) - set(re.findall(r"def (_\w+)", ours))
+    assert told <= set(re.findall(r"self\.(_\w+)", theirs))
 
 
 def code(body: bytes) -> str:
