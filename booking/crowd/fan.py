@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from random import Random
-from typing import Any
 
-from booking.crowd.calls import TRIES_MAX, Calls
 from booking.crowd.tally import Doing, Tally
+from booking_client import AsyncBooking, AvailableDate, BookingError, Refused, Seat, Unreachable
+from booking_client.errors import SeatUnavailable
 
 LOOK_S = (4.0, 20.0)
 THINK_S = (5.0, 25.0)
@@ -21,8 +22,6 @@ AWAY_S = (1.0, 6.0)
 """How long a fan looks at a seat map, thinks over a held seat, and stays away, from to. About half
 a minute inside altogether, so that with 1,000 places some 30 fans a second take turns."""
 POLL_MIN_S = 0.5
-KEY_TRIES_MIN = 3
-"""Of a request whose first try may be under way: the second comes a second or so later."""
 IMPATIENT = 0.03
 """Of those who wait, leave at each look at their place."""
 PAYS = 0.5
@@ -39,13 +38,15 @@ TAKEN_MAX = 0.5
 class Fan:
     """``pace`` multiplies every pause: 1 for people, less for tests."""
 
-    def __init__(self, calls: Calls, tally: Tally, draw: Random, pace: float = 1.0) -> None:
-        self._calls = calls
+    def __init__(
+        self, booking: AsyncBooking, tally: Tally, draw: Random, pace: float = 1.0
+    ) -> None:
+        self._booking = booking
         self._tally = tally
         self._draw = draw
         self._pace = pace
         self._doing: Doing = "away"
-        self._token: str | None = None
+        self._token = ""
         self._lining_up = ""
         """The user who may have got a place without our having heard of it."""
         self._may_hold = False
@@ -53,130 +54,119 @@ class Fan:
         """The seat and the key of a reservation whose answer we have not heard."""
 
     async def live(self) -> None:
-        """Visits the service again and again, until cancelled."""
+        """Visit the service again and again, until cancelled."""
         while True:
             await self._pause(AWAY_S)
-            user = str(uuid.uuid4())
-            if await self._line_up(user) and await self._wait():
-                await self._visit(user)
+            try:
+                await self._visit(str(uuid.uuid4()))
+            except Refused as refused:
+                if refused.status == 401:
+                    self._token = ""  # it has ended, so there is no place to give up
+            except Unreachable:
+                pass  # what it may have done is looked for by `leave`
             await self.leave()
 
-    async def leave(self, *, tries: int = 3) -> None:
-        """Gives seat and place up, as far as there are any: what is not given back stays taken
-        until its time is over."""
-        # What was cut off is asked again with its key; the service may still be at it.
-        again = max(tries, KEY_TRIES_MIN)
+    async def leave(self, booking: AsyncBooking | None = None) -> None:
+        """Give seat and place up, as far as there are any: what is not given back stays taken
+        until its time is over. What was cut off is asked again with its key."""
+        booking = booking or self._booking
         if self._lining_up:
-            await self._line_up(self._lining_up, tries=again)
+            with suppress(BookingError):
+                await self._line_up(booking, self._lining_up)
         if self._reserving is not None:
-            await self._reserve(*self._reserving, tries=again)
+            with suppress(BookingError):
+                await self._reserve(booking, *self._reserving)
         if self._may_hold:
-            await self._give_back(tries)
-        token, self._token = self._token, None
-        if token is not None:
-            await self._calls.call("DELETE", "/queue", token=token, tries=tries)
+            with suppress(BookingError):
+                await self._give_back(booking)
+        if self._token:
+            token, self._token = self._token, ""
+            with suppress(BookingError):
+                await booking.leave(token)
         self._now("away")
 
-    async def _line_up(self, user: str, *, tries: int = TRIES_MAX) -> bool:
-        self._lining_up = user
-        # The user's id is the key: asked again, the service tells the place that it gave.
-        body = {"userId": user}
-        answer = await self._calls.call("POST", "/queue/issue", body=body, key=user, tries=tries)
-        self._lining_up = ""
-        if not answer.ok:
-            return False
-        self._token = answer.data["token"]
-        self._now("waiting" if answer.data["status"] == "pending" else "inside")
-        return True
+    async def _visit(self, user: str) -> None:
+        await self._line_up(self._booking, user)
+        if not await self._is_let_in():
+            return
+        date = self._choose_date(await self._booking.dates(self._token))
+        if date is None:
+            return
+        seats = await self._booking.seats(self._token, date.id)
+        await self._pause(LOOK_S)
+        if not seats:
+            self._tally.gave_up += 1
+            return
+        seat = self._draw.choice(seats)
+        await self._reserve(self._booking, seat.id, str(uuid.uuid4()))
+        self._now("holding")
+        await self._pause(THINK_S)
+        if date.reserved_seats >= TAKEN_MAX * date.total_seats or self._draw.random() >= PAYS:
+            self._tally.gave_up += 1
+            return
+        await self._buy(user, seat)
 
-    async def _wait(self) -> bool:
-        """Whether it is our turn; not so if we lost patience or the token has ended."""
+    async def _line_up(self, booking: AsyncBooking, user: str) -> None:
+        self._lining_up = user
+        try:
+            # The user's id is the key: asked again, the service tells the place that it gave.
+            place = await booking.issue(user, key=user)
+        except BookingError:
+            self._lining_up = ""
+            raise
+        self._lining_up = ""
+        self._token = place.token
+        self._now("inside" if place.active else "waiting")
+
+    async def _is_let_in(self) -> bool:
+        """Wait for our turn; not so if we lose patience."""
         wait_s = POLL_MIN_S
         while self._doing == "waiting":
             await asyncio.sleep(wait_s)
-            answer = await self._calls.call("GET", "/queue/status", token=self._token)
-            if not answer.ok:
-                self._lost(answer.status)
-                return False
-            if answer.data["status"] == "active":
+            place = await self._booking.status(self._token)
+            if place.active:
                 self._now("inside")
             elif self._draw.random() < IMPATIENT:
                 self._tally.gave_up += 1
                 return False
             # As the service asks; sooner only where a test makes all pauses shorter.
-            wait_s = max(POLL_MIN_S * self._pace, answer.data["pollAfterMs"] / 1000)
+            wait_s = max(POLL_MIN_S * self._pace, place.poll_after_ms / 1000)
         return True
 
-    async def _visit(self, user: str) -> None:
-        dates = await self._calls.call("GET", "/concert/available-dates", token=self._token)
-        date = self._choose_date(dates.data) if dates.ok else None
-        if date is None:
-            return
-        query = {"concertScheduleId": date["id"]}
-        seats = await self._calls.call(
-            "GET", "/concert/available-seats", token=self._token, query=query
-        )
-        await self._pause(LOOK_S)
-        if not seats.ok or not seats.data:
-            self._tally.gave_up += 1
-            return
-        seat = self._draw.choice(seats.data)
-        if not await self._reserve(seat["id"], str(uuid.uuid4())):
-            return
-        self._now("holding")
-        await self._pause(THINK_S)
-        scarce = date["reservedSeats"] >= TAKEN_MAX * date["totalSeats"]
-        if scarce or self._draw.random() >= PAYS:
-            self._tally.gave_up += 1
-            return
-        await self._buy(user, seat)
-
-    async def _reserve(self, seat: str, key: str, *, tries: int = TRIES_MAX) -> bool:
+    async def _reserve(self, booking: AsyncBooking, seat: str, key: str) -> None:
         self._reserving = (seat, key)
-        held = await self._calls.call(
-            "POST", "/reservation", token=self._token, body={"seatId": seat}, key=key, tries=tries
-        )
+        try:
+            await booking.reserve(self._token, seat, key=key)
+        except BookingError as error:
+            self._reserving = None
+            self._may_hold = isinstance(error, Unreachable)
+            self._tally.beaten += isinstance(error, SeatUnavailable)
+            raise
         self._reserving = None
-        # Who hears nothing may hold it all the same.
-        self._may_hold = held.ok or held.status == 0
-        if not held.ok:
-            self._tally.beaten += held.code == "seat_unavailable"
-            self._lost(held.status)
-        return held.ok
+        self._may_hold = True
 
-    async def _give_back(self, tries: int = TRIES_MAX) -> None:
+    async def _give_back(self, booking: AsyncBooking) -> None:
         """What is held, as the service knows it: an answer to us may have been lost."""
         self._may_hold = False
-        held = await self._calls.call("GET", "/reservations", token=self._token, tries=tries)
-        for reservation in held.data if held.ok else ():
-            if reservation["status"] == "PENDING":
-                path = f"/reservation/{reservation['id']}"
-                await self._calls.call("DELETE", path, token=self._token, tries=tries)
+        for reservation in await booking.reservations(self._token):
+            if reservation.status == "PENDING":
+                await booking.release(self._token, reservation.id)
 
-    async def _buy(self, user: str, seat: dict[str, Any]) -> None:
-        charge = {"userId": user, "amount": seat["price"]}
-        if not (await self._calls.call("POST", "/user/charge", body=charge)).ok:
-            return
-        body = {"seatId": seat["id"]}
-        paid = await self._calls.call("POST", "/payment", token=self._token, body=body)
-        if paid.ok:
-            self._tally.paid += 1
-            self._may_hold = False
-            self._token = None  # used up
+    async def _buy(self, user: str, seat: Seat) -> None:
+        await self._booking.charge(user, seat.price)
+        await self._booking.pay(self._token, seat.id)
+        self._tally.paid += 1
+        self._may_hold = False
+        self._token = ""  # used up
 
-    def _choose_date(self, dates: list[dict[str, Any]]) -> dict[str, Any] | None:
-        small = [date for date in dates if date["totalSeats"] <= LARGE_SEATS]
-        large = [date for date in dates if date["totalSeats"] > LARGE_SEATS]
+    def _choose_date(self, dates: list[AvailableDate]) -> AvailableDate | None:
+        small = [date for date in dates if date.total_seats <= LARGE_SEATS]
+        large = [date for date in dates if date.total_seats > LARGE_SEATS]
         if large and (not small or self._draw.random() < LARGE):
             return self._draw.choice(large)
         if small and self._draw.random() < FAVOURITE:
             return self._draw.choice(small[:FAVOURITES])
         return self._draw.choice(small) if small else None
-
-    def _lost(self, status: int) -> None:
-        """401: the token has ended, so there is no place to give up."""
-        if status == 401:
-            self._token = None
 
     def _now(self, doing: Doing) -> None:
         self._tally.change(self._doing, doing)

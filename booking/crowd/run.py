@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from random import Random
 
 from actors.tasks import Tasks
-from booking.crowd.calls import Calls
 from booking.crowd.fan import Fan
 from booking.crowd.tally import Tally
 from booking.crowd.target import CrowdError
+from booking_client import AsyncBooking, Retry, Unreachable
 
 FANS_MAX = 5_000
 """One process imitates so many without being late itself; a queue of thousands is seen well."""
 SECONDS_MAX = 3_600
+CONNECTIONS_MAX = 64
+"""Far below the service's own limit: the visitor has to get one too."""
+TIMEOUT_S = 20.0
 TELL_EVERY_S = 1.0
 GOODBYE_MAX_S = 15.0
 """For everybody to give up their place at the end."""
@@ -41,13 +46,9 @@ async def run(
     :class:`CrowdError` if nothing answers there."""
     tally = Tally()
     draw = Random()  # noqa: S311 - nothing of it is secret
-    async with Calls(url, tally, draw) as calls:
-        if not (await calls.call("GET", "/livez", tries=1)).ok:
-            raise CrowdError(
-                f"nothing answers at {url}: start the service first, with ./scripts/up"
-            )
-        tally.refused = 0
-        crowd = [Fan(calls, tally, draw, pace) for _ in range(fans)]
+    async with _client(url, _Patience(tally=tally)) as booking:
+        await _look(booking, url)
+        crowd = [Fan(booking, tally, draw, pace) for _ in range(fans)]
         tasks = Tasks("crowd")
         for number, fan in enumerate(crowd):
             tasks.spawn(fan.live(), f"fan-{number}")
@@ -55,8 +56,39 @@ async def run(
             await _watch(tasks, tally, seconds, tell, hint)
         finally:
             await tasks.close()
-            await _send_home(crowd)
+            async with _client(url, _GOODBYE) as goodbye:
+                await _send_home(crowd, goodbye)
     return tally
+
+
+def _client(url: str, retry: Retry) -> AsyncBooking:
+    return AsyncBooking(url, timeout_s=TIMEOUT_S, retry=retry, connections_max=CONNECTIONS_MAX)
+
+
+_GOODBYE = Retry(attempts_max=3, first_wait_s=1.0)
+"""The first try of a request that was cut off may be under way; the second comes a second later."""
+
+
+@dataclass(frozen=True)
+class _Patience(Retry):
+    """As much of it as somebody has who wants a seat, and a count of what it is needed for."""
+
+    total_s: float = 120.0
+    first_wait_s: float = 1.0
+    tally: Tally = field(default_factory=Tally)
+
+    def wait_s(
+        self, failures: int, asked_s: float | None, spent_s: float, draw: Callable[[], float]
+    ) -> float | None:
+        self.tally.refused += 1
+        return super().wait_s(failures, asked_s, spent_s, draw)
+
+
+async def _look(booking: AsyncBooking, url: str) -> None:
+    with suppress(Unreachable):
+        if (await booking.request("GET", "/livez")).status == 200:
+            return
+    raise CrowdError(f"nothing answers at {url}: start the service first, with ./scripts/up")
 
 
 async def _watch(
@@ -79,11 +111,11 @@ async def _watch(
             raise tasks.failed.result()
 
 
-async def _send_home(crowd: list[Fan]) -> None:
+async def _send_home(crowd: list[Fan], booking: AsyncBooking) -> None:
     """Everybody gives up their place, so that real fans behind them do not wait for nobody."""
     try:
         async with asyncio.timeout(GOODBYE_MAX_S):
-            await asyncio.gather(*(fan.leave(tries=1) for fan in crowd))
+            await asyncio.gather(*(fan.leave(booking) for fan in crowd))
     except TimeoutError:
         raise CrowdError(
             f"the service did not take everybody's goodbye within {GOODBYE_MAX_S:.0f} s; their "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import getpass
-import http.client
 import os
-import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -17,6 +16,9 @@ import msgspec
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE
 from booking.embedded import default_data_dir
 from booking.settings import SettingsError
+from booking_client.errors import Unreachable
+from booking_client.retry import Retry
+from booking_client.transport import Transport
 
 TIMEOUT_S = 15.0
 """A call waits for the database at most; an import of a large catalogue has its own."""
@@ -37,7 +39,7 @@ class AdminError(Exception):
 
 
 class Client:
-    """One service. A connection for each call: there are few, and a restart loses none."""
+    """One service, asked in turn. Ended by a ``with`` block."""
 
     def __init__(self, url: str, token: str, user: str) -> None:
         parts = urlsplit(url)
@@ -48,36 +50,29 @@ class Client:
         if not well or parts.query or parts.fragment or parts.username:
             raise SettingsError(f"the service's address must look like http://host:port, not {url}")
         self.url = url.rstrip("/")
-        self._host, self._port = parts.hostname or "", parts.port
-        self._base = parts.path.rstrip("/")
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._headers = {"Authorization": f"Bearer {token}", "X-Admin-User": user}
+        headers = {"Authorization": f"Bearer {token}", "X-Admin-User": user}
+        # A connection for each call: there are few, and a restart of the service loses none.
+        self._transport = Transport(self.url, TIMEOUT_S, Retry(), headers=headers, keep_alive=False)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._runner.run(self._transport.close())
+        self._runner.close()
 
     def ask(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        raw: bytes | None = None,
-        timeout_s: float = TIMEOUT_S,
+        self, method: str, path: str, body: object = None, *, timeout_s: float = TIMEOUT_S
     ) -> Any:
         """The ``data`` of a success; :class:`AdminError`. Nothing is repeated: every call can be,
         by whoever knows whether it still should."""
-        sent = msgspec.json.encode(body) if body is not None else raw
-        headers = dict(self._headers)
-        if sent is not None:
-            headers["Content-Type"] = "application/json"
-        connection = self._connection(timeout_s)
+        request = self._transport.request(method, path, body=body, timeout_s=timeout_s)
         try:
-            connection.request(method, self._base + path, sent, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise AdminError(f"{self.url} does not answer: {_words(error)}") from error
-        finally:
-            connection.close()
-        return _data(answer.status, content, self.url)
+            answer = self._runner.run(request)
+        except Unreachable as error:
+            raise AdminError(f"{self.url} does not answer: {_words(error.__cause__)}") from error
+        return _data(answer.status, answer.body, self.url)
 
     def get(self, path: str, shape: type[T]) -> T:
         """The ``data`` of a GET in this shape; fields that this program does not know are left
@@ -86,13 +81,6 @@ class Client:
             return msgspec.convert(self.ask("GET", path), shape)
         except msgspec.ValidationError as error:
             raise AdminError(f"{self.url} is of another version: {error}") from error
-
-    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
-        if self._tls is not None:
-            return http.client.HTTPSConnection(
-                self._host, self._port, timeout=timeout_s, context=self._tls
-            )
-        return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
 
 
 def path_part(name: str) -> str:
@@ -172,5 +160,8 @@ def _user(lookup: Callable[[], str] = getpass.getuser) -> str:
     return name if name.isascii() and name.isprintable() else "cli"
 
 
-def _words(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _words(error: BaseException | None) -> str:
+    number = getattr(error, "errno", None)
+    if number:
+        return os.strerror(number)
+    return "timed out" if isinstance(error, TimeoutError) else str(error) or type(error).__name__

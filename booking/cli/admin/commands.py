@@ -218,7 +218,7 @@ class Admin:
         path = "/admin/concerts"
         if args.concert is not None:
             path += f"/{path_part(args.concert)}"
-        data = self.client.ask("PUT", path, raw=text, timeout_s=IMPORT_TIMEOUT_S)
+        data = self.client.ask("PUT", path, text, timeout_s=IMPORT_TIMEOUT_S)
         return self.show(
             data,
             lambda: [

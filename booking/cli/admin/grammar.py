@@ -49,7 +49,8 @@ def add_parser(subparsers: Verbs) -> None:
 
 def _run(args: argparse.Namespace, command: Command) -> int:
     try:
-        return command(Admin(client_of(args), as_json=getattr(args, "json", False)), args)
+        with client_of(args) as client:
+            return command(Admin(client, as_json=getattr(args, "json", False)), args)
     except BrokenPipeError:
         # Whoever read our answer has enough of it, as `| head` does. Nothing more can be written,
         # also not by the interpreter when it ends.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from booking_client.answers import (
@@ -24,7 +24,7 @@ from booking_client.answers import (
 from booking_client.errors import TokenExpired
 from booking_client.live import places, seat_states
 from booking_client.retry import Retry
-from booking_client.transport import Transport
+from booking_client.transport import Answer, Transport
 
 PAGE_LIMIT = 100
 """Items of one page when all are wanted; the most that the service gives."""
@@ -33,14 +33,25 @@ PAGE_LIMIT = 100
 class AsyncBooking:
     """A client of one service, for one event loop.
 
-    ``timeout_s`` is for one attempt, ``retry`` for all of a call. Every POST takes a ``key``: with
+    ``timeout_s`` is for one attempt, ``retry`` for all of a call. With ``keep_alive=False`` each
+    request opens a connection of its own. Every POST takes a ``key``: with
     the key of an earlier call its first outcome is told again, and nothing is done twice. A call
     without one makes its own, which covers its own attempts. All calls raise
     :class:`~booking_client.errors.Refused` and :class:`~booking_client.errors.Unreachable`.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0, retry: Retry | None = None) -> None:
-        self._transport = Transport(url, timeout_s, retry or Retry())
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        retry: Retry | None = None,
+        connections_max: int = 100,
+        keep_alive: bool = True,
+    ) -> None:
+        self._transport = Transport(
+            url, timeout_s, retry or Retry(), connections_max=connections_max, keep_alive=keep_alive
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,6 +67,23 @@ class AsyncBooking:
     async def close(self) -> None:
         """Ends all connections."""
         await self._transport.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send any request once, and return the answer as it came, good or bad.
+        :class:`~booking_client.errors.Unreachable` if none comes."""
+        return await self._transport.request(
+            method, path, token=token, body=body, query=query, key=key, headers=headers
+        )
 
     # -- the queue --------------------------------------------------------------------------------
 

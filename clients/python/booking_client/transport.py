@@ -17,27 +17,54 @@ from booking_client.errors import Refused, Unreachable, refusal
 from booking_client.retry import Retry, passes
 
 T = TypeVar("T")
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _ENCODE = msgspec.json.Encoder().encode
 _LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
 """The answer did not come, whatever became of the request."""
 
 
-class Transport:
-    """The connections to one service."""
+class Answer(msgspec.Struct, frozen=True):
+    """An answer as it came, good or bad."""
 
-    def __init__(self, url: str, timeout_s: float, retry: Retry) -> None:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """The connections to one service. ``headers`` go with every request; with ``keep_alive=False``
+    each has a connection of its own, which no restart of the service can have closed before."""
+
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float,
+        retry: Retry,
+        *,
+        headers: Mapping[str, str] | None = None,
+        connections_max: int = 100,
+        keep_alive: bool = True,
+    ) -> None:
         self.url = url.rstrip("/")
         self._retry = retry
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
+        self._headers = headers
+        self._connections_max = connections_max
+        self._keep_alive = keep_alive
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def session(self) -> aiohttp.ClientSession:
         """Made at the first use, because it belongs to the event loop that runs then."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                connector=aiohttp.TCPConnector(
+                    limit=self._connections_max, force_close=not self._keep_alive
+                ),
+            )
         return self._session
 
     async def close(self) -> None:
@@ -58,24 +85,24 @@ class Transport:
     ) -> T:
         """The ``data`` of the answer. A POST gets a key of its own if the caller brings none, so
         that repeating it is safe. :class:`Refused`, :class:`Unreachable`."""
-        headers = {} if token is None else {"queue-token": token}
         if method == "POST":
-            headers["Idempotency-Key"] = key or str(uuid.uuid4())
-            headers["Content-Type"] = "application/json"
-        data = None if body is None else _ENCODE(body)
+            key = key or str(uuid.uuid4())
         started, failures = time.monotonic(), 0
         while True:
             error: Refused | Unreachable
             try:
-                return await self._once(kind, method, path, query, headers, data)
-            except _LOST as lost:
-                error = Unreachable(f"{method} {path}: {lost or type(lost).__name__}")
-                error.__cause__ = lost
-                asked_s = None
-            except Refused as refused:
-                if not passes(refused):
-                    raise
-                error, asked_s = refused, refused.retry_after_s
+                answer = await self.request(
+                    method, path, token=token, body=body, query=query, key=key
+                )
+            except Unreachable as lost:
+                error, asked_s = lost, None
+            else:
+                if answer.status < 300:
+                    return _data(kind, answer)
+                error = refusal(_problem(answer), _retry_after_s(answer))
+                if not passes(error):
+                    raise error
+                asked_s = error.retry_after_s
             failures += 1
             spent_s = time.monotonic() - started
             wait_s = self._retry.wait_s(failures, asked_s, spent_s, random.random)
@@ -83,51 +110,67 @@ class Transport:
                 raise error
             await asyncio.sleep(wait_s)
 
-    async def _once(
+    async def request(
         self,
-        kind: type[T],
-        method: Method,
+        method: str,
         path: str,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str],
-        data: bytes | None,
-    ) -> T:
-        async with self.session.request(
-            method,
-            self.url + path,
-            params=query,
-            headers=headers,
-            data=data,
-            allow_redirects=False,
-        ) as answer:
-            return read(kind, answer.status, answer.headers, await answer.read())
+        *,
+        token: str | None = None,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """Send one request, once; ``body`` as JSON, or as it is if it is bytes.
+        :class:`Unreachable` if no answer comes, whatever became of the request."""
+        sent = {} if headers is None else dict(headers)
+        if token is not None:
+            sent["queue-token"] = token
+        if key is not None:
+            sent["Idempotency-Key"] = key
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        data = body if body is None or isinstance(body, bytes) else _ENCODE(body)
+        total_s = self._timeout_s if timeout_s is None else timeout_s
+        try:
+            async with self.session.request(
+                method,
+                self.url + path,
+                params=query,
+                headers=sent,
+                data=data,
+                timeout=aiohttp.ClientTimeout(total=total_s),
+                allow_redirects=False,
+            ) as answer:
+                return Answer(answer.status, answer.headers, await answer.read())
+        except _LOST as lost:
+            raise Unreachable(f"{method} {path}: {lost or type(lost).__name__}") from lost
 
 
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw
 
 
-def read(kind: type[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
-    """The data of a good answer; raises what a bad one says."""
-    if status == 204:
+def _data(kind: type[T], answer: Answer) -> T:
+    if answer.status == 204:
         return msgspec.convert(None, kind)
-    if status < 300:
-        try:
-            return msgspec.json.decode(msgspec.json.decode(body, type=_Envelope).data, type=kind)
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"an answer that is not the service's: {error}") from error
-    raise refusal(_problem(status, body), retry_after_s(headers))
-
-
-def _problem(status: int, body: bytes) -> Problem:
     try:
-        return msgspec.json.decode(body, type=Problem)
+        data = msgspec.json.decode(answer.body, type=_Envelope).data
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"an answer that is not the service's: {error}") from error
+
+
+def _problem(answer: Answer) -> Problem:
+    try:
+        return msgspec.json.decode(answer.body, type=Problem)
     except msgspec.DecodeError:
         # Of something in between: a proxy without an instance behind it.
-        return Problem("", status, body[:200].decode("utf-8", "replace"), "")
+        return Problem("", answer.status, answer.body[:200].decode("utf-8", "replace"), "")
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
+def _retry_after_s(answer: Answer) -> float | None:
     """Whole seconds; the date form is not in use here."""
-    text = headers.get("Retry-After", "")
+    text = answer.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
