@@ -7,19 +7,22 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-import aiohttp
+import msgspec
+
+from booking_client import AsyncBooking
+from booking_client.transport import Answer
 
 
 class Reply:
     """Status, headers and decoded body of one answer."""
 
-    def __init__(self, status: int, headers: Any, body: Any) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        is_json = answer.body and "json" in answer.headers.get("Content-Type", "")
+        self.body: Any = msgspec.json.decode(answer.body) if is_json else answer.body
 
     @property
     def data(self) -> Any:
@@ -43,21 +46,15 @@ class Api:
         """``fresh``: a new connection for each call, as a server may close an idle one at the very
         moment when something is sent over it."""
         self.url = url
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, force_close=fresh),
-            timeout=aiohttp.ClientTimeout(total=20),
+        self._booking = AsyncBooking(
+            url, timeout_s=20, connections_max=connections, keep_alive=not fresh
         )
 
-    async def __aenter__(self) -> Api:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._session.close()
+    async def __aexit__(self, *raised: object) -> None:
+        await self._booking.close()
 
     async def call(
         self,
@@ -70,18 +67,10 @@ class Api:
         headers: dict[str, str] | None = None,
         **query: str,
     ) -> Reply:
-        sent = dict(headers or {})
-        if token is not None:
-            sent["queue-token"] = token
-        if key is not None:
-            sent["Idempotency-Key"] = key
-        async with self._session.request(
-            method, self.url + path, json=body, params=query or None, headers=sent
-        ) as answer:
-            raw = await answer.read()
-            is_json = "json" in answer.headers.get("Content-Type", "")
-            decoded = await answer.json(content_type=None) if is_json and raw else raw
-            return Reply(answer.status, answer.headers, decoded)
+        answer = await self._booking.request(
+            method, path, token=token, body=body, query=query, key=key, headers=headers
+        )
+        return Reply(answer)
 
     # -- the calls --------------------------------------------------------------------------------
 
@@ -153,9 +142,11 @@ class AnyApi(Api):
 
     def __init__(self, urls: Sequence[str], seed: int) -> None:
         super().__init__(urls[0])
-        self._urls = urls
+        self._apis = [Api(url) for url in urls]
         self._random = Random(seed)
 
+    async def __aexit__(self, *raised: object) -> None:
+        await asyncio.gather(*(api.__aexit__(*raised) for api in self._apis))
+
     async def call(self, method: str, path: str, **more: Any) -> Reply:
-        self.url = self._random.choice(self._urls)
-        return await super().call(method, path, **more)
+        return await self._random.choice(self._apis).call(method, path, **more)

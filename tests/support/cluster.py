@@ -15,10 +15,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from actors.journal.contract import JournalError
 from actors.placement.stores.partitioned import placement_over
+from booking_client import AsyncBooking, Unreachable
 from tests.support.api_client import Reply, new_user
 from tests.support.cut_links import Cuts, wired
 from tests.support.probes import users_of_all_slots
@@ -49,10 +48,10 @@ class Cluster:
         """By URL: how often an instance said that it was ready and then that it was not. That it
         says nothing in time says nothing of it on a busy machine."""
         self._said_ready: dict[str, bool] = {}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True),
-            timeout=aiohttp.ClientTimeout(total=LOOK_MAX_S),
-        )
+        self._looks = {
+            one.url: AsyncBooking(one.url, timeout_s=LOOK_MAX_S, keep_alive=False)
+            for one in instances
+        }
         self._watch: asyncio.Task[None] | None = None
         self.pauses_ms: dict[tuple[int, int], float] = {}
         """By shard and time: how long callers were held back by a hand-over."""
@@ -74,7 +73,7 @@ class Cluster:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        await self._session.close()
+        await asyncio.gather(*(look.close() for look in self._looks.values()))
         await self._placement.close()
 
     @property
@@ -100,9 +99,8 @@ class Cluster:
 
     async def _is_ready(self, url: str) -> bool:
         try:
-            async with self._session.get(f"{url}/readyz") as answer:
-                ready = answer.status == 200
-        except (aiohttp.ClientError, TimeoutError):
+            ready = (await self._looks[url].request("GET", "/readyz")).status == 200
+        except Unreachable:
             return False
         self.left_rotation[url] += self._said_ready.get(url, False) and not ready
         self._said_ready[url] = ready
@@ -148,9 +146,8 @@ class Cluster:
 
     async def operate(self, path: str, body: dict[str, Any] | None = None) -> Reply:
         """``POST`` something to the admin side of one in rotation."""
-        url = f"{self.in_rotation()[0]}/admin{path}"
-        async with self._session.post(url, json=body or {}, headers=_ADMIN) as answer:
-            return Reply(answer.status, answer.headers, await answer.json(content_type=None))
+        asked = self._looks[self.in_rotation()[0]]
+        return Reply(await asked.request("POST", f"/admin{path}", body=body or {}, headers=_ADMIN))
 
     async def note_pauses(self) -> None:
         """Add the last hand-overs that anybody took part in to :attr:`pauses_ms`."""
@@ -165,11 +162,11 @@ class Cluster:
         return "" if rebalance is None else str(rebalance["state"])
 
     async def _view(self, asked: Served) -> dict[str, Any]:
-        async with self._session.get(f"{asked.url}/admin/cluster", headers=_ADMIN) as answer:
-            body = await answer.json(content_type=None)
-            assert answer.status == 200, body
-            data: dict[str, Any] = body["data"]
-            return data
+        look = self._looks[asked.url]
+        data: dict[str, Any] = Reply(
+            await look.request("GET", "/admin/cluster", headers=_ADMIN)
+        ).data
+        return data
 
     # -- how long something is away ---------------------------------------------------------------
 
@@ -193,10 +190,10 @@ class Cluster:
     async def _reads(self, gate: asyncio.Semaphore, url: str, user: str) -> bool:
         async with gate:
             try:
-                async with self._session.get(f"{url}/user/check?userId={user}") as answer:
-                    return answer.status == 200
-            except (aiohttp.ClientError, TimeoutError):
+                answer = await self._looks[url].request("GET", f"/user/check?userId={user}")
+            except Unreachable:
                 return False
+            return answer.status == 200
 
 
 async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:

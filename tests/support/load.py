@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-import aiohttp
-
+from booking_client import Unreachable
 from tests.support.api_client import Api
 from tests.support.storm import Call, Storm, Try
 
@@ -95,7 +94,7 @@ class Load(Storm):
         acknowledged = self.accounts[user].balance
         try:
             reply = await self._api_of(url).call("GET", f"/user/check?userId={user}")
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+        except Unreachable:
             return False
         if reply.status == 503:
             return False

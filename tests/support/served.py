@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-import aiohttp
-
+from booking_client import AsyncBooking, Unreachable
 from tests.support.processes import python_environ
 from tests.support.service import SECRET
 
@@ -86,17 +85,16 @@ class Served:
     async def ready(self) -> None:
         """Wait until ``/readyz`` is fine; fails at once when the process ends."""
         end = asyncio.get_running_loop().time() + READY_MAX_S
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-            while not await self._is_ready(session):
+        async with AsyncBooking(self.url, timeout_s=2) as booking:
+            while not await self._is_ready(booking):
                 assert self.running, self.said
                 assert asyncio.get_running_loop().time() < end, self.said
                 await asyncio.sleep(_POLL_S)
 
-    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+    async def _is_ready(self, booking: AsyncBooking) -> bool:
         try:
-            async with session.get(f"{self.url}/readyz") as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError):
+            return (await booking.request("GET", "/readyz")).status == 200
+        except Unreachable:
             return False
 
     def kill(self) -> None:

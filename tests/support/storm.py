@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import aiohttp
-
+from booking_client import Unreachable
 from tests.support.api_client import Api, Reply, eventually, new_user
 
 OUTCOME_MAX_S = 25.0
@@ -308,8 +307,8 @@ class Storm:
                 reply = await api.call(
                     call.method, call.path, body=call.body, token=call.token, key=call.key
                 )
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            tried(0, type(error).__name__, None, str(error))
+        except (Unreachable, TimeoutError) as error:
+            tried(0, type(error.__cause__ or error).__name__, None, str(error))
             self._turn_away(call, api)
             return False
         code = "" if reply.status < 400 else reply.code
