@@ -308,7 +308,8 @@ class Storm:
                     call.method, call.path, body=call.body, token=call.token, key=call.key
                 )
         except (Unreachable, TimeoutError) as error:
-            tried(0, type(error.__cause__ or error).__name__, None, str(error))
+            why = error.__cause__ if isinstance(error, Unreachable) else error
+            tried(0, type(why).__name__, None, str(error))
             self._turn_away(call, api)
             return False
         code = "" if reply.status < 400 else reply.code
