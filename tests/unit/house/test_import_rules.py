@@ -112,7 +112,17 @@ def test_the_client_needs_nothing_of_the_service() -> None:
 @pytest.mark.parametrize("folder", ["actors", "booking", "http/booking_http"])
 def test_only_declared_packages_are_imported(folder: str) -> None:
     """So that nothing works by luck of what another package happens to need."""
-    assert wrong_imports(folder, OURS | declared_packages()) == []
+    ours = OURS | {"booking_client"} if folder == "booking" else OURS
+    assert wrong_imports(folder, ours | declared_packages()) == []
+
+
+def test_only_the_command_line_and_its_crowd_use_the_client() -> None:
+    users = {
+        path.parent.relative_to(ROOT).parts[1]
+        for path in modules_in("booking")
+        if any(name.split(".")[0] == "booking_client" for name in imports_of(path))
+    }
+    assert users == {"cli", "crowd"}
 
 
 def declared_packages() -> set[str]:
