@@ -6,6 +6,7 @@ from booking.accounts.domain.account import (
     CHARGE_MAX,
     ENDED_KEPT_MAX,
     Account,
+    AccountEvent,
     AccountView,
     Cancelled,
     Charge,
@@ -58,7 +59,7 @@ def test_a_charge_adds_to_the_balance() -> None:
 
 
 @pytest.mark.parametrize("amount", [0, -1, CHARGE_MAX + 1])
-def test_an_amount_the_edge_should_have_stopped_is_a_defect(amount) -> None:
+def test_an_amount_the_edge_should_have_stopped_is_a_defect(amount: int) -> None:
     with pytest.raises(AssertionError):
         GivenAccount().when(Charge("c1", amount))
 
@@ -237,7 +238,7 @@ def test_a_refused_payment_gives_the_money_back() -> None:
 
 
 @pytest.mark.parametrize("refused", [None, Code.HOLD_EXPIRED])
-def test_a_repeated_last_step_changes_nothing(refused) -> None:
+def test_a_repeated_last_step_changes_nothing(refused: Code | None) -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.when(SettlePayment("p1", refused))
     for again in (SettlePayment("p1"), SettlePayment("p1", Code.HOLD_EXPIRED)):
@@ -290,7 +291,7 @@ def test_a_settled_or_unknown_payment_ends_nothing() -> None:
 @pytest.mark.parametrize("order", ["ask settle ask settle", "ask ask settle settle"])
 @pytest.mark.parametrize("first", ["p1", "p2"])
 def test_two_payments_at_once_end_the_token_by_the_last_to_settle_at_the_latest(
-    order, first
+    order: str, first: str
 ) -> None:
     """However their steps interleave, also when each sees the other under way."""
     given = GivenAccount(CHARGED, NOTED, OTHER)
@@ -349,7 +350,9 @@ PAYING = (CHARGED, NOTED, STARTED)
         ((*PAYING, COMPLETED), PaymentRefunded("p1", "r1", 400, 1000, Code.HOLD_EXPIRED, "")),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(before, event) -> None:
+def test_an_event_that_cannot_follow_crashes(
+    before: tuple[AccountEvent, ...], event: AccountEvent
+) -> None:
     account = fold(evolve_account, Account(), before)
     with pytest.raises(BrokenInvariantError):
         evolve_account(account, event)

@@ -7,7 +7,9 @@ CATALOGUE = Catalogue({"hall-1": OPEN, "hall": OPEN})
 
 
 @pytest.mark.parametrize(("now_ms", "yes"), [(9, False), (10, True), (19, True), (20, False)])
-def test_a_date_is_bookable_from_its_start_until_just_before_its_end(now_ms, yes) -> None:
+def test_a_date_is_bookable_from_its_start_until_just_before_its_end(
+    now_ms: int, yes: bool
+) -> None:
     assert OPEN.bookable(now_ms) is yes
 
 
@@ -43,5 +45,5 @@ def test_a_seat_is_found_by_the_id_it_was_given() -> None:
         "HALL-1-7",
     ],
 )
-def test_only_the_canonical_spelling_of_an_existing_seat_is_found(wanted) -> None:
+def test_only_the_canonical_spelling_of_an_existing_seat_is_found(wanted: str) -> None:
     assert CATALOGUE.find_seat(wanted) is None

@@ -5,7 +5,7 @@ once. Lines are only added, never changed: a changed payload is a new version an
 """
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -31,7 +31,7 @@ GOLDEN = [
     msgspec.json.decode(line, type=Recorded)
     for line in Path(__file__).with_name("golden_events.jsonl").read_bytes().splitlines()
 ]
-UNIONS = {
+UNIONS: dict[str, Any] = {
     "seat": SeatEvent,
     "ledger": LedgerEvent,
     "account": AccountEvent,
@@ -39,7 +39,7 @@ UNIONS = {
 }
 
 
-def recorded(entity):
+def recorded(entity: str) -> list[Any]:
     return [
         msgspec.json.decode(line.event, type=UNIONS[entity])
         for line in GOLDEN
@@ -48,12 +48,14 @@ def recorded(entity):
 
 
 @pytest.mark.parametrize("entity", UNIONS)
-def test_every_event_type_is_on_record(entity) -> None:
+def test_every_event_type_is_on_record(entity: str) -> None:
     assert {type(event) for event in recorded(entity)} == set(get_args(UNIONS[entity]))
 
 
-@pytest.mark.parametrize("line", GOLDEN, ids=lambda line: f"{line.entity}-{bytes(line.event)[:30]}")
-def test_an_event_of_the_newest_version_is_still_written_as_it_was(line) -> None:
+@pytest.mark.parametrize(
+    "line", GOLDEN, ids=lambda line: f"{line.entity}-{bytes(line.event)[:30]!r}"
+)
+def test_an_event_of_the_newest_version_is_still_written_as_it_was(line: Recorded) -> None:
     assert line.version == 1
     event = msgspec.json.decode(line.event, type=UNIONS[line.entity])
     assert msgspec.json.decode(msgspec.json.encode(event)) == msgspec.json.decode(line.event)

@@ -2,6 +2,7 @@
 between any two steps. What is checked is in :mod:`tests.support.world`."""
 
 from collections import defaultdict
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -23,12 +24,12 @@ class Booking(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(USERS)
-        self.answers = defaultdict(list)
-        self.last_settle = {}
-        self.reservations = defaultdict(list)
+        self.answers: dict[str, list[Any]] = defaultdict(list)
+        self.last_settle: dict[str, Any] = {}
+        self.reservations: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self.named = 0
 
-    def name(self, prefix):
+    def name(self, prefix: str) -> str:
         self.named += 1
         return f"{prefix}{self.named}"
 
@@ -39,7 +40,7 @@ class Booking(RuleBasedStateMachine):
             st.integers(0, 2_000), st.sampled_from([HOLD_MS - 1, HOLD_MS, REST_MS, 150_000])
         )
     )
-    def time_passes(self, ms) -> None:
+    def time_passes(self, ms: int) -> None:
         self.world.now_ms += ms
 
     @rule()
@@ -53,17 +54,17 @@ class Booking(RuleBasedStateMachine):
     # -- the queue ---------------------------------------------------------------------------------
 
     @rule(user=crowd, attempt=st.sampled_from(["", "try"]))
-    def join(self, user, attempt) -> None:
+    def join(self, user: str, attempt: str) -> None:
         self.world.ask_queue(queue.Join(user, attempt))
 
     @rule(user=crowd, shift=st.sampled_from([0, 0, 0, -1, 1]), uses=st.booleans())
-    def leave(self, user, shift, uses) -> None:
+    def leave(self, user: str, shift: int, uses: bool) -> None:
         member = self.world.line.members.get(user)
         number = (member.number if member else 1) + shift
         self.world.ask_queue((queue.UseToken if uses else queue.Leave)(user, number))
 
     @rule(max_active=st.sampled_from([0, 2, 4]), rate=st.sampled_from([0, 2, 2, 6]))
-    def the_settings_change(self, max_active, rate) -> None:
+    def the_settings_change(self, max_active: int, rate: int) -> None:
         self.world.policy = replace(
             self.world.policy, max_active=max_active, admit_per_interval=rate
         )
@@ -75,26 +76,33 @@ class Booking(RuleBasedStateMachine):
         rate=st.sampled_from([None, 0, 2, 6]),
         interval_ms=st.sampled_from([None, None, 60_000, 10_000]),
     )
-    def an_operator_changes_the_rules(self, mode, max_active, rate, interval_ms) -> None:
+    def an_operator_changes_the_rules(
+        self,
+        mode: queue.Mode | None,
+        max_active: int | None,
+        rate: int | None,
+        interval_ms: int | None,
+    ) -> None:
         before = self.world.line
         change = queue.ChangePolicy("op", mode, max_active, rate, interval_ms)
         reply = self.world.ask_queue(change)
         if isinstance(reply, queue.RulesRefused):
             assert self.world.line.policy in (before.policy, self.world.policy)
         else:
+            assert isinstance(reply, queue.RulesSet)
             assert reply.policy == self.world.line.policy
 
     @rule(in_ms=st.sampled_from([0, 1_000, 30_000]))
-    def an_opening_is_scheduled_or_called_off(self, in_ms) -> None:
+    def an_opening_is_scheduled_or_called_off(self, in_ms: int) -> None:
         opens_ms = self.world.now_ms + in_ms if in_ms else 0
         self.world.ask_queue(queue.ChangePolicy("op", opens_ms=opens_ms))
 
     @rule(seed=st.sampled_from(["a", "b", "c", "d"]))
-    def somebody_draws(self, seed) -> None:
+    def somebody_draws(self, seed: str) -> None:
         self.world.ask_queue(queue.DrawPlaces(seed))
 
     @rule(seed=st.sampled_from(["a", "b", "c", "d"]), ms=st.integers(0, 5))
-    def an_opening_comes(self, seed, ms) -> None:
+    def an_opening_comes(self, seed: str, ms: int) -> None:
         policy = self.world.line.policy
         if policy is not None and self.world.line.gathering_from:
             self.world.now_ms = max(self.world.now_ms, policy.opens_ms + ms)
@@ -102,24 +110,24 @@ class Booking(RuleBasedStateMachine):
             assert self.world.line.gathering_from == 0
 
     @rule(data=st.data())
-    def some_go_silent(self, data) -> None:
+    def some_go_silent(self, data: st.DataObject) -> None:
         numbers = st.integers(1, self.world.line.last_number + 1)
         self.world.ask_queue(queue.DropSilent(tuple(data.draw(st.lists(numbers, max_size=3)))))
 
     # -- seats and money ---------------------------------------------------------------------------
 
     @rule(user=users, number=seats, noted=st.booleans())
-    def hold(self, user, number, noted) -> None:
+    def hold(self, user: str, number: int, noted: bool) -> None:
         self._hold(user, number, self.name("r"), noted)
 
     @precondition(lambda self: any(self.reservations.values()))
     @rule(data=st.data())
-    def hold_again(self, data) -> None:
+    def hold_again(self, data: st.DataObject) -> None:
         user = data.draw(st.sampled_from([u for u in USERS if self.reservations[u]]))
         number, reservation = data.draw(st.sampled_from(self.reservations[user]))
         self._hold(user, number, reservation, True)
 
-    def _hold(self, user, number, reservation, noted) -> None:
+    def _hold(self, user: str, number: int, reservation: str, noted: bool) -> None:
         reply = self.world.ask_seat(number, seat.HoldSeat(user, reservation))
         self.reservations[user].append((number, reservation))
         if isinstance(reply, seat.HoldGranted) and noted:
@@ -130,7 +138,7 @@ class Booking(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self.reservations.values()))
     @rule(data=st.data(), user=users, noted=st.booleans())
-    def release(self, data, user, noted) -> None:
+    def release(self, data: st.DataObject, user: str, noted: bool) -> None:
         owner = data.draw(st.sampled_from([u for u in USERS if self.reservations[u]]))
         number, reservation = data.draw(st.sampled_from(self.reservations[owner]))
         self.world.ask_seat(number, seat.ReleaseSeat(user, reservation))
@@ -138,24 +146,24 @@ class Booking(RuleBasedStateMachine):
             self.world.ask_account(user, account.NoteCancellation(reservation))
 
     @rule(user=users, amount=st.integers(1, 500))
-    def charge(self, user, amount) -> None:
+    def charge(self, user: str, amount: int) -> None:
         self.world.ask_account(user, account.Charge(self.name("c"), amount))
 
     @rule(user=users, number=seats)
-    def pay(self, user, number) -> None:
+    def pay(self, user: str, number: int) -> None:
         member = self.world.line.members.get(user)
         token = member.number if member else 0
         self.world.ask_account(user, account.Pay(self.name("p"), "s", number, "main", token))
 
     @rule(user=users, number=seats)
-    def hold_and_pay(self, user, number) -> None:
+    def hold_and_pay(self, user: str, number: int) -> None:
         self.charge(user, 500)
         self.hold(user, number, True)
         self.pay(user, number)
 
     # -- sagas -------------------------------------------------------------------------------------
 
-    def under_way(self):
+    def under_way(self) -> list[tuple[str, str]]:
         return [
             (user, payment)
             for user, state in self.world.accounts.items()
@@ -164,11 +172,11 @@ class Booking(RuleBasedStateMachine):
 
     @precondition(lambda self: self.under_way())
     @rule(data=st.data(), lost=st.booleans())
-    def a_payment_takes_its_next_step(self, data, lost) -> None:
+    def a_payment_takes_its_next_step(self, data: st.DataObject, lost: bool) -> None:
         user, payment = data.draw(st.sampled_from(self.under_way()))
         self._step(user, payment, lost)
 
-    def _step(self, user, payment, lost) -> None:
+    def _step(self, user: str, payment: str, lost: bool) -> None:
         settle = self.world.saga_step(user, payment, self.answers[payment])
         if lost:
             self.answers[payment].clear()
@@ -179,7 +187,7 @@ class Booking(RuleBasedStateMachine):
 
     @precondition(lambda self: self.last_settle)
     @rule(data=st.data())
-    def a_settled_payment_hears_its_last_step_again(self, data) -> None:
+    def a_settled_payment_hears_its_last_step_again(self, data: st.DataObject) -> None:
         user = data.draw(st.sampled_from(sorted(self.last_settle)))
         decided = self.world.ask_account(user, self.last_settle[user])
         assert (decided.events, decided.settles) == ((), None)

@@ -9,6 +9,7 @@ from booking.seats.domain.ledger import (
     HoldCounted,
     HoldUncounted,
     Ledger,
+    LedgerEvent,
     Rest,
     SaleCounted,
     due_seats,
@@ -95,7 +96,7 @@ def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none() -> None:
         SaleCounted(1, "b"),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(event) -> None:
+def test_an_event_that_cannot_follow_crashes(event: LedgerEvent) -> None:
     with pytest.raises(BrokenInvariantError):
         evolve_ledger(THREE, event)
 
@@ -113,13 +114,16 @@ def test_a_sold_seat_is_not_held_again() -> None:
         max_size=40,
     )
 )
-def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(steps) -> None:
+def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(
+    steps: list[tuple[int, str, int]],
+) -> None:
     ledger = EMPTY_LEDGER
     for seat, what, after_ms in steps:
         if what == "hold" and seat not in ledger.holds and seat not in ledger.sold:
-            event = HoldCounted(seat, f"r{seat}", f"u{after_ms % 3}", T0 + after_ms)
+            event: LedgerEvent = HoldCounted(seat, f"r{seat}", f"u{after_ms % 3}", T0 + after_ms)
         elif what != "hold" and seat in ledger.holds:
-            kind = HoldUncounted if what == "end" else SaleCounted
+            kind: type[HoldUncounted | SaleCounted] = SaleCounted
+            kind = HoldUncounted if what == "end" else kind
             event = kind(seat, f"r{seat}")
             if what == "end" and after_ms % 2:
                 event = HoldUncounted(seat, f"r{seat}", T0 + after_ms, after_ms)

@@ -1,6 +1,7 @@
 import re
 from hashlib import shake_256
 from itertools import permutations
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,9 @@ from tests.support.house import ROOT
 
 
 @given(st.text(max_size=20), st.integers(1, 10**9), st.integers(1, 300))
-def test_a_draw_gives_every_number_one_place_and_every_place_one_number(seed, first, count) -> None:
+def test_a_draw_gives_every_number_one_place_and_every_place_one_number(
+    seed: str, first: int, count: int
+) -> None:
     lots = Lots(seed, first, first + count - 1)
     numbers = range(first, first + count)
     assert sorted(lots.place(number) for number in numbers) == list(numbers)
@@ -28,7 +31,7 @@ def test_anybody_can_repeat_a_draw_by_the_words_of_the_documents() -> None:
 def test_the_program_in_the_documents_repeats_a_draw() -> None:
     page = (ROOT / "docs" / "explanation" / "queue.md").read_text(encoding="utf-8")
     [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    named: dict = {}
+    named: dict[str, Any] = {}
     exec(program, named)
     lots = draw("c0ffee", 11, 300)
     assert named["drawn"]("c0ffee", 11, 300) == [lots.number(place) for place in range(11, 301)]

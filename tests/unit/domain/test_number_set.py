@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from booking.queue.domain.number_set import NumberSet
 NUMBERS = st.one_of(st.integers(0, 20), st.integers(4080, 4110), st.integers(0, 20_000))
 
 
-def _of(numbers):
+def _of(numbers: Iterable[int]) -> NumberSet:
     made = NumberSet()
     for number in numbers:
         made = made.add(number)
@@ -16,7 +18,7 @@ def _of(numbers):
 
 @settings(max_examples=70, deadline=None)
 @given(st.sets(NUMBERS, max_size=40), NUMBERS)
-def test_it_does_what_a_set_does(model, probe) -> None:
+def test_it_does_what_a_set_does(model: set[int], probe: int) -> None:
     made = _of(model)
     assert list(made) == sorted(model)
     assert len(made) == len(model)

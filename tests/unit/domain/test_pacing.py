@@ -83,7 +83,7 @@ def test_a_timer_that_is_late_by_some_milliseconds_changes_little() -> None:
 
 @pytest.mark.parametrize("interval_ms", [1_000, 10_000, 3_600_000])
 @pytest.mark.parametrize("rate", [1, 7, 600, 15_000])
-def test_a_rate_is_used_up_in_any_interval_and_never_passed(rate, interval_ms) -> None:
+def test_a_rate_is_used_up_in_any_interval_and_never_passed(rate: int, interval_ms: int) -> None:
     gate = Gate()
     gate.run(rate, T0, T0 + 3 * interval_ms, [0], interval_ms)
     assert 0.99 * rate <= most_in_any(interval_ms, gate.admissions) <= rate
@@ -140,7 +140,9 @@ def test_without_a_rate_a_minute_is_remembered_in_few_entries() -> None:
         max_size=60,
     )
 )
-def test_however_rates_change_the_one_in_force_holds_for_the_last_interval(steps) -> None:
+def test_however_rates_change_the_one_in_force_holds_for_the_last_interval(
+    steps: list[tuple[int, int, int, int]],
+) -> None:
     gate, now = Gate(), T0
     for rate, step_ms, at_most, interval_ms in steps:
         now += step_ms

@@ -7,11 +7,13 @@ from booking.domain.persistent_map import PersistentMap, PersistentSorted
 KEYS = st.one_of(st.integers(-50, 10_000), st.text(max_size=3))
 STEPS = st.lists(st.tuples(st.booleans(), KEYS, st.integers()), max_size=80)
 PAIRS = st.tuples(st.integers(0, 30), st.integers(0, 30))
+Steps = list[tuple[bool, int | str, int]]
+Pair = tuple[int, int]
 
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
-def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps) -> None:
+def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps: Steps) -> None:
     made: PersistentMap[int | str, int] = PersistentMap()
     model: dict[int | str, int] = {}
     history = []
@@ -39,7 +41,7 @@ def test_a_map_does_what_a_dict_does_and_older_versions_stay_as_they_were(steps)
 
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(KEYS, st.integers(), max_size=40))
-def test_a_map_is_rebuilt_from_its_items(model) -> None:
+def test_a_map_is_rebuilt_from_its_items(model: dict[int | str, int]) -> None:
     made = PersistentMap.from_items(model.items())
     assert dict(made.items()) == model
     assert len(made) == len(model)
@@ -68,7 +70,9 @@ def test_keys_with_one_hash_are_told_apart() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS, st.data())
-def test_any_version_can_be_changed_again_and_the_others_do_not_notice(steps, data) -> None:
+def test_any_version_can_be_changed_again_and_others_do_not_notice(
+    steps: Steps, data: st.DataObject
+) -> None:
     versions: list[tuple[PersistentMap[int | str, int], dict[int | str, int]]]
     versions = [(PersistentMap(), {})]
     for is_set, key, value in steps:
@@ -86,20 +90,22 @@ def test_any_version_can_be_changed_again_and_the_others_do_not_notice(steps, da
 
 
 def test_a_version_kept_over_very_many_changes_can_be_read_and_let_go() -> None:
-    kept: PersistentMap[int, int] | None = PersistentMap.from_items([(0, 7)])
+    kept = PersistentMap.from_items([(0, 7)])
     newest = kept
     for n in range(300_000):
         newest = newest.set(n, n)
     assert kept.get(0) == 7
     assert 1 not in kept
     assert len(kept) == 1
-    kept = None  # a chain of 300,000 versions goes with it
+    del kept  # a chain of 300,000 versions goes with it
     assert len(newest) == 300_000
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PAIRS, max_size=20), st.sets(PAIRS, max_size=600))
-def test_many_pairs_added_at_once_are_as_if_added_one_by_one(before, added) -> None:
+def test_many_pairs_added_at_once_are_as_if_added_one_by_one(
+    before: list[Pair], added: set[Pair]
+) -> None:
     made = PersistentSorted.from_items(before)
     pairs = sorted(added - set(before))
     extended = made.extended(pairs)
@@ -120,8 +126,9 @@ def test_a_long_run_added_at_once_is_cut_into_chunks() -> None:
 
 @settings(max_examples=70, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), PAIRS), max_size=80))
-def test_a_sorted_set_does_what_a_sorted_list_of_a_set_does(steps) -> None:
-    made, model = PersistentSorted(), set()
+def test_a_sorted_set_does_what_a_sorted_list_of_a_set_does(steps: list[tuple[bool, Pair]]) -> None:
+    made = PersistentSorted()
+    model: set[Pair] = set()
     for is_add, pair in steps:
         if is_add == (pair in model):
             with pytest.raises(ValueError, match="in the set"):
@@ -138,7 +145,7 @@ def test_a_sorted_set_does_what_a_sorted_list_of_a_set_does(steps) -> None:
 
 
 @pytest.mark.parametrize("order", ["up", "down", "inside out"])
-def test_a_large_sorted_set_stays_sorted_whatever_the_order(order) -> None:
+def test_a_large_sorted_set_stays_sorted_whatever_the_order(order: str) -> None:
     pairs = [(n, n % 7) for n in range(2_000)]
     added = {
         "up": pairs,

@@ -22,6 +22,7 @@ from booking.queue.domain.queue import (
     LineSnapshot,
     Place,
     Policy,
+    QueueEvent,
     TokenEnded,
     TokensExpired,
     TokenUsed,
@@ -134,7 +135,9 @@ def test_a_place_given_up_moves_those_behind_one_on() -> None:
     ("command", "event"),
     [(Leave("ann", 1), Left("ann", 1)), (UseToken("ann", 1), TokenUsed("ann", 1))],
 )
-def test_an_active_slot_that_ends_lets_the_next_in_within_the_same_decision(command, event) -> None:
+def test_an_active_slot_that_ends_lets_the_next_in_within_the_same_decision(
+    command: Leave | UseToken, event: QueueEvent
+) -> None:
     given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
     given.when(command, policy=ONE, at=T0 + 5).then(
         event, Admitted(2, 2, 1, T0 + 5, END + 5), reply=TokenEnded(1)
@@ -149,7 +152,7 @@ def test_a_place_in_the_line_cannot_be_used_up_only_given_up() -> None:
 
 
 @pytest.mark.parametrize("make", [Leave, UseToken])
-def test_a_number_that_is_not_this_users_ends_nothing(make) -> None:
+def test_a_number_that_is_not_this_users_ends_nothing(make: type[Leave | UseToken]) -> None:
     given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
     for user, number in [("bob", 1), ("cid", 2), ("ann", 3), ("ann", 0), ("ann", -1)]:
         given.when(make(user, number), policy=ONE).refused("not_queued")
@@ -332,7 +335,7 @@ def _in_any_minute(admissions: list[tuple[int, int]]) -> int:
         st.one_of(st.integers(0, 400), st.integers(0, 30_000), st.just(-1)), max_size=60
     ),
 )
-def test_no_minute_ever_has_more_admissions_than_the_rate(rate, steps_ms) -> None:
+def test_no_minute_ever_has_more_admissions_than_the_rate(rate: int, steps_ms: list[int]) -> None:
     """A step of -1 jumps to the queue's own next wake, where somebody has to come in."""
     policy = Policy(max_active=10**6, admit_per_interval=rate, active_ms=10**9)
     given_line = lined_up(*(f"u{n}" for n in range(400)))
@@ -417,7 +420,7 @@ def test_thousands_who_left_are_skipped_by_the_chunk_and_forgotten() -> None:
         TokensExpired((1, 1)),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(event) -> None:
+def test_an_event_that_cannot_follow_crashes(event: QueueEvent) -> None:
     line = GivenLine(*ANN_IN, Joined("bob", 2, T0), Joined("cid", 3, T0)).line
     with pytest.raises(BrokenInvariantError):
         evolve_queue(line, event)

@@ -1,6 +1,7 @@
 """Rules that change while the queue runs, openings with a draw, and users who go silent."""
 
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ from booking.queue.domain.queue import (
     Place,
     Policy,
     PolicyChanged,
+    QueueCommand,
     RulesRefused,
     RulesSet,
     TokenEnded,
@@ -49,6 +51,13 @@ END = T0 + ACTIVE_MS
 ONE = Policy(max_active=1, admit_per_interval=0, active_ms=ACTIVE_MS)
 PAUSED = replace(ONE, mode="paused")
 OPENS = T0 + 60_000
+
+
+def place_in(line: Line, user: str) -> Place:
+    """The place of somebody who has one."""
+    place = place_of(line, user)
+    assert place is not None
+    return place
 
 
 def lined_up(*users: str, policy: Policy = PAUSED) -> GivenLine:
@@ -111,7 +120,9 @@ def test_a_change_that_changes_nothing_is_none() -> None:
         ({"who": SETTINGS, "max_active": 3}, "cannot be an operator's name"),
     ],
 )
-def test_rules_that_contradict_each_other_are_refused_in_words(change, words) -> None:
+def test_rules_that_contradict_each_other_are_refused_in_words(
+    change: dict[str, Any], words: str
+) -> None:
     given = lined_up("ann")
     outcome = given.then_when(ChangePolicy(**{"who": "eve", **change}), policy=PAUSED)
     assert isinstance(outcome.reply, RulesRefused)
@@ -141,7 +152,7 @@ def test_of_limit_and_rate_the_smaller_wins() -> None:
         outcome = given.when(Admit(), policy=both, at=at)
         admitted += [event.at_ms for event in outcome.events if isinstance(event, Admitted)]
         inside.append(len(given.line.active))
-        at = queue_next_wake(given.line, both)
+        at = queue_next_wake(given.line, both)  # type: ignore[assignment]  # somebody waits
     assert max(inside) == 3
     # Every 10 s by the rate; with 25 s inside, three are never reached, so the rate wins.
     assert {after - before for before, after in pairwise(admitted)} == {10_000}
@@ -177,7 +188,9 @@ def test_where_all_line_up_who_comes_waits_for_the_timer_also_when_there_is_room
     given.when(Join("ann"), policy=all_line_up).then(
         Joined("ann", 1, T0), reply=Place("ann", 1, T0, 0, 0)
     )
-    assert queue_next_wake(given.line, all_line_up) <= T0
+    wake_ms = queue_next_wake(given.line, all_line_up)
+    assert wake_ms is not None
+    assert wake_ms <= T0
     assert given.when(Admit(), policy=all_line_up).events[0].count == 1
 
 
@@ -260,7 +273,7 @@ def test_at_the_opening_places_are_drawn_once_and_the_first_comes_in() -> None:
         reply=AdmissionsDone(),
     )
     winner = f"u{lots.number(1)}"
-    assert place_of(given.line, winner).until_ms == OPENS + ACTIVE_MS
+    assert place_in(given.line, winner).until_ms == OPENS + ACTIVE_MS
     for number in range(1, 21):
         assert given.line.place(number) == lots.place(number)
     given.then_when(DrawPlaces("other"), policy=ONE, at=OPENS + 1).then(reply=AdmissionsDone())
@@ -297,7 +310,7 @@ def test_who_leaves_before_or_after_the_draw_is_passed_over() -> None:
     assert set(given.line.left_places()) == {lots.place(number) for number in (5, 6, 7)}
     order = [n for n in map(lots.number, range(1, 21)) if n not in (5, 6, 7)]
     for ahead, number in enumerate(order):
-        assert place_of(given.line, f"u{number}").ahead == ahead
+        assert place_in(given.line, f"u{number}").ahead == ahead
     change = ChangePolicy("eve", mode="open", max_active=4)
     given.then_when(change, policy=ONE, at=OPENS)
     assert {number for number, _ in given.line.active_numbers()} == set(order[:4])
@@ -308,7 +321,7 @@ def test_who_waits_when_an_opening_is_scheduled_keeps_the_order_ahead_of_the_dra
     assert place_of(given.line, "bob") == Place("bob", 2, T0, 0, 0)  # ann is inside
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS)
     assert given.line.draws[0].first == 4
-    assert [place_of(given.line, user).ahead for user in ("bob", "cid")] == [0, 1]
+    assert [place_in(given.line, user).ahead for user in ("bob", "cid")] == [0, 1]
 
 
 def test_moving_an_opening_changes_nobodys_part_and_calling_it_off_restores_the_order() -> None:
@@ -357,7 +370,7 @@ def test_a_second_opening_draws_the_later_ones_behind_the_first() -> None:
     ]
     second = draw("two", 21, 30)
     for number in range(21, 31):
-        assert place_of(given.line, f"u{number}").ahead == second.place(number) - 2
+        assert place_in(given.line, f"u{number}").ahead == second.place(number) - 2
     data = msgspec.msgpack.encode(line_to_snapshot(given.line))
     again = line_from_snapshot(msgspec.msgpack.decode(data, type=LineSnapshot))
     assert again == given.line
@@ -379,7 +392,7 @@ def test_openings_whose_people_still_wait_are_few() -> None:
 @pytest.mark.parametrize(
     "event", [Drawn("s", 1, 3, OPENS), Drawn("s", 2, 1, OPENS), Drawn("s", 2, 2, OPENS)]
 )
-def test_a_draw_of_others_than_those_who_gathered_crashes(event) -> None:
+def test_a_draw_of_others_than_those_who_gathered_crashes(event: Drawn) -> None:
     line = scheduled("ann", "bob").line
     with pytest.raises(BrokenInvariantError):
         evolve_queue(line, event)
@@ -401,7 +414,7 @@ def test_every_tenth_vanishes_without_a_word_and_the_queue_keeps_its_rate() -> N
     admitted: dict[int, int] = {}
     at, dropped = T0, False
     while line.waiting:
-        command = Admit()
+        command: QueueCommand = Admit()
         if not dropped and at >= T0 + 30_000:
             command, dropped = DropSilent(tuple(silent)), True
         decided = decide_queue(line, command, policy, at)

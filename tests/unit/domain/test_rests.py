@@ -51,7 +51,7 @@ def let_go(at: int) -> GivenSeat:
     [(T0 + 10_000, 1_000), (T0 + HOLD_MS // 2, 15_000), (END - 1, 29_999), (END, 30_000)],
 )
 def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held(
-    at, rest_ms
+    at: int, rest_ms: int
 ) -> None:
     outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
     assert outcome.decision.ledger_events == (HoldUncounted(7, "r1", at, rest_ms),)
@@ -88,7 +88,7 @@ def test_a_user_may_hold_the_other_seats_meanwhile() -> None:
 
 @pytest.mark.parametrize("reservation", ["r1", "r2"])
 def test_taking_a_seat_again_in_the_moment_the_hold_ends_is_refused_and_ends_it(
-    reservation,
+    reservation: str,
 ) -> None:
     again = HoldSeat("ann", reservation)
     outcome = GivenSeat(*HELD).when(again, at=END + 5, terms=TERMS, rest_ms=REST_MS)
@@ -149,7 +149,7 @@ steps = st.tuples(waits, doings, st.sampled_from(["ann", "bob"]), st.sampled_fro
 @settings(max_examples=200, deadline=None)
 @drawn(st.lists(steps, max_size=30))
 def test_two_who_want_the_same_seats_are_kept_from_what_they_let_go_and_from_nothing_else(
-    steps,
+    steps: list[tuple[int, str, str, int]],
 ) -> None:
     """The books of :class:`World` hold every hold and every refusal to the rule."""
     world = World(["ann", "bob"])

@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -15,8 +17,10 @@ from booking.seats.domain.seat import (
     HoldSeat,
     ReleaseSeat,
     SaleConfirmed,
+    SeatEvent,
     SeatHeld,
     SeatSold,
+    SeatState,
     Sold,
     Terms,
     decide_seat,
@@ -64,7 +68,7 @@ def test_a_repeated_hold_keeps_its_price_when_the_catalogue_changes() -> None:
 @pytest.mark.parametrize("command", [HoldSeat("bob", "r2"), HoldSeat("ann", "r2")])
 @pytest.mark.parametrize("events", [HELD, SOLD])
 def test_a_taken_seat_is_refused_to_everybody_else_and_to_a_second_reservation(
-    command, events
+    command: HoldSeat, events: tuple[Any, ...]
 ) -> None:
     GivenSeat(*events).when(command, at=END - 1, terms=TERMS).refused("seat_unavailable")
 
@@ -86,7 +90,9 @@ def test_another_users_reservation_id_holds_nothing() -> None:
         (TERMS.booking_end_ms, False),
     ],
 )
-def test_a_seat_can_be_held_from_the_booking_start_until_just_before_its_end(at, open_) -> None:
+def test_a_seat_can_be_held_from_the_booking_start_until_just_before_its_end(
+    at: int, open_: bool
+) -> None:
     outcome = GivenSeat().when(HoldSeat("ann", "r1"), at=at, terms=TERMS)
     if open_:
         assert isinstance(outcome.reply, HoldGranted)
@@ -165,7 +171,7 @@ def test_a_paid_seat_is_not_released() -> None:
 
 
 @pytest.mark.parametrize("events", [HELD, SOLD])
-def test_another_users_reservation_is_not_found(events) -> None:
+def test_another_users_reservation_is_not_found(events: tuple[Any, ...]) -> None:
     GivenSeat(*events).when(ReleaseSeat("bob", "r1"), at=T0).refused("reservation_not_found")
 
 
@@ -215,7 +221,11 @@ def test_a_second_payment_for_a_sold_seat_is_refused() -> None:
 
 def test_the_timer_ends_exactly_the_holds_that_are_over() -> None:
     ledger = GivenSeat(HoldCounted(1, "a", "ann", T0), HoldCounted(2, "b", "bob", T0 + 1)).ledger
-    seats = {1: Held("a", "ann", T0, 1), 2: Held("b", "bob", T0 + 1, 1), 3: FREE}
+    seats: dict[int, SeatState] = {
+        1: Held("a", "ann", T0, 1),
+        2: Held("b", "bob", T0 + 1, 1),
+        3: FREE,
+    }
     due = expire_due(ledger, seats, 0, T0)
     assert due.seat_events == ((1, HoldExpired("a", "ann")),)
     assert due.ledger_events == (HoldUncounted(1, "a"),)
@@ -225,7 +235,7 @@ def test_the_timer_ends_exactly_the_holds_that_are_over() -> None:
     "seat",
     [FREE, Sold("a", "ann", "p", 1), Held("b", "ann", T0, 1), Held("a", "ann", T0 + 1, 1)],
 )
-def test_the_timer_crashes_when_the_two_books_disagree(seat) -> None:
+def test_the_timer_crashes_when_the_two_books_disagree(seat: SeatState) -> None:
     ledger = GivenSeat(HoldCounted(1, "a", "ann", T0)).ledger
     with pytest.raises(BrokenInvariantError):
         expire_due(ledger, {1: seat}, 0, T0)
@@ -255,6 +265,6 @@ def test_the_timer_crashes_on_a_hold_the_ledger_has_not_counted() -> None:
         (Sold("r1", "ann", "p1", 1), HoldExpired("r1", "ann")),
     ],
 )
-def test_an_event_that_cannot_follow_crashes(seat, event) -> None:
+def test_an_event_that_cannot_follow_crashes(seat: SeatState, event: SeatEvent) -> None:
     with pytest.raises(BrokenInvariantError):
         evolve_seat(seat, event)
