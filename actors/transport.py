@@ -36,7 +36,9 @@ class Answer:
 
 
 class Transport(Protocol):
-    """Carries commands to other instances. One instance alone never needs it."""
+    """Carries commands to other instances. Two implementations:
+    :class:`actors.peers.transport.PeerTransport` and its in-memory twin
+    :class:`actors.peers.memory.MemoryTransport`."""
 
     async def ask(
         self,
@@ -46,6 +48,8 @@ class Transport(Protocol):
         *,
         key: CommandKey | None,
         deadline: float,
+        hops: int = 1,
+        epoch: int = 0,
     ) -> Answer:
         """Send a command to the named instance and return its answer.
 
@@ -54,3 +58,9 @@ class Transport(Protocol):
         :class:`~actors.errors.NotOwnedError` if the message was never sent and
         :class:`~actors.errors.OutcomeUnknownError` if it may have been.
         """
+
+    def connected(self, instance: str) -> bool:
+        """Whether there is a link to the instance on which it answers."""
+
+    async def close(self) -> None:
+        """Refuse all waiting callers and close the links."""

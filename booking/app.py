@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import Any
 
 from actors.clock import Clock, SystemClock
+from actors.cluster.application import ClusterOptions
 from actors.cluster.node import ClusterNode
 from actors.journal.contract import Row
 from actors.membership.contract import Member, MembershipError
@@ -100,8 +101,8 @@ class App:
                 hot=lambda shard: [each for each in self._views.shown() if each.slot == shard],
             ),
             self._clock,
-            links=self._peering.make_links,
-            lanes=LANES * len(self._settings.databases),
+            self._peering.make_links,
+            ClusterOptions(lanes=LANES * len(self._settings.databases)),
         )
 
     def _make_keeper(self) -> QueueKeeper:
@@ -130,7 +131,7 @@ class App:
         services = self._make_services()
         admin = AdminParts(
             token=self._settings.admin_token,
-            operations=self._node.desk,
+            operations=self._node.admin,
             queues=services.queue,
             catalogue=StoredCatalogue(self._settings.database_url),
             audits=self._audits,
@@ -141,7 +142,9 @@ class App:
     def _make_metrics(self) -> EdgeMetrics:
         shown, node = self._shown, self._node
         metrics = EdgeMetrics(lambda: gauges(node, shown.queues.values(), shown.tallies), MEANINGS)
-        metrics.add(ClusterNumbers(lambda: node.allocator.pauses, self._peering.links.statistics))
+        metrics.add(
+            ClusterNumbers(lambda: node.sharding.handoffs.pauses, self._peering.links.statistics)
+        )
         return metrics
 
     # -- life ----------------------------------------------------------------------------------
@@ -234,7 +237,7 @@ class App:
         self._views.gained(shards)
 
     def _lost(self, shard: int) -> None:
-        self._node.allocator.kick()
+        self._node.sharding.allocator.kick()
         self._succession.lost(shard)
 
     def _told(self, topic: str, body: bytes) -> None:

@@ -1,6 +1,6 @@
-"""The operators' desk of one instance: what :class:`actors.cluster.operations.Operations` asks for.
+"""What operators see and do, on every instance.
 
-Everything is read from the stored table and written to it, so every instance has the same desk.
+All of it is read from the stored table and written to it, so every instance gives the same answers.
 """
 
 from __future__ import annotations
@@ -10,24 +10,21 @@ from typing import Any
 
 from actors.address import SLOT_COUNT
 from actors.clock import Clock
-from actors.cluster.coordinator import Sight, outcome_of, sight_of
+from actors.cluster.application import Stores
+from actors.cluster.handoff import HandoffRequests
 from actors.cluster.operations import (
     ClusterView,
-    Handover,
     InstanceView,
     OperationRefusedError,
     Rebalance,
     ShardView,
 )
-from actors.cluster.roster import Roster
-from actors.cluster.stores import Stores
+from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.election.leadership import LeaderView
-from actors.membership.contract import Member
 from actors.placement.basis import basis_of, digest_of
-from actors.placement.inputs import Node, Pause, Rules, ShardState
+from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.load import load_of, owners
-from actors.placement.pace import progress
-from actors.placement.plan import Move, Plan, make_plan, stale_reason
+from actors.placement.plan import Move, Plan, stale_reason
 from actors.placement.stores.contract import LogLine
 from actors.placement.stores.operations import StoredPlan, Wish
 
@@ -36,60 +33,51 @@ HANDOVERS_SHOWN = 50
 
 
 class AdminService:
-    """Implements :class:`actors.cluster.operations.Operations`. ``nudge`` wakes every instance,
-    so that what was asked begins now and not at the next look."""
+    """Implements :class:`actors.cluster.operations.Operations`. ``announce`` tells every instance
+    that the stored placement has changed, so that it acts at once."""
 
     def __init__(
         self,
-        me: Callable[[], Member],
+        planner: ClusterPlanner,
         stores: Stores,
-        roster: Roster,
         clock: Clock,
-        *,
         leader: Callable[[], LeaderView],
-        handovers: Callable[[], Sequence[Handover]],
-        pauses: Callable[[], Sequence[Pause]],
-        nudge: Callable[[], None],
-        rules: Rules | None = None,
+        handoffs: HandoffRequests,
+        announce: Callable[[], None],
     ) -> None:
-        self._me = me
+        self._planner = planner
+        self._members = planner.members
         self._placement = stores.placement
         self._operations = stores.operations
-        self._roster = roster
         self._clock = clock
         self._leader = leader
-        self._handovers = handovers
-        self._pauses = pauses
-        self._nudge = nudge
-        self._rules = (rules or Rules()).exact()
+        self._handoffs = handoffs
+        self._announce = announce
 
-    async def _sight(self) -> Sight:
-        self._roster.wishes = await self._operations.wishes()
-        return sight_of(await self._placement.shards(), self._roster)
-
-    # -- seeing --------------------------------------------------------------------------------
+    # -- views ---------------------------------------------------------------------------------
 
     async def view(self) -> ClusterView:
-        sight = await self._sight()
+        """Return the cluster as the stored table and the heartbeats have it."""
+        snapshot = await self._planner.snapshot()
         leader = self._leader()
         latest = await self._operations.latest()
-        heard_s = self._roster.heard_s
+        heard_s = self._members.heard_s
         now_s = self._clock.monotonic()
         return ClusterView(
-            instances=[self._instance(node, sight) for node in sight.nodes],
-            shards=[_shard(state) for state in sight.shards],
+            instances=[self._instance(node, snapshot) for node in snapshot.nodes],
+            shards=[_shard(state) for state in snapshot.shards],
             leader=leader.holder.partition("@")[0],
             term=leader.term,
             age_ms=0 if heard_s is None else round((now_s - heard_s) * 1000),
-            answered_by=self._me().instance,
-            rebalance=None if latest is None else _rebalance(latest, sight),
-            handovers=list(self._handovers())[:HANDOVERS_SHOWN],
+            answered_by=self._members.me.instance,
+            rebalance=None if latest is None else _rebalance(latest, snapshot),
+            handovers=list(self._handoffs.history)[:HANDOVERS_SHOWN],
         )
 
-    def _instance(self, node: Node, sight: Sight) -> InstanceView:
-        member = self._roster.member(node.instance)
+    def _instance(self, node: Node, snapshot: ClusterSnapshot) -> InstanceView:
+        member = self._members.member(node.instance)
         assert member is not None, "nodes are made from members"
-        mine = [state for state in sight.shards if state.owner == node.instance]
+        mine = [state for state in snapshot.shards if state.owner == node.instance]
         health = member.health
         return InstanceView(
             instance=node.instance,
@@ -97,7 +85,7 @@ class AdminService:
             url=member.url,
             since_ms=member.since_ms,
             state=node.state,  # type: ignore[arg-type]  # one of the four words
-            heard_ms_ago=round(self._roster.silent_s(node.instance) * 1000),
+            heard_ms_ago=round(self._members.silent_s(node.instance) * 1000),
             shards=len(mine),
             rate=round(sum(state.rate for state in mine), 1),
             entities=sum(state.entities for state in mine),
@@ -106,98 +94,111 @@ class AdminService:
         )
 
     async def note(self, who: str, what: str, detail: Mapping[str, Any]) -> None:
+        """Write a line of the audit trail about a change that is made elsewhere."""
         await self._placement.log(who, what, detail)
 
     async def log(self, limit: int, before_id: int | None) -> Sequence[LogLine]:
+        """Return the newest lines of the audit trail, newest first."""
         return await self._placement.logged(limit, before_id)
 
     # -- plans ---------------------------------------------------------------------------------
 
     async def plan(self) -> Plan:
-        sight = await self._sight()
-        plan = make_plan(sight.nodes, sight.shards, self._rules, self._pauses())
+        """Make and store a plan that evens the shards out."""
+        snapshot = await self._planner.snapshot()
+        plan = self._planner.plan(snapshot, exact=True)
         await self._operations.show(plan, "rebalance")
         return plan
 
     async def apply(self, plan_id: str, who: str) -> Rebalance:
+        """Begin a stored plan unless the cluster has changed since; repeated, tell its progress."""
         stored = await self._operations.plan(plan_id)
         if stored is None:
             raise OperationRefusedError("unknown_plan", f"there is no plan {plan_id}; make one")
-        sight = await self._sight()
+        snapshot = await self._planner.snapshot()
         if stored.state == "shown":
-            if (why := stale_reason(stored.plan, sight.nodes, sight.shards)) is not None:
+            if (why := stale_reason(stored.plan, snapshot.nodes, snapshot.shards)) is not None:
                 raise OperationRefusedError("plan_stale", f"the cluster has changed: {why}")
             if any(one.kind == "rebalance" for one in await self._operations.running()):
                 raise OperationRefusedError("conflict", "another plan runs; abort it first")
             await self._operations.begin(plan_id, who)
-            self._nudge()
+            self._announce()
             stored = await self._operations.plan(plan_id)
             assert stored is not None, "it was there"
-        return _rebalance(stored, sight)
+        return _rebalance(stored, snapshot)
 
     async def abort(self, who: str) -> Rebalance:
-        sight = await self._sight()
+        """End the running plan. Shards that have moved stay where they are."""
+        snapshot = await self._planner.snapshot()
         for stored in await self._operations.running():
             if stored.kind != "rebalance":
                 continue
-            now = progress(stored.plan, sight.nodes, sight.shards)
+            now = snapshot.progress(stored.plan)
             if await self._operations.end(stored.plan.plan_id, "aborted", who, outcome_of(now)):
                 after = await self._operations.plan(stored.plan.plan_id)
-                return _rebalance(after or stored, sight)
+                return _rebalance(after or stored, snapshot)
         raise OperationRefusedError("no_rebalance", "no plan runs")
 
     # -- one shard -----------------------------------------------------------------------------
 
     async def move(self, shard: int, to: str, who: str) -> None:
-        sight = await self._sight()
-        state = sight.shards[_known(shard)]
-        node = self._usable(to, sight.nodes)
+        """Begin to move one shard, once."""
+        snapshot = await self._planner.snapshot()
+        state = snapshot.shards[_known(shard)]
+        node = self._usable(to, snapshot.nodes)
         if state.frozen:
             raise OperationRefusedError("shard_frozen", f"shard {shard} is frozen: {state.frozen}")
         if state.owner == node.instance:
             return
-        plan = _plan_of_one(sight, shard, to)
+        plan = _plan_of_one(snapshot, shard, to)
         await self._operations.show(plan, "move")
         if not await self._operations.begin(plan.plan_id, who):
             raise OperationRefusedError("conflict", f"shard {shard} is on its way already")
-        self._nudge()
+        self._announce()
 
     async def pin(self, shard: int, instance: str, who: str) -> None:
-        self._usable(instance, (await self._sight()).nodes)
+        """Move a shard to an instance and keep it there."""
+        self._usable(instance, (await self._planner.snapshot()).nodes)
         await self._placement.pin(_known(shard), instance, who)
-        self._nudge()
+        self._announce()
 
     async def unpin(self, shard: int, who: str) -> None:
+        """Let balancing place the shard again."""
         await self._placement.unpin(_known(shard), who)
-        self._nudge()
+        self._announce()
 
     async def freeze(self, shard: int, reason: str, who: str) -> None:
+        """Keep a shard where it is, whatever the plan."""
         await self._placement.freeze(_known(shard), reason, who)
 
     async def unfreeze(self, shard: int, who: str) -> None:
+        """Let the shard move again."""
         await self._placement.unfreeze(_known(shard), who)
-        self._nudge()
+        self._announce()
 
     # -- one instance --------------------------------------------------------------------------
 
     async def drain(self, instance: str, who: str) -> None:
+        """Move all shards away from an instance, and give it none."""
         await self._wish(instance, Wish(draining=True), who, "drain")
 
     async def undrain(self, instance: str, who: str) -> None:
+        """Give an instance shards again, also after an eviction."""
         await self._wish(instance, Wish(), who, "undrain")
 
     async def evict(self, instance: str, who: str) -> None:
-        nodes = (await self._sight()).nodes
+        """Take an instance's shards over without asking it."""
+        nodes = (await self._planner.snapshot()).nodes
         if not any(node.usable for node in nodes if node.instance != instance):
             raise OperationRefusedError("conflict", "nobody else could take its shards")
         await self._wish(instance, Wish(evicted=True), who, "evict")
 
     async def _wish(self, instance: str, wish: Wish, who: str, what: str) -> None:
-        await self._sight()
-        if self._roster.member(instance) is None and instance not in self._roster.wishes:
+        await self._planner.snapshot()
+        if self._members.member(instance) is None and instance not in self._members.desired:
             raise OperationRefusedError("unknown_instance", f"there is no instance {instance}")
         await self._operations.wish(instance, wish, who, what)
-        self._nudge()
+        self._announce()
 
     @staticmethod
     def _usable(instance: str, nodes: Collection[Node]) -> Node:
@@ -228,11 +229,11 @@ def _shard(state: ShardState) -> ShardView:
     )
 
 
-def _rebalance(stored: StoredPlan, sight: Sight) -> Rebalance:
+def _rebalance(stored: StoredPlan, snapshot: ClusterSnapshot) -> Rebalance:
     """A plan that has ended is as it was then: what moved since was not its doing."""
     outcome = stored.outcome
     if outcome is None:
-        outcome = outcome_of(progress(stored.plan, sight.nodes, sight.shards))
+        outcome = outcome_of(snapshot.progress(stored.plan))
     return Rebalance(
         plan_id=stored.plan.plan_id,
         state="running" if stored.state == "shown" else stored.state,
@@ -245,10 +246,10 @@ def _rebalance(stored: StoredPlan, sight: Sight) -> Rebalance:
     )
 
 
-def _plan_of_one(sight: Sight, shard: int, to: str) -> Plan:
+def _plan_of_one(snapshot: ClusterSnapshot, shard: int, to: str) -> Plan:
     """A plan with one move, which is carried out as any other."""
-    state = sight.shards[shard]
-    basis = basis_of(sight.nodes, sight.shards)
+    state = snapshot.shards[shard]
+    basis = basis_of(snapshot.nodes, snapshot.shards)
     move = Move(
         shard=shard,
         epoch=state.epoch,
@@ -257,14 +258,14 @@ def _plan_of_one(sight: Sight, shard: int, to: str) -> Plan:
         reason="pinned",
         expected_pause_ms=Rules().pause_guess_ms,
     )
-    after = dict(owners(sight.shards)) | {shard: to}
+    after = dict(owners(snapshot.shards)) | {shard: to}
     return Plan(
         plan_id=digest_of((basis.digest, "move", shard, to)),
         based_on=basis.digest,
         moves=(move,),
         withdrawals=(),
         held=(),
-        load_before=load_of(sight.nodes, sight.shards, owners(sight.shards)),
-        load_after=load_of(sight.nodes, sight.shards, after),
+        load_before=load_of(snapshot.nodes, snapshot.shards, owners(snapshot.shards)),
+        load_after=load_of(snapshot.nodes, snapshot.shards, after),
         basis=basis,
     )

@@ -1,7 +1,7 @@
-"""The leader's work: says where each shard ought to be, and in which order shards get there.
+"""The leader's work: decides where each shard ought to be, and in which order shards move.
 
-Only ``desired`` is written, under the leader's term; who ought to own a shard then takes it by
-itself. So nothing is lost with a leader: the next one looks at the same table and goes on.
+The leader writes only ``desired``, under its term; each instance then takes its shards by itself.
+So nothing is lost with a leader: the next one reads the same table and goes on.
 """
 
 from __future__ import annotations
@@ -9,94 +9,63 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
 
 from actors.clock import Clock
-from actors.cluster.roster import SILENT_MAX_S, Roster
-from actors.cluster.stores import Stores
+from actors.cluster.application import Stores
+from actors.cluster.membership_view import SILENT_MAX_S
+from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.journal.contract import JournalError
-from actors.placement.inputs import Node, Pause, Rules, ShardState
-from actors.placement.pace import Progress, next_moves, progress
-from actors.placement.plan import Move, Plan, make_plan
-from actors.placement.stores.contract import PlacedShard
-from actors.placement.stores.operations import Outcome, StoredPlan
+from actors.placement.inputs import ShardState
+from actors.placement.pace import next_moves
+from actors.placement.plan import Move, Plan
 
 log = logging.getLogger(__name__)
 
 ROUND_EVERY_S = 0.5
-"""Between two looks when nothing is said to have changed."""
+"""Between two rounds when nothing is said to have changed."""
 
 COALESCE_S = 0.25
-"""Between a change among the instances and the plan for it: joins come in groups."""
+"""Between a change of the membership and the plan for it: joins come in groups."""
 
 THREAD_RATE_MIN = 1_000.0
 """Commands a second from which a plan may be worth a thread of its own: uneven rates make it take
 up to 150 ms, and this loop serves callers too."""
 
 
-class Sight(NamedTuple):
-    """What a plan is made from."""
-
-    nodes: Sequence[Node]
-    shards: Sequence[ShardState]
-
-
-def sight_of(table: Sequence[PlacedShard], roster: Roster) -> Sight:
-    """The stored table, with what the owners' heartbeats say of load."""
-    loads = {
-        shard: (rate, entities)
-        for member in roster.members()
-        if roster.alive(member.instance)
-        for shard, rate, entities in member.health.loads
-    }
-    states = [placed.state(*loads.get(placed.shard, (0.0, 0))) for placed in table]
-    return Sight(roster.nodes(), states)
-
-
-def outcome_of(now: Progress) -> Outcome:
-    """What is kept of a plan's progress when it ends."""
-    broken = tuple(f"shard {one.move.shard}: {one.why}" for one in now.broken)
-    return Outcome(len(now.done), len(now.open), broken)
-
-
-class Coordinator:
-    """One instance's; it does nothing but while this instance leads. ``tell`` wakes an instance
-    that has something to take."""
+class ShardCoordinator:
+    """Works only while this instance leads. ``term`` gives its term, ``announce`` tells instances
+    that there are shards for them to take."""
 
     def __init__(
         self,
+        planner: ClusterPlanner,
         stores: Stores,
-        roster: Roster,
         clock: Clock,
-        *,
         term: Callable[[], int | None],
-        pauses: Callable[[], Sequence[Pause]],
-        tell: Callable[[Collection[str]], None],
-        rules: Rules | None = None,
+        announce: Callable[[Collection[str]], None],
     ) -> None:
+        self._planner = planner
         self._placement = stores.placement
         self._operations = stores.operations
-        self._roster = roster
         self._clock = clock
         self._term = term
-        self._pauses = pauses
-        self._tell = tell
-        self._rules = rules or Rules()
+        self._announce = announce
         self._kick = asyncio.Event()
         self._settling_until = 0.0
         self.rounds = 0
+        """Rounds so far as the leader."""
 
     def kick(self) -> None:
-        """Something has changed in the table."""
+        """Begin a round now: the table has changed."""
         self._kick.set()
 
-    def roster_changed(self) -> None:
-        """Somebody came or went."""
+    def membership_changed(self) -> None:
+        """Begin a round as soon as the membership has settled."""
         self._settling_until = self._clock.monotonic() + COALESCE_S
         self._kick.set()
 
     async def run(self) -> None:
-        """Plan and act, while this instance leads."""
+        """Plan and act while this instance leads, until cancelled."""
         while True:
             wait_s = self._settling_until - self._clock.monotonic()
             if wait_s > 0:
@@ -117,54 +86,47 @@ class Coordinator:
 
     async def _round(self, term: int) -> None:
         self.rounds += 1
-        self._roster.wishes = await self._operations.wishes()
-        sight = sight_of(await self._placement.shards(), self._roster)
-        if self._too_early(sight):
+        snapshot = await self._planner.snapshot()
+        if self._too_early(snapshot):
             return
-        plan = await self._plan(sight)
-        begun = await self._running(sight)
-        moves = _merged(plan, begun)
+        plan = await self._plan(snapshot)
+        moves = _merged(plan, await self._requested_moves(snapshot))
         desired = {w.shard: (w.epoch, w.owner) for w in plan.withdrawals}
-        in_flight = [m for m in moves if _under_way(m, sight.shards)]
-        for move in next_moves(moves, in_flight, self._rules):
+        in_flight = [m for m in moves if _under_way(m, snapshot.shards)]
+        for move in next_moves(moves, in_flight, self._planner.rules):
             desired[move.shard] = (move.epoch, move.to)
         if desired:
             await self._write(term, desired)
 
-    def _too_early(self, sight: Sight) -> bool:
-        """Whether shards have owners that this run has not met and may just not have met yet: when
-        the membership's store has come back empty, they need a heartbeat to be seen again."""
-        known = {node.instance for node in sight.nodes}
-        strangers = any(state.owner not in known for state in sight.shards if state.owner)
-        return strangers and self._roster.watched_s < SILENT_MAX_S
+    def _too_early(self, snapshot: ClusterSnapshot) -> bool:
+        """Whether shards have owners that this run has not seen yet: a membership store that came
+        back empty needs a heartbeat to list them again."""
+        known = {node.instance for node in snapshot.nodes}
+        strangers = any(state.owner not in known for state in snapshot.shards if state.owner)
+        return strangers and self._planner.members.watched_s < SILENT_MAX_S
 
-    async def _plan(self, sight: Sight) -> Plan:
-        pauses = self._pauses()
-        rate = sum(state.rate for state in sight.shards)
-        if rate < THREAD_RATE_MIN:
-            return make_plan(sight.nodes, sight.shards, self._rules, pauses)
-        return await asyncio.to_thread(make_plan, sight.nodes, sight.shards, self._rules, pauses)
+    async def _plan(self, snapshot: ClusterSnapshot) -> Plan:
+        if sum(state.rate for state in snapshot.shards) < THREAD_RATE_MIN:
+            return self._planner.plan(snapshot)
+        return await asyncio.to_thread(self._planner.plan, snapshot)
 
-    async def _running(self, sight: Sight) -> list[Move]:
-        """The open moves of plans that operators let run; those that are through are ended."""
+    async def _requested_moves(self, snapshot: ClusterSnapshot) -> list[Move]:
+        """The open moves of plans that operators started; plans without open moves are ended."""
         moves: list[Move] = []
         for stored in await self._operations.running():
-            now = progress(stored.plan, sight.nodes, sight.shards)
-            if now.open:
-                moves += now.open
-            else:
-                await self._end(stored, outcome_of(now))
+            now = snapshot.progress(stored.plan)
+            moves += now.open
+            if not now.open:
+                plan_id = stored.plan.plan_id
+                await self._operations.end(plan_id, "done", "leader", outcome_of(now))
         return moves
-
-    async def _end(self, stored: StoredPlan, outcome: Outcome) -> None:
-        await self._operations.end(stored.plan.plan_id, "done", "leader", outcome)
 
     async def _write(self, term: int, desired: Mapping[int, tuple[int, str]]) -> None:
         written = await self._placement.write_desired(term, desired)
-        if not written.current:
+        if written.current:
+            self._announce(sorted({desired[shard][1] for shard in written.shards}))
+        else:
             log.warning("term %d is over: nothing was written", term)
-            return
-        self._tell(sorted({desired[shard][1] for shard in written.shards}))
 
 
 def _under_way(move: Move, shards: Sequence[ShardState]) -> bool:
@@ -172,10 +134,10 @@ def _under_way(move: Move, shards: Sequence[ShardState]) -> bool:
     return state.desired == move.to and state.owner != move.to
 
 
-def _merged(plan: Plan, begun: Sequence[Move]) -> list[Move]:
-    """What has to be done for order's sake comes before what operators asked for, and of two moves
-    of one shard the operators' counts, unless nobody serves it."""
-    asked = {move.shard: move for move in begun}
-    first = [m for m in plan.moves if m.takeover or m.shard not in asked]
+def _merged(plan: Plan, requested: Sequence[Move]) -> list[Move]:
+    """The leader's own moves come first. Of two moves of one shard the operator's counts, unless
+    nobody serves the shard."""
+    by_shard = {move.shard for move in requested}
+    first = [m for m in plan.moves if m.takeover or m.shard not in by_shard]
     taken = {move.shard for move in first}
-    return first + [move for move in begun if move.shard not in taken]
+    return first + [move for move in requested if move.shard not in taken]

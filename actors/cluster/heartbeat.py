@@ -1,4 +1,4 @@
-"""The heartbeat: says that this instance lives and how it does, and hears who else does."""
+"""The heartbeat: announces this instance with its health and load, and hears the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from actors.clock import Clock
-from actors.cluster.roster import SECOND_HAND_WEIGHT, Roster
+from actors.cluster.membership_view import STANDBY_WEIGHT, MembershipView
 from actors.membership.announcements import Announcements
 from actors.membership.contract import Health, Member, MembershipError, MembershipRefusedError
 from actors.runtime import Runtime
@@ -17,21 +17,21 @@ from actors.runtime import Runtime
 log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 0.5
-"""Three lost beats are a silence (``roster.SILENT_MAX_S``), and two calls a second cost Redis
-nothing."""
+"""Three lost beats are a silence (``membership_view.SILENT_MAX_S``), and two calls a second cost
+Redis nothing."""
 
 PAUSE_MIN_S = 0.1
 """Between two beats, also when one took as long as a beat should."""
 
 REMEMBERED_S = 10.0
-"""How long the store keeps an announcement. Who has died is found out long before, by the beats
-that do not come."""
+"""How long the store keeps an announcement. A dead instance is detected long before, by its missing
+beats."""
 
 SMOOTHED_S = 30.0
 """Over which the rates of shards are smoothed: balance should follow trends, not gusts."""
 
 
-class Rates:
+class LoadRates:
     """Commands a second of each shard, smoothed exponentially."""
 
     def __init__(self) -> None:
@@ -39,7 +39,8 @@ class Rates:
         self._rates: dict[int, float] = {}
 
     def update(self, turns: Mapping[int, int], passed_s: float) -> Mapping[int, float]:
-        """``turns`` are counts since the shard was claimed, so a lower one means a new claim."""
+        """Return the new rates. ``turns`` counts the commands since each shard was claimed, so a
+        lower count means a new claim."""
         weight = min(passed_s / SMOOTHED_S, 1.0)
         rates: dict[int, float] = {}
         for shard, count in turns.items():
@@ -51,13 +52,13 @@ class Rates:
 
 
 class Heartbeat:
-    """One instance's. ``changed`` is called when somebody came, went or changed."""
+    """``changed`` is called when an instance joined, left or changed."""
 
     def __init__(
         self,
         member: Member,
         announcements: Announcements,
-        roster: Roster,
+        members: MembershipView,
         runtime: Runtime,
         clock: Clock,
         *,
@@ -65,56 +66,59 @@ class Heartbeat:
     ) -> None:
         self.member = member
         self._announcements = announcements
-        self._roster = roster
+        self._members = members
         self._runtime = runtime
         self._clock = clock
         self._changed = changed
-        self._rates = Rates()
+        self._rates = LoadRates()
         self._beaten_s = clock.monotonic()
         self.problem: str | None = None
-        """What is wrong with the membership's store, in a few words."""
+        """What is wrong with the membership store, in a few words."""
 
     def advertise(self, url: str) -> None:
-        """Where this instance listens. To be called before the first beat."""
+        """Set the address where this instance listens. Call it before the first beat."""
         self.member = replace(self.member, url=url)
 
     async def join(self) -> None:
-        """The first beat. Raises :class:`~actors.membership.contract.MembershipRefusedError` if the
-        store is there and wants nothing of us, which only other settings will change, and
-        :class:`~actors.membership.contract.MembershipError` if nobody would hear of this
-        instance."""
+        """Send the first beat.
+
+        Raises :class:`~actors.membership.contract.MembershipRefusedError` if the store refuses
+        this instance, which only other settings will change, and
+        :class:`~actors.membership.contract.MembershipError` if neither store can be reached.
+        """
         trouble = await self.beat()
         if isinstance(trouble, MembershipRefusedError):
             raise trouble
 
     async def beat(self) -> MembershipError | None:
-        """Once; returns what is wrong with the store, if the other place was heard instead. Raises
-        :class:`~actors.membership.contract.MembershipError` if neither was."""
+        """Announce this instance and read the others; returns what is wrong with the store, if the
+        standby answered instead. Raises :class:`~actors.membership.contract.MembershipError` if
+        neither did."""
         self.member = replace(self.member, beat=self.member.beat + 1, health=self._health())
-        self._roster.know(self.member)
+        self._members.announce(self.member)
         heard = await self._announcements.beat(self.member, REMEMBERED_S)
-        self._tell(heard.trouble)
+        self._report(heard.trouble)
         now_s = self._clock.monotonic()
-        weight = 1.0 if heard.trouble is None else SECOND_HAND_WEIGHT
-        if self._roster.saw(heard.members, now_s, strangers=heard.strangers, weight=weight):
+        weight = 1.0 if heard.trouble is None else STANDBY_WEIGHT
+        if self._members.observe(heard.members, now_s, strangers=heard.strangers, weight=weight):
             self._changed()
         return heard.trouble
 
     async def run(self) -> None:
-        """For ever."""
+        """Send beats until cancelled."""
         while True:
             began_s = self._clock.monotonic()
             try:
                 await self.beat()
             except MembershipError as error:
-                self._tell(error)
-                if self._roster.missed():
+                self._report(error)
+                if self._members.observe_outage():
                     self._changed()
             took_s = self._clock.monotonic() - began_s
             await asyncio.sleep(max(PAUSE_MIN_S, BEAT_EVERY_S - took_s))
 
-    def _tell(self, trouble: MembershipError | None) -> None:
-        """Say once that the store is out of reach, and once that it is back."""
+    def _report(self, trouble: MembershipError | None) -> None:
+        """Log once that the store is out of reach, and once that it is back."""
         if trouble is not None and self.problem is None:
             log.warning("membership is out of reach, serving goes on: %s", trouble)
         elif trouble is None and self.problem is not None:
@@ -122,19 +126,19 @@ class Heartbeat:
         self.problem = None if trouble is None else "membership is out of reach"
 
     async def drain(self) -> None:
-        """Tell everybody that this instance wants to be empty."""
+        """Announce that this instance wants to hand all its shards over."""
         self.member = replace(self.member, draining=True)
         try:
             await self.beat()
         except MembershipError as error:
-            log.warning("could not say that we drain: %s", error)
+            log.warning("draining could not be announced: %s", error)
 
     async def leave(self) -> None:
-        """Say good-bye."""
+        """Remove this instance's announcement."""
         try:
             await self._announcements.leave(self.member)
         except MembershipError as error:
-            log.warning("could not say good-bye, we are forgotten by ourselves soon: %s", error)
+            log.warning("the announcement could not be removed, it expires soon: %s", error)
 
     def _health(self) -> Health:
         now_s = self._clock.monotonic()

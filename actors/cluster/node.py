@@ -1,77 +1,60 @@
-"""One instance of a cluster, put together: a runtime that serves the shards it has, and everything
-that gives it shards, takes them away, and brings messages to whoever has theirs.
+"""One instance of a cluster: a runtime that serves its shards, and all that connects it to others.
 
-The application gives behaviours and observers (:class:`Application`) and stores
-(:class:`Stores`), and asks through :attr:`ClusterNode.router`.
+The application gives behaviours and observers (:class:`~actors.cluster.application.Application`)
+and stores (:class:`~actors.cluster.application.Stores`), and asks entities through
+:attr:`ClusterNode.router`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import Behaviour
+from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
 from actors.cluster.admin import AdminService
-from actors.cluster.allocator import ShardAllocator
-from actors.cluster.application import Application
-from actors.cluster.coordinator import Coordinator
-from actors.cluster.coverage import Coverage
-from actors.cluster.directory import Directory
-from actors.cluster.freshness import Freshness
+from actors.cluster.application import Application, ClusterOptions, Stores
+from actors.cluster.availability import ShardAvailability
+from actors.cluster.control import ControlChannel
+from actors.cluster.control_messages import (
+    CONTROL_KIND,
+    AbandonKey,
+    ApplicationMessage,
+    ControlCodec,
+)
 from actors.cluster.heartbeat import Heartbeat
-from actors.cluster.inbox import Inbox
-from actors.cluster.links import Links
-from actors.cluster.messages import CONTROL, ControlCodec
-from actors.cluster.notices import Notices
-from actors.cluster.partition_detector import PartitionDetector
-from actors.cluster.roster import Roster
+from actors.cluster.membership_view import MembershipView
 from actors.cluster.router import Router
-from actors.cluster.stores import Stores
-from actors.core.limits import Limits
-from actors.election.candidacy import Times
-from actors.election.leadership import Leader
+from actors.cluster.sharding import ClusterSharding
+from actors.errors import UnavailableError
 from actors.membership.announcements import Announcements
 from actors.membership.contract import Member
-from actors.placement.inputs import Rules
-from actors.replication.broadcast import Broadcast
+from actors.replication.messages import ReplicationUpdate, convert_change
+from actors.replication.publisher import ReplicationPublisher
 from actors.replication.replicas import ViewReplicas
-from actors.replication.streams import Streams
+from actors.replication.streams import UpdateStreams
 from actors.runtime import Runtime
 from actors.tasks import Tasks
-from actors.transport import Answer
+from actors.transport import Answer, Transport
 
 log = logging.getLogger(__name__)
-
-TIMES = Times(
-    renew_every_s=0.6,
-    call_timeout_s=0.4,
-    hold_s=1.8,
-    row_lease_s=2.2,
-    key_ttl_s=2.7,
-    fallback_after_s=4.0,
-)
-"""Shorter than the defaults: a leader that is lost is replaced within about 3.3 s, without Redis
-within 4.6 s, and the shards of an instance that is lost together with it wait for that."""
 
 DRAIN_CHECK_S = 0.05
 DRAIN_MAX_S = 12.0
 """For handing everything over: 256 shards at two at a time take a few seconds."""
 
-MakeLinks = Callable[[Callable[[str], str | None], Callable[[str], Behaviour]], Links]
-"""Links, given where an instance listens and who encodes what is said of a kind."""
+_CODEC = ControlCodec()
+
+MakeLinks = Callable[[Callable[[str], str | None], Callable[[str], Behaviour]], Transport]
+"""Makes the links, given where an instance listens and which behaviour encodes a kind."""
 
 
 class ClusterNode:
-    """Its parts are attributes, each with a module of its own. Those that need each other before
-    both are there are given a method of the node, or a look into it when it is whole.
-
-    ``limits`` and ``lanes`` are the runtime's, ``times`` those of the leader's election, and
-    ``rules`` say what is worth moving a shard for.
-    """
+    """Its parts are attributes, each with a module of its own. Parts that need each other are
+    joined by callbacks to the node."""
 
     def __init__(
         self,
@@ -79,168 +62,101 @@ class ClusterNode:
         stores: Stores,
         application: Application,
         clock: Clock,
-        *,
-        links: MakeLinks,
-        limits: Limits | None = None,
-        lanes: int = 1,
-        times: Times = TIMES,
-        rules: Rules | None = None,
+        make_links: MakeLinks,
+        options: ClusterOptions | None = None,
     ) -> None:
-        self.stores = stores
-        self._application = application
-        self._member = member
-        self._clock = clock
-        self._times = times
-        self._rules = rules
-        self._tasks = Tasks(f"{member.instance}/cluster")
-        self._codec = ControlCodec()
-        # Who serves what: here, and elsewhere as far as it is heard.
-        self.runtime = self._make_runtime(limits, lanes)
-        self.directory = Directory()
-        self.roster = Roster(member, self._linked)
-        self._links = links(self.roster.url_of, self.behaviour_of)
-        self.notices = Notices(
-            member.instance, self._links, clock, self._tasks, look_here=self._look
+        options = options or ClusterOptions()
+        self._tasks = tasks = Tasks(f"{member.instance}/cluster")
+        self.runtime = self._make_runtime(member, stores, application, clock, options)
+        self.members = MembershipView(member, self._connected)
+        links = make_links(self.members.url_of, self.behaviour_of)
+        self.control = ControlChannel(member.instance, links, clock, tasks)
+        self.heartbeat = Heartbeat(
+            member,
+            Announcements(stores.membership, stores.standby, clock),
+            self.members,
+            self.runtime,
+            clock,
+            changed=self._membership_changed,
         )
-        self.router = self._make_router()
-        # What is shown of all shards everywhere, and how old it may be.
-        self.copies = ViewReplicas(
-            dict(application.shown),
-            self.behaviour_of,
-            application.follower,
-            stores.journal,
-            lambda address: self.runtime.holds(address.slot),
+        self.sharding = ClusterSharding(
+            stores,
+            self.runtime,
+            self.members,
+            self.control,
+            clock,
+            tasks,
+            options=options,
+            hot=application.hot,
+            on_gained=lambda shards: self._gained(shards, application.on_gained),
         )
-        self.streams = self._make_streams()
-        self.runtime.listen(Broadcast(self.copies, self.streams, self.directory))
-        self.freshness = Freshness(self.runtime, self.directory, clock)
-        # How shards get where they ought to be.
-        self.heartbeat = self._make_pulse()
-        self.leader = self._make_leader()
-        self.allocator = self._make_steward()
-        self.coordinator = self._make_coordinator()
-        self.coverage = Coverage(
-            self.runtime, self.directory, self.roster, clock, self.allocator.giving
+        directory = self.sharding.directory
+        self.availability = ShardAvailability(
+            self.runtime, directory, self.members, clock, self.sharding.releases.recent
         )
-        # What others ask of this instance, and what operators do.
-        self.inbox = self._make_inbox()
-        self.desk = self._make_desk()
+        self.router = Router(
+            member.instance, self.runtime, links, directory, self.control, clock, tasks
+        )
+        self.replication = self._make_replication(member, stores, application, clock)
+        self.admin = AdminService(
+            self.sharding.planner,
+            stores,
+            clock,
+            self.sharding.leader.view,
+            self.sharding.handoffs,
+            self._announce_placement,
+        )
+        self._handle_messages(application)
 
-    # -- parts ---------------------------------------------------------------------------------
-
-    def _make_runtime(self, limits: Limits | None, lanes: int) -> Runtime:
+    def _make_runtime(
+        self,
+        member: Member,
+        stores: Stores,
+        application: Application,
+        clock: Clock,
+        options: ClusterOptions,
+    ) -> Runtime:
         return Runtime(
-            instance=self._member.instance,
-            incarnation=self._member.incarnation,
-            behaviours=self._application.behaviours,
-            journal=self.stores.journal,
-            clock=self._clock,
-            limits=limits,
-            observer=self._application.observer,
-            lanes=lanes,
+            instance=member.instance,
+            incarnation=member.incarnation,
+            behaviours=application.behaviours,
+            journal=stores.journal,
+            clock=clock,
+            limits=options.limits,
+            observer=application.observer,
+            lanes=options.lanes,
             ask_anywhere=self._forward,
         )
 
-    def _make_router(self) -> Router:
-        return Router(
-            self._member.instance,
-            self.runtime,
-            self._links,
-            self.directory,
-            self.notices,
-            self._clock,
+    def _make_replication(
+        self, member: Member, stores: Stores, application: Application, clock: Clock
+    ) -> ReplicationPublisher:
+        runtime = self.runtime
+        replicas = ViewReplicas(
+            application.shown,
+            self.behaviour_of,
+            application.follower,
+            stores.journal,
+            lambda address: runtime.holds(address.slot),
+        )
+        streams = UpdateStreams(
+            member,
+            self.control.ask,
+            clock,
             self._tasks,
+            owned=lambda: list(runtime.epochs().items()) if runtime.trustworthy else None,
+            latest=lambda: replicas.latest_seqs(runtime.holds),
+            known=lambda name: self.members.member(name) is not None,
         )
-
-    def _make_streams(self) -> Streams:
-        return Streams(
-            self._member.instance,
-            self._member.incarnation,
-            self._links,
-            self._clock,
-            self._tasks,
-            owned=self._owned,
-            marks=lambda: self.copies.seqs(self.runtime.holds),
-            there=lambda name: self.roster.member(name) is not None,
-        )
-
-    def _make_pulse(self) -> Heartbeat:
-        return Heartbeat(
-            self._member,
-            Announcements(self.stores.membership, self.stores.standby, self._clock),
-            self.roster,
-            self.runtime,
-            self._clock,
-            changed=self._roster_changed,
-        )
-
-    def _make_leader(self) -> Leader:
-        return Leader(
-            self.stores.election,
-            self.stores.placement,
-            self._member.incarnation,
-            self._clock,
-            on_elected=lambda term: self.coordinator.kick(),
-            times=self._times,
-        )
-
-    def _make_steward(self) -> ShardAllocator:
-        return ShardAllocator(
-            self._member,
-            self.runtime,
-            self.stores,
-            self._links,
-            self.directory,
-            self.roster,
-            self._clock,
-            self._tasks,
-            on_gained=self._gained,
-            on_news=self._news,
-            hot=self._application.hot,
-        )
-
-    def _make_coordinator(self) -> Coordinator:
-        return Coordinator(
-            self.stores,
-            self.roster,
-            self._clock,
-            term=lambda: self.leader.term,
-            pauses=self.allocator.pauses_seen,
-            tell=self.notices.nudge,
-            rules=self._rules,
-        )
-
-    def _make_inbox(self) -> Inbox:
-        return Inbox(
-            self.runtime,
-            self.allocator,
-            self.coordinator,
-            self.copies,
-            self.directory,
-            self.freshness,
-            self._clock,
-            self._tasks,
-            on_told=self._application.on_told,
-        )
-
-    def _make_desk(self) -> AdminService:
-        return AdminService(
-            lambda: self.heartbeat.member,
-            self.stores,
-            self.roster,
-            self._clock,
-            leader=self.leader.view,
-            handovers=lambda: self.allocator.handovers,
-            pauses=self.allocator.pauses_seen,
-            nudge=lambda: self.notices.nudge([self._member.instance, *self.roster.others()]),
-            rules=self._rules,
-        )
+        publisher = ReplicationPublisher(replicas, streams, self.sharding.directory.distrust)
+        runtime.listen(publisher)
+        return publisher
 
     # -- life ----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Join the others. Shards come by themselves; :meth:`Coverage.problem` tells when all are
-        there.
+        """Join the cluster. Shards follow; :meth:`ShardAvailability.problem` tells when all are
+        served.
 
         Raises :class:`~actors.membership.contract.MembershipError` and
         :class:`~actors.journal.contract.JournalError`.
@@ -248,76 +164,107 @@ class ClusterNode:
         await self.heartbeat.join()
         await self.runtime.start(())
         self._tasks.spawn(self.heartbeat.run(), "heartbeat")
-        for part in range(len(self.stores.journal.parts)):
-            self._tasks.spawn(self.copies.run(part), f"copies-{part}")
-        self._tasks.spawn(self.leader.run(), "leader")
-        self._tasks.spawn(self.allocator.run(), "allocator")
-        self._tasks.spawn(self.coordinator.run(), "coordinator")
-        isolation = PartitionDetector(
-            self.runtime, self.roster, self._links, self.allocator, self._clock
-        )
-        self._tasks.spawn(isolation.run(), "isolation")
+        self.replication.replicas.start(self._tasks)
+        self.sharding.start(self._tasks)
 
     async def drain(self, timeout_s: float) -> None:
-        """Have everything handed over, if there is somebody to take it."""
-        ends = self._clock.monotonic() + min(timeout_s, DRAIN_MAX_S)
+        """Hand all shards over, as long as another instance can take them."""
         await self.heartbeat.drain()
-        self._roster_changed()
-        self.notices.nudge(self.roster.others())
-        while (self.runtime.epochs() or self.allocator.moving) and self.somebody_else():
-            if self._clock.monotonic() >= ends:
-                log.warning("%d shards were not taken in time", len(self.runtime.epochs()))
-                return
-            await asyncio.sleep(DRAIN_CHECK_S)
+        self._membership_changed()
+        self.control.announce_placement(self.members.others())
+        try:
+            async with asyncio.timeout(min(timeout_s, DRAIN_MAX_S)):
+                while self._serving() and self.somebody_else():  # noqa: ASYNC110 - two conditions
+                    await asyncio.sleep(DRAIN_CHECK_S)
+        except TimeoutError:
+            log.warning("%d shards were not taken in time", len(self.runtime.epochs()))
+
+    def _serving(self) -> bool:
+        return bool(self.runtime.epochs()) or self.sharding.allocator.moving > 0
 
     def somebody_else(self) -> bool:
-        """Whether another instance is there that takes shards and requests."""
-        mine = self._member.instance
-        return any(node.usable for node in self.roster.nodes() if node.instance != mine)
+        """Whether another instance can take shards and requests."""
+        mine = self.members.me.instance
+        return any(node.usable for node in self.members.nodes() if node.instance != mine)
 
     async def stop(self, timeout_s: float) -> None:
-        """Answer what was asked, let go of everything, and say good-bye."""
-        self.leader.stop()
+        """Answer all callers within ``timeout_s``, release everything, and leave the cluster."""
+        self.sharding.leader.stop()
         await self.runtime.stop(timeout_s)
         await self.heartbeat.leave()
         await self._tasks.close()
-        await self._links.close()
+        await self.control.close()
 
     @property
     def failures(self) -> list[asyncio.Future[BaseException]]:
-        """Done when a broken invariant has ended a part; the process should end then."""
+        """Each is done when a broken invariant has ended a part; the process should then end."""
         return [self._tasks.failed, self.runtime.failed]
+
+    # -- what others ask -----------------------------------------------------------------------
+
+    def behaviour_of(self, kind: str) -> Behaviour:
+        """Who encodes commands and replies of this kind. Raises :class:`KeyError`."""
+        return _CODEC if kind == CONTROL_KIND else self.runtime.behaviour(kind)
+
+    def ask_here(
+        self, address: Address, command: Any, key: CommandKey | None, timeout_s: float
+    ) -> asyncio.Future[Answer]:
+        """Answer what another instance asks: an entity's command, or a control message."""
+        if address.kind != CONTROL_KIND:
+            return self.runtime.ask(address, command, key=key, timeout_s=timeout_s)
+        if self.runtime.trustworthy:
+            return self.control.receive(command)
+        # The message may have waited here for as long as this process stood still.
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future.set_exception(UnavailableError("this instance stood still", 0.1))
+        return future
+
+    def _handle_messages(self, application: Application) -> None:
+        def abandon(message: AbandonKey) -> None:
+            key = CommandKey(message.id, message.fingerprint)
+            self.runtime.abandon(message.address, key)
+
+        def tell(message: ApplicationMessage) -> None:
+            application.on_told(message.topic, message.body)
+
+        self.control.on(AbandonKey, abandon)
+        self.control.on(ApplicationMessage, tell)
+        self.control.on(ReplicationUpdate, self._update)
+
+    def _update(self, update: ReplicationUpdate) -> None:
+        replicas = self.replication.replicas
+        # Replicas of a silent owner are doubted before this update makes it heard again.
+        replicas.distrust(self.availability.stale(shard for shard, _ in update.owned or ()))
+        self.sharding.on_ownership(update)
+        for text, seq in update.latest:
+            replicas.on_seq(text, seq)
+        for change in update.changes:
+            replicas.on_change(convert_change(change))
 
     # -- what parts tell each other ------------------------------------------------------------
 
-    def behaviour_of(self, kind: str) -> Behaviour:
-        """Who encodes what is said for this kind. Raises :class:`KeyError`."""
-        return self._codec if kind == CONTROL else self.runtime.behaviour(kind)
-
-    def _linked(self, instance: str) -> bool:
-        return self._links.hears(instance)
+    def _connected(self, instance: str) -> bool:
+        return self.control.connected(instance)
 
     def _forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
         return self.router.forward(address, command)
 
-    def _owned(self) -> Sequence[tuple[int, int]] | None:
-        return list(self.runtime.epochs().items()) if self.runtime.trustworthy else None
+    def _announce_placement(self) -> None:
+        mine = self.members.me.instance
+        self.control.announce_placement([mine, *self.members.others()])
 
-    def _look(self) -> None:
-        self.allocator.kick()
-        self.coordinator.kick()
+    def _membership_changed(self) -> None:
+        self.replication.streams.open(self.members.others())
+        self.sharding.membership_changed()
 
-    def _news(self) -> None:
-        self.coordinator.kick()
-
-    def _roster_changed(self) -> None:
-        self.streams.meet(self.roster.others())
-        self.coordinator.roster_changed()
-        self.allocator.kick()
-
-    def _gained(self, shards: Collection[int]) -> None:
-        silent = self.freshness.silent(shards)
-        self.copies.distrust_gained({shard: self.runtime.epoch_of(shard) for shard in silent})
-        self.streams.announce()
-        self.coordinator.kick()
-        self._application.on_gained(shards)
+    def _gained(
+        self, shards: Collection[int], on_gained: Callable[[Collection[int]], None]
+    ) -> None:
+        for shard in shards:
+            self.sharding.releases.forget(shard)
+        stale = self.availability.stale(shards)
+        replicas = self.replication.replicas
+        replicas.distrust_gained({shard: self.runtime.epoch_of(shard) for shard in stale})
+        self.replication.streams.publish_ownership()
+        self.sharding.coordinator.kick()
+        on_gained(shards)

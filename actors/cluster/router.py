@@ -1,8 +1,8 @@
-"""The way of a message to the one instance that owns its entity, from whichever it came in at.
+"""Routes a command from any instance to the one that owns its entity.
 
-Most owners are known, so a message goes there at once: into the mailbox if it is here, over one
-link if not. While a shard is on the move its callers are held back here until the new owner
-says that it is there; they notice a pause, not a refusal.
+Most owners are known, so a command goes there at once: into the mailbox if the owner is here, over
+one link if not. While a shard moves, its callers are held back here until the new owner confirms
+that it serves the shard; they notice a pause, not a refusal.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.cluster.directory import Directory
-from actors.cluster.links import Links
-from actors.cluster.notices import Notices
+from actors.cluster.control import ControlChannel
+from actors.cluster.directory import ShardDirectory
 from actors.core.envelope import BEGIN
 from actors.core.tracing import Tracer
 from actors.errors import (
@@ -30,7 +29,7 @@ from actors.peers.limits import HOPS_MAX
 from actors.peers.refusals import MovedError
 from actors.runtime import Runtime
 from actors.tasks import Tasks
-from actors.transport import Answer
+from actors.transport import Answer, Transport
 
 ASK_TIMEOUT_S = 5.0
 """As :attr:`actors.core.limits.Limits.ask_timeout_s`."""
@@ -40,23 +39,23 @@ HELD_MAX = 1_000
 many; more means that something is wrong, and waiting helps nobody."""
 
 HELD_MAX_S = 2.5
-"""How long a caller is held back before being told to come again: many times a hand-over, and
-most of a takeover."""
+"""How long a caller is held back before it is refused: many times a hand-over, and most of a
+takeover."""
 
 RETRY_EVERY_S = 0.05
-"""Between two tries when nothing is heard of the shard."""
+"""Between two tries when nothing new is known of the shard."""
 
 
 class Router:
-    """Asks as :class:`actors.runtime.Runtime` does, for entities anywhere."""
+    """Asks entities anywhere in the cluster, as :class:`actors.runtime.Runtime` asks those here."""
 
     def __init__(
         self,
         instance: str,
         runtime: Runtime,
-        links: Links,
-        directory: Directory,
-        notices: Notices,
+        links: Transport,
+        directory: ShardDirectory,
+        control: ControlChannel,
         clock: Clock,
         tasks: Tasks,
     ) -> None:
@@ -64,18 +63,19 @@ class Router:
         self._runtime = runtime
         self._links = links
         self._directory = directory
-        self._notices = notices
+        self._control = control
         self._clock = clock
         self._tasks = tasks
         self.tracer: Tracer | None = None
-        """Who follows messages, if anybody does; to be set before the start."""
+        """Follows commands, if traces are on. Set it before the start."""
         self.held = 0
-        """Callers held back now."""
+        """Callers that are held back now."""
         self.held_total = 0
+        """Callers held back so far."""
         self.refused = 0
-        """Callers who were held back for nothing, or not even that."""
+        """Callers refused so far because no owner was found in time."""
         self.sent_on = 0
-        """Messages sent to other instances."""
+        """Commands sent to other instances so far."""
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -88,10 +88,11 @@ class Router:
         timeout_s: float | None = None,
         repeatable: bool = False,
     ) -> Awaitable[Answer]:
-        """The answer, wherever the entity lives; errors as those of
-        :meth:`actors.runtime.Runtime.ask`. A command that does no harm if it is decided twice is
-        ``repeatable``, as is any with a key: it is sent again to the next owner when the last one
-        was lost before it answered."""
+        """Ask the entity wherever it lives. Raises as :meth:`actors.runtime.Runtime.ask`.
+
+        A ``repeatable`` command does no harm if it is decided twice, as one with a key: it is sent
+        again to the next owner when the last one was lost before it answered.
+        """
         wait_s = ASK_TIMEOUT_S if timeout_s is None else timeout_s
         again = repeatable or key is not None
         if self._runtime.epoch_of(address.slot):
@@ -99,21 +100,21 @@ class Router:
         return self._anywhere(address, command, key, self._clock.monotonic() + wait_s, again)
 
     async def begin(self, address: Address, key: CommandKey) -> Answer | None:
-        """As :meth:`actors.runtime.Runtime.begin`."""
+        """Begin an operation of several steps, as :meth:`actors.runtime.Runtime.begin`."""
         answer = await self.ask(address, BEGIN, key=key)
         return answer if answer.replayed else None
 
     def abandon(self, address: Address, key: CommandKey) -> None:
-        """As :meth:`actors.runtime.Runtime.abandon`; told to another owner without waiting."""
+        """End such an operation early, as :meth:`actors.runtime.Runtime.abandon`."""
         if self._runtime.epoch_of(address.slot):
             self._runtime.abandon(address, key)
             return
         owner = self._directory.owner(address.slot).instance
         if owner and owner != self._instance:
-            self._notices.abandon(owner, address, key)
+            self._control.abandon(owner, address, key)
 
     def forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
-        """For the steps of sagas: as :meth:`actors.runtime.Runtime.ask_inside`, anywhere."""
+        """Send a step of a saga, as :meth:`actors.runtime.Runtime.ask_inside` does here."""
         if self._runtime.holds(address.slot):
             return self._runtime.ask_inside(address, command)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -136,7 +137,7 @@ class Router:
             if not future.done():
                 future.set_result(answer)
 
-    # -- the ways ------------------------------------------------------------------------------
+    # -- routes --------------------------------------------------------------------------------
 
     async def _here(
         self, address: Address, command: Any, key: CommandKey | None, wait_s: float, again: bool
@@ -187,7 +188,7 @@ class Router:
             self.tracer.held(slot)
         wait_s = min(RETRY_EVERY_S, max(ends - self._clock.monotonic(), 0.001))
         try:
-            await self._directory.news(slot, wait_s)
+            await self._directory.changed(slot, wait_s)
         finally:
             self.held -= 1
 

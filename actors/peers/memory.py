@@ -72,7 +72,7 @@ class MemoryTransport:
         answer = peer.ask(address, command, key=key, timeout_s=timeout_s)
         return await self._unless_cut(instance, answer)
 
-    def hears(self, instance: str) -> bool:
+    def connected(self, instance: str) -> bool:
         """Whether it is there and not cut off."""
         return instance in self._peers and not self._cut[instance].done()
 

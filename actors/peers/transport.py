@@ -95,7 +95,7 @@ class PeerTransport:
         answer.reply = self._codec.unpack_reply(address.kind, content, answer.reply)
         return answer
 
-    def hears(self, instance: str) -> bool:
+    def connected(self, instance: str) -> bool:
         """Whether there is a link to it on which it answers."""
         peer = self._peers.get(instance)
         return peer is not None and peer.connected

@@ -58,7 +58,7 @@ class ViewLoader:
 
     def missing(self) -> int:
         """How many of them are not known here yet."""
-        return sum(not self._node.copies.has((address,)) for address in self.shown())
+        return sum(not self._node.replication.replicas.ready(address) for address in self.shown())
 
     def gained(self, shards: Collection[int]) -> None:
         """These shards are this instance's now: what it knew of them as a copy may be behind."""
@@ -68,7 +68,7 @@ class ViewLoader:
         """Have these in memory, sooner or later; raises as
         :meth:`actors.runtime.Runtime.load_state`."""
         here = [each for each in addresses if self._node.runtime.holds(each.slot)]
-        self._node.copies.want(addresses)
+        self._node.replication.replicas.track(addresses)
         for first in range(0, len(here), LOADED_TOGETHER_MAX):
             await self._node.runtime.load_state(here[first : first + LOADED_TOGETHER_MAX])
 

@@ -12,7 +12,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from actors.cluster.histogram import Histogram
+from actors.cluster.handoff import PauseHistogram
 from actors.peers import PeerStatistics
 
 _PEER = ("peer",)
@@ -22,7 +22,7 @@ class ClusterNumbers(Collector):
     """Asked at each scrape. Labels are names of instances, of which there are a few."""
 
     def __init__(
-        self, pauses: Callable[[], Histogram], peers: Callable[[], Sequence[PeerStatistics]]
+        self, pauses: Callable[[], PauseHistogram], peers: Callable[[], Sequence[PeerStatistics]]
     ) -> None:
         self._pauses = pauses
         self._peers = peers
@@ -37,7 +37,7 @@ class ClusterNumbers(Collector):
             "booking_handover_pause_seconds",
             "For how long a shard's callers were held back while it moved to this instance.",
         )
-        family.add_metric((), buckets=pauses.cumulative(), sum_value=pauses.sum)
+        family.add_metric((), buckets=pauses.cumulative(), sum_value=pauses.sum_s)
         yield family
         yield from self._links()
 

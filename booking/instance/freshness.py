@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.address import Address
-from actors.cluster.freshness import StaleError
+from actors.cluster.availability import StaleError
 from actors.cluster.node import ClusterNode
 
 
@@ -14,13 +14,13 @@ class NodeFreshness:
         self._node = node
 
     def check(self, address: Address) -> None:
-        self._node.freshness.check(address.slot)
-        if not self._node.copies.shown(address):
+        self._node.availability.check(address.slot)
+        if not self._node.replication.replicas.ready(address):
             raise StaleError("not loaded yet", 0.2)
 
     def check_here(self) -> None:
-        self._node.freshness.check_here()
-        if self._node.copies.in_doubt:
+        self._node.availability.check_here()
+        if self._node.replication.replicas.in_doubt:
             raise StaleError("looking again at what others decided meanwhile", 0.2)
 
     def newest(self, address: Address) -> bool:

@@ -14,7 +14,7 @@ def gauges(
 ) -> Mapping[str, float]:
     """By name, without the prefix ``booking_``."""
     seen = node.runtime.statistics()
-    leader = node.leader.view()
+    leader = node.sharding.leader.view()
     numbers: dict[str, float] = {
         "shards_owned": seen.shards,
         "entities": seen.entities,
@@ -31,16 +31,16 @@ def gauges(
         "deadlines_exceeded_total": seen.deadlines_exceeded,
         "shards_fenced_total": seen.fenced,
         "entity_crashes_total": seen.crashes,
-        "shards_claimed_total": node.allocator.claims,
-        "shards_moving": len(node.runtime.claiming) + node.allocator.moving,
-        "instances_alive": len(node.roster.others()) + 1,
+        "shards_claimed_total": node.sharding.claims.total,
+        "shards_moving": len(node.runtime.claiming) + node.sharding.allocator.moving,
+        "instances_alive": len(node.members.others()) + 1,
         "leader": float(leader.mine),
         "leader_term": leader.term,
         "messages_held": node.router.held,
         "messages_held_total": node.router.held_total,
         "messages_held_in_vain_total": node.router.refused,
         "messages_sent_on_total": node.router.sent_on,
-        "view_reads_total": node.copies.reads,
+        "view_reads_total": node.replication.replicas.reads,
         "loop_lag_seconds": node.runtime.lag_s,
         "queue_waiting": sum(view.waiting for view in queues),
         "queue_active": sum(view.active for view in queues),

@@ -8,10 +8,10 @@ from random import Random
 
 from actors.behaviour import Behaviour
 from actors.clock import Clock
-from actors.cluster.links import Links
 from actors.cluster.node import ClusterNode
 from actors.membership.contract import Member
 from actors.peers import PeerEndpoint, PeerTransport, Secret
+from actors.transport import Transport
 from booking.observability.tracing import Tracing
 from booking.settings import Settings
 
@@ -33,7 +33,7 @@ class Peering:
 
     def make_links(
         self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
-    ) -> Links:
+    ) -> Transport:
         self.links = PeerTransport(
             instance=self._member.instance,
             incarnation=self._member.incarnation,
@@ -52,10 +52,10 @@ class Peering:
             instance=self._member.instance,
             incarnation=self._member.incarnation,
             secret=self._secret,
-            ask_here=node.inbox.ask,
+            ask_here=node.ask_here,
             behaviour_of=node.behaviour_of,
             clock=self._clock,
             nonces=secrets.token_bytes,
-            owner_of=node.coverage.owner_of,
+            owner_of=node.availability.owner_of,
             tracer=None if self._tracing is None else self._tracing.tracer,
         )

@@ -62,7 +62,7 @@ class ReadinessCheck:
         whose owner has died, is no reason to send nobody to all the instances that wait for it."""
         if (problem := self._node.runtime.problem()) is not None or self._complete:
             return problem
-        if (problem := self._node.coverage.problem()) is not None:
+        if (problem := self._node.availability.problem()) is not None:
             return problem
         missing = self._views.missing()
         self._complete = not missing

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from actors.cluster.node import TIMES
-from actors.cluster.stores import Stores
+from actors.cluster.application import TIMES, Stores
 from actors.election.redis import RedisElection
 from actors.journal.contract import Journal
 from actors.journal.partitioned import ShardedJournal, journal_over

@@ -188,13 +188,13 @@ class MessageSpans(MessageTrace):
 
 
 class TracedLinks:
-    """Implements :class:`actors.cluster.links.Links`: the links to other instances, with a span
+    """Implements :class:`actors.transport.Transport`: the links to other instances, with a span
     around each try to ask one, which travels with it."""
 
     def __init__(self, links: PeerTransport, tracer: trace.Tracer) -> None:
         self._links = links
         self._tracer = tracer
-        self.hears = links.hears
+        self.connected = links.connected
         self.close = links.close
 
     async def ask(

@@ -53,13 +53,13 @@ class NodeOthers:
         return self._node.runtime.holds(slot)
 
     def owner_of(self, slot: int) -> str:
-        return self._node.directory.owner(slot).instance
+        return self._node.sharding.directory.owner(slot).instance
 
     def names(self) -> list[str]:
-        return self._node.roster.others()
+        return self._node.members.others()
 
     def tell(self, instance: str, topic: str, body: bytes) -> None:
-        self._node.notices.tell(instance, topic, body)
+        self._node.control.send(instance, topic, body)
 
 
 class PresenceReports:

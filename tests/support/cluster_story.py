@@ -220,7 +220,7 @@ class ClusterStory(Simulation):
 
     async def desk(self, *calls: tuple[str, tuple[Any, ...]]) -> None:
         """Operators ask of any instance, and may be refused."""
-        desk = self.random.choice(self.nodes.alive).node.desk
+        desk = self.random.choice(self.nodes.alive).node.admin
         for name, arguments in calls:
             try:
                 await getattr(desk, name)(*arguments, "ops")
@@ -250,7 +250,7 @@ class ClusterStory(Simulation):
 
     async def rebalance(self, node: Node) -> None:
         try:
-            plan = await node.node.desk.plan()
+            plan = await node.node.admin.plan()
             await asyncio.sleep(self.random.choice([0.0, 1.0]))
         except JournalError:
             return
@@ -296,7 +296,7 @@ class ClusterStory(Simulation):
         self.note("healed")
         while len(self.nodes.alive) < 2:
             await self.start(self.free_names()[0])
-        desk = self.nodes.alive[0].node.desk
+        desk = self.nodes.alive[0].node.admin
         for node in self.nodes.alive:
             if self.nodes.orders.wishes.get(node.name, Wish()) != Wish():
                 await desk.undrain(node.name, "ops")

@@ -180,7 +180,7 @@ class Network:
 
 
 class Line:
-    """One instance's :class:`actors.cluster.links.Links`."""
+    """One instance's :class:`actors.transport.Transport`."""
 
     def __init__(
         self,
@@ -255,7 +255,7 @@ class Line:
             self._connect(instance)
         asyncio.get_running_loop().call_later(RECONNECT_S, self._look_after, instance)
 
-    def hears(self, instance: str) -> bool:
+    def connected(self, instance: str) -> bool:
         connection = self._connections.get(instance)
         return connection is not None and connection.up
 

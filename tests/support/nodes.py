@@ -9,10 +9,8 @@ from typing import Any
 
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour
-from actors.cluster.application import Application
-from actors.cluster.links import Links
-from actors.cluster.node import TIMES, ClusterNode
-from actors.cluster.stores import Stores
+from actors.cluster.application import TIMES, Application, ClusterOptions, Stores
+from actors.cluster.node import ClusterNode
 from actors.core.limits import Limits
 from actors.core.replay import fold
 from actors.election.memory import MemoryBallot, MemoryElection
@@ -24,7 +22,7 @@ from actors.membership.memory import MemoryMembers, MemoryMembership
 from actors.placement.inputs import Rules
 from actors.placement.stores.memory import MemoryPlacement, MemoryTables
 from actors.placement.stores.memory_operations import MemoryOperations, MemoryOrders
-from actors.transport import Answer
+from actors.transport import Answer, Transport
 from tests.support.network import Door, Line, Network
 from tests.support.runtimes import Views, until
 from tests.support.standstill import Process
@@ -111,14 +109,13 @@ class Node:
                 on_told=lambda topic, body: self.told.append((topic, body)),
             ),
             self.clock,
-            links=self._make_links,
-            limits=limits,
-            rules=rules,
+            self._make_links,
+            ClusterOptions(limits=limits or Limits(), rules=rules or Rules()),
         )
 
     def _make_links(
         self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
-    ) -> Links:
+    ) -> Transport:
         self.line = Line(self.nodes.network, self.url, self.clock, url_of, behaviour_of)
         return self.line
 
@@ -139,20 +136,20 @@ class Node:
 
     def show(self, addresses: Sequence[Address]) -> None:
         """Keep views of these."""
-        self.node.copies.want(addresses)
+        self.node.replication.replicas.track(addresses)
         self.process.spawn(self._load(addresses))
 
     def _lost(self, shard: int) -> None:
         lease = self.nodes.store.leases[shard]
         if lease.owner == self.name and lease.incarnation != self.incarnation:
             self.superseded = True
-        self.node.allocator.kick()
+        self.node.sharding.allocator.kick()
 
     async def start(self) -> None:
         self.nodes.network.doors[self.url] = Door(
             self.name,
-            self.node.inbox.ask,
-            self.node.coverage.owner_of,
+            self.node.ask_here,
+            self.node.availability.owner_of,
             self.line.codec,
             self.process.context,
         )
@@ -177,7 +174,7 @@ class Node:
 
     @property
     def leads(self) -> bool:
-        return self.node.leader.term is not None
+        return self.node.sharding.leader.term is not None
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -245,10 +242,10 @@ class Nodes:
         return self.clock.monotonic() - began
 
     def problems(self) -> list[str]:
-        return [f"{node.incarnation}: {node.node.coverage.problem()}" for node in self.alive]
+        return [f"{node.incarnation}: {node.node.availability.problem()}" for node in self.alive]
 
     def is_settled(self) -> bool:
-        if any(node.node.coverage.problem() is not None for node in self.alive):
+        if any(node.node.availability.problem() is not None for node in self.alive):
             return False
         served = self.owners()
         return len(served) == SLOT_COUNT and self._even() and self._desired() == served

@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from actors.address import Address
-from actors.cluster.allocator import BUSY_PAUSE_S, RELEASE_LIMIT_S, STUBBORN_S
-from actors.cluster.messages import DESK, Busy, NotMine, Release, Released
+from actors.cluster.control_messages import (
+    CONTROL_ADDRESS,
+    NotShardOwner,
+    ReleaseShard,
+    ShardBusy,
+    ShardReleased,
+)
+from actors.cluster.handoff import BUSY_PAUSE_S, RELEASE_TIMEOUT_S, UNRESPONSIVE_S
 from actors.errors import NotOwnedError
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import until
@@ -17,17 +23,17 @@ from tests.support.runtimes import until
 
 async def ask_to_release(nodes: Nodes, asking: Node, address: Address, epoch: int) -> Any:
     """As a target does, which then does no more."""
-    release = Release(address.slot, epoch, asking.name)
+    release = ReleaseShard(address.slot, epoch, asking.name)
     deadline = nodes.clock.monotonic() + 1.0
     owner = nodes.owner(address).name
     answer = await asking.process.spawn(
-        asking.line.ask(owner, DESK, release, key=None, deadline=deadline)
+        asking.line.ask(owner, CONTROL_ADDRESS, release, key=None, deadline=deadline)
     )
     return answer.reply
 
 
 async def move(nodes: Nodes, address: Address, to: Node) -> None:
-    await to.node.desk.move(address.slot, to.name, "ops")
+    await to.node.admin.move(address.slot, to.name, "ops")
 
 
 async def test_an_owner_answers_what_it_has_before_it_lets_go(nodes: Nodes) -> None:
@@ -36,7 +42,9 @@ async def test_an_owner_answers_what_it_has_before_it_lets_go(nodes: Nodes) -> N
     b.journal.latency_s = 0.05
     asked = [b.ask(address, ("add", 1)) for _ in range(20)]
     await asyncio.sleep(0.001)
-    assert isinstance(await ask_to_release(nodes, a, address, b.shards[address.slot]), Released)
+    assert isinstance(
+        await ask_to_release(nodes, a, address, b.shards[address.slot]), ShardReleased
+    )
     assert [one.done() for one in asked] == [True] * 20
     assert sorted([one.result().reply for one in asked]) == list(range(1, 21))
 
@@ -45,7 +53,7 @@ async def test_a_shard_is_let_go_only_under_the_epoch_it_is_served_under(nodes: 
     a, b, _ = await nodes.start("a", "b", "c")
     address = nodes.address_on(b)
     epoch = b.shards[address.slot]
-    assert isinstance(await ask_to_release(nodes, a, address, epoch + 1), NotMine)
+    assert isinstance(await ask_to_release(nodes, a, address, epoch + 1), NotShardOwner)
     assert nodes.owner(address) is b
 
 
@@ -59,8 +67,8 @@ async def test_an_owner_that_does_not_come_to_rest_serves_on_and_is_asked_again(
     stuck = b.ask(address, ("add", 1))
     await asyncio.sleep(0.01)
     began = nodes.clock.monotonic()
-    assert isinstance(await ask_to_release(nodes, a, address, b.shards[address.slot]), Busy)
-    assert RELEASE_LIMIT_S <= nodes.clock.monotonic() - began < RELEASE_LIMIT_S + 0.05
+    assert isinstance(await ask_to_release(nodes, a, address, b.shards[address.slot]), ShardBusy)
+    assert RELEASE_TIMEOUT_S <= nodes.clock.monotonic() - began < RELEASE_TIMEOUT_S + 0.05
     assert nodes.owner(address) is b
     await move(nodes, address, a)
     await asyncio.sleep(1.0)
@@ -75,10 +83,10 @@ async def test_a_shard_that_nobody_comes_for_is_claimed_back(nodes: Nodes) -> No
     a, b, _ = await nodes.start("a", "b", "c")
     address = nodes.address_on(b)
     epoch = b.shards[address.slot]
-    assert isinstance(await ask_to_release(nodes, a, address, epoch), Released)
+    assert isinstance(await ask_to_release(nodes, a, address, epoch), ShardReleased)
     assert address.slot not in nodes.owners()
     asked = b.ask(address, ("add", 1))
-    await until(lambda: address.slot in nodes.owners(), STUBBORN_S + 1.0)
+    await until(lambda: address.slot in nodes.owners(), UNRESPONSIVE_S + 1.0)
     assert nodes.owner(address) is b
     assert b.shards[address.slot] == epoch + 1
     assert (await asked).reply == 1, "its callers were held back all the while"
@@ -93,7 +101,7 @@ async def test_a_target_that_dies_in_the_middle_costs_its_shard_a_moment_only(no
     target.placement.pause()
     nodes.tables.wishes[address.slot].desired = target.name
     assert isinstance(
-        await ask_to_release(nodes, target, address, source.shards[address.slot]), Released
+        await ask_to_release(nodes, target, address, source.shards[address.slot]), ShardReleased
     )
     await nodes.kill(target)
     took_s = await nodes.settled()
@@ -110,7 +118,7 @@ async def test_an_owner_that_says_nothing_is_replaced_without_its_word(nodes: No
     began = nodes.clock.monotonic()
     await move(nodes, address, a)
     await until(lambda: nodes.store.leases[address.slot].owner == "a", 10.0)
-    assert STUBBORN_S <= nodes.clock.monotonic() - began < STUBBORN_S + 1.5
+    assert UNRESPONSIVE_S <= nodes.clock.monotonic() - began < UNRESPONSIVE_S + 1.5
     assert (await c.reply(address, ("add", 1))) == 2
     await asyncio.sleep(1.1)
     assert address.slot not in b.shards, "it has looked at the leases"
@@ -124,7 +132,7 @@ async def test_a_claim_that_the_database_does_not_answer_is_made_again(nodes: No
     a.placement.go_away()
     await asyncio.sleep(1.0)
     a.placement.come_back()
-    await until(lambda: address.slot in nodes.owners(), STUBBORN_S + 1.5)
+    await until(lambda: address.slot in nodes.owners(), UNRESPONSIVE_S + 1.5)
     await until(lambda: nodes.owners().get(address.slot) == "a", 5.0)
 
 
@@ -135,7 +143,7 @@ async def test_two_that_are_told_to_take_the_same_shard_do_not_share_it(nodes: N
     for to in ("a", "b", "a", "b"):
         nodes.tables.wishes[address.slot].desired = to
         for node in (a, b):
-            node.node.allocator.kick()
+            node.node.sharding.allocator.kick()
         await asyncio.sleep(0.001)
     await until(lambda: address.slot in nodes.owners(), 5.0)
     epochs = [claim.epoch for claim in nodes.store.claims if claim.shard == address.slot]
@@ -148,7 +156,7 @@ async def test_a_shard_on_the_move_refuses_only_its_own_callers_and_those_at_onc
     a, b, _ = await nodes.start("a", "b", "c")
     moving, staying = nodes.address_on(b, number=0), nodes.address_on(b, number=7)
     assert moving.slot != staying.slot
-    assert isinstance(await ask_to_release(nodes, a, moving, b.shards[moving.slot]), Released)
+    assert isinstance(await ask_to_release(nodes, a, moving, b.shards[moving.slot]), ShardReleased)
     with pytest.raises(NotOwnedError):
         await b.node.runtime.ask(moving, "get")
     assert await b.reply(staying, ("add", 1)) == 1

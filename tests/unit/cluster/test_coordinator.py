@@ -12,7 +12,7 @@ from tests.support.runtimes import until
 async def test_only_the_leader_plans(nodes: Nodes) -> None:
     await nodes.start("a", "b", "c")
     await asyncio.sleep(5.0)
-    assert [node.name for node in nodes.alive if node.node.coordinator.rounds] == [
+    assert [node.name for node in nodes.alive if node.node.sharding.coordinator.rounds] == [
         node.name for node in nodes.alive if node.leads
     ]
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from actors.cluster.freshness import StaleError
-from actors.cluster.heartbeat import SMOOTHED_S, Rates
+from actors.cluster.availability import StaleError
+from actors.cluster.heartbeat import SMOOTHED_S, LoadRates
 from actors.core.pause_detector import JUMP_S, PauseDetector
 from actors.errors import UnavailableError
 from tests.support.nodes import Nodes
@@ -18,28 +18,28 @@ from tests.support.virtual_time import VirtualClock
 
 
 def test_a_steady_rate_is_approached_and_kept() -> None:
-    rates = Rates()
+    rates = LoadRates()
     for beat in range(1, 601):
         now = rates.update({7: beat * 50}, 0.5)
     assert now[7] == pytest.approx(100, rel=0.01)
 
 
 def test_a_gust_hardly_shows() -> None:
-    rates = Rates()
+    rates = LoadRates()
     for beat in range(1, 301):
         rates.update({7: beat * 50}, 0.5)
     assert rates.update({7: 300 * 50 + 1_000}, 0.5)[7] < 100 + 2_000 * 0.5 / SMOOTHED_S
 
 
 def test_a_count_that_fell_is_that_of_a_new_claim() -> None:
-    rates = Rates()
+    rates = LoadRates()
     rates.update({7: 1_000}, 0.5)
     assert rates.update({7: 10}, 0.5)[7] < 1_000 / 0.5 * 0.5 / SMOOTHED_S + 10
     assert rates.update({7: 10}, 0.5)[7] >= 0
 
 
 def test_a_shard_that_is_gone_is_forgotten() -> None:
-    rates = Rates()
+    rates = LoadRates()
     rates.update({7: 100, 8: 100}, 0.5)
     assert rates.update({8: 200}, 0.5).keys() == {8}
     assert rates.update({7: 100, 8: 300}, 0.5)[7] == pytest.approx(200 * 0.5 / SMOOTHED_S)
@@ -141,10 +141,10 @@ async def test_after_a_pause_nothing_is_decided_or_told_until_the_journal_has_sp
     assert not a.node.runtime.trustworthy
     for slot in (mine.slot, other.slot):
         with pytest.raises(StaleError):
-            a.node.freshness.check(slot)
+            a.node.availability.check(slot)
     with pytest.raises(UnavailableError):
         await b.reply(mine, "get", timeout_s=0.5)
     a.journal.resume()
     assert (await asked).reply == 1
     await until(lambda: a.node.runtime.trustworthy, 1.0)
-    a.node.freshness.check(mine.slot)
+    a.node.availability.check(mine.slot)

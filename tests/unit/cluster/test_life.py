@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from actors.address import SLOT_COUNT
-from actors.cluster.freshness import OLD_AFTER_S, StaleError
-from actors.cluster.roster import SILENT_MAX_S
+from actors.cluster.availability import STALE_AFTER_S, StaleError
+from actors.cluster.membership_view import SILENT_MAX_S
 from actors.errors import NotOwnedError, UnavailableError
 from actors.membership.contract import Member, MembershipError, MembershipRefusedError
 from tests.support.askers import Askers
@@ -178,7 +178,7 @@ async def test_a_loss_while_redis_is_away_is_told_by_beats_in_the_database(
     await asyncio.sleep(6.0)
     leader = nodes.leader()
     assert leader is not None
-    assert leader.node.leader.view().via == "postgres"
+    assert leader.node.sharding.leader.view().via == "postgres"
     began = nodes.clock.monotonic()
     await nodes.kill(leader if whom == "the leader" else nodes.others(leader)[0])
     await until(lambda: len(nodes.owners()) == SLOT_COUNT)
@@ -269,17 +269,17 @@ async def test_two_that_are_cut_off_from_each_other_keep_their_shards(nodes: Nod
 async def test_what_is_not_heard_of_for_2_s_is_not_told(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     slot = nodes.address_on(b).slot
-    a.node.freshness.check(slot)
+    a.node.availability.check(slot)
     nodes.network.cut("a", "b")
-    await asyncio.sleep(OLD_AFTER_S - 0.5)
-    a.node.freshness.check(slot)
+    await asyncio.sleep(STALE_AFTER_S - 0.5)
+    a.node.availability.check(slot)
     await asyncio.sleep(0.6)
     with pytest.raises(StaleError):
-        a.node.freshness.check(slot)
-    a.node.freshness.check(nodes.address_on(a).slot)
+        a.node.availability.check(slot)
+    a.node.availability.check(nodes.address_on(a).slot)
     nodes.network.mend("a", "b")
     await asyncio.sleep(0.5)
-    a.node.freshness.check(slot)
+    a.node.availability.check(slot)
 
 
 async def test_without_the_journal_nobody_is_taken_for_dead_and_all_goes_on_after(
@@ -331,7 +331,7 @@ async def test_what_begins_on_one_instance_may_end_on_another(nodes: Nodes) -> N
     a, b, _ = await nodes.start("a", "b", "c")
     address = nodes.address_on(b)
     assert await a.node.router.begin(address, key(1)) is None
-    await a.node.desk.move(address.slot, "a", "ops")
+    await a.node.admin.move(address.slot, "a", "ops")
     await until(lambda: nodes.owners().get(address.slot) == "a")
     assert await b.reply(address, ("add", 4), key=key(1)) == 4
     answer = await b.node.router.begin(address, key(1))
@@ -341,11 +341,11 @@ async def test_what_begins_on_one_instance_may_end_on_another(nodes: Nodes) -> N
 
 async def test_words_of_the_application_reach_another_instance_or_are_lost(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
-    a.node.notices.tell("b", "used", b"token")
+    a.node.control.send("b", "used", b"token")
     await until(lambda: b.told == [("used", b"token")], 0.1)
     nodes.network.cut("a", "c")
     await asyncio.sleep(5.0)
-    a.node.notices.tell("c", "used", b"token")
+    a.node.control.send("c", "used", b"token")
     await asyncio.sleep(2.0)
     assert c.told == []
 
@@ -386,7 +386,7 @@ async def test_instances_stay_ready_while_shards_move(nodes: Nodes) -> None:
     problems: set[str | None] = set()
 
     def look() -> bool:
-        problems.update(node.node.coverage.problem() for node in first)
+        problems.update(node.node.availability.problem() for node in first)
         return len(joining.shards) > 50
 
     await until(look, 10.0)

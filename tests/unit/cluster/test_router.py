@@ -12,9 +12,9 @@ import pytest
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.cluster import router as limits
-from actors.cluster.directory import Directory
-from actors.cluster.messages import Abandon
-from actors.cluster.notices import Notices
+from actors.cluster.control import ControlChannel
+from actors.cluster.control_messages import AbandonKey
+from actors.cluster.directory import ShardDirectory
 from actors.cluster.router import Router
 from actors.core.envelope import BEGIN
 from actors.errors import (
@@ -115,7 +115,7 @@ class FakeLinks:
         await asyncio.sleep(self.takes_s)
         return self.scripts[instance].next()
 
-    def hears(self, instance: str) -> bool:
+    def connected(self, instance: str) -> bool:
         return True
 
     async def close(self) -> None:
@@ -127,20 +127,17 @@ class Desk:
         self.clock = VirtualClock()
         self.runtime = FakeRuntime()
         self.links = FakeLinks()
-        self.directory = Directory()
+        self.directory = ShardDirectory()
         self.tasks = Tasks("router")
         self.router = Router(
             "me",
             self.runtime,  # type: ignore[arg-type]  # what the router asks of one
             self.links,
             self.directory,
-            Notices("me", self.links, self.clock, self.tasks, look_here=self.fail),
+            ControlChannel("me", self.links, self.clock, self.tasks),
             self.clock,
             self.tasks,
         )
-
-    def fail(self) -> None:
-        raise AssertionError("a router nudges nobody")
 
     async def reply(self, **options: Any) -> Any:
         return (await self.router.ask(ANN, "get", **options)).reply
@@ -360,7 +357,7 @@ async def test_the_mark_of_a_begun_operation_is_made_and_taken_back_anywhere(des
     assert desk.links.messages == [BEGIN]
     desk.router.abandon(ANN, KEY)
     await asyncio.sleep(0.1)
-    assert desk.links.messages[1:] == [Abandon(ANN, KEY.id, KEY.fingerprint)]
+    assert desk.links.messages[1:] == [AbandonKey(ANN, KEY.id, KEY.fingerprint)]
     desk.runtime.epoch = 8
     desk.router.abandon(ANN, KEY)
     assert desk.runtime.abandoned == [KEY]

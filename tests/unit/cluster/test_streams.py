@@ -6,19 +6,22 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from actors.address import Address
-from actors.behaviour import CommandKey
-from actors.cluster.messages import Changed, ControlCodec, Update, convert_change, encode_change
+from actors.cluster.control_messages import ControlCodec
 from actors.errors import NotOwnedError
+from actors.membership.contract import Member
 from actors.peers.limits import PeerLimits
 from actors.replication import streams as limits
-from actors.replication.streams import Streams
+from actors.replication.messages import (
+    EntityChange,
+    ReplicationUpdate,
+    convert_change,
+    encode_change,
+)
+from actors.replication.streams import UpdateStreams
 from actors.tasks import Tasks
-from actors.transport import Answer
 from tests.support.runtimes import until
 from tests.support.virtual_time import VirtualClock
 
@@ -28,24 +31,14 @@ class Ears:
 
     def __init__(self) -> None:
         self.codec = ControlCodec()
-        self.heard: defaultdict[str, list[tuple[float, Update]]] = defaultdict(list)
+        self.heard: defaultdict[str, list[tuple[float, ReplicationUpdate]]] = defaultdict(list)
         self.sizes: list[int] = []
         self.deaf: set[str] = set()
         self.takes_s = 0.001
         self.asking = 0
         self.asking_most = 0
 
-    async def ask(
-        self,
-        instance: str,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None,
-        deadline: float,
-        hops: int = 1,
-        epoch: int = 0,
-    ) -> Answer:
+    async def send(self, instance: str, update: ReplicationUpdate, timeout_s: float) -> None:
         self.asking += 1
         self.asking_most = max(self.asking_most, self.asking)
         try:
@@ -54,24 +47,17 @@ class Ears:
             self.asking -= 1
         if instance in self.deaf:
             raise NotOwnedError("cannot be reached")
-        data = self.codec.encode_command(command)
+        data = self.codec.encode_command(update)
         self.sizes.append(len(data))
         now = asyncio.get_running_loop().time()
         self.heard[instance].append((now, self.codec.decode_command(data)))
-        return Answer(None)
 
-    def hears(self, instance: str) -> bool:
-        return instance not in self.deaf
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    def changes(self, instance: str) -> list[Changed]:
+    def changes(self, instance: str) -> list[EntityChange]:
         updates = [update for _, update in self.heard[instance]]
         return [convert_change(change) for update in updates for change in update.changes]
 
-    def marks(self, instance: str) -> list[tuple[str, int]]:
-        return [tuple(mark) for _, update in self.heard[instance] for mark in update.marks]  # type: ignore[misc]  # pairs
+    def seqs(self, instance: str) -> list[tuple[str, int]]:
+        return [tuple(pair) for _, update in self.heard[instance] for pair in update.latest]  # type: ignore[misc]  # pairs
 
     def beats(self, instance: str) -> list[float]:
         return [at for at, update in self.heard[instance] if update.owned is not None]
@@ -84,29 +70,28 @@ class Mouth:
         self.ears = Ears()
         self.tasks = Tasks("streams")
         self.owned: list[tuple[int, int]] | None = [(1, 4), (2, 7)]
-        self.all_marks: list[tuple[str, int]] = []
+        self.all_seqs: list[tuple[str, int]] = []
         self.there = {"b", "c"}
-        self.streams = Streams(
-            "a",
-            "a@1",
-            self.ears,
+        self.streams = UpdateStreams(
+            Member("a", "a@1", "http://a", 0),
+            self.ears.send,
             VirtualClock(),
             self.tasks,
             owned=lambda: self.owned,
-            marks=lambda: list(self.all_marks),
-            there=self.there.__contains__,
+            latest=lambda: self.all_seqs,
+            known=self.there.__contains__,
         )
         self.seq = 0
 
     async def meet(self) -> None:
         """Everybody heard the first part."""
-        self.streams.meet(sorted(self.there))
+        self.streams.open(sorted(self.there))
         await until(lambda: all(self.ears.heard[name] for name in self.there), 1.0)
 
-    def tell(self, size: int = 10) -> Changed:
+    def tell(self, size: int = 10) -> EntityChange:
         self.seq += 1
-        change = Changed("counter/ann", self.seq - 1, [(self.seq, "added", 1, b"x" * size)])
-        self.streams.put(change.address, self.seq, encode_change(change))
+        change = EntityChange("counter/ann", self.seq - 1, [(self.seq, "added", 1, b"x" * size)])
+        self.streams.publish(change.address, self.seq, encode_change(change))
         return change
 
 
@@ -119,13 +104,13 @@ async def mouth() -> AsyncIterator[Mouth]:
 
 
 async def test_the_first_part_says_what_is_served_and_how_far_everything_is(mouth: Mouth) -> None:
-    mouth.all_marks = [("counter/ann", 3), ("bank/ben", 9)]
+    mouth.all_seqs = [("counter/ann", 3), ("bank/ben", 9)]
     await mouth.meet()
     for name in ("b", "c"):
         _, first = mouth.ears.heard[name][0]
         assert (first.instance, first.incarnation) == ("a", "a@1")
         assert [tuple(pair) for pair in first.owned or ()] == [(1, 4), (2, 7)]
-        assert mouth.ears.marks(name) == mouth.all_marks
+        assert mouth.ears.seqs(name) == mouth.all_seqs
 
 
 async def test_what_becomes_true_is_told_to_all_in_order(mouth: Mouth) -> None:
@@ -150,13 +135,13 @@ async def test_one_part_at_a_time_gathers_what_comes_up_meanwhile(mouth: Mouth) 
 
 
 async def test_a_part_fits_into_a_frame_however_much_there_is_to_tell(mouth: Mouth) -> None:
-    mouth.all_marks = [(f"counter/{'x' * 40}-{n}", n) for n in range(5_000)]
-    mouth.streams.meet(["b"])
+    mouth.all_seqs = [(f"counter/{'x' * 40}-{n}", n) for n in range(5_000)]
+    mouth.streams.open(["b"])
     await asyncio.sleep(0)
     for _ in range(100):
         mouth.tell(size=30_000)
     await until(lambda: len(mouth.ears.changes("b")) == 100, 5.0)
-    assert sorted(mouth.ears.marks("b")) == sorted(mouth.all_marks)
+    assert sorted(mouth.ears.seqs("b")) == sorted(mouth.all_seqs)
     assert max(mouth.ears.sizes) < PeerLimits().frame_bytes_max - 1_000
 
 
@@ -165,7 +150,7 @@ async def test_a_change_that_fits_into_no_part_is_left_to_the_journal(mouth: Mou
     mouth.tell(size=limits.PART_BYTES_MAX)
     after = mouth.tell()
     await until(lambda: mouth.ears.changes("b"), 0.1)
-    assert mouth.ears.marks("b") == [("counter/ann", 1)]
+    assert mouth.ears.seqs("b") == [("counter/ann", 1)]
     assert mouth.ears.changes("b") == [after]
 
 
@@ -202,7 +187,7 @@ async def test_an_owner_that_is_not_sure_says_nothing_of_what_it_serves(mouth: M
 async def test_news_of_ownership_are_told_at_once(mouth: Mouth) -> None:
     await mouth.meet()
     mouth.owned = [(1, 4), (2, 7), (3, 1)]
-    mouth.streams.announce()
+    mouth.streams.publish_ownership()
     await asyncio.sleep(0.01)
     assert [tuple(p) for p in mouth.ears.heard["c"][-1][1].owned or ()] == mouth.owned
 
@@ -213,17 +198,17 @@ async def test_a_stream_that_broke_begins_anew_with_everything(mouth: Mouth) -> 
     lost = mouth.tell()
     await asyncio.sleep(1.0)
     mouth.ears.deaf.clear()
-    mouth.all_marks = [("counter/ann", 1)]
+    mouth.all_seqs = [("counter/ann", 1)]
     before = len(mouth.ears.heard["b"])
     await until(lambda: len(mouth.ears.heard["b"]) > before, limits.RETRY_S + 0.1)
     assert mouth.ears.heard["b"][-1][1].owned is not None
-    assert mouth.ears.marks("b") == [("counter/ann", 1)]
+    assert mouth.ears.seqs("b") == [("counter/ann", 1)]
     assert mouth.ears.changes("b") == [], "it is in the journal"
     assert mouth.ears.changes("c") == [lost], "the other stream goes on"
     assert mouth.tell() == (await _next(mouth))
 
 
-async def _next(mouth: Mouth) -> Changed:
+async def _next(mouth: Mouth) -> EntityChange:
     await until(lambda: mouth.ears.changes("b"), 0.1)
     return mouth.ears.changes("b")[-1]
 
@@ -234,30 +219,30 @@ async def test_who_cannot_keep_up_is_told_where_things_are_instead(
     await mouth.meet()
     monkeypatch.setattr(limits, "PENDING_BYTES_MAX", 10_000)
     mouth.ears.takes_s = 0.5
-    mouth.all_marks = [("counter/ann", 40)]
+    mouth.all_seqs = [("counter/ann", 40)]
     for _ in range(40):
         mouth.tell(size=1_000)
     await asyncio.sleep(3.0)
     assert len(mouth.ears.changes("b")) < 40
-    assert mouth.ears.marks("b") == [("counter/ann", 40)]
+    assert mouth.ears.seqs("b") == [("counter/ann", 40)]
 
 
 async def test_a_mark_is_told_to_all_and_only_the_newest(mouth: Mouth) -> None:
     await mouth.meet()
     for seq in (1, 2, 3):
-        mouth.streams.mark("counter/ann", seq)
+        mouth.streams.publish_seq("counter/ann", seq)
     await asyncio.sleep(0.1)
-    assert mouth.ears.marks("b") == mouth.ears.marks("c") == [("counter/ann", 3)]
+    assert mouth.ears.seqs("b") == mouth.ears.seqs("c") == [("counter/ann", 3)]
 
 
 async def test_a_stream_ends_with_its_listener_and_begins_again_with_it(mouth: Mouth) -> None:
     await mouth.meet()
-    assert mouth.streams.listeners == 2
+    assert mouth.streams.receivers == 2
     mouth.there.remove("b")
-    await until(lambda: mouth.streams.listeners == 1, 1.0)
+    await until(lambda: mouth.streams.receivers == 1, 1.0)
     mouth.ears.heard.clear()
     mouth.there.add("b")
-    mouth.streams.meet(["b", "c"])
+    mouth.streams.open(["b", "c"])
     await until(lambda: bool(mouth.ears.heard["b"]), 1.0)
     assert mouth.ears.heard["b"][0][1].owned is not None
-    assert mouth.streams.listeners == 2
+    assert mouth.streams.receivers == 2

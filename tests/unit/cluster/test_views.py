@@ -30,7 +30,7 @@ async def test_views_follow_through_a_hand_over(nodes: Nodes) -> None:
     await nodes.views_follow([TALLY])
     for to in (a, b, a):
         if nodes.owner(TALLY) is not to:
-            await a.node.desk.move(TALLY.slot, to.name, "ops")
+            await a.node.admin.move(TALLY.slot, to.name, "ops")
         await until(lambda to=to: nodes.owners().get(TALLY.slot) == to.name)
         await b.ask(TALLY, ("add", 1))
         await nodes.views_follow([TALLY], wait_max_s=0.1)
@@ -91,14 +91,16 @@ async def test_who_does_not_know_yet_that_it_lost_a_shard_misses_nothing(nodes: 
     last = nodes.owner(TALLY)
     other = nodes.others(last)[0]
     last.journal.pause()
-    await other.node.desk.evict(last.name, "ops")
-    await until(lambda: other.node.directory.owner(TALLY.slot).instance not in ("", last.name))
+    await other.node.admin.evict(last.name, "ops")
+    await until(
+        lambda: other.node.sharding.directory.owner(TALLY.slot).instance not in ("", last.name)
+    )
     await other.ask(TALLY, ("add", 5))
     await asyncio.sleep(0.5)
     assert last.node.runtime.holds(TALLY.slot)
     last.journal.resume()
     await nodes.views_follow([TALLY], wait_max_s=2.0)
-    await until(lambda: last.node.copies.has([TALLY]), 1.0)
+    await until(lambda: last.node.replication.replicas.ready(TALLY), 1.0)
 
 
 async def test_who_was_taken_for_dead_for_a_moment_is_told_again(nodes: Nodes) -> None:

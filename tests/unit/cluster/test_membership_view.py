@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.cluster.roster import FORGOTTEN_AFTER_S, SECOND_HAND_WEIGHT, SILENT_MAX_S, Roster
+from actors.cluster.membership_view import (
+    FORGOTTEN_AFTER_S,
+    SILENT_MAX_S,
+    STANDBY_WEIGHT,
+    MembershipView,
+)
 from actors.membership.contract import Member
 from actors.placement.stores.operations import Wish
 
@@ -17,11 +22,11 @@ def member(beat: int, *, run: int = 1, draining: bool = False) -> Member:
 
 
 class Watch:
-    """A roster of two, looked at each half second, until the store or the other says no more."""
+    """A view of two instances, updated each half second, until the store or the other is silent."""
 
     def __init__(self) -> None:
         self.linked = False
-        self.roster = Roster(ME, lambda instance: self.linked)
+        self.view = MembershipView(ME, lambda instance: self.linked)
         self.now_s = 0.0
         self.beat = 0
 
@@ -37,14 +42,14 @@ class Watch:
 
     def look(self, members: Sequence[Member]) -> bool:
         self.now_s += BEAT_S
-        return self.roster.saw(members, self.now_s)
+        return self.view.observe(members, self.now_s)
 
     def missed(self, seconds: float) -> bool:
         """No store answers."""
         news = False
         for _ in range(round(seconds / BEAT_S)):
             self.now_s += BEAT_S
-            news = self.roster.missed() or news
+            news = self.view.observe_outage() or news
         return news
 
     def second_hand(self, seconds: float, *, beating: bool) -> bool:
@@ -54,20 +59,20 @@ class Watch:
             self.now_s += BEAT_S
             self.beat += beating
             heard = [ME, member(self.beat)]
-            news = self.roster.saw(heard, self.now_s, weight=SECOND_HAND_WEIGHT) or news
+            news = self.view.observe(heard, self.now_s, weight=STANDBY_WEIGHT) or news
         return news
 
     @property
     def alive(self) -> bool:
-        return self.roster.alive("other")
+        return self.view.alive("other")
 
 
 def test_an_instance_that_beats_is_alive_for_ever() -> None:
     watch = Watch()
     watch.beats(1_000)
     assert watch.alive
-    assert watch.roster.others() == ["other"]
-    assert watch.roster.url_of("other") == "http://other"
+    assert watch.view.others() == ["other"]
+    assert watch.view.url_of("other") == "http://other"
 
 
 def test_an_instance_whose_beat_stands_still_is_dead_after_a_few() -> None:
@@ -77,9 +82,9 @@ def test_an_instance_whose_beat_stands_still_is_dead_after_a_few() -> None:
     assert watch.alive
     watch.silent(1.0)
     assert not watch.alive
-    assert not watch.roster.serves("other")
-    assert watch.roster.others() == []
-    assert watch.roster.url_of("other") is None
+    assert not watch.view.serves("other")
+    assert watch.view.others() == []
+    assert watch.view.url_of("other") is None
 
 
 def test_an_instance_that_is_gone_from_the_store_is_dead_as_soon_and_said_to_be_news() -> None:
@@ -97,7 +102,7 @@ def test_a_beat_brings_it_back_to_life() -> None:
     assert not watch.alive
     watch.beats(1)
     assert watch.alive
-    assert watch.roster.silent_s("other") == 0.0
+    assert watch.view.silent_s("other") == 0.0
 
 
 def test_nobody_dies_while_the_store_is_away_nor_for_the_time_it_was() -> None:
@@ -151,13 +156,13 @@ def test_a_stranger_is_remembered_and_stays_only_with_a_link() -> None:
     watch = Watch()
     for _ in range(3):
         watch.now_s += BEAT_S
-        watch.roster.saw([ME], watch.now_s, strangers=[member(7)])
-    assert watch.roster.others() == ["other"]
+        watch.view.observe([ME], watch.now_s, strangers=[member(7)])
+    assert watch.view.others() == ["other"]
     watch.linked = True
     for _ in range(20):
         watch.now_s += BEAT_S
         watch.beat += 1
-        watch.roster.saw([ME], watch.now_s, strangers=[member(watch.beat)])
+        watch.view.observe([ME], watch.now_s, strangers=[member(watch.beat)])
     assert watch.alive
     watch.linked = False
     assert not watch.alive, "its beats there are no sign of life"
@@ -168,8 +173,8 @@ def test_a_stranger_under_a_known_name_is_known_as_its_later_run() -> None:
     watch.beats(3)
     later = Member("other", "other@2", "http://elsewhere", 9)
     watch.now_s += BEAT_S
-    assert watch.roster.saw([ME], watch.now_s, strangers=[later])
-    assert watch.roster.url_of("other") == "http://elsewhere"
+    assert watch.view.observe([ME], watch.now_s, strangers=[later])
+    assert watch.view.url_of("other") == "http://elsewhere"
 
 
 def test_a_look_that_comes_late_counts_one_second_at_most() -> None:
@@ -187,7 +192,7 @@ def test_a_later_run_replaces_the_one_before() -> None:
     watch.silent(3.0)
     assert watch.look([ME, member(1, run=2)])
     assert watch.alive
-    known = watch.roster.member("other")
+    known = watch.view.member("other")
     assert known is not None
     assert known.incarnation == "other@2"
 
@@ -197,9 +202,9 @@ def test_who_is_dead_for_long_and_not_linked_is_forgotten() -> None:
     watch.beats(3)
     for _ in range(round(FORGOTTEN_AFTER_S / BEAT_S) + 2):
         watch.look([ME])
-    assert [one.instance for one in watch.roster.members()] == ["me"]
-    assert watch.roster.member("other") is None
-    assert watch.roster.silent_s("other") == 0.0
+    assert [one.instance for one in watch.view.members()] == ["me"]
+    assert watch.view.member("other") is None
+    assert watch.view.silent_s("other") == 0.0
 
 
 def test_wishes_and_announcements_make_an_instance_draining_or_evicted() -> None:
@@ -208,24 +213,24 @@ def test_wishes_and_announcements_make_an_instance_draining_or_evicted() -> None
     states = {}
     wishes = {"plain": Wish(), "drain": Wish(draining=True), "evict": Wish(evicted=True)}
     for name, wish in wishes.items():
-        watch.roster.wishes = {"other": wish}
-        states[name] = next(n.state for n in watch.roster.nodes() if n.instance == "other")
+        watch.view.desired = {"other": wish}
+        states[name] = next(n.state for n in watch.view.nodes() if n.instance == "other")
     assert states == {"plain": "serving", "drain": "draining", "evict": "evicted"}
     assert watch.alive
-    assert not watch.roster.serves("other"), "evicted"
-    watch.roster.wishes = {}
+    assert not watch.view.serves("other"), "evicted"
+    watch.view.desired = {}
     assert watch.look([ME, member(4, draining=True)]), "it is news that somebody wants to go"
-    assert next(n for n in watch.roster.nodes() if n.instance == "other").draining
+    assert next(n for n in watch.view.nodes() if n.instance == "other").draining
 
 
 def test_this_instance_itself_is_always_alive_and_never_among_the_others() -> None:
     watch = Watch()
     watch.look([])
     watch.look([Member("me", "me@0", "http://old", 0, beat=7)])
-    assert watch.roster.alive("me")
-    assert watch.roster.silent_s("me") == 0.0
-    assert watch.roster.others() == []
-    assert not watch.roster.alive("nobody")
+    assert watch.view.alive("me")
+    assert watch.view.silent_s("me") == 0.0
+    assert watch.view.others() == []
+    assert not watch.view.alive("nobody")
 
 
 def test_a_link_that_was_lost_or_found_between_two_looks_is_news() -> None:

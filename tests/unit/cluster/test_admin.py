@@ -42,7 +42,7 @@ async def through(nodes: Nodes) -> None:
 async def test_every_instance_shows_the_same_cluster(nodes: Nodes) -> None:
     await nodes.start("a", "b", "c")
     await asyncio.sleep(1.0)
-    views = [await node.node.desk.view() for node in nodes.alive]
+    views = [await node.node.admin.view() for node in nodes.alive]
     for node, view in zip(nodes.alive, views, strict=True):
         assert view.answered_by == node.name
         assert [one.instance for one in view.instances] == ["a", "b", "c"]
@@ -62,7 +62,7 @@ async def test_load_is_told_by_the_owners_heartbeats(nodes: Nodes) -> None:
         await a.ask(address, ("add", 1))
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.6)
-    view = await a.node.desk.view()
+    view = await a.node.admin.view()
     busy = view.shards[address.slot]
     assert busy.rate > 5
     assert busy.entities == 1
@@ -72,9 +72,9 @@ async def test_load_is_told_by_the_owners_heartbeats(nodes: Nodes) -> None:
 async def test_hand_overs_are_told_by_who_got_them_with_their_pause(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     shard = shard_of(nodes, b)
-    await a.node.desk.move(shard, "a", "ops")
+    await a.node.admin.move(shard, "a", "ops")
     await moved(nodes, shard, "a")
-    last = (await a.node.desk.view()).handovers[0]
+    last = (await a.node.admin.view()).handovers[0]
     assert (last.shard, last.from_, last.to) == (shard, "b", "a")
     assert 0 < last.pause_ms < 250
 
@@ -86,7 +86,7 @@ async def uneven(nodes: Nodes) -> None:
     """Three instances, of which one lost much to the others and was asked back."""
     await nodes.start("a", "b", "c")
     for shard in list(nodes.alive[2].shards)[:7]:
-        await nodes.alive[0].node.desk.move(shard, "a", "ops")
+        await nodes.alive[0].node.admin.move(shard, "a", "ops")
     await through(nodes)
     before: dict[int, str] = {}
     while (now := nodes.owners()) != before:  # what is beyond the slack of balance moves by itself
@@ -96,7 +96,7 @@ async def uneven(nodes: Nodes) -> None:
 
 async def test_a_plan_is_exactly_what_apply_does(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.desk
+    desk = nodes.alive[1].node.admin
     before, claims = nodes.owners(), len(nodes.store.claims)
     plan = await desk.plan()
     assert plan.moves
@@ -116,7 +116,7 @@ async def test_a_plan_is_exactly_what_apply_does(nodes: Nodes) -> None:
 
 async def test_a_plan_of_a_cluster_that_has_changed_is_refused(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.desk
+    desk = nodes.alive[1].node.admin
     plan = await desk.plan()
     shard = plan.moves[0].shard
     await desk.freeze(shard, "a look at it", "ops")
@@ -126,7 +126,7 @@ async def test_a_plan_of_a_cluster_that_has_changed_is_refused(nodes: Nodes) -> 
 
 async def test_a_plan_is_aborted_and_goes_on_by_another_one(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.desk
+    desk = nodes.alive[1].node.admin
     assert await refused(desk.abort("ops")) == "no_rebalance"
     plan = await desk.plan()
     await desk.apply(plan.plan_id, "ops")
@@ -144,7 +144,7 @@ async def test_a_plan_is_aborted_and_goes_on_by_another_one(nodes: Nodes) -> Non
 
 async def test_a_plan_that_has_ended_is_told_as_it_was_then(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.desk
+    desk = nodes.alive[1].node.admin
     plan = await desk.plan()
     await desk.apply(plan.plan_id, "ops")
     await through(nodes)
@@ -158,7 +158,7 @@ async def test_a_plan_that_has_ended_is_told_as_it_was_then(nodes: Nodes) -> Non
 
 async def test_one_plan_runs_at_a_time(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.desk
+    desk = nodes.alive[1].node.admin
     for node in nodes.alive:
         node.journal.latency_s = 0.2
     first = await desk.plan()
@@ -176,7 +176,7 @@ async def test_a_plan_outlives_the_leader_that_began_it(nodes: Nodes) -> None:
     assert leader is not None
     for node in nodes.alive:
         node.journal.latency_s = 0.2
-    desk = nodes.others(leader)[0].node.desk
+    desk = nodes.others(leader)[0].node.admin
     plan = await desk.plan()
     await desk.apply(plan.plan_id, "ops")
     await asyncio.sleep(0.3)
@@ -196,7 +196,7 @@ async def test_a_move_is_made_at_once_and_its_callers_notice_a_pause_at_most(nod
     askers = Askers(nodes)
     for address in askers.addresses[:20]:
         to = next(node for node in (a, b, c) if node is not nodes.owner(address))
-        await c.node.desk.move(address.slot, to.name, "ops")
+        await c.node.admin.move(address.slot, to.name, "ops")
         await moved(nodes, address.slot, to.name)
     await askers.finish()
     assert askers.failed == []
@@ -205,7 +205,7 @@ async def test_a_move_is_made_at_once_and_its_callers_notice_a_pause_at_most(nod
 
 async def test_a_move_that_cannot_be_made_is_refused_and_changes_nothing(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
-    desk, shard, lines = a.node.desk, shard_of(nodes, b), len(nodes.tables.lines)
+    desk, shard, lines = a.node.admin, shard_of(nodes, b), len(nodes.tables.lines)
     assert await refused(desk.move(SLOT_COUNT, "a", "ops")) == "unknown_shard"
     assert await refused(desk.move(-1, "a", "ops")) == "unknown_shard"
     assert await refused(desk.move(shard, "z", "ops")) == "unknown_instance"
@@ -213,7 +213,7 @@ async def test_a_move_that_cannot_be_made_is_refused_and_changes_nothing(nodes: 
     assert len(nodes.tables.lines) == lines
     await desk.freeze(shard, "a look at it", "ops")
     assert await refused(desk.move(shard, "a", "ops")) == "shard_frozen"
-    await c.node.desk.drain("c", "ops")
+    await c.node.admin.drain("c", "ops")
     await desk.unfreeze(shard, "ops")
     assert await refused(desk.move(shard, "c", "ops")) == "conflict"
     assert nodes.owners()[shard] == "b"
@@ -223,14 +223,14 @@ async def test_a_shard_is_moved_there_and_back_and_there_again(nodes: Nodes) -> 
     a, b, _ = await nodes.start("a", "b", "c")
     shard = shard_of(nodes, b)
     for to in ("a", "b", "a", "b"):
-        await a.node.desk.move(shard, to, "ops")
+        await a.node.admin.move(shard, to, "ops")
         await moved(nodes, shard, to)
 
 
 async def test_a_pinned_shard_goes_there_and_stays_through_everything(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     shard = shard_of(nodes, b)
-    await a.node.desk.pin(shard, "a", "ops")
+    await a.node.admin.pin(shard, "a", "ops")
     await moved(nodes, shard, "a", 2.0)
     await nodes.start("d")
     assert nodes.owners()[shard] == "a"
@@ -240,20 +240,20 @@ async def test_a_pinned_shard_goes_there_and_stays_through_everything(nodes: Nod
     again = nodes.new("a")
     await again.start()
     await moved(nodes, shard, "a", 10.0)
-    await nodes.alive[0].node.desk.unpin(shard, "ops")
+    await nodes.alive[0].node.admin.unpin(shard, "ops")
     assert nodes.tables.wishes[shard].pinned_to is None
-    assert await refused(again.node.desk.pin(shard, "z", "ops")) == "unknown_instance"
+    assert await refused(again.node.admin.pin(shard, "z", "ops")) == "unknown_instance"
 
 
 async def test_a_frozen_shard_stays_though_its_instance_is_drained(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     shard = shard_of(nodes, b)
-    await a.node.desk.freeze(shard, "a look at it", "ops")
-    await a.node.desk.drain("b", "ops")
+    await a.node.admin.freeze(shard, "a look at it", "ops")
+    await a.node.admin.drain("b", "ops")
     await until(lambda: len(b.shards) == 1, 10.0)
     await asyncio.sleep(2.0)
     assert nodes.owners()[shard] == "b"
-    await a.node.desk.unfreeze(shard, "ops")
+    await a.node.admin.unfreeze(shard, "ops")
     await until(lambda: not b.shards, 2.0)
 
 
@@ -264,14 +264,14 @@ async def test_a_drained_instance_is_emptied_and_gets_its_share_back_afterwards(
     nodes: Nodes,
 ) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
-    await a.node.desk.drain("b", "ops")
+    await a.node.admin.drain("b", "ops")
     await until(lambda: not b.shards, 10.0)
-    assert next(n for n in (await a.node.desk.view()).instances if n.instance == "b").state == (
+    assert next(n for n in (await a.node.admin.view()).instances if n.instance == "b").state == (
         "draining"
     )
-    assert b.node.coverage.problem() is None, "it answers all the same"
+    assert b.node.availability.problem() is None, "it answers all the same"
     assert await b.reply(nodes.address_on(a), "get") == 0
-    await a.node.desk.undrain("b", "ops")
+    await a.node.admin.undrain("b", "ops")
     await nodes.settled()
     assert nodes.counts()["b"] > 70
 
@@ -279,19 +279,19 @@ async def test_a_drained_instance_is_emptied_and_gets_its_share_back_afterwards(
 async def test_an_evicted_instance_is_not_asked(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     b.journal.pause()  # it is sick: it would not let go
-    await a.node.desk.evict("b", "ops")
+    await a.node.admin.evict("b", "ops")
     await until(lambda: "b" not in nodes.owners().values(), 1.0)
     b.journal.resume()
     await until(lambda: not b.shards, 2.0)
     assert nodes.counts()["b"] == 0
-    await a.node.desk.undrain("b", "ops")
+    await a.node.admin.undrain("b", "ops")
     await nodes.settled()
 
 
 async def test_nobody_is_evicted_who_is_the_last_and_nobody_who_is_not_there(nodes: Nodes) -> None:
     a, *_ = await nodes.start("a")
-    assert await refused(a.node.desk.evict("a", "ops")) == "conflict"
-    assert await refused(a.node.desk.drain("z", "ops")) == "unknown_instance"
+    assert await refused(a.node.admin.evict("a", "ops")) == "conflict"
+    assert await refused(a.node.admin.drain("z", "ops")) == "unknown_instance"
     assert nodes.tables.lines == []
 
 
@@ -300,14 +300,14 @@ async def test_nobody_is_evicted_who_is_the_last_and_nobody_who_is_not_there(nod
 
 async def test_everything_is_in_the_log_with_who_did_it(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
-    desk, shard = a.node.desk, shard_of(nodes, b)
+    desk, shard = a.node.admin, shard_of(nodes, b)
     await desk.pin(shard, "a", "anna")
     await desk.unpin(shard, "anna")
     await desk.freeze(shard, "a look at it", "bert")
     await desk.unfreeze(shard, "bert")
     await desk.drain("c", "cleo")
     await desk.undrain("c", "cleo")
-    lines = await nodes.alive[2].node.desk.log(10, None)
+    lines = await nodes.alive[2].node.admin.log(10, None)
     assert [(line.who, line.what) for line in lines] == [
         ("cleo", "undrain"),
         ("cleo", "drain"),
@@ -323,6 +323,6 @@ async def test_without_the_database_nothing_is_promised(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     shard = shard_of(nodes, b)
     nodes.journal_away()
-    for asked in (a.node.desk.plan(), a.node.desk.move(shard, "a", "ops"), a.node.desk.view()):
+    for asked in (a.node.admin.plan(), a.node.admin.move(shard, "a", "ops"), a.node.admin.view()):
         with pytest.raises(JournalError):
             await asked

@@ -23,7 +23,7 @@ class Other:
         self.journal = journal
         self.views = Views()
         self.owns = False
-        self.copies = ViewReplicas(
+        self.replicas = ViewReplicas(
             {"counter": True},
             owner.runtime.behaviour,
             self.views,
@@ -32,7 +32,7 @@ class Other:
         )
 
     def shows(self) -> bool:
-        return self.copies.has([ANN])
+        return self.replicas.ready(ANN)
 
     def shown(self) -> object:
         return self.views.all[-1][2]
@@ -45,8 +45,8 @@ async def owner_and_other() -> AsyncIterator[tuple[Instance, Other]]:
     owner = await cluster.start()
     await owner.reply(ANN, ("add", 5))
     other = Other(owner, MemoryJournal(cluster.store))
-    running = asyncio.create_task(other.copies.run(0))
-    other.copies.want([ANN])
+    running = asyncio.create_task(other.replicas.run(0))
+    other.replicas.track([ANN])
     await until(other.shows)
     try:
         yield owner, other
@@ -59,18 +59,18 @@ async def test_a_copy_of_a_silent_owner_is_not_shown_until_it_was_read_again() -
     async with owner_and_other() as (owner, other):
         assert other.shown() == 5
         await owner.reply(ANN, ("add", 2))  # of which nothing is told
-        assert not other.copies.in_doubt
-        other.copies.distrust(EVERY_SLOT)
+        assert not other.replicas.in_doubt
+        other.replicas.distrust(EVERY_SLOT)
         assert not other.shows()
-        assert other.copies.in_doubt
+        assert other.replicas.in_doubt
         await until(other.shows)
         assert other.shown() == 7
-        assert not other.copies.in_doubt
+        assert not other.replicas.in_doubt
 
 
 async def test_a_copy_is_shown_again_also_if_nothing_had_happened() -> None:
     async with owner_and_other() as (_, other):
-        other.copies.distrust(EVERY_SLOT)
+        other.replicas.distrust(EVERY_SLOT)
         assert not other.shows()
         await until(other.shows)
         assert other.shown() == 5
@@ -79,10 +79,10 @@ async def test_a_copy_is_shown_again_also_if_nothing_had_happened() -> None:
 async def test_what_was_read_before_the_silence_does_not_count() -> None:
     async with owner_and_other() as (owner, other):
         other.journal.latency_s = 1.0
-        other.copies.distrust(EVERY_SLOT)
+        other.replicas.distrust(EVERY_SLOT)
         await pass_time(0.5)  # the first reading is under way
         await owner.reply(ANN, ("add", 2))
-        other.copies.distrust(EVERY_SLOT)
+        other.replicas.distrust(EVERY_SLOT)
         await pass_time(0.9)  # it has come by now
         assert not other.shows()
         await until(other.shows)
@@ -91,26 +91,26 @@ async def test_what_was_read_before_the_silence_does_not_count() -> None:
 
 async def test_only_the_silent_slots_are_doubted() -> None:
     async with owner_and_other() as (_, other):
-        other.copies.distrust([slot for slot in EVERY_SLOT if slot != ANN.slot])
+        other.replicas.distrust([slot for slot in EVERY_SLOT if slot != ANN.slot])
         assert other.shows()
 
 
 async def test_what_was_gained_after_a_silence_is_shown_when_the_own_runtime_has_read_it() -> None:
     async with owner_and_other() as (_, other):
         other.owns = True
-        other.copies.distrust_gained({ANN.slot: 3})
+        other.replicas.distrust_gained({ANN.slot: 3})
         assert not other.shows()
-        other.copies.own_loaded(ANN, 7, 2, 2)
+        other.replicas.own_loaded(ANN, 7, 2, 2)
         assert not other.shows(), "that was an earlier time of ownership"
-        other.copies.own_loaded(ANN, 7, 2, 3)
+        other.replicas.own_loaded(ANN, 7, 2, 3)
         assert other.shows()
 
 
 async def test_what_was_read_before_it_is_known_to_be_gained_is_shown_at_once() -> None:
     async with owner_and_other() as (_, other):
         other.owns = True
-        other.copies.own_committed(ANN, 7, 2, 3)
-        other.copies.distrust_gained({ANN.slot: 3})
+        other.replicas.own_committed(ANN, 7, 2, 3)
+        other.replicas.distrust_gained({ANN.slot: 3})
         assert other.shows()
 
 
@@ -118,7 +118,7 @@ async def test_what_was_gained_and_given_away_unread_is_a_copy_like_any_other() 
     async with owner_and_other() as (owner, other):
         await owner.reply(ANN, ("add", 2))
         other.owns = True
-        other.copies.distrust_gained({ANN.slot: 3})
+        other.replicas.distrust_gained({ANN.slot: 3})
         other.owns = False
         await until(other.shows)
         assert other.shown() == 7
@@ -130,7 +130,7 @@ async def test_what_another_instance_turns_out_to_own_is_read_again_before_it_is
         await owner.reply(ANN, ("add", 2))
         assert other.shows()
         other.owns = False
-        other.copies.lost(ANN.slot)
+        other.replicas.lost(ANN.slot)
         assert not other.shows()
         await until(other.shows)
         assert other.shown() == 7

@@ -11,10 +11,10 @@ import pytest
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.cluster.messages import Changed
 from actors.journal.contract import Batch, Loaded, Row, SnapshotRow
 from actors.journal.memory import MemoryJournal
 from actors.replication import replicas as limits
+from actors.replication.messages import EntityChange
 from actors.replication.replicas import ViewReplicas
 from actors.tasks import Tasks
 from tests.support.nodes import FollowedViews
@@ -46,7 +46,7 @@ class Reader:
         self.behaviours: dict[str, Behaviour] = {"counter": self.counter, "bank": Bank()}
         self.views = FollowedViews(list(self.behaviours.values()), lambda shard: None)
         self.mine: set[Address] = set()
-        self.copies = ViewReplicas(
+        self.replicas = ViewReplicas(
             {"counter": True, "bank": False},
             self.behaviours.__getitem__,
             self.views,
@@ -54,13 +54,13 @@ class Reader:
             self.mine.__contains__,
         )
         self.tasks = Tasks("copies")
-        self.tasks.spawn(self.copies.run(0), "copies")
+        self.tasks.spawn(self.replicas.run(0), "copies")
         self.seq = 0
 
     async def start(self) -> None:
         await self.journal.claim([(ANN.slot, 0)], "owner", "owner@1")
 
-    async def decide(self, amount: int, address: Address = ANN) -> Changed:
+    async def decide(self, amount: int, address: Address = ANN) -> EntityChange:
         """An event is journalled; what the owner tells of it."""
         before = self.journal.store.events(address)
         self.seq += 1
@@ -68,7 +68,7 @@ class Reader:
         row = Row(address.slot, self.seq, EPOCH, address, "added", 1, payload, 0)
         await self.journal.append(0, Batch([row]))
         before_seq = before[-1].seq if before else 0
-        return Changed(address.text, before_seq, [(self.seq, "added", 1, payload)])
+        return EntityChange(address.text, before_seq, [(self.seq, "added", 1, payload)])
 
     async def known(self, state: int, wait_max_s: float = 1.0) -> None:
         await until(lambda: self.views.known.get(ANN) == state, wait_max_s)
@@ -88,61 +88,61 @@ async def reader() -> AsyncIterator[Reader]:
 
 
 async def test_what_is_wanted_is_read_once_and_shown_also_if_it_is_empty(reader: Reader) -> None:
-    assert not reader.copies.has([ANN])
-    reader.copies.want([ANN])
+    assert not reader.replicas.ready(ANN)
+    reader.replicas.track([ANN])
     await reader.known(0)
-    assert reader.copies.has([ANN])
-    reader.copies.want([ANN])
+    assert reader.replicas.ready(ANN)
+    reader.replicas.track([ANN])
     await asyncio.sleep(1.0)
     assert reader.loads == 1
 
 
 async def test_many_are_read_with_one_query(reader: Reader) -> None:
     wanted = [Address("counter", f"e{n}") for n in range(limits.READ_TOGETHER_MAX)]
-    reader.copies.want(wanted)
-    await until(lambda: reader.copies.has(wanted), 1.0)
+    reader.replicas.track(wanted)
+    await until(lambda: all(map(reader.replicas.ready, wanted)), 1.0)
     assert reader.loads == 1
 
 
 async def test_changes_in_order_are_applied_at_once_without_reading(reader: Reader) -> None:
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await reader.known(0)
     for total in (1, 2, 3):
-        reader.copies.changed(await reader.decide(1))
+        reader.replicas.on_change(await reader.decide(1))
         assert reader.views.known[ANN] == total
     assert reader.loads == 1
 
 
 async def test_a_change_that_was_heard_before_is_dropped(reader: Reader) -> None:
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await reader.known(0)
     change = await reader.decide(5)
-    reader.copies.changed(change)
-    reader.copies.changed(change)
+    reader.replicas.on_change(change)
+    reader.replicas.on_change(change)
     assert reader.views.events(ANN) == [("added", 5)]
 
 
 async def test_a_gap_that_closes_by_itself_is_not_read(reader: Reader) -> None:
     """Two owners in turn told over two links."""
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await reader.known(0)
     first, second, third = [await reader.decide(n) for n in (1, 10, 100)]
-    reader.copies.changed(third)
-    reader.copies.changed(second)
+    reader.replicas.on_change(third)
+    reader.replicas.on_change(second)
     assert reader.views.known[ANN] == 0
-    reader.copies.changed(first)
+    reader.replicas.on_change(first)
     await reader.known(111)
     assert reader.views.events(ANN) == [("added", 1), ("added", 10), ("added", 100)]
     assert reader.loads == 1
 
 
 async def test_a_gap_that_stays_is_read_and_what_follows_is_applied(reader: Reader) -> None:
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await reader.known(0)
     await reader.decide(1)
-    reader.copies.changed(await reader.decide(10))
+    reader.replicas.on_change(await reader.decide(10))
     await reader.known(11)
-    reader.copies.changed(await reader.decide(100))
+    reader.replicas.on_change(await reader.decide(100))
     assert reader.views.known[ANN] == 111
     assert reader.loads == 2
 
@@ -150,10 +150,10 @@ async def test_a_gap_that_stays_is_read_and_what_follows_is_applied(reader: Read
 async def test_what_is_told_while_it_is_read_follows_the_reading(reader: Reader) -> None:
     await reader.decide(1)
     reader.journal.answer_s = 0.2
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await asyncio.sleep(0.1)
     for amount in (10, 100):
-        reader.copies.changed(await reader.decide(amount))
+        reader.replicas.on_change(await reader.decide(amount))
     assert reader.views.all == []
     await reader.known(111)
     assert reader.views.loads == [(ANN, 1)]
@@ -163,26 +163,26 @@ async def test_what_is_told_while_it_is_read_follows_the_reading(reader: Reader)
 
 async def test_something_never_heard_of_is_read_when_it_changes(reader: Reader) -> None:
     await reader.decide(1)
-    reader.copies.changed(await reader.decide(10))
+    reader.replicas.on_change(await reader.decide(10))
     await reader.known(11)
 
 
 async def test_a_mark_beyond_what_is_known_is_read_and_any_other_is_not(reader: Reader) -> None:
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await reader.known(0)
     await reader.decide(7)
-    reader.copies.marked(ANN.text, 1)
+    reader.replicas.on_seq(ANN.text, 1)
     await reader.known(7)
-    reader.copies.marked(ANN.text, 1)
+    reader.replicas.on_seq(ANN.text, 1)
     await asyncio.sleep(1.0)
     assert reader.loads == 2
 
 
 async def test_what_others_say_of_what_is_ours_or_not_shown_is_overheard(reader: Reader) -> None:
     reader.mine.add(ANN)
-    reader.copies.changed(await reader.decide(1))
-    reader.copies.marked(ANN.text, 1)
-    reader.copies.marked("alarm/clock", 9)
+    reader.replicas.on_change(await reader.decide(1))
+    reader.replicas.on_seq(ANN.text, 1)
+    reader.replicas.on_seq("alarm/clock", 9)
     await asyncio.sleep(1.0)
     assert reader.loads == 0
     assert reader.views.all == []
@@ -192,14 +192,14 @@ async def test_a_copy_goes_on_from_what_its_own_runtime_knew(reader: Reader) -> 
     """The shard was ours, and is somebody else's now."""
     reader.mine.add(ANN)
     await reader.decide(1)
-    reader.copies.own_loaded(ANN, 1, 1, 1)
+    reader.replicas.own_loaded(ANN, 1, 1, 1)
     reader.views.loaded(ANN, 1)
     await reader.decide(10)
-    assert reader.copies.own_committed(ANN, 11, 2) == 1
+    assert reader.replicas.own_committed(ANN, 11, 2) == 1
     reader.views.committed(ANN, [("added", 10)], 11)
-    assert reader.copies.seqs(lambda shard: shard == ANN.slot) == [(ANN.text, 2)]
+    assert reader.replicas.latest_seqs(lambda shard: shard == ANN.slot) == [(ANN.text, 2)]
     reader.mine.clear()
-    reader.copies.changed(await reader.decide(100))
+    reader.replicas.on_change(await reader.decide(100))
     assert reader.views.known[ANN] == 111
     assert reader.loads == 0
 
@@ -207,20 +207,20 @@ async def test_a_copy_goes_on_from_what_its_own_runtime_knew(reader: Reader) -> 
 async def test_a_reading_that_comes_late_takes_nothing_back(reader: Reader) -> None:
     """It was asked for before the shard became ours."""
     reader.journal.answer_s = 0.2
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await asyncio.sleep(0.1)
     reader.mine.add(ANN)
-    reader.copies.own_loaded(ANN, 42, 5, 1)
+    reader.replicas.own_loaded(ANN, 42, 5, 1)
     await asyncio.sleep(1.0)
     assert reader.views.all == []
-    assert reader.copies.seqs(lambda shard: True) == [(ANN.text, 5)]
+    assert reader.replicas.latest_seqs(lambda shard: True) == [(ANN.text, 5)]
 
 
 async def test_without_the_journal_it_waits_and_reads_when_it_is_back(reader: Reader) -> None:
     reader.journal.go_away()
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await asyncio.sleep(3.0)
-    assert not reader.copies.has([ANN])
+    assert not reader.replicas.ready(ANN)
     reader.journal.come_back()
     await reader.known(0, limits.JOURNAL_RETRY_S + 0.1)
 
@@ -230,13 +230,13 @@ async def test_a_snapshot_is_enough_and_one_of_an_older_shape_is_not(reader: Rea
         await reader.decide(amount)
     snapshot = SnapshotRow(ANN.slot, EPOCH, ANN, 2, b"11")
     await reader.journal.append(0, Batch(snapshots=[snapshot]))
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await reader.known(11)
     assert reader.loads == 1
 
     await reader.decide(100)
     reader.counter.snapshots_readable = False
-    reader.copies.marked(ANN.text, 3)
+    reader.replicas.on_seq(ANN.text, 3)
     await reader.known(111)
     assert reader.loads == 3, "once with the snapshot, once without"
 
@@ -246,34 +246,36 @@ async def test_beyond_so_many_buffered_changes_they_are_dropped_and_read_instead
 ) -> None:
     monkeypatch.setattr(limits, "BUFFERED_MAX", 3)
     reader.journal.answer_s = 0.2
-    reader.copies.want([ANN])
+    reader.replicas.track([ANN])
     await asyncio.sleep(0.1)
     for _ in range(10):
-        reader.copies.changed(await reader.decide(1))
+        reader.replicas.on_change(await reader.decide(1))
     await reader.known(10)
 
 
 async def test_changes_are_encoded_as_the_wire_needs_them(reader: Reader) -> None:
     change = await reader.decide(5)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(change), type=Changed) == Changed(
-        ANN.text, 0, [(1, "added", 1, b'["added",5]')]
-    )
+    assert msgspec.msgpack.decode(
+        msgspec.msgpack.encode(change), type=EntityChange
+    ) == EntityChange(ANN.text, 0, [(1, "added", 1, b'["added",5]')])
 
 
 async def test_what_cannot_be_read_is_not_shown_and_tried_again_after_a_while(
     reader: Reader,
 ) -> None:
     """An event of a later version, in the middle of a rolling upgrade: nothing else suffers."""
-    reader.copies.want([ANN, BEN])
-    await until(lambda: reader.copies.has([ANN, BEN]))
+    reader.replicas.track([ANN, BEN])
+    await until(lambda: reader.replicas.ready(ANN) and reader.replicas.ready(BEN))
     change = await reader.decide(5)
     seq, _, version, _ = change.rows[0]
-    reader.copies.changed(Changed(change.address, change.before_seq, [(seq, "?", version, b"?")]))
-    assert not reader.copies.has([ANN])
-    assert reader.copies.has([BEN])
-    reader.copies.changed(await reader.decide(1))
-    assert not reader.copies.has([ANN]), "not at once"
+    reader.replicas.on_change(
+        EntityChange(change.address, change.before_seq, [(seq, "?", version, b"?")])
+    )
+    assert not reader.replicas.ready(ANN)
+    assert reader.replicas.ready(BEN)
+    reader.replicas.on_change(await reader.decide(1))
+    assert not reader.replicas.ready(ANN), "not at once"
     await asyncio.sleep(limits.UNREADABLE_S)
-    reader.copies.changed(await reader.decide(1))
+    reader.replicas.on_change(await reader.decide(1))
     await reader.known(7)
-    assert reader.copies.has([ANN])
+    assert reader.replicas.ready(ANN)

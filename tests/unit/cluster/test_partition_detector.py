@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors.address import SLOT_COUNT
-from actors.cluster.freshness import StaleError
+from actors.cluster.availability import StaleError
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import until
 
@@ -33,7 +33,7 @@ async def test_who_hears_nobody_tells_nothing_before_anybody_else_may(nodes: Nod
     assert nodes.clock.monotonic() - began < DOUBTED_MAX_S
     assert nodes.store.leases[mine.slot].epoch == epoch, "nobody else had claimed it by then"
     with pytest.raises(StaleError):
-        a.node.freshness.check(mine.slot)
+        a.node.availability.check(mine.slot)
     await until(lambda: mine.slot in {**b.shards, **c.shards}, 10.0)
     nodes.heal()
     await nodes.settled()
@@ -46,7 +46,7 @@ async def test_who_is_evicted_while_its_look_at_the_leases_hangs_hears_it_from_t
     a, b, _ = await nodes.start("a", "b", "c")
     a.journal.pause()
     claimed = len(nodes.store.claims)
-    await b.node.desk.evict("a", "ops")
+    await b.node.admin.evict("a", "ops")
     await until(lambda: len(nodes.store.claims) > claimed, 5.0)
     began = nodes.clock.monotonic()
     await until(lambda: not a.node.runtime.trustworthy, 5.0)

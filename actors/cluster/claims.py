@@ -1,0 +1,93 @@
+"""Claiming shards: the database grants a new epoch, and this instance serves them under it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+
+from actors.address import Address
+from actors.cluster.application import Stores
+from actors.cluster.directory import ShardDirectory
+from actors.core.replay import Folded
+from actors.journal.contract import JournalError, Lease
+from actors.membership.contract import Member
+from actors.placement.stores.contract import PlacedShard
+from actors.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+_Claim = Callable[[Sequence[tuple[int, int]], str, str], Awaitable[list[Lease]]]
+
+
+class ShardClaims:
+    """``on_gained`` is called with the shards that this instance serves from now on."""
+
+    def __init__(
+        self,
+        member: Member,
+        stores: Stores,
+        runtime: Runtime,
+        directory: ShardDirectory,
+        on_gained: Callable[[Collection[int]], None],
+    ) -> None:
+        self._member = member
+        self._stores = stores
+        self._runtime = runtime
+        self._directory = directory
+        self._on_gained = on_gained
+        self._claimed_before: set[int] = set()
+        self.total = 0
+        """Shards claimed so far."""
+
+    def held(self, shard: int) -> bool:
+        """Whether this instance has the shard, or is about to claim its own shard again."""
+        return self._runtime.holds(shard) or shard in self._runtime.claiming
+
+    def claimed_before(self, shard: int) -> bool:
+        """Whether this run has claimed the shard at any time."""
+        return shard in self._claimed_before
+
+    async def claim_desired(
+        self, placed: Sequence[PlacedShard], warm: Mapping[Address, Folded] | None = None
+    ) -> int:
+        """Claim shards that are desired here; returns how many. ``warm`` are entities that
+        :meth:`actors.runtime.Runtime.preload` has read of them."""
+        return await self._claim(placed, self._stores.placement.claim, warm)
+
+    async def reclaim(self, placed: Sequence[PlacedShard]) -> int:
+        """Claim shards back that this run owned last, wherever they are desired; returns how
+        many."""
+        return await self._claim(placed, self._stores.journal.claim)
+
+    async def _claim(
+        self,
+        placed: Sequence[PlacedShard],
+        claim: _Claim,
+        warm: Mapping[Address, Folded] | None = None,
+    ) -> int:
+        """Claim in each database of the journal on its own. One that does not answer is tried
+        again when the table is read next."""
+        epochs = {one.shard: one.epoch for one in placed}
+        count = 0
+        for part, shards in self._runtime.parted(epochs).items():
+            wanted = [(shard, epochs[shard]) for shard in shards]
+            claim_these = partial(claim, wanted, self._member.instance, self._member.incarnation)
+            try:
+                gained = await self._runtime.adopt(claim_these, warm, part=part)
+            except JournalError as error:
+                log.info("%d shards cannot be claimed yet: %s", len(wanted), error)
+                continue
+            self._gained(gained)
+            count += len(gained)
+        return count
+
+    def _gained(self, shards: Collection[int]) -> None:
+        for shard in shards:
+            self._claimed_before.add(shard)
+            epoch = self._runtime.epoch_of(shard)
+            self._directory.learn(shard, self._member.instance, epoch, self._member.incarnation)
+            self._directory.wake(shard)
+        self.total += len(shards)
+        if shards:
+            self._on_gained(shards)
