@@ -219,7 +219,9 @@ async def test_ten_thousand_seats_are_shown_fast_and_move(new_fan: NewFan, url: 
 
 
 def read(image: Image.Image) -> str:
-    found = zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcodes(
+        image, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+    )
     assert len(found) == 1, f"{len(found)} codes found"
     return found[0].text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -23,7 +24,7 @@ WAITING = 100_000
 SERVED_AGAIN_MAX_S = 8.0
 """The promise for any instance that is killed; the aim is 3 s."""
 COLUMNS = ("shard", "seq", "epoch", "entity", "at_ms", "version", "address", "type", "payload")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "BOOKING_QUEUE_MAX_ACTIVE": "100",
     "BOOKING_QUEUE_IDLE_SECONDS": "3600",  # nobody polls
 }

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from booking import audit
 from booking.embedded import EmbeddedServers
@@ -81,7 +82,7 @@ async def test_only_the_shards_of_the_database_that_is_away_are_refused(
         urls = [database_url, second.start()]
         await parts.prepare(urls)
         await import_catalogue(database_url)
-        settings = {"BOOKING_JOURNAL_URLS": urls[1]}
+        settings: dict[str, Any] = {"BOOKING_JOURNAL_URLS": urls[1]}
         async with (
             cluster(database_url, redis_url, tmp_path, INSTANCES, **settings) as running,
             apis(running) as clients,

@@ -139,6 +139,13 @@ class RawClient:
     async def to(cls, port: int) -> Self:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """It can be told not to read."""
+        transport = self.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        return transport
+
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()

@@ -77,7 +77,7 @@ async def test_an_audit_of_the_running_service_is_clean(start_service: StartServ
     assert (await operate(api, "POST", "/admin/audit")).status == 202
 
     async def ended() -> bool:
-        return (await operate(api, "GET", "/admin/audit")).data["verdict"] != "none"
+        return str((await operate(api, "GET", "/admin/audit")).data["verdict"]) != "none"
 
     await eventually(ended, within_s=30.0)
     data = (await operate(api, "GET", "/admin/audit")).data

@@ -20,6 +20,7 @@ from booking.catalogue.document import (
     Document,
     SeatEntry,
 )
+from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError
 from booking.cli import catalog as command
 from tests.support.documents import normal, to_catalogue
@@ -140,7 +141,7 @@ async def test_imports_at_once_are_done_one_after_the_other(database_url: str) -
 
 async def test_a_document_made_by_a_program_is_checked_too(database_url: str) -> None:
     wrong = a_document(DateEntry("d", OPEN, OPEN.replace(hour=13), OPEN, OPEN, 1, -5))
-    with pytest.raises(document.DocumentError, match="totalSeats"):
+    with pytest.raises(DocumentError, match="totalSeats"):
         await store.save(database_url, wrong)
 
 

@@ -45,7 +45,7 @@ class Tables:
         if len(self._urls) > 1:
             journal = ShardedJournal.over(self._urls)
         else:
-            journal = PostgresJournal(*self._urls) if self._urls else MemoryJournal(self._store)
+            journal = PostgresJournal(self._urls[0]) if self._urls else MemoryJournal(self._store)
         self._opened.append(journal)
         return journal
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -44,6 +45,7 @@ def exercise(url: str, token: str) -> dict[str, set[int]]:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     seen: dict[str, set[int]] = {}
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
         modes = [GenerationMode.POSITIVE]
         if operation.body or operation.query:

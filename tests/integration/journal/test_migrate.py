@@ -127,7 +127,9 @@ async def test_what_a_migration_declares_is_written_down_with_it(database_url: s
     connection = await asyncpg.connect(database_url)
     stored = await connection.fetch("SELECT version, compatible_from FROM schema_migrations")
     await connection.close()
-    assert dict(stored) == {one.version: one.compatible_from for one in known()}
+    assert {row[0]: row[1] for row in stored} == {
+        one.version: one.compatible_from for one in known()
+    }
     assert [one.compatible_from for one in known()[:6]] == [1, 2, 3, 4, 5, 6], "released before"
     assert all(one.compatible_from < one.version for one in known()[6:]), "they only add"
 

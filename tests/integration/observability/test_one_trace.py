@@ -54,7 +54,7 @@ class Traced:
         self, asking: str, address: Address, command: str, *beneath: Any, commits: bool = True
     ) -> Any:
         owner = self.owner(address)
-        commit = [("internal", "commit", owner, [])] if commits else []
+        commit: list[Any] = [("internal", "commit", owner, [])] if commits else []
         kind = "internal" if owner == asking else "server"
         decision = (kind, f"decide {command}", owner, [*commit, *beneath])
         return decision if owner == asking else ("client", f"ask {command}", asking, [decision])
@@ -76,7 +76,7 @@ class Traced:
 async def traced(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Traced]:
     await store.save(database_url, document.parse(msgspec.json.encode(CATALOGUE)))
     async with collector() as collecting:
-        settings = {
+        settings: dict[str, Any] = {
             "BOOKING_TRACING": "otlp",
             "BOOKING_LOG": "json",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collecting.url,

@@ -111,7 +111,7 @@ def test_virtual_time_does_not_wait_for_what_cannot_come() -> None:
 
 async def test_a_task_that_loses_its_cancellation_is_told_again() -> None:
     tasks = Tasks("test")
-    lost = []
+    lost: list[int] = []
 
     async def deaf() -> None:
         while len(lost) < 2:

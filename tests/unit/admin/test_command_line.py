@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Ran:
         return json.loads(self.out)
 
 
-Booking = Callable[..., Awaitable[Ran]]
+Booking = Callable[..., Coroutine[Any, Any, Ran]]
 
 
 @pytest.fixture

@@ -107,7 +107,8 @@ def test_an_operator_who_halves_the_rate_doubles_the_times() -> None:
 def test_a_time_told_to_one_user_only_falls_or_stands(
     story: list[tuple[str, int]], policy: Policy
 ) -> None:
-    followed, told, users = crowded(policy, 30), {}, 30
+    followed, users = crowded(policy, 30), 30
+    told: dict[int, int] = {}
     for what, amount in story:
         if what == "join":
             followed.join(f"user-{users}")

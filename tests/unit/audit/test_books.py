@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,7 +38,7 @@ def seen(rows: list[JournalRow]) -> bool:
     return not (report.ok and audit.holds.agree and audit.sales.agree)
 
 
-def broken(rows: list[JournalRow], **arguments: int) -> set[str]:
+def broken(rows: list[JournalRow], **arguments: Any) -> set[str]:
     report, audit = look(rows, **arguments)
     checks = {verdict.check for verdict in report.verdicts if not verdict.ok}
     return checks | (set() if audit.sales.agree else {"sales"})

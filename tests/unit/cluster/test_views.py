@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -25,13 +26,17 @@ async def test_what_an_owner_decides_shows_everywhere_within_a_tenth_of_a_second
     await nodes.views_follow([TALLY, PURSE], wait_max_s=0.1)
 
 
+def owned_by(nodes: Nodes, name: str) -> bool:
+    return nodes.owners().get(TALLY.slot) == name
+
+
 async def test_views_follow_through_a_hand_over(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     await nodes.views_follow([TALLY])
     for to in (a, b, a):
         if nodes.owner(TALLY) is not to:
             await a.node.admin.move(TALLY.slot, to.name, "ops")
-        await until(lambda to=to: nodes.owners().get(TALLY.slot) == to.name)
+        await until(partial(owned_by, nodes, to.name))
         await b.ask(TALLY, ("add", 1))
         await nodes.views_follow([TALLY], wait_max_s=0.1)
 

@@ -248,7 +248,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
     async with running(bookings, EdgeSettings(write_timeout_s=0.3)) as edge:
         token = await edge.enter(ALICE)
         client = await edge.connect()
-        client.writer.transport.pause_reading()
+        client.transport.pause_reading()
         target = b"GET /concert/available-seats?concertScheduleId=d1 HTTP/1.1\r\n"
         request = target + b"Host: x\r\nqueue-token: %b\r\n\r\n" % token.encode()
         await client.send(request * 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ async def test_a_user_id_has_one_form(edge: Edge, name: str) -> None:
         assert answer.json["detail"] == "userId: a UUID in canonical lower-case form is expected"
 
 
-RESERVATIONS = (
+RESERVATIONS: tuple[tuple[dict[str, Any], str], ...] = (
     ({}, "seatId"),
     ({"seatId": "d1-1", "seatNumber": 1}, "seatId"),
     ({"seatId": "d1-1", "concertScheduleId": "d1"}, "seatId"),

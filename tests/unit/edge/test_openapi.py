@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema_rs
 import pytest
@@ -177,7 +177,8 @@ async def test_every_code_is_listed_for_people(edge: Edge) -> None:
 
 
 async def test_the_document_follows_the_setting_for_tokens() -> None:
-    for auth, optional in (("none", True), ("token", False)):
+    cases: list[tuple[Literal["none", "token"], bool]] = [("none", True), ("token", False)]
+    for auth, optional in cases:
         async with running(settings=EdgeSettings(user_auth=auth)) as edge:
             spec = await document(edge)
             assert ({} in spec["paths"]["/user/check"]["get"]["security"]) is optional

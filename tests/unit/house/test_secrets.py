@@ -59,7 +59,7 @@ def findings(name: str, text: str) -> Iterator[str]:
 
 
 def test_no_file_holds_a_secret() -> None:
-    found = []
+    found: list[str] = []
     for path in own_files():
         try:
             text = path.read_text(encoding="utf-8")

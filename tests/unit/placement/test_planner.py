@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -327,7 +328,7 @@ def test_a_rate_that_cannot_be_is_refused(rate: float) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"count_slack": 1.0}, {"rate_slack": -0.1}, {"gain_min": 0.0}, {"moves_max": 0}]
 )
-def test_rules_by_which_nothing_would_work_are_refused(wrong: dict[str, float]) -> None:
+def test_rules_by_which_nothing_would_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"count_slack|limit"):
         Rules(**wrong)
 

@@ -48,8 +48,12 @@ def test_quotas_add_up_and_are_whole_neighbours_of_the_share(case: Case, slack: 
     for name, share in shares.items():
         assert share.quota in (math.floor(fair[name]), math.ceil(fair[name]))
         assert share.low <= share.quota <= share.high
-        assert share.high <= max(math.ceil(fair[name]), fair[name] * (1 + Fraction(slack)))
-        assert share.low >= min(math.floor(fair[name]), fair[name] * (1 - Fraction(slack)))
+        assert share.high <= max(
+            Fraction(math.ceil(fair[name])), fair[name] * (1 + Fraction(slack))
+        )
+        assert share.low >= min(
+            Fraction(math.floor(fair[name])), fair[name] * (1 - Fraction(slack))
+        )
 
 
 def test_whoever_has_the_odd_shard_keeps_it() -> None:

@@ -51,7 +51,8 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(
     sent: list[tuple[int, bytes]], mask: bytes, cuts: list[int]
 ) -> None:
     data = b"".join(masked(FINAL | opcode, payload, mask) for opcode, payload in sent)
-    reader, received, at = FrameReader(), [], 0
+    received: list[tuple[int, bytes]] = []
+    reader, at = FrameReader(), 0
     for cut in [*cuts, len(data) + 1]:
         received += reader.feed(data[at : at + cut])
         at += cut

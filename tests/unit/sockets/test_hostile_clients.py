@@ -164,7 +164,7 @@ async def test_who_does_not_read_is_passed_over_then_closed_and_nobody_else_noti
     async with running(bookings, replace(FAST, slow_socket_s=0.7)) as edge:
         alice, bob = await edge.enter(ALICE), await edge.enter(BOB)
         slow = await RawSocket.open(edge, SEATS, bob, small=True)
-        slow.writer.transport.pause_reading()
+        slow.transport.pause_reading()
         async with listening(edge, SEATS, alice) as reader:
             seq = (await reader.frame("seats"))["seq"]
             skipped = edge.metrics.sockets.skipped
@@ -186,7 +186,7 @@ async def test_nothing_piles_up_for_who_does_not_read() -> None:
     async with running(bookings, FAST) as edge:
         token = await edge.enter(ALICE)
         slow = await RawSocket.open(edge, SEATS, token, small=True)
-        slow.writer.transport.pause_reading()
+        slow.transport.pause_reading()
         await changes(edge, range(1, 4))
         assert edge.metrics.sockets.skipped["seats"] > 0
         (socket,) = edge.server._hub._sockets
@@ -208,10 +208,10 @@ async def test_who_reads_again_gets_the_newest_state_as_a_snapshot() -> None:
     async with running(bookings, FAST) as edge:
         token = await edge.enter(ALICE)
         slow = await RawSocket.open(edge, SEATS, token, small=True)
-        slow.writer.transport.pause_reading()
+        slow.transport.pause_reading()
         await changes(edge, range(1, 4))
         assert edge.metrics.sockets.skipped["seats"] > 0
-        slow.writer.transport.resume_reading()
+        slow.transport.resume_reading()
         frames = []
         async with asyncio.timeout(15):
             while True:
@@ -229,7 +229,7 @@ async def test_who_reads_again_gets_the_newest_state_as_a_snapshot() -> None:
 async def test_who_pings_and_never_reads_gets_no_memory(edge: Edge) -> None:
     token = await edge.enter(ALICE)
     slow = await RawSocket.open(edge, "/queue/ws", token, small=True)
-    slow.writer.transport.pause_reading()
+    slow.transport.pause_reading()
     (socket,) = edge.server._hub._sockets
     await slow.send(masked(PING, bytes(125)) * MESSAGES_PER_MINUTE_MAX)
     await slow.send(masked(PING))

@@ -47,7 +47,7 @@ async def test_everybody_is_told_when_to_come_back_and_not_all_at_once() -> None
 async def test_a_client_that_answers_nothing_does_not_hold_up_the_stop(edge: Edge) -> None:
     token = await edge.enter(ALICE)
     deaf = await RawSocket.open(edge, "/queue/ws", token, small=True)
-    deaf.writer.transport.pause_reading()
+    deaf.transport.pause_reading()
     await asyncio.wait_for(edge.server.stop(10.0), STOPPED_WITHIN_S)
     assert edge.server.sockets == 0
 
