@@ -6,7 +6,7 @@ It knows HTTP and nothing of actors. In reading order: ``server`` (start and sto
 operators' side).
 """
 
-from booking_http.admin.parts import AdminParts
+from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
 from booking_http.server import EdgeServer, build_admin_server, build_server
 from booking_http.settings import EdgeSettings

@@ -98,13 +98,12 @@ def _is_json(declared: str) -> bool:
 class BodyReader(Generic[T]):
     """Reads bodies of one shape."""
 
-    def __init__(self, shape: type[T], timeout_s: float) -> None:
+    def __init__(self, shape: type[T]) -> None:
         self._decode = msgspec.json.Decoder(shape, strict=True).decode
-        self._timeout_s = timeout_s
 
-    async def read(self, request: web.BaseRequest) -> T:
+    async def read(self, request: web.BaseRequest, timeout_s: float) -> T:
         """The decoded body; refused with the name of what is wrong."""
-        body = await read_body(request, self._timeout_s)
+        body = await read_body(request, timeout_s)
         if not body:
             raise malformed("A body is needed.")
         check_content_type(request)

@@ -20,7 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from booking_http.inputs import RequestIds
 from booking_http.metrics import EdgeMetrics
-from booking_http.problems import Refusal
+from booking_http.problems import Refusal, problem_reply
 from booking_http.reply import Reply
 from booking_http.settings import EdgeSettings
 
@@ -38,8 +38,6 @@ know. Clients send with the connection; this is for a slow network between."""
 REFUSED_MAX = 256
 """Refused connections waiting for that; further ones are cut off without a word."""
 
-ProblemReply = Callable[[Refusal, str, str], Reply]
-
 
 class EdgeConnections(web.Server):
     """All connections of one edge."""
@@ -47,14 +45,12 @@ class EdgeConnections(web.Server):
     def __init__(
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        problem_reply: ProblemReply,
         settings: EdgeSettings,
         metrics: EdgeMetrics,
     ) -> None:
         super().__init__(handler)
         self.settings = settings
         self.metrics = metrics
-        self.problem_reply = problem_reply
         self.request_ids = RequestIds()
         self.refused: set[Connection] = set()
         self.sockets: Callable[[], int] = lambda: 0
@@ -196,7 +192,7 @@ class Connection(RequestHandler):
 
     def _problem(self, refusal: Refusal) -> Reply:
         request_id = self._edge.request_ids.new()
-        reply = self._edge.problem_reply(refusal, "/", request_id)
+        reply = problem_reply(refusal, "/", request_id)
         reply.request_id = request_id
         reply.force_close()
         return reply

@@ -7,33 +7,30 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
-import msgspec
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from booking.calls import UnknownError
 from booking.queue.service import NotAdmittedError
 from booking.queue.tokens import QueueToken, TokenError
 from booking.services import Services
 from booking_http.access_log import AccessLog, log_ids
 from booking_http.bodies import read_body
-from booking_http.inputs import IDEMPOTENCY_KEY, RequestIds, query_parameters, required_token
-from booking_http.metrics import EdgeMetrics
-from booking_http.problems import (
-    Refusal,
-    RefusedError,
-    malformed,
-    of_exception,
+from booking_http.inputs import (
+    IDEMPOTENCY_KEY,
+    RequestIds,
+    query_parameters,
+    required_token,
+    token_text,
 )
+from booking_http.metrics import EdgeMetrics
+from booking_http.problems import RefusedError, malformed, of_exception, problem_reply
 from booking_http.rate_limit import Addresses, RateLimit
-from booking_http.reply import JSON, NO_STORE, PROBLEM, Reply, header
+from booking_http.reply import Reply, header
 from booking_http.routes import Call, Handler, Param, Resource, Route, RouteTable
-from booking_http.schemas import Problem
 from booking_http.settings import EdgeSettings
 
 _log = logging.getLogger("booking.http")
-_ENCODE = msgspec.json.Encoder().encode
-_INSTANCE_LENGTH_MAX = 256
-"""Of a path that is told back to the client: ours are under 100 characters."""
 _UNFINISHED = frozenset({408, 413})
 """Answers after which the rest of the body is not wanted any more: the connection ends."""
 UNMATCHED = "unmatched"
@@ -113,13 +110,33 @@ class Dispatcher:
             call.limits = self._per_user.take(call.token.user)
         if query or route.params:
             call.params = _parsed(query, route.params_by_name)
-        if route.body is None and request.content is not EMPTY_PAYLOAD:
+        if route.reader is not None:
+            call.body = await route.reader.read(request, self._settings.body_timeout_s)
+        elif route.body is None and request.content is not EMPTY_PAYLOAD:
             # Nobody wants it, but what is too large or too slow is refused here as anywhere.
             await read_body(request, self._settings.body_timeout_s)
+        if route.gate == "user" or route.gate == "sent":
+            self._check_user(call, route)
         reply = await handle(call)
         if call.limits:
             reply.add_header(call.limits)
         return reply
+
+    def _check_user(self, call: Call, route: Route) -> None:
+        """A token sent along has to be authentic and that user's. It opens nothing here, so it may
+        have ended; where the settings ask for tokens, a live one has to be there."""
+        user = call.user = call.params.get("userId") or call.body.userId
+        text = token_text(call.request.headers)
+        needed = route.gate == "user" and self._settings.user_auth == "token"
+        if text is None:
+            if needed:
+                raise TokenError("token_missing")
+            return
+        token = self._services.queue.read_token(text)
+        if token.user != user:
+            raise UnknownError
+        if needed:
+            self._services.queue.poll(token, text)
 
     async def _pass_gate(self, call: Call, route: Route) -> Handler:
         """Puts the token into the call and says who handles it; raises if it opens nothing."""
@@ -174,36 +191,6 @@ class Dispatcher:
         if reply.status in _UNFINISHED:
             reply.force_close()
         return reply
-
-
-def problem_reply(refusal: Refusal, path: str, request_id: str) -> Reply:
-    """A refusal as an RFC 9457 document."""
-    status, title, meaning, _ = refusal.row
-    detail = refusal.detail or meaning
-    problem = Problem(
-        type=f"/docs#{refusal.code}",
-        title=title,
-        status=status,
-        detail=detail,
-        instance=path[:_INSTANCE_LENGTH_MAX],
-        success=False,
-        message=detail,
-        code=str(refusal.code),
-        request_id=request_id,
-        **refusal.extensions,
-    )
-    lines = b"".join(header(name, value) for name, value in refusal.headers.items())
-    return Reply(status, PROBLEM + NO_STORE + lines, _ENCODE(problem))
-
-
-def data_body(data: object) -> bytes:
-    """The envelope of every success."""
-    return b'{"success":true,"data":%b}' % _ENCODE(data)
-
-
-def data_reply(data: object, status: int = 200, headers: bytes = NO_STORE) -> Reply:
-    """A success. Answers are not to be stored unless ``headers`` says otherwise."""
-    return Reply(status, JSON + headers, data_body(data))
 
 
 def _target(request: web.BaseRequest) -> str:

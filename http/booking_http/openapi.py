@@ -11,8 +11,7 @@ import msgspec
 
 from booking_http.codes import CODES, UNAVAILABLE
 from booking_http.inputs import KEY_LENGTH_MAX, REQUEST_ID_LENGTH_MAX
-from booking_http.params import ID_SCHEMA
-from booking_http.routes import Answer, Param, Route
+from booking_http.routes import ID_SCHEMA, Answer, Param, Route
 from booking_http.schemas import Problem
 from booking_http.settings import EdgeSettings
 
@@ -127,7 +126,7 @@ _TOKEN_SECURITY: list[Json] = [{"queueToken": []}, {"bearerToken": []}]
 
 def document(routes: Sequence[Route], settings: EdgeSettings) -> bytes:
     """The document of these rows, as JSON."""
-    shown = [route for route in routes if route.documented]
+    shown = list(routes)
     shapes = _Shapes(shown)
     paths: dict[str, Json] = defaultdict(dict)
     for route in shown:
@@ -234,8 +233,8 @@ def _security(route: Route, settings: EdgeSettings) -> list[Json]:
         return [{"adminToken": []}]
     if route.gate in ("required", "admitted"):
         return _TOKEN_SECURITY
-    if route.gate == "optional":
-        needed = settings.user_auth == "token" and route.tag != "queue"
+    if route.gate in ("sent", "user"):
+        needed = settings.user_auth == "token" and route.gate == "user"
         return _TOKEN_SECURITY if needed else [{}, *_TOKEN_SECURITY]
     return []
 

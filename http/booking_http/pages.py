@@ -1,6 +1,9 @@
 """The pages for people: files of this package, nothing from elsewhere.
 
-``/`` is the fan's page, whose parts are under ``/static/``; ``/docs`` shows the API.
+``/`` is the fan's page, whose parts are under ``/static/``; ``/docs`` shows the API;
+``/admin/console`` is the operators'. They are served to everybody, because they hold nothing: the
+console asks for the operators' token when it is opened, keeps it in memory and sends it with each
+call.
 """
 
 from __future__ import annotations
@@ -9,20 +12,22 @@ from hashlib import blake2b
 from importlib.resources import files
 from pathlib import PurePath
 
-from booking_http.etags import matches
 from booking_http.problems import RefusedError
-from booking_http.reply import Reply, header
-from booking_http.routes import Answer, Call, Route
+from booking_http.reply import Reply, Representation, header
+from booking_http.routes import Answer, Call, Calls, Route
 
-_POLICY = header(
+_FAN = header(
     "Content-Security-Policy",
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 )
-_SECURITY = _POLICY + header("Referrer-Policy", "no-referrer") + header("X-Frame-Options", "DENY")
-
-
-_FOLDER = files("booking_http") / "static"
+_CONSOLE = header(
+    "Content-Security-Policy",
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'",
+) + header("Cross-Origin-Opener-Policy", "same-origin")
+"""Only what comes from here, no frame around it, and no text that could become a script."""
 _MEDIA = {
     ".css": "text/css",
     ".html": "text/html",
@@ -31,77 +36,90 @@ _MEDIA = {
 }
 
 
-class _File:
-    """One static file, read once."""
-
-    def __init__(self, name: str) -> None:
-        self.media = _MEDIA[PurePath(name).suffix]
-        self._body = (_FOLDER / name).read_bytes()
-        self._etag = f'"{blake2b(self._body, digest_size=16).hexdigest()}"'
-        self._headers = header("Cache-Control", "no-cache") + header("ETag", self._etag) + _SECURITY
-
-    def reply(self, call: Call) -> Reply:
-        wanted = call.request.headers.get("If-None-Match")
-        if wanted is not None and matches(wanted, self._etag):
-            return Reply(304, self._headers)
-        kind = header("Content-Type", f"{self.media}; charset=utf-8")
-        return Reply(200, kind + self._headers, self._body)
+def _read(folder: str, security: bytes) -> dict[str, Representation]:
+    """The files of one folder by name."""
+    kept = header("Cache-Control", "no-cache") + security
+    kept += header("Referrer-Policy", "no-referrer") + header("X-Frame-Options", "DENY")
+    found = {}
+    for entry in (files("booking_http") / folder).iterdir():
+        body = entry.read_bytes()
+        etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
+        kind = header("Content-Type", f"{_MEDIA[PurePath(entry.name).suffix]}; charset=utf-8")
+        found[entry.name] = Representation(body, etag, kind, kept)
+    return found
 
 
-class Page:
-    """One file at a path of its own."""
-
-    def __init__(self, path: str, file_name: str, summary: str, name: str = "") -> None:
-        self._path = path
-        self._name = name or path.strip("/").replace("/", "_").replace(".", "_")
-        self._summary = summary
-        self._file = _File(file_name)
-
-    async def serve(self, call: Call) -> Reply:
-        return self._file.reply(call)
-
-    def route(self) -> Route:
-        answer = Answer(200, None, self._summary, ("ETag",), media=self._file.media, also=(304,))
-        return Route("GET", self._path, self.serve, self._name, self._summary, answer, "system")
+def _file(name: str, description: str) -> Answer:
+    media = _MEDIA.get(PurePath(name).suffix, "*/*")
+    return Answer(200, None, description, ("ETag",), media=media, also=(304,))
 
 
-class Assets:
-    """The fan's files by their names: one row of the table, however many modules there are."""
+class FanPages(Calls):
+    """The fan's page and its parts."""
 
     def __init__(self) -> None:
-        names = (entry.name for entry in _FOLDER.iterdir())
-        self._files = {name: _File(name) for name in names if not name.startswith("docs.")}
+        every = _read("static", _FAN)
+        self._files = {name: file for name, file in every.items() if not name.startswith("docs.")}
 
-    async def serve(self, call: Call) -> Reply:
-        file = self._files.get(call.path_id)
-        if file is None:
-            raise RefusedError("not_found", "There is no such file.")
-        return file.reply(call)
+    @Route("GET", "/", _file("index.html", "The fan's page"))
+    async def page(self, call: Call) -> Reply:
+        """The fan's page."""
+        return self._files["index.html"].reply(call.request)
 
-    def route(self) -> Route:
-        summary = "A script, a style or a picture of a page"
-        answer = Answer(200, None, summary, ("ETag",), media="*/*", also=(304,))
-        return Route(
-            "GET",
-            "/static/{id}",
-            self.serve,
-            "static",
-            summary,
-            answer,
-            "system",
-            problems=("not_found",),
-        )
+    @Route(
+        "GET", "/static/{id}", _file("", "A script, a style or a picture of a page"),
+        problems=("not_found",),
+    )  # fmt: skip
+    async def static(self, call: Call) -> Reply:
+        """A script, a style or a picture of a page."""
+        return _found(self._files, call)
 
 
-def fan_pages() -> tuple[Page | Assets, ...]:
-    """The fan's page and its parts."""
-    return (Page("/", "index.html", "The fan's page", "page"), Assets())
+class DocumentationPages(Calls):
+    """The page about the API, its script and its style."""
+
+    def __init__(self) -> None:
+        self._files = _read("static", _FAN)
+
+    @Route("GET", "/docs", _file("docs.html", "This document, for people"))
+    async def docs(self, call: Call) -> Reply:
+        """This document, for people."""
+        return self._files["docs.html"].reply(call.request)
+
+    @Route("GET", "/docs/docs.js", _file("docs.js", "The script of /docs"), name="docs_docs_js")
+    async def script(self, call: Call) -> Reply:
+        """The script of /docs."""
+        return self._files["docs.js"].reply(call.request)
+
+    @Route("GET", "/docs/docs.css", _file("docs.css", "The style of /docs"), name="docs_docs_css")
+    async def style(self, call: Call) -> Reply:
+        """The style of /docs."""
+        return self._files["docs.css"].reply(call.request)
 
 
-def documentation_pages() -> tuple[Page, ...]:
-    """The page, its script and its style."""
-    return (
-        Page("/docs", "docs.html", "This document, for people"),
-        Page("/docs/docs.js", "docs.js", "The script of /docs"),
-        Page("/docs/docs.css", "docs.css", "The style of /docs"),
-    )
+class ConsolePages(Calls):
+    """The operators' page and its parts."""
+
+    def __init__(self) -> None:
+        self._files = _read("console", _CONSOLE)
+        self._page = self._files.pop("console.html")
+
+    @Route("GET", "/admin/console", _file("console.html", "The page."), "admin")
+    async def admin_console(self, call: Call) -> Reply:
+        """The console, for people."""
+        return self._page.reply(call.request)
+
+    @Route(
+        "GET", "/admin/console/{id}", _file("", "A script or a style."), "admin",
+        problems=("not_found",),
+    )  # fmt: skip
+    async def admin_console_part(self, call: Call) -> Reply:
+        """A part of the console."""
+        return _found(self._files, call)
+
+
+def _found(known: dict[str, Representation], call: Call) -> Reply:
+    file = known.get(call.path_id)
+    if file is None:
+        raise RefusedError("not_found", "There is no such file.")
+    return file.reply(call.request)

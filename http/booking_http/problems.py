@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from actors import errors
-from booking.calls import UnknownError
+from booking.calls import Outcome, UnknownError
 from booking.domain.decision import Code, Rejected
 from booking.queue.service import NotAdmittedError
 from booking.queue.tokens import TokenError
 from booking.queue.view import QueueStatus
 from booking_http.codes import CODES, UNAVAILABLE, CodeRow
+from booking_http.reply import NO_STORE, PROBLEM, Reply, header
+from booking_http.schemas import Problem
 
+T = TypeVar("T")
+
+_ENCODE = msgspec.json.Encoder().encode
+_INSTANCE_LENGTH_MAX = 256
+"""Of a path that is told back to the client: ours are under 100 characters."""
 _RETRY_QUEUE_FULL_S = 30
 """A full queue empties at the pace of admissions, so there is no point in asking every second."""
 
@@ -34,7 +43,7 @@ class Refusal:
 
 
 class RefusedError(Exception):
-    """The request is refused by the edge itself. Not an accident: never logged as one."""
+    """The edge refuses the request. Handlers raise it; it is an outcome and never logged."""
 
     def __init__(
         self,
@@ -48,7 +57,7 @@ class RefusedError(Exception):
 
 
 class RejectedError(RefusedError):
-    """The domain refused the command; raised by handlers so that every refusal takes one way."""
+    """The domain rejected the command. Handlers raise it, so that every refusal takes one way."""
 
     def __init__(self, rejected: Rejected, replayed: bool = False) -> None:
         Exception.__init__(self, rejected.code)
@@ -60,8 +69,35 @@ def malformed(detail: str) -> RefusedError:
     return RefusedError("malformed", detail)
 
 
+def accepted(outcome: Outcome[T | Rejected]) -> T:
+    """The value of an outcome; :class:`RejectedError` if the domain rejected the command."""
+    if isinstance(outcome.value, Rejected):
+        raise RejectedError(outcome.value, outcome.replayed)
+    return outcome.value
+
+
+def problem_reply(refusal: Refusal, path: str, request_id: str) -> Reply:
+    """A refusal as an RFC 9457 document."""
+    status, title, meaning, _ = refusal.row
+    detail = refusal.detail or meaning
+    problem = Problem(
+        type=f"/docs#{refusal.code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=path[:_INSTANCE_LENGTH_MAX],
+        success=False,
+        message=detail,
+        code=str(refusal.code),
+        request_id=request_id,
+        **refusal.extensions,
+    )
+    lines = b"".join(header(name, value) for name, value in refusal.headers.items())
+    return Reply(status, PROBLEM + NO_STORE + lines, _ENCODE(problem))
+
+
 def of_rejection(rejected: Rejected, replayed: bool = False) -> Refusal:
-    """A domain's refusal as an answer."""
+    """A rejection of the domain as a refusal."""
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
     extensions = {}
     if rejected.code is Code.QUEUE_FULL:
@@ -73,7 +109,7 @@ def of_rejection(rejected: Rejected, replayed: bool = False) -> Refusal:
 
 
 def of_exception(error: Exception) -> Refusal:
-    """An exception as an answer; ``internal_error``, without any detail, for what is unforeseen."""
+    """An exception as a refusal; ``internal_error``, without any detail, for what is unforeseen."""
     match error:
         case RefusedError():
             return error.refusal
@@ -106,16 +142,16 @@ def _challenge(code: str) -> str:
     return realm if code == "token_missing" else f'{realm}, error="invalid_token"'
 
 
-def _not_admitted(standing: QueueStatus) -> Refusal:
+def _not_admitted(status: QueueStatus) -> Refusal:
     return Refusal(
         "not_admitted",
-        f"Still waiting: {standing.ahead} ahead.",
-        retry_after(standing.poll_after_ms / 1000),
+        f"Still waiting: {status.ahead} ahead.",
+        retry_after(status.poll_after_ms / 1000),
         {
-            "position": standing.position,
-            "ahead": standing.ahead,
-            "etaSeconds": standing.eta_s,
-            "etaKnown": standing.eta_known,
-            "pollAfterMs": standing.poll_after_ms,
+            "position": status.position,
+            "ahead": status.ahead,
+            "etaSeconds": status.eta_s,
+            "etaKnown": status.eta_known,
+            "pollAfterMs": status.poll_after_ms,
         },
     )

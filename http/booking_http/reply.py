@@ -9,22 +9,22 @@ into a header, so everything put there is either ours or was checked on the way 
 from __future__ import annotations
 
 import asyncio
+import time
+from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
-
-from booking_http.times import HttpDate
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
 
 JSON = b"Content-Type: application/json\r\n"
 PROBLEM = b"Content-Type: application/problem+json\r\n"
 NO_STORE = b"Cache-Control: no-store\r\n"
 REVALIDATE = b"Cache-Control: private, no-cache\r\n"
 """Keep it, but ask with If-None-Match before each use."""
+PUBLIC = b"Cache-Control: no-cache\r\n"
+"""As :data:`REVALIDATE`, for what is the same for everybody."""
 REPLAYED = b"Idempotent-Replayed: true\r\n"
 
 _EVERYWHERE = b"Server: booking\r\nX-Content-Type-Options: nosniff\r\n"
@@ -34,6 +34,22 @@ _STATUS_LINES = {
     if status >= HTTPStatus.OK
 }
 _BODILESS = (204, 304)
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class _HttpDate:
+    """The ``Date`` header line of now, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._line = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._line
 
 
 def header(name: str, value: str) -> bytes:
@@ -51,11 +67,13 @@ class Reply(web.StreamResponse):
         self._head = headers
         self._content = body
 
-    _date = HttpDate()
+    _date = _HttpDate()
     _keep = True
     _request: web.BaseRequest | None = None
     request_id = ""
+    """Told in ``X-Request-Id``."""
     write_timeout_s = 60.0
+    """How long the client may take to read the answer."""
 
     @property
     def keep_alive(self) -> bool:
@@ -64,6 +82,7 @@ class Reply(web.StreamResponse):
 
     @property
     def prepared(self) -> bool:
+        """Whether :meth:`prepare` was called."""
         return self._request is not None
 
     @property
@@ -72,18 +91,20 @@ class Reply(web.StreamResponse):
         return self._content
 
     def force_close(self) -> None:
+        """End the connection with this answer."""
         self._keep = False
 
     def add_header(self, line: bytes) -> None:
-        """Adds one finished header line."""
+        """Add one finished header line."""
         self._head += line
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Remember the request, as aiohttp demands; nothing is sent yet."""
         self._request = request
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Sends the answer, and waits only if the client is slow to take it."""
+        """Send the answer, and wait only if the client is slow to take it."""
         request = self._request
         assert request is not None, "prepare() comes first"
         assert not data, "the body is given to the constructor"
@@ -92,7 +113,7 @@ class Reply(web.StreamResponse):
             await self.taken(request)
 
     def send(self, request: web.BaseRequest) -> None:
-        """Puts the whole answer on its way; :class:`ConnectionError` if the client has gone."""
+        """Put the whole answer on its way; :class:`ConnectionError` if the client has gone."""
         if not request.keep_alive:
             self._keep = False
         transport = request.transport
@@ -101,7 +122,7 @@ class Reply(web.StreamResponse):
         transport.write(self.wire(request.method == "HEAD", request.version < HttpVersion11))
 
     async def taken(self, request: web.BaseRequest) -> None:
-        """Waits for a client that is slow to take what was sent; :class:`ConnectionError` if it is
+        """Wait for a client that is slow to take what was sent; :class:`ConnectionError` if it is
         too slow."""
         try:
             async with asyncio.timeout(self.write_timeout_s):
@@ -133,3 +154,40 @@ class Reply(web.StreamResponse):
                 b"" if head_only else body,
             )
         )
+
+
+class Representation(msgspec.Struct, frozen=True):
+    """A finished body with the entity tag that names it, quotes included (RFC 9110, 8.8.3)."""
+
+    body: bytes
+    etag: str
+    kind: bytes = JSON
+    """The ``Content-Type`` line."""
+    kept: bytes = REVALIDATE
+    """Further header lines, which a 304 has too."""
+
+    def reply(self, request: web.BaseRequest) -> Reply:
+        """The body, or 304 if the client names it in ``If-None-Match``."""
+        headers = self.kept + b"ETag: " + self.etag.encode() + b"\r\n"
+        wanted = request.headers.get("If-None-Match")
+        if wanted is not None and self.matches(wanted):
+            return Reply(304, headers)
+        return Reply(200, self.kind + headers, self.body)
+
+    def matches(self, if_none_match: str) -> bool:
+        """Whether the header names this body. The comparison is the weak one (13.1.2), and our tags
+        have no commas inside, so that a list may be split at them."""
+        if if_none_match == self.etag:
+            return True
+        named = (each.strip() for each in if_none_match.split(","))
+        return any(each == "*" or each.removeprefix("W/") == self.etag for each in named)
+
+
+def data_body(data: object) -> bytes:
+    """The envelope of every success."""
+    return b'{"success":true,"data":%b}' % _ENCODE(data)
+
+
+def data_reply(data: object, status: int = 200, headers: bytes = NO_STORE) -> Reply:
+    """A success. Answers are not to be stored unless ``headers`` says otherwise."""
+    return Reply(status, JSON + headers, data_body(data))

@@ -1,27 +1,34 @@
 """What a call is: one row of the table that is served and documented.
 
-The dispatcher finds a row by method and path and obeys its ``gate`` and ``params``; the OpenAPI
-document is written from the same rows, so what is documented is what is checked.
+A row decorates a method of a subject's :class:`Calls`. The dispatcher finds it by method and path
+and obeys it; the OpenAPI document is written from the same rows, so what is documented is what is
+checked.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
 
+import msgspec
 from aiohttp import web
 
 from booking.queue.tokens import QueueToken
-from booking_http.inputs import Headers, opaque_id
+from booking_http.bodies import BodyReader
+from booking_http.inputs import Headers, opaque_id, page_limit, user_id
 from booking_http.reply import Reply
+from booking_http.schemas import UUID_PATTERN
 
-Gate = Literal["none", "optional", "required", "admitted", "admin"]
-"""What token a call needs. ``optional``: checked if sent; ``required``: authentic and not ended;
-``admitted``: inside now; ``admin``: not a queue token but the operators' one, see
-:attr:`Route.guard`."""
+Gate = Literal["none", "sent", "user", "required", "admitted", "admin"]
+"""What token a call needs. ``sent``: none, but one that is sent has to be that of the user whom
+``userId`` names; ``user``: the same, and where the settings ask for tokens a live one;
+``required``: authentic and not ended; ``admitted``: inside now; ``admin``: not a queue token but
+the operators' one, see :attr:`Route.guard`."""
 
 
 class Call:
@@ -31,6 +38,10 @@ class Call:
     """Header lines that tell how much the caller may still ask."""
     params: Mapping[str, Any] = MappingProxyType({})
     """Query parameters by name, parsed; those left out have their default."""
+    body: Any = None
+    """The decoded body, if the row names its shape."""
+    user = ""
+    """Whom ``userId`` names, when the row says ``sent`` or ``user``."""
     token_text = ""
     """As it was sent, when the row says ``required``."""
     token: QueueToken | None = None
@@ -51,6 +62,8 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
+Method = Callable[[Any, Call], Awaitable[Reply]]
+M = TypeVar("M", bound=Method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,34 @@ class Param:
     required: bool = False
     default: Any = None
     allow_empty: bool = False
+
+
+PAGE_LIMIT = 20
+"""Items of a page when the client does not say."""
+ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[\\x21-\\x7e]+$"}
+"""What :func:`booking_http.inputs.opaque_id` takes."""
+USER = Param(
+    "userId",
+    user_id,
+    {"type": "string", "pattern": UUID_PATTERN, "minLength": 36, "maxLength": 36},
+    "Whose.",
+    required=True,
+)
+LIMIT = Param(
+    "limit",
+    page_limit,
+    {"type": "integer", "minimum": 1, "maximum": 100, "default": PAGE_LIMIT},
+    "How many.",
+    default=PAGE_LIMIT,
+)
+
+
+def id_param(name: str, description: str, required: bool = False) -> Param:
+    """A parameter that names something by its id."""
+    return Param(name, opaque_id, ID_SCHEMA, description, required=required)
+
+
+AFTER = id_param("starting_after", "Id of the last item of the page before.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,39 +121,76 @@ class Answer:
     """Further statuses without a body, such as 304."""
 
 
+async def _unbound(call: Call) -> Reply:
+    raise AssertionError("only the rows of Calls.routes() can be served")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One call."""
+    """One call. Put above a method of :class:`Calls`, it makes that method the call's handler."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     """One part may be ``{id}``: the last, or the one before it, as in ``/shards/{id}/move``."""
-    handle: Handler
-    name: str
-    summary: str
     answer: Answer
-    tag: str
+    tag: str = "system"
+    """The section of the OpenAPI document."""
     gate: Gate = "none"
     params: tuple[Param, ...] = ()
     body: type | None = None
+    """The shape of the body: a Struct is decoded to :attr:`Call.body`; what is not, the handler
+    reads itself."""
     idempotent: bool = False
     """Whether an Idempotency-Key is honoured."""
-    replay: Handler | None = None
-    """Instead of ``handle`` for a token that has ended, if an Idempotency-Key was sent: a payment
-    uses its token up, and its answer may have been lost. Tells a stored outcome or refuses."""
+    replay: Callable[..., Awaitable[Reply]] | None = None
+    """Called instead of the handler for a token that has ended, if an Idempotency-Key was sent: a
+    payment uses its token up, and its answer may have been lost. Tells a stored outcome or
+    refuses."""
     problems: tuple[str, ...] = ()
     """Codes of :data:`booking_http.codes.CODES` beyond those every call may answer."""
-    documented: bool = True
     token_text: Callable[[Headers, str], str] | None = None
     """Where a ``required`` token is, given the headers and the query, if it may be elsewhere than
     in the headers of all other calls. :class:`booking.queue.tokens.TokenError` without one."""
     guard: Callable[[web.BaseRequest], str] | None = None
     """Called before anything of the request is looked at; raises if it may not come in, and says
     who it is from (:attr:`Call.who`)."""
+    name: str = ""
+    """The operation's id; empty for the name of the method, in camel case."""
+    summary: str = ""
+    """The first paragraph of the method's docstring, without its full stop."""
+    handle: Handler = _unbound
+    reader: BodyReader[Any] | None = None
+    """What decodes the body; by itself made for ``body``."""
     params_by_name: dict[str, Param] = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.reader is None and self.body is not None and issubclass(self.body, msgspec.Struct):
+            object.__setattr__(self, "reader", BodyReader(self.body))
         object.__setattr__(self, "params_by_name", {param.name: param for param in self.params})
+
+    def __call__(self, method: M) -> M:
+        """Declare this row for a method of :class:`Calls`."""
+        method.__dict__["route"] = self
+        return method
+
+    def _bound(self, calls: Calls, method: Method) -> Route:
+        first, *words = method.__name__.split("_")
+        return replace(
+            self,
+            handle=partial(method, calls),
+            replay=None if self.replay is None else partial(self.replay, calls),
+            name=self.name or first + "".join(map(str.capitalize, words)),
+            summary=" ".join((inspect.getdoc(method) or "").split("\n\n")[0].split()).rstrip("."),
+        )
+
+
+class Calls:
+    """The calls of one subject: each method below a :class:`Route` is a row of the table."""
+
+    def routes(self) -> tuple[Route, ...]:
+        """The rows, which call the methods of this object."""
+        rows = ((method, getattr(method, "route", None)) for method in vars(type(self)).values())
+        return tuple(row._bound(self, method) for method, row in rows if isinstance(row, Route))
 
 
 _ID = "{id}"
@@ -128,12 +206,14 @@ class Resource:
         self._by_method: dict[str, Route] = {}
 
     def add(self, route: Route) -> None:
+        """One more method; GET serves HEAD too."""
         assert route.method not in self._by_method, f"{route.method} {route.path} is there twice"
         self._by_method[route.method] = route
         if route.method == "GET":
             self._by_method["HEAD"] = route
 
     def route(self, method: str) -> Route | None:
+        """The row for this method, if there is one."""
         return self._by_method.get(method)
 
     @property

@@ -1,18 +1,20 @@
-"""Bodies in and out. These Structs decode, encode and document at the same time.
+"""What the schemas of several subjects share: ids, money, moments, and the problem document.
 
-Names of fields are the contract's, camelCase and underscores as it has them; ``snake_case``
-attributes would only add a second spelling of everything.
+These Structs decode, encode and document at the same time. Names of fields are the contract's,
+camelCase and underscores as it has them; ``snake_case`` would only add a second spelling.
 """
 # ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from booking.accounts.domain.account import BALANCE_MAX, CHARGE_MAX
+from booking.accounts.domain.account import BALANCE_MAX
 
 UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
@@ -36,157 +38,18 @@ Moment = Annotated[
 ]
 Count = Annotated[int, Meta(ge=0)]
 
-# -- in --------------------------------------------------------------------------------------------
+
+def rfc3339(ms: int) -> str:
+    """Milliseconds since the epoch as RFC 3339 in UTC, to the millisecond."""
+    return f"{_to_the_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
-class IssueBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who wants to line up, and where."""
-
-    userId: UserId
-    queue: QueueName | UnsetType = UNSET
-
-
-class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose balance grows, and by how many won."""
-
-    userId: UserId
-    amount: Annotated[int, Meta(ge=1, le=CHARGE_MAX, description="Whole won.")]
-
-
-class ReserveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A seat by its id, or by date and number: one of the two, not both."""
-
-    seatId: Id | UnsetType = UNSET
-    concertScheduleId: Id | UnsetType = UNSET
-    seatNumber: SeatNumber | UnsetType = UNSET
-
-
-class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The held seat to pay for."""
-
-    seatId: Id
-
-
-# -- out -------------------------------------------------------------------------------------------
-
-
-class QueuePlace(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a token stands."""
-
-    token: str
-    userId: UserId
-    status: Literal["pending", "active"]
-    number: Annotated[int, Meta(ge=0, description="Given once, never again.")]
-    position: Annotated[int, Meta(ge=0, description="1 is next; 0 when active.")]
-    ahead: Count
-    etaSeconds: Count
-    etaKnown: Annotated[bool, Meta(description="False: etaSeconds means nothing yet.")]
-    pollAfterMs: Annotated[int, Meta(ge=0, description="When to ask again, with jitter.")]
-    expiresAt: Moment | UnsetType = UNSET
-    opensAt: Moment | UnsetType = UNSET
-    """Of a scheduled opening that the token waits for; places are drawn then."""
-    seatsLeft: (
-        Annotated[
-            int,
-            Meta(ge=0, description="While pending: seats that are free, of all dates to come."),
-        ]
-        | UnsetType
-    ) = UNSET
-    seatsHeld: (
-        Annotated[
-            int,
-            Meta(ge=0, description="While pending: seats that others hold and have not paid for."),
-        ]
-        | UnsetType
-    ) = UNSET
-
-
-class AvailableDate(msgspec.Struct, frozen=True):
-    """A date that can be booked now."""
-
-    id: Id
-    concertId: Id
-    concertName: str
-    totalSeats: Count
-    reservedSeats: Annotated[int, Meta(ge=0, description="Held and sold.")]
-    open_at: Moment
-    close_at: Moment
-
-
-class AvailableSeat(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A seat of a date; ``state`` only with ``all=true``."""
-
-    id: Id
-    seatNumber: SeatNumber
-    price: Won
-    state: Literal["available", "held", "sold"] | UnsetType = UNSET
-
-
-class ReservedSeat(msgspec.Struct, frozen=True):
-    id: Id
-    isActive: Annotated[bool, Meta(description="True: the seat is free for anybody.")]
-    seatNumber: SeatNumber
-
-
-class ReservationData(msgspec.Struct, frozen=True):
-    """A hold on a seat, and what became of it."""
-
-    id: Id
-    seat: ReservedSeat
-    status: Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
-    price: Won
-    created_at: Moment
-    expires_at: Moment
-    expiresInSeconds: Annotated[int, Meta(ge=0, description="0 when no longer pending.")]
-
-
-class BalanceData(msgspec.Struct, frozen=True):
-    balance: Won
-
-
-class HistoryEntry(msgspec.Struct, frozen=True):
-    """One movement of a balance; ``balance`` is the one after it."""
-
-    id: Id
-    type: Literal["CHARGE", "USE", "REFUND"]
-    amount: Won
-    balance: Won
-    created_at: Moment
-
-
-class HistoryPage(msgspec.Struct, frozen=True):
-    """Newest first."""
-
-    items: list[HistoryEntry]
-    has_more: bool
-
-
-class PaymentData(msgspec.Struct, frozen=True):
-    """A completed payment. Name and dates are null once the date has left the catalogue."""
-
-    id: Id
-    seatId: Id
-    seatNumber: SeatNumber
-    concertName: str | None
-    openDate: Moment | None
-    closeDate: Moment | None
-    totalAmount: Won
-    status: Literal["COMPLETED"]
-    created_at: Moment
-
-
-class PaymentPage(msgspec.Struct, frozen=True):
-    """Newest first."""
-
-    items: list[PaymentData]
-    has_more: bool
-
-
-class Health(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``checks`` only with ``?verbose``."""
-
-    status: Literal["alive", "ready"]
-    checks: dict[str, str] | UnsetType = UNSET
+@lru_cache(maxsize=4_096)
+def _to_the_second(second: int) -> str:
+    """Kept for as many seconds as answers are about at a time: now, ends of holds and active
+    times, and the dates of a season."""
+    # isoformat() takes a third of the time of strftime().
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 class Complaint(msgspec.Struct, frozen=True, omit_defaults=True):

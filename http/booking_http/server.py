@@ -11,20 +11,18 @@ from aiohttp import web
 
 from actors.tasks import Tasks
 from booking.services import Services
-from booking_http.accounts.calls import UserCalls
-from booking_http.accounts.payment_calls import PaymentCalls
+from booking_http.accounts.calls import AccountCalls
 from booking_http.admin import AdminParts, admin_routes
-from booking_http.catalogue.calls import ConcertCalls
+from booking_http.catalogue.calls import CatalogueCalls
 from booking_http.connection import EdgeConnections
-from booking_http.dispatch import UNMATCHED, Dispatcher, problem_reply
-from booking_http.identity import Identity
+from booking_http.dispatch import UNMATCHED, Dispatcher
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document, release
-from booking_http.pages import documentation_pages, fan_pages
+from booking_http.pages import DocumentationPages, FanPages
 from booking_http.queue.calls import QueueCalls
 from booking_http.reply import Reply
 from booking_http.routes import Route, RouteTable
-from booking_http.seats.reservation_calls import ReservationCalls
+from booking_http.seats.calls import SeatCalls
 from booking_http.settings import EdgeSettings
 from booking_http.sockets.asyncapi import asyncapi
 from booking_http.sockets.calls import SocketCalls
@@ -116,7 +114,7 @@ class EdgeServer:
         assert self._connections is None, "an edge is started once"
         loop = asyncio.get_running_loop()
         handler = self._front if self._mounted else self._handler
-        connections = EdgeConnections(handler, problem_reply, self._settings, self._metrics)
+        connections = EdgeConnections(handler, self._settings, self._metrics)
         connections.sockets = lambda: len(self._hub)
         self._connections = connections
         self._tasks = Tasks("edge")
@@ -172,20 +170,19 @@ def build_server(
 ) -> EdgeServer:
     """An edge in front of this application, ready to start. Without ``admin`` there is nothing
     under ``/admin``: see :func:`build_admin_server`."""
-    identity = Identity(services, settings)
     hub = Hub(services, settings, metrics.sockets)
     sockets = SocketCalls(services, hub)
-    sockets.asyncapi = asyncapi(sockets.routes(), release(), settings)
-    routes = (
-        *QueueCalls(services, settings, identity).routes(),
-        *ConcertCalls(services).routes(),
-        *ReservationCalls(services, settings).routes(),
-        *UserCalls(services, settings, identity).routes(),
-        *PaymentCalls(services, settings, identity).routes(),
-        *sockets.routes(),
-        *(page.route() for page in fan_pages()),
-        *(() if admin is None else admin_routes(admin, settings, metrics)),
+    sockets.document = asyncapi(sockets.routes(), release(), settings)
+    calls = (
+        QueueCalls(services, settings),
+        CatalogueCalls(services),
+        SeatCalls(services),
+        AccountCalls(services),
+        sockets,
+        FanPages(),
     )
+    operators = () if admin is None else admin_routes(admin, metrics)
+    routes = (*(row for each in calls for row in each.routes()), *operators)
     return _server(services, settings, metrics, routes, hub)
 
 
@@ -194,7 +191,7 @@ def build_admin_server(
 ) -> EdgeServer:
     """The operators' side by itself, for a port that clients do not reach."""
     nobody = Hub(services, settings, metrics.sockets)
-    return _server(services, settings, metrics, admin_routes(admin, settings, metrics), nobody)
+    return _server(services, settings, metrics, admin_routes(admin, metrics), nobody)
 
 
 def _server(
@@ -205,7 +202,7 @@ def _server(
     hub: Hub,
 ) -> EdgeServer:
     system = SystemCalls(services, settings, metrics, lambda: dispatcher.draining)
-    table = RouteTable((*calls, *system.routes(documentation_pages())))
-    system.openapi = document(table.routes, settings)
+    table = RouteTable((*calls, *system.routes(), *DocumentationPages().routes()))
+    system.document = document(table.routes, settings)
     dispatcher = Dispatcher(services, table, settings, metrics)
     return EdgeServer(dispatcher, table, settings, metrics, hub)

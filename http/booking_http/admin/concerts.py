@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
 
 from booking.audit.admin import CatalogueSaved
-from booking_http.admin.desk import Desk
-from booking_http.admin.rows import row
-from booking_http.admin.schemas import CatalogueChanged
+from booking_http.admin.service import AdminCalls
 from booking_http.bodies import check_content_type, read_body
-from booking_http.dispatch import data_reply
 from booking_http.problems import malformed
-from booking_http.reply import Reply
+from booking_http.reply import Reply, data_reply
 from booking_http.routes import Answer, Call, Route
 
 CATALOGUE_SIZE_MAX = 8 * 2**20
@@ -20,25 +20,33 @@ CATALOGUE_SIZE_MAX = 8 * 2**20
 CATALOGUE_TIMEOUT_S = 60.0
 """For such a document to arrive: at 150 kB/s."""
 
+
+class CatalogueChanged(msgspec.Struct, frozen=True):
+    """What was in the document, and the catalogue's version with it."""
+
+    concerts: int
+    dates: int
+    version: int
+
+
 _SAVED = Answer(200, CatalogueChanged, "It is stored; all instances have it within a second or so.")
+_PROBLEMS = ("catalogue_invalid", "catalogue_conflict")
 
 
-class ConcertDeskCalls:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+class ConcertAdminCalls(AdminCalls):
+    """The calls about the catalogue."""
 
-    async def put_all(self, call: Call) -> Reply:
-        catalogue = self._desk.catalogue
-        return await self._put(call, "catalogue", {}, catalogue.save)
+    @Route("PUT", "/admin/concerts", _SAVED, body=dict, problems=_PROBLEMS)
+    async def put_concerts(self, call: Call) -> Reply:
+        """Create and change concerts; those that are not in the document stay."""
+        return await self._put(call, "catalogue", {}, self.admin.catalogue.save)
 
-    async def put_one(self, call: Call) -> Reply:
-        catalogue, concert = self._desk.catalogue, call.path_id
-        return await self._put(
-            call,
-            "concert",
-            {"concert": concert},
-            lambda text: catalogue.save_concert(concert, text),
-        )
+    @Route("PUT", "/admin/concerts/{id}", _SAVED, body=dict, problems=(*_PROBLEMS, "not_found"))
+    async def put_concert(self, call: Call) -> Reply:
+        """Create or change one concert."""
+        catalogue, concert = self.admin.catalogue, call.path_id
+        save = partial(catalogue.save_concert, concert)
+        return await self._put(call, "concert", {"concert": concert}, save)
 
     async def _put(
         self,
@@ -51,22 +59,6 @@ class ConcertDeskCalls:
         if not text:
             raise malformed("A body is needed.")
         check_content_type(call.request)
-        async with self._desk.noted(call, what, {**detail, "bytes": len(text)}):
+        async with self.admin.noted(call, what, {**detail, "bytes": len(text)}):
             saved = await save(text)
         return data_reply(CatalogueChanged(saved.concerts, saved.dates, saved.version))
-
-    def routes(self) -> tuple[Route, ...]:
-        desk = self._desk
-        problems = ("catalogue_invalid", "catalogue_conflict")
-        return (
-            row(
-                desk, "PUT", "/admin/concerts", self.put_all, "putConcerts",
-                "Create and change concerts; those that are not in the document stay",
-                _SAVED, body=dict, problems=problems,
-            ),
-            row(
-                desk, "PUT", "/admin/concerts/{id}", self.put_one, "putConcert",
-                "Create or change one concert", _SAVED, body=dict,
-                problems=(*problems, "not_found"),
-            ),
-        )  # fmt: skip

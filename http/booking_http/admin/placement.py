@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from booking_http.admin.desk import Desk
-from booking_http.admin.rows import row
-from booking_http.admin.schemas import Done, FreezeBody, TargetBody
-from booking_http.bodies import BodyReader
-from booking_http.dispatch import data_reply
+import msgspec
+from msgspec import Meta
+
+from booking_http.admin.service import AdminCalls, Done
 from booking_http.problems import RefusedError
-from booking_http.reply import Reply
+from booking_http.reply import Reply, data_reply
 from booking_http.routes import Answer, Call, Route
+
+# The length bounds are not ornament: in Python ``$`` also matches before a final newline.
+InstanceName = Annotated[
+    str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length=1, max_length=63)
+]
+Reason = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        min_length=1,
+        max_length=200,
+        description="For whoever finds the shard frozen.",
+    ),
+]
 
 _SHARD = re.compile(r"[0-9]{1,9}")
 _DONE = Answer(200, Done, "In force or under way, and in the audit trail.")
@@ -21,103 +34,77 @@ _TARGET_PROBLEMS = ("unknown_shard", "unknown_instance", "shard_frozen", "confli
 _INSTANCE_PROBLEMS = ("unknown_instance", "conflict")
 
 
-class ShardCalls:
-    def __init__(self, desk: Desk, body_timeout_s: float) -> None:
-        self._desk = desk
-        self._target = BodyReader(TargetBody, body_timeout_s)
-        self._freeze = BodyReader(FreezeBody, body_timeout_s)
+class TargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The instance that is to have the shard."""
 
-    async def move(self, call: Call) -> Reply:
-        shard, body = _shard(call), await self._target.read(call.request)
-        await self._desk.operations.move(shard, body.to, call.who)
+    to: InstanceName
+
+
+class FreezeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the shard has to stay."""
+
+    reason: Reason
+
+
+class ShardCalls(AdminCalls):
+    """The calls about one shard."""
+
+    @Route("POST", "/admin/shards/{id}/move", _DONE, body=TargetBody, problems=_TARGET_PROBLEMS)
+    async def move_shard(self, call: Call) -> Reply:
+        """Move a shard now, once."""
+        shard = _shard(call)
+        await self.admin.operations.move(shard, call.body.to, call.who)
         return _done(call, "move", shard)
 
-    async def pin(self, call: Call) -> Reply:
-        shard, body = _shard(call), await self._target.read(call.request)
-        await self._desk.operations.pin(shard, body.to, call.who)
+    @Route("POST", "/admin/shards/{id}/pin", _DONE, body=TargetBody, problems=_TARGET_PROBLEMS)
+    async def pin_shard(self, call: Call) -> Reply:
+        """Move a shard to an instance and keep it there."""
+        shard = _shard(call)
+        await self.admin.operations.pin(shard, call.body.to, call.who)
         return _done(call, "pin", shard)
 
-    async def unpin(self, call: Call) -> Reply:
+    @Route("POST", "/admin/shards/{id}/unpin", _DONE, problems=_SHARD_PROBLEMS)
+    async def unpin_shard(self, call: Call) -> Reply:
+        """Let balance decide where a shard is."""
         shard = _shard(call)
-        await self._desk.operations.unpin(shard, call.who)
+        await self.admin.operations.unpin(shard, call.who)
         return _done(call, "unpin", shard)
 
-    async def freeze(self, call: Call) -> Reply:
-        shard, body = _shard(call), await self._freeze.read(call.request)
-        await self._desk.operations.freeze(shard, body.reason, call.who)
+    @Route("POST", "/admin/shards/{id}/freeze", _DONE, body=FreezeBody, problems=_SHARD_PROBLEMS)
+    async def freeze_shard(self, call: Call) -> Reply:
+        """Keep a shard where it is, whatever the plan."""
+        shard = _shard(call)
+        await self.admin.operations.freeze(shard, call.body.reason, call.who)
         return _done(call, "freeze", shard)
 
-    async def unfreeze(self, call: Call) -> Reply:
+    @Route("POST", "/admin/shards/{id}/unfreeze", _DONE, problems=_SHARD_PROBLEMS)
+    async def unfreeze_shard(self, call: Call) -> Reply:
+        """Let a shard move again."""
         shard = _shard(call)
-        await self._desk.operations.unfreeze(shard, call.who)
+        await self.admin.operations.unfreeze(shard, call.who)
         return _done(call, "unfreeze", shard)
 
-    def routes(self) -> tuple[Route, ...]:
-        desk, at = self._desk, "/admin/shards/{id}"
-        return (
-            row(
-                desk, "POST", f"{at}/move", self.move, "moveShard", "Move a shard now, once",
-                _DONE, body=TargetBody, problems=_TARGET_PROBLEMS,
-            ),
-            row(
-                desk, "POST", f"{at}/pin", self.pin, "pinShard",
-                "Move a shard to an instance and keep it there",
-                _DONE, body=TargetBody, problems=_TARGET_PROBLEMS,
-            ),
-            row(
-                desk, "POST", f"{at}/unpin", self.unpin, "unpinShard",
-                "Let balance decide where a shard is", _DONE, problems=_SHARD_PROBLEMS,
-            ),
-            row(
-                desk, "POST", f"{at}/freeze", self.freeze, "freezeShard",
-                "Keep a shard where it is, whatever the plan",
-                _DONE, body=FreezeBody, problems=_SHARD_PROBLEMS,
-            ),
-            row(
-                desk, "POST", f"{at}/unfreeze", self.unfreeze, "unfreezeShard",
-                "Let a shard move again", _DONE, problems=_SHARD_PROBLEMS,
-            ),
-        )  # fmt: skip
 
+class InstanceCalls(AdminCalls):
+    """The calls about one instance."""
 
-class InstanceCalls:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    @Route("POST", "/admin/instances/{id}/drain", _DONE, problems=_INSTANCE_PROBLEMS)
+    async def drain_instance(self, call: Call) -> Reply:
+        """Move everything away from an instance, and give it nothing."""
+        await self.admin.operations.drain(call.path_id, call.who)
+        return _done(call, "drain", call.path_id)
 
-    async def drain(self, call: Call) -> Reply:
-        return await self._ask(call, "drain", self._desk.operations.drain)
+    @Route("POST", "/admin/instances/{id}/undrain", _DONE, problems=_INSTANCE_PROBLEMS)
+    async def undrain_instance(self, call: Call) -> Reply:
+        """Give an instance shards again, also after an eviction."""
+        await self.admin.operations.undrain(call.path_id, call.who)
+        return _done(call, "undrain", call.path_id)
 
-    async def undrain(self, call: Call) -> Reply:
-        return await self._ask(call, "undrain", self._desk.operations.undrain)
-
-    async def evict(self, call: Call) -> Reply:
-        return await self._ask(call, "evict", self._desk.operations.evict)
-
-    async def _ask(
-        self, call: Call, what: str, operation: Callable[[str, str], Awaitable[None]]
-    ) -> Reply:
-        await operation(call.path_id, call.who)
-        return _done(call, what, call.path_id)
-
-    def routes(self) -> tuple[Route, ...]:
-        desk, at = self._desk, "/admin/instances/{id}"
-        return (
-            row(
-                desk, "POST", f"{at}/drain", self.drain, "drainInstance",
-                "Move everything away from an instance, and give it nothing",
-                _DONE, problems=_INSTANCE_PROBLEMS,
-            ),
-            row(
-                desk, "POST", f"{at}/undrain", self.undrain, "undrainInstance",
-                "Give an instance shards again, also after an eviction",
-                _DONE, problems=_INSTANCE_PROBLEMS,
-            ),
-            row(
-                desk, "POST", f"{at}/evict", self.evict, "evictInstance",
-                "Take a sick instance's shards away without asking it",
-                _DONE, problems=_INSTANCE_PROBLEMS,
-            ),
-        )  # fmt: skip
+    @Route("POST", "/admin/instances/{id}/evict", _DONE, problems=_INSTANCE_PROBLEMS)
+    async def evict_instance(self, call: Call) -> Reply:
+        """Take a sick instance's shards away without asking it."""
+        await self.admin.operations.evict(call.path_id, call.who)
+        return _done(call, "evict", call.path_id)
 
 
 def _shard(call: Call) -> int:

@@ -1,19 +1,20 @@
 """What was done by whom, and whether the journal is sound."""
+# ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations
 
 import re
+from typing import Any, Literal
+
+import msgspec
 
 from actors.placement.stores.contract import LogLine
 from booking.audit.admin import AuditState
-from booking_http.admin.desk import Desk
-from booking_http.admin.rows import row
-from booking_http.admin.schemas import AuditData, Done, LogEntry, LogPage
-from booking_http.dispatch import data_reply
-from booking_http.params import LIMIT
-from booking_http.reply import Reply
-from booking_http.routes import Answer, Call, Param, Route
-from booking_http.times import rfc3339
+from booking.audit.report import AuditReport
+from booking_http.admin.service import AdminCalls, Done
+from booking_http.reply import Reply, data_reply
+from booking_http.routes import LIMIT, Answer, Call, Param, Route
+from booking_http.schemas import Moment, rfc3339
 
 _LINE = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -32,43 +33,64 @@ _AFTER = Param(
 )
 
 
-class TrailCalls:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+class LogEntry(msgspec.Struct, frozen=True):
+    """One line of the audit trail."""
 
+    id: str
+    at: Moment
+    who: str
+    what: str
+    detail: dict[str, Any]
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """Newest first."""
+
+    items: list[LogEntry]
+    has_more: bool
+
+
+class AuditData(msgspec.Struct, frozen=True):
+    """The last audit of the journal that came to an end, and whether one runs now."""
+
+    verdict: Literal["clean", "violated", "failed", "none"]
+    """``failed``: the journal could not be read to its end; ``none``: there was no audit yet."""
+    endedAt: Moment | None
+    tookSeconds: float | None
+    askedBy: str | None
+    problem: str | None
+    runningSince: Moment | None
+    report: AuditReport | None
+
+
+class TrailCalls(AdminCalls):
+    """The calls about the audit trail and the audits."""
+
+    @Route(
+        "GET", "/admin/log", Answer(200, LogPage, "What operators did, newest first."),
+        params=(LIMIT, _AFTER),
+    )  # fmt: skip
     async def log(self, call: Call) -> Reply:
+        """The audit trail."""
         limit, before_id = call.params["limit"], call.params["starting_after"]
-        lines = await self._desk.operations.log(limit + 1, before_id)
-        page = LogPage([_entry(line) for line in lines[:limit]], len(lines) > limit)
-        return data_reply(page)
+        lines = await self.admin.operations.log(limit + 1, before_id)
+        return data_reply(LogPage([_entry(line) for line in lines[:limit]], len(lines) > limit))
 
+    @Route(
+        "GET", "/admin/audit",
+        Answer(200, AuditData, "Its verdict, when it was and how long it took."),
+    )  # fmt: skip
     async def audit(self, call: Call) -> Reply:
-        return data_reply(_audit(await self._desk.audits.state()))
+        """The last check of the journal's invariants."""
+        return data_reply(_audit(await self.admin.audits.state()))
 
+    @Route("POST", "/admin/audit", Answer(202, Done, "It runs."), problems=("audit_running",))
     async def begin_audit(self, call: Call) -> Reply:
-        audits = self._desk.audits
-        async with self._desk.noted(call, "audit_asked", {}):
+        """Check the journal's invariants now, in the background."""
+        audits = self.admin.audits
+        async with self.admin.noted(call, "audit_asked", {}):
             await audits.begin(call.who)
         return data_reply(Done("audit", "journal", call.who), 202)
-
-    def routes(self) -> tuple[Route, ...]:
-        desk = self._desk
-        return (
-            row(
-                desk, "GET", "/admin/log", self.log, "log", "The audit trail",
-                Answer(200, LogPage, "What operators did, newest first."), params=(LIMIT, _AFTER),
-            ),
-            row(
-                desk, "GET", "/admin/audit", self.audit, "audit",
-                "The last check of the journal's invariants",
-                Answer(200, AuditData, "Its verdict, when it was and how long it took."),
-            ),
-            row(
-                desk, "POST", "/admin/audit", self.begin_audit, "beginAudit",
-                "Check the journal's invariants now, in the background",
-                Answer(202, Done, "It runs."), problems=("audit_running",),
-            ),
-        )  # fmt: skip
 
 
 def _entry(line: LogLine) -> LogEntry:

@@ -1,26 +1,40 @@
 """The dates that can be booked now as JSON, kept for each combination of versions."""
+# ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from booking.calls import UnknownError
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.seats.view import SeatMap
 from booking.services import Services
-from booking_http.listing import Listing
-from booking_http.schemas import AvailableDate
-from booking_http.times import rfc3339
+from booking_http.reply import Representation, data_body
+from booking_http.schemas import Count, Id, Moment, rfc3339
 
 LISTINGS_MAX = 256
 """Lists kept, one for each concert asked for and one for each queue; each is a few kB."""
 _moment = lru_cache(maxsize=4096)(rfc3339)
 """A season has a few hundred moments, each written again whenever a seat of any date changes."""
-_ENCODE = msgspec.json.Encoder().encode
+
+
+class AvailableDate(msgspec.Struct, frozen=True):
+    """A date that can be booked now."""
+
+    id: Id
+    concertId: Id
+    concertName: str
+    totalSeats: Count
+    reservedSeats: Annotated[int, Meta(ge=0, description="Held and sold.")]
+    open_at: Moment
+    close_at: Moment
+
 
 _Wanted = tuple[str, str | None]
 """Queue and concert."""
@@ -35,7 +49,7 @@ class _Kept:
         self.changes_ms = 0
         """When the next date opens or closes for booking: ``open`` holds until then."""
         self.versions: list[int] = []
-        self.listing: Listing | None = None
+        self.listing: Representation | None = None
 
 
 class DateListings:
@@ -45,7 +59,7 @@ class DateListings:
         self._services = services
         self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
 
-    def listing(self, queue: str, concert: str | None) -> Listing:
+    def listing(self, queue: str, concert: str | None) -> Representation:
         """The bookable dates of a concert, or of all that the queue opens; :class:`UnknownError`
         for a concert that is unknown or behind another queue. A known one without bookable dates
         has an empty list."""
@@ -93,10 +107,9 @@ class DateListings:
         kept.listing = None
 
 
-def _encoded(maps: list[SeatMap]) -> Listing:
-    dates = [_date(seats) for seats in maps]
-    body = b'{"success":true,"data":%b}' % _ENCODE(dates)
-    return Listing(body, f'"{blake2b(body, digest_size=16).hexdigest()}"')
+def _encoded(maps: list[SeatMap]) -> Representation:
+    body = data_body([_date(seats) for seats in maps])
+    return Representation(body, f'"{blake2b(body, digest_size=16).hexdigest()}"')
 
 
 def _date(seats: SeatMap) -> AvailableDate:

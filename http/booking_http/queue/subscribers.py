@@ -20,7 +20,7 @@ from booking.calls import UnknownError
 from booking.queue.tokens import TokenError
 from booking.queue.view import QueueStatus
 from booking.services import Services
-from booking_http.queue.calls import place_of
+from booking_http.queue.schemas import place_of
 from booking_http.sockets import codes
 from booking_http.sockets.desk import Desk
 from booking_http.sockets.limits import (

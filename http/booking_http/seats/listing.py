@@ -14,17 +14,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Set
 from hashlib import blake2b
-from typing import Literal
 
 import msgspec
 
 from booking.catalogue.domain import Schedule, seat_id
 from booking.seats.service import SeatService
 from booking.seats.view import SeatMap
-from booking_http.listing import Listing
-from booking_http.schemas import AvailableSeat
+from booking_http.reply import Representation
+from booking_http.seats.schemas import AvailableSeat, SeatWord
 
-SeatWord = Literal["available", "held", "sold"]
 LISTINGS_MAX = 512
 """Lists kept: both kinds for 256 dates. About 20 kB for 50 seats, 3 MB for 10,000. The one unused
 for longest is dropped."""
@@ -40,7 +38,7 @@ class SeatListings:
         self._service = seats
         self._kept: OrderedDict[tuple[str, bool], _SeatListing] = OrderedDict()
 
-    def listing(self, schedule: str, every: bool) -> Listing:
+    def listing(self, schedule: str, every: bool) -> Representation:
         """Free seats, or ``every`` seat with its state; :class:`booking.calls.UnknownError` for an
         unknown date."""
         seats = self._service.seat_map(schedule)
@@ -74,7 +72,7 @@ class _SeatListing:
         self._mark = 0
         for part in free:
             self._mark ^= _hash(part)
-        self._listing = Listing(b"", "")
+        self._listing = Representation(b"", "")
 
     def shows(self, schedule: Schedule) -> bool:
         """Whether this is still the date as the catalogue has it. A catalogue that was read again
@@ -83,10 +81,10 @@ class _SeatListing:
             self._schedule = schedule
         return schedule is self._schedule
 
-    def current(self, seats: SeatMap) -> Listing:
+    def current(self, seats: SeatMap) -> Representation:
         if seats.version != self._version:
             self._change(seats.held, seats.sold)
-            self._listing = Listing(self._joined(), f'"{self._mark:032x}"')
+            self._listing = Representation(self._joined(), f'"{self._mark:032x}"')
             self._version = seats.version
         return self._listing
 

@@ -9,9 +9,8 @@ from booking.queue.service import NotAdmittedError
 from booking.queue.tokens import TokenError
 from booking.queue.view import QueueStatus
 from booking.services import Services
-from booking_http.params import id_param
-from booking_http.reply import JSON, Reply
-from booking_http.routes import Answer, Call, Param, Route
+from booking_http.reply import JSON, PUBLIC, Reply
+from booking_http.routes import Answer, Call, Calls, Param, Route, id_param
 from booking_http.sockets.handshake import accepted, token_of
 from booking_http.sockets.hub import Hub
 from booking_http.sockets.socket import Channel, Socket
@@ -24,25 +23,38 @@ _TOKEN = Param(
     "The queue token, for clients that can set no header. It is never logged.",
 )
 _HANDSHAKE_CODES = ("upgrade_required", "too_many_sockets")
-_REVALIDATE_PUBLIC = b"Cache-Control: no-cache\r\n"
+_OPENED = Answer(101, None, "The websocket is open; see /asyncapi.json.")
+_DATE = id_param("concertScheduleId", "The date.", required=True)
 
 
-class SocketCalls:
-    """A websocket starts as a request and is refused like one, with a problem document. Both rows
-    say ``required``, and where else the token may be; whether its holder is inside, the seats'
-    handler asks itself."""
+class SocketCalls(Calls):
+    """A websocket starts as a request and is refused like one, with a problem document.
+
+    Both rows say ``required``, and where else the token may be; whether its holder is inside, the
+    seats' handler asks itself.
+    """
 
     def __init__(self, services: Services, hub: Hub) -> None:
         self._services = services
         self._hub = hub
-        self.asyncapi = b""
+        self.document = b""
         """The document; set when the rows, which it describes, are there."""
 
-    async def queue(self, call: Call) -> Reply:
+    @Route(
+        "GET", "/queue/ws", _OPENED, "queue", gate="required", token_text=token_of,
+        params=(_TOKEN,), problems=_HANDSHAKE_CODES,
+    )  # fmt: skip
+    async def queue_socket(self, call: Call) -> Reply:
+        """Be told where the token stands, as it changes."""
         standing = await self._standing(call)
         return self._upgrade(call, "queue", standing)
 
-    async def seats(self, call: Call) -> Reply:
+    @Route(
+        "GET", "/concert/seats/ws", _OPENED, "concert", gate="required", token_text=token_of,
+        params=(_DATE, _TOKEN), problems=("not_admitted", "not_found", *_HANDSHAKE_CODES),
+    )  # fmt: skip
+    async def seats_socket(self, call: Call) -> Reply:
+        """Be told of a date's seats, as they change."""
         standing = await self._standing(call)
         if not standing.active:
             refusal = NotAdmittedError(standing)
@@ -76,46 +88,7 @@ class SocketCalls:
 
         return Upgrade(call.request, head, open_socket)
 
-    async def document(self, call: Call) -> Reply:
-        return Reply(200, JSON + _REVALIDATE_PUBLIC, self.asyncapi)
-
-    def routes(self) -> tuple[Route, ...]:
-        opened = Answer(101, None, "The websocket is open; see /asyncapi.json.")
-        schedule = id_param("concertScheduleId", "The date.", required=True)
-        return (
-            Route(
-                "GET",
-                "/queue/ws",
-                self.queue,
-                "queueSocket",
-                "Be told where the token stands, as it changes",
-                opened,
-                "queue",
-                gate="required",
-                token_text=token_of,
-                params=(_TOKEN,),
-                problems=_HANDSHAKE_CODES,
-            ),
-            Route(
-                "GET",
-                "/concert/seats/ws",
-                self.seats,
-                "seatsSocket",
-                "Be told of a date's seats, as they change",
-                opened,
-                "concert",
-                gate="required",
-                token_text=token_of,
-                params=(schedule, _TOKEN),
-                problems=("not_admitted", "not_found", *_HANDSHAKE_CODES),
-            ),
-            Route(
-                "GET",
-                "/asyncapi.json",
-                self.document,
-                "asyncapi",
-                "The document about the websockets",
-                Answer(200, {"type": "object"}, "AsyncAPI 3.1.", media="application/json"),
-                "system",
-            ),
-        )
+    @Route("GET", "/asyncapi.json", Answer(200, {"type": "object"}, "AsyncAPI 3.1."))
+    async def asyncapi(self, call: Call) -> Reply:
+        """The document about the websockets."""
+        return Reply(200, JSON + PUBLIC, self.document)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from booking_http.schemas import Id, QueuePlace, SeatNumber
+from booking_http.queue.schemas import QueuePlace
+from booking_http.schemas import Id, SeatNumber
 from booking_http.sockets.frames import TEXT, frame
 
 Seq = Annotated[int, Meta(ge=1, description="One more with each frame of this kind.")]

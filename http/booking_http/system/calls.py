@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from booking.services import Readiness, Services
-from booking_http.dispatch import data_reply
 from booking_http.inputs import bare_flag
 from booking_http.metrics import EdgeMetrics
-from booking_http.pages import Page
 from booking_http.problems import RefusedError
-from booking_http.reply import JSON, NO_STORE, Reply, header
-from booking_http.routes import Answer, Call, Param, Route
-from booking_http.schemas import Health
+from booking_http.reply import JSON, NO_STORE, PUBLIC, Reply, data_reply, header
+from booking_http.routes import Answer, Call, Calls, Param, Route
 from booking_http.settings import EdgeSettings
 
 _VERBOSE = Param(
@@ -26,11 +25,20 @@ _VERBOSE = Param(
     default=False,
     allow_empty=True,
 )
-_REVALIDATE_PUBLIC = b"Cache-Control: no-cache\r\n"
 
 
-class SystemCalls:
-    """``draining`` tells whether the instance is about to stop."""
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``checks`` only with ``?verbose``."""
+
+    status: Literal["alive", "ready"]
+    checks: dict[str, str] | UnsetType = UNSET
+
+
+class SystemCalls(Calls):
+    """Health, numbers and the OpenAPI document.
+
+    ``draining`` tells whether the instance is about to stop.
+    """
 
     def __init__(
         self,
@@ -43,13 +51,20 @@ class SystemCalls:
         self._timeout_s = settings.readiness_timeout_s
         self._metrics = metrics
         self._draining = draining
-        self.openapi = b""
+        self.document = b""
         """The document; set when the table, which it describes, is complete."""
 
+    @Route("GET", "/livez", Answer(200, Health, "It does."))
     async def livez(self, call: Call) -> Reply:
+        """Whether the process answers."""
         return data_reply(Health("alive"))
 
+    @Route(
+        "GET", "/readyz", Answer(200, Health, "It should."), params=(_VERBOSE,),
+        problems=("not_ready",),
+    )  # fmt: skip
     async def readyz(self, call: Call) -> Reply:
+        """Whether it should get traffic."""
         readiness = await self._readiness()
         if not readiness.ready:
             raise _NotReadyError(readiness, call.params["verbose"])
@@ -65,49 +80,16 @@ class SystemCalls:
         except TimeoutError:
             return Readiness({"checks": f"no answer within {self._timeout_s:g} s"})
 
+    @Route("GET", "/metrics", Answer(200, None, "Prometheus text.", media="text/plain"))
     async def metrics(self, call: Call) -> Reply:
+        """Numbers."""
         body, content_type = self._metrics.render(call.request.headers.get("Accept", ""))
         return Reply(200, header("Content-Type", content_type) + NO_STORE, body)
 
-    async def document(self, call: Call) -> Reply:
-        return Reply(200, JSON + _REVALIDATE_PUBLIC, self.openapi)
-
-    def routes(self, pages: tuple[Page, ...]) -> tuple[Route, ...]:
-        text = Answer(200, None, "Prometheus text.", media="text/plain")
-        document = Answer(200, {"type": "object"}, "This document.", media="application/json")
-        return (
-            Route(
-                "GET",
-                "/livez",
-                self.livez,
-                "livez",
-                "Whether the process answers",
-                Answer(200, Health, "It does."),
-                "system",
-            ),
-            Route(
-                "GET",
-                "/readyz",
-                self.readyz,
-                "readyz",
-                "Whether it should get traffic",
-                Answer(200, Health, "It should."),
-                "system",
-                params=(_VERBOSE,),
-                problems=("not_ready",),
-            ),
-            Route("GET", "/metrics", self.metrics, "metrics", "Numbers", text, "system"),
-            Route(
-                "GET",
-                "/openapi.json",
-                self.document,
-                "openapi",
-                "This document",
-                document,
-                "system",
-            ),
-            *(page.route() for page in pages),
-        )
+    @Route("GET", "/openapi.json", Answer(200, {"type": "object"}, "This document."))
+    async def openapi(self, call: Call) -> Reply:
+        """This document."""
+        return Reply(200, JSON + PUBLIC, self.document)
 
 
 class _NotReadyError(RefusedError):

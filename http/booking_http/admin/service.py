@@ -1,0 +1,237 @@
+"""What all calls of operators have in common: the parts they need, refusals, counts, the trail."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from actors.cluster.operations import OperationRefusedError, Operations
+from actors.journal.contract import JournalError
+from booking.audit.admin import AuditDesk, AuditRunningError, CatalogueDesk
+from booking.catalogue.problems import DocumentError
+from booking.catalogue.store import CatalogueError
+from booking.queue.service import QueueService
+from booking_http.admin.access import Access
+from booking_http.bodies import BodyReader
+from booking_http.problems import RefusedError, of_exception, retry_after
+from booking_http.reply import Reply
+from booking_http.routes import Call, Calls, Handler, Route
+from booking_http.schemas import Complaint
+
+T = TypeVar("T")
+
+_RETRY_S = 1.0
+_REFUSALS = (DocumentError, CatalogueError, AuditRunningError, ValueError)
+"""Of the application, for what is written down here: nothing was done."""
+_REFUSED_WORDS_MAX = 300
+"""Characters kept of a refusal; a document can have fifty problems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminParts:
+    """What operators may reach, for :func:`booking_http.build_server` or, on a port of its own,
+    ``build_admin_server``. What is left out answers 503."""
+
+    token: str = field(default="", repr=False)
+    """Empty: everybody is answered 403."""
+    operations: Operations | None = None
+    queues: QueueService | None = None
+    catalogue: CatalogueDesk | None = None
+    audits: AuditDesk | None = None
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What was asked is in force, or under way, and in the audit trail."""
+
+    what: str
+    target: str
+    who: str
+
+
+class AdminCounts(Collector):
+    """Every call by its name, and whether it was done, refused (4xx) or failed (5xx)."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._calls: Counter[tuple[str, str]] = Counter()
+
+    def expect(self, call: str) -> None:
+        """Have its counts begin at 0, so that the first one shows as a rise."""
+        self._calls.update({(call, outcome): 0 for outcome in ("done", "refused", "failed")})
+
+    def count(self, call: str, status: int) -> None:
+        """Count one answer."""
+        outcome = "done" if status < 400 else "refused" if status < 500 else "failed"
+        self._calls[call, outcome] += 1
+
+    def collect(self) -> Iterable[Metric]:
+        """The counts as Prometheus reads them."""
+        calls = CounterMetricFamily(
+            "booking_admin_calls", "Calls of operators.", labels=("call", "outcome")
+        )
+        for (call, outcome), count in self._calls.items():
+            calls.add_metric((call, outcome), count)
+        yield calls
+        yield CounterMetricFamily(
+            "booking_admin_refused_attempts",
+            "Requests to the operators' side without the right token.",
+            self._access.refused,
+        )
+
+    def describe(self) -> Iterable[Metric]:
+        """The names, without values."""
+        return self.collect()
+
+
+class AdminService:
+    """Hands out the parts; each raises :class:`RefusedError` if this instance has none."""
+
+    def __init__(self, parts: AdminParts) -> None:
+        self._parts = parts
+        self.access = Access(parts.token)
+        self.counts = AdminCounts(self.access)
+
+    @property
+    def operations(self) -> Operations:
+        """The cluster."""
+        return _present(self._parts.operations, "cluster")
+
+    @property
+    def queues(self) -> QueueService:
+        """The waiting queues."""
+        return _present(self._parts.queues, "queue")
+
+    @property
+    def catalogue(self) -> CatalogueDesk:
+        """The stored catalogue."""
+        return _present(self._parts.catalogue, "catalogue")
+
+    @property
+    def audits(self) -> AuditDesk:
+        """The audits of the journal."""
+        return _present(self._parts.audits, "audit")
+
+    @asynccontextmanager
+    async def noted(self, call: Call, what: str, detail: Mapping[str, Any]) -> AsyncIterator[None]:
+        """Write a change down before it is made: one that was made and not written down would be
+        worse than one that was written down and did not come about. If it is refused, another line
+        says so."""
+        trail = self.operations
+        await trail.note(call.who, what, detail)
+        try:
+            yield
+        except _REFUSALS as error:
+            words = str(error)[:_REFUSED_WORDS_MAX] or type(error).__name__
+            await trail.note(call.who, what, {**detail, "refused": words})
+            raise
+
+
+class AdminCalls(Calls):
+    """Calls of operators: guarded, counted, documented in their own section.
+
+    The name of a method is also the label under which the call is counted.
+    """
+
+    def __init__(self, admin: AdminService) -> None:
+        self.admin = admin
+
+    def routes(self) -> tuple[Route, ...]:
+        """The rows behind the guard, with the application's exceptions as refusals."""
+        return tuple(self._guarded(row) for row in super().routes())
+
+    def _guarded(self, row: Route) -> Route:
+        counts, name = self.admin.counts, row.name
+        counts.expect(name)
+        return replace(
+            row,
+            handle=_counted(row.handle, counts, name),
+            reader=row.reader and _CountedReader(row.reader, counts, name),
+            name=f"admin{name[0].upper()}{name[1:]}",
+            tag="admin",
+            gate="admin",
+            guard=self.admin.access,
+        )
+
+
+class _CountedReader(BodyReader[Any]):
+    """Counts the bodies that are refused."""
+
+    def __init__(self, reader: BodyReader[Any], counts: AdminCounts, name: str) -> None:
+        self._reader = reader
+        self._counts = counts
+        self._name = name
+
+    async def read(self, request: web.BaseRequest, timeout_s: float) -> Any:
+        try:
+            return await self._reader.read(request, timeout_s)
+        except RefusedError as error:
+            self._counts.count(self._name, error.refusal.row.status)
+            raise
+
+
+def _counted(handle: Handler, counts: AdminCounts, name: str) -> Handler:
+    async def counted(call: Call) -> Reply:
+        try:
+            reply = await handle(call)
+        except Exception as error:
+            refused = _refusal(error)
+            counts.count(name, of_exception(refused).row.status)
+            if refused is error:
+                raise
+            raise refused from error
+        counts.count(name, reply.status)
+        return reply
+
+    return counted
+
+
+def _present(part: T | None, what: str) -> T:
+    if part is None:
+        words = f"This instance has no {what} to administer."
+        raise RefusedError("unavailable", words, retry_after(_RETRY_S))
+    return part
+
+
+def _refusal(error: Exception) -> Exception:
+    """What the edge answers for an exception of the application."""
+    match error:
+        case OperationRefusedError():
+            return RefusedError(error.code, _sentence(str(error)))
+        case JournalError():
+            return RefusedError(
+                "journal_unavailable",
+                "The database is out of reach. Look whether it was done before you repeat it.",
+                retry_after(_RETRY_S),
+            )
+        case AuditRunningError():
+            return RefusedError("audit_running")
+        case DocumentError():
+            return RefusedError(
+                "catalogue_invalid",
+                f"{_problems(len(error.problems))} wrong; nothing was changed.",
+                extensions={
+                    "errors": [Complaint(p.message, p.line, p.field) for p in error.problems]
+                },
+            )
+        case CatalogueError():
+            complaints = [Complaint(reason) for reason in error.reasons]
+            return RefusedError("catalogue_conflict", extensions={"errors": complaints})
+        case _:
+            return error
+
+
+def _problems(count: int) -> str:
+    return "One thing is" if count == 1 else f"{count} things are"
+
+
+def _sentence(words: str) -> str:
+    # Not capitalised: it may begin with the name of an instance.
+    return words if words.endswith(".") else f"{words}."

@@ -1,0 +1,162 @@
+"""The seats of a date, and reservations: holding a seat, looking at holds, giving one up."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from booking.calls import Outcome, UnknownError
+from booking.catalogue.domain import Catalogue, seat_id
+from booking.domain.decision import Rejected
+from booking.queue.tokens import TokenError
+from booking.seats.service import ReservationRecord
+from booking.services import Services
+from booking_http.bodies import attempt_of
+from booking_http.inputs import flag
+from booking_http.problems import RejectedError, accepted, malformed
+from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
+from booking_http.routes import Answer, Call, Calls, Param, Route, id_param
+from booking_http.schemas import rfc3339
+from booking_http.seats.listing import SeatListings
+from booking_http.seats.schemas import AvailableSeat, ReservationData, ReserveBody, ReservedSeat
+
+_ALL = Param(
+    "all", flag, {"type": "boolean"}, "true: taken seats too, with their state.", default=False
+)
+_DATE = id_param("concertScheduleId", "The date.", required=True)
+
+
+def named_seat(catalogue: Catalogue, wanted: str) -> tuple[str, int]:
+    """Date and number of a seat id; :class:`~booking.calls.UnknownError` for an unknown one."""
+    found = catalogue.find_seat(wanted)
+    if found is None:
+        raise UnknownError
+    schedule, number = found
+    return schedule.id, number
+
+
+class SeatCalls(Calls):
+    """The calls about seats and reservations."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._seats = services.seats
+        self._listings = SeatListings(services.seats)
+
+    @Route(
+        "GET", "/concert/available-seats",
+        Answer(200, list[AvailableSeat], "By number.", ("ETag",), also=(304,)),
+        "concert", gate="admitted", params=(_DATE, _ALL), problems=("not_found",),
+    )  # fmt: skip
+    async def available_seats(self, call: Call) -> Reply:
+        """Free seats of a date."""
+        schedule = call.params["concertScheduleId"]
+        if not self._services.catalogue.opens(call.holder.queue, schedule):
+            raise UnknownError
+        return self._listings.listing(schedule, call.params["all"]).reply(call.request)
+
+    async def _replay(self, call: Call) -> Reply:
+        attempt = attempt_of(call.request, self._wanted(call.body))
+        assert attempt is not None, "only called with a key"
+        outcome = await self._seats.replay(call.holder, attempt)
+        if outcome is None:
+            raise TokenError("token_expired")
+        return self._held(outcome)
+
+    @Route(
+        "POST", "/reservation",
+        Answer(201, ReservationData, "The seat is held.", ("Location",)),
+        "reservation", gate="admitted", body=ReserveBody, idempotent=True, replay=_replay,
+        problems=(
+            "not_found", "seat_unavailable", "booking_closed", "hold_limit_reached",
+            "hold_cooling_down",
+        ),
+    )  # fmt: skip
+    async def reserve_seat(self, call: Call) -> Reply:
+        """Hold a seat."""
+        schedule, number = self._wanted(call.body)
+        attempt = attempt_of(call.request, (schedule, number))
+        return self._held(await self._seats.reserve(call.holder, schedule, number, attempt))
+
+    def _held(self, outcome: Outcome[ReservationRecord | Rejected]) -> Reply:
+        record = accepted(outcome)
+        # As of the hold itself, so that a replay says to the letter what was said first.
+        data = self._data(record, record.reservation.created_ms)
+        location = header("Location", f"/reservation/{data.id}")
+        return data_reply(data, 201, NO_STORE + location + (REPLAYED if outcome.replayed else b""))
+
+    def _wanted(self, body: ReserveBody) -> tuple[str, int]:
+        """The seat that the body names in one of its two ways."""
+        by_place = (body.concertScheduleId is not UNSET, body.seatNumber is not UNSET)
+        if body.seatId is not UNSET:
+            if any(by_place):
+                raise malformed("seatId: not together with concertScheduleId and seatNumber")
+            return named_seat(self._services.catalogue, body.seatId)
+        if body.concertScheduleId is UNSET or body.seatNumber is UNSET:
+            missing = "seatNumber" if by_place[0] else "concertScheduleId" if by_place[1] else ""
+            raise malformed(
+                f"{missing}: missing" if missing else "seatId: missing (or a date and a number)"
+            )
+        schedule = self._services.catalogue.schedules.get(body.concertScheduleId)
+        if schedule is None or body.seatNumber not in schedule.prices:
+            raise UnknownError
+        return schedule.id, body.seatNumber
+
+    @Route(
+        "GET", "/reservation/{id}", Answer(200, ReservationData, "The reservation."),
+        "reservation", gate="admitted", problems=("not_found", "reservation_not_found"),
+    )  # fmt: skip
+    async def reservation(self, call: Call) -> Reply:
+        """One of the caller's reservations."""
+        record = await self._seats.reservation(call.holder, call.path_id)
+        return data_reply(self._data(record, self._services.clock.now_ms()))
+
+    @Route(
+        "GET", "/reservations", Answer(200, list[ReservationData], "Newest first."),
+        "reservation", gate="admitted",
+    )  # fmt: skip
+    async def reservations(self, call: Call) -> Reply:
+        """The caller's reservations."""
+        records = await self._seats.reservations(call.holder)
+        now_ms = self._services.clock.now_ms()
+        return data_reply([self._data(record, now_ms) for record in records])
+
+    @Route(
+        "DELETE", "/reservation/{id}", Answer(204, None, "The seat is free."),
+        "reservation", gate="admitted",
+        problems=(
+            "not_found", "reservation_not_found", "already_paid", "payment_in_progress",
+            "reservation_ended", "hold_expired",
+        ),
+    )  # fmt: skip
+    async def release_seat(self, call: Call) -> Reply:
+        """Give a held seat up at once."""
+        rejected = await self._seats.release(call.holder, call.path_id)
+        if rejected is not None:
+            raise RejectedError(rejected)
+        return Reply(204, NO_STORE)
+
+    def _data(self, record: ReservationRecord, now_ms: int) -> ReservationData:
+        hold = record.reservation
+        left_ms = hold.until_ms - now_ms if record.status == "PENDING" else 0
+        seat = ReservedSeat(seat_id(hold.schedule, hold.seat), self._free(record), hold.seat)
+        return ReservationData(
+            id=hold.id,
+            seat=seat,
+            status=record.status,
+            price=hold.price,
+            created_at=rfc3339(hold.created_ms),
+            expires_at=rfc3339(hold.until_ms),
+            # Rounded up: a hold made this instant has its full time, and 0 means it is over.
+            expiresInSeconds=max(0, -(-left_ms // 1000)),
+        )
+
+    def _free(self, record: ReservationRecord) -> bool:
+        """Whether anybody may have the seat now."""
+        if record.status in ("PENDING", "COMPLETED"):
+            return False
+        hold = record.reservation
+        try:
+            seats = self._seats.seat_map(hold.schedule)
+        except UnknownError:
+            return False  # the date has left the catalogue
+        return hold.seat not in seats.held and hold.seat not in seats.sold
