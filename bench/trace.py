@@ -22,7 +22,7 @@ from bench.rig import ROOT, Rig, Setup
 from bench.run import interruptible, say
 from bench.target import Target, post
 from bench.world import World
-from booking.app import App
+from booking.server import Server
 from booking.settings import Settings
 
 FILES_MAX = 30
@@ -68,10 +68,10 @@ class Servers(Rig):
 
 async def trace(settings: Settings) -> Counter[str]:
     """The calls of a reservation by file, in the order of the first call."""
-    app = await App.start(settings)
+    server = await Server.start(settings)
     recorder = Recorder()
     try:
-        async with Pool(Target("127.0.0.1", app.port), 1) as pool:
+        async with Pool(Target("127.0.0.1", server.port), 1) as pool:
             world = World(pool)
             tokens = await world.tokens(world.users.take(RESERVATIONS))
             date = (await world.dates(tokens[0]))[0].id
@@ -87,7 +87,7 @@ async def trace(settings: Settings) -> Counter[str]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-        await app.stop(5.0)
+        await server.stop(5.0)
     first, *others = traces[WARM_UP:]
     return Counter(
         {file: calls for file, calls in first.items() if all(file in each for each in others)}

@@ -127,29 +127,32 @@ class AccountService:
         """Movements of the user's money, newest first; :class:`~booking.calls.UnknownError` for a
         cursor of another user."""
         types = ("Charged", "PaymentStarted", "PaymentRefunded")
-        rows, has_more = await self._rows(user, types, limit, after)
+        before_seq = None if after is None else seq_of(user, after)
+        rows, has_more = await self._rows(user, types, limit, before_seq)
         return Page([_history_item(user, row, self._read_event(row)) for row in rows], has_more)
 
     async def payments(self, user: str, limit: int, after: str | None) -> Page[Payment]:
-        """Completed payments, newest first; :class:`~booking.calls.UnknownError` for a cursor of
-        another user."""
-        rows, has_more = await self._rows(user, ("PaymentCompleted",), limit, after)
+        """Completed payments, newest first, from the payment ``after`` on;
+        :class:`~booking.calls.UnknownError` if that one is not this user's."""
+        before_seq = None if after is None else (await self._payment_row(user, after)).seq
+        rows, has_more = await self._rows(user, ("PaymentCompleted",), limit, before_seq)
         return Page([_payment(self._read_event(row)) for row in rows], has_more)
 
     async def payment(self, user: str, payment_id: str) -> Payment:
         """One payment; :class:`~booking.calls.UnknownError` if it is not this user's."""
+        return _payment(self._read_event(await self._payment_row(user, payment_id)))
+
+    async def _payment_row(self, user: str, payment_id: str) -> Row:
         rows, _ = await self._rows(user, ("PaymentCompleted",), PAYMENTS_SEARCHED_MAX, None)
         for row in rows:
-            completed = self._read_event(row)
-            if completed.id == payment_id:
-                return _payment(completed)
+            if self._read_event(row).id == payment_id:
+                return row
         raise UnknownError(f"payment {payment_id}")
 
     async def _rows(
-        self, user: str, types: Collection[str], limit: int, after: str | None
+        self, user: str, types: Collection[str], limit: int, before_seq: int | None
     ) -> tuple[list[Row], bool]:
         """A page of the account's events, newest first, and whether there are more."""
-        before_seq = None if after is None else seq_of(user, after)
         try:
             rows = await self._journal.history(account_address(user), types, limit + 1, before_seq)
         except JournalError as error:

@@ -1,4 +1,4 @@
-"""The interfaces between the operators' side of the edge and the application, and their words."""
+"""The interfaces between the operators' calls and audits, and their words."""
 
 from __future__ import annotations
 
@@ -7,27 +7,6 @@ from typing import Protocol
 import msgspec
 
 from booking.audit.report import AuditReport
-
-
-class CatalogueSaved(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did."""
-
-    concerts: int
-    dates: int
-    version: int
-    """Of the catalogue; the same as before if nothing in it is different."""
-
-
-class CatalogueDesk(Protocol):
-    """Both raise :class:`booking.catalogue.problems.DocumentError` for what is not a valid
-    document, :class:`booking.catalogue.store.CatalogueError` for what does not fit the bookings
-    there are, and :class:`actors.journal.contract.JournalError`; then nothing was done."""
-
-    async def save(self, text: bytes) -> CatalogueSaved:
-        """Import a document of whole concerts. Those that are not in it stay."""
-
-    async def save_concert(self, concert: str, text: bytes) -> CatalogueSaved:
-        """Import one concert, which has to have this id."""
 
 
 class AuditRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -24,7 +24,7 @@ from actors.tasks import Tasks
 from booking.audit.admin import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import AuditReport
 from booking.catalogue.statements import statements
-from booking.trouble import DATABASE_TROUBLE
+from booking.catalogue.store import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
 

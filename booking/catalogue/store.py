@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -25,6 +25,16 @@ COMMAND_TIMEOUT_S = 60.0
 """An import of the largest document writes two million seats; the ordinary one takes a moment."""
 
 _SQL = statements("booking.catalogue", "statements.sql")
+
+DATABASE_TROUBLE: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # The server closed the connection while nothing was asked, and the driver has not seen the end
+    # of the stream yet: it reports an "operation in progress".
+    asyncpg.InternalClientError,
+)
+"""What a database that restarts or is out of reach raises; background loops catch it and retry."""
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -88,8 +98,8 @@ async def save(dsn: str, document: Document) -> int:
         names = {
             row["id"]: (row["name"], row["queue"]) for row in await conn.fetch(_SQL["concerts"])
         }
-        change = _change(document, now, names)
-        await _refuse(conn, change, now)
+        change = change_of(document, now, names)
+        refuse(change, now, await _journaled(conn, change.bound))
         if change.empty:
             return seen
         await _write(conn, change)
@@ -126,7 +136,7 @@ async def _read(conn: Connection) -> Catalogue:
 # -- changing --------------------------------------------------------------------------------------
 
 
-class _Change(msgspec.Struct):
+class Change(msgspec.Struct):
     """What a document does to the tables."""
 
     concerts: list[ConcertEntry] = []
@@ -141,12 +151,19 @@ class _Change(msgspec.Struct):
     """Date, the concert it belongs to, the concert the document puts it under."""
 
     @property
+    def bound(self) -> list[str]:
+        """Dates that must not change like this once they have bookings."""
+        return [*self.removed, *self.renumbered]
+
+    @property
     def empty(self) -> bool:
+        """Whether the tables say all of it already."""
         return not (self.concerts or self.schedules or self.seats or self.removed)
 
 
-def _change(document: Document, now: Catalogue, names: dict[str, tuple[str, str]]) -> _Change:
-    change = _Change()
+def change_of(document: Document, now: Catalogue, names: dict[str, tuple[str, str]]) -> Change:
+    """What importing the document changes; ``names`` are the known concerts' names and queues."""
+    change = Change()
     mentioned = {concert.id for concert in document.concerts}
     wanted: set[str] = set()
     for concert in document.concerts:
@@ -164,7 +181,7 @@ def _change(document: Document, now: Catalogue, names: dict[str, tuple[str, str]
 
 
 def _change_date(
-    change: _Change, concert: ConcertEntry, new: Schedule, old: Schedule | None
+    change: Change, concert: ConcertEntry, new: Schedule, old: Schedule | None
 ) -> None:
     if old is not None and old.concert_id != new.concert_id:
         change.moved.append((new.id, old.concert_id, new.concert_id))
@@ -187,12 +204,14 @@ def _facts(schedule: Schedule) -> tuple[int, ...]:
     )
 
 
-async def _refuse(conn: Connection, change: _Change, now: Catalogue) -> None:
+def refuse(change: Change, now: Catalogue, journaled: Iterable[str]) -> None:
+    """Raise :class:`CatalogueError` if the change contradicts bookings; ``journaled`` are those of
+    its dates that have some."""
+    booked = set(journaled)
     reasons = [
         f"date {date!r} belongs to concert {old!r} and cannot move to {new!r}"
         for date, old, new in change.moved
     ]
-    booked = await _journaled(conn, [*change.removed, *change.renumbered])
     reasons += [
         f"date {date!r} of concert {now.schedules[date].concert_id!r} has bookings in the journal"
         " and cannot be removed"
@@ -208,14 +227,14 @@ async def _refuse(conn: Connection, change: _Change, now: Catalogue) -> None:
         raise CatalogueError(reasons)
 
 
-async def _journaled(conn: Connection, dates: Sequence[str]) -> Collection[str]:
+async def _journaled(conn: Connection, dates: Sequence[str]) -> set[str]:
     ledgers = [ledger_address(date).text for date in dates]
     entities = [stable_hash(ledger) for ledger in ledgers]
     rows = await conn.fetch(_SQL["journaled"], dates, entities, ledgers)
     return {row["id"] for row in rows}
 
 
-async def _write(conn: Connection, change: _Change) -> None:
+async def _write(conn: Connection, change: Change) -> None:
     await conn.executemany(_SQL["put_concert"], [(c.id, c.name, c.queue) for c in change.concerts])
     await conn.execute(_SQL["drop_seats"], change.removed + [s.id for s in change.seats])
     await conn.execute(_SQL["drop_schedules"], change.removed)

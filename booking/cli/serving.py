@@ -14,9 +14,10 @@ import sys
 import asyncpg
 import uvloop
 
-from booking.app import App
+from actors.journal.contract import JournalError
 from booking.cli.open_files import allow_open_files
 from booking.schema import migrate, parts
+from booking.server import Server
 from booking.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ _EXPECTED = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    JournalError,
     migrate.SchemaMismatch,
 )
 """What can be wrong outside when an instance starts; anything else is a bug and shows where."""
@@ -96,7 +98,7 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
         stop.watch_stdin()
     try:
         await parts.check(settings.databases)
-        app = await App.start(settings, shared)
+        server = await Server.start(settings, shared)
     except asyncio.CancelledError:
         log.info("stopped before it was ready")
         return DONE
@@ -104,12 +106,12 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
         return _refuse(_why_not(error, settings))
     stop.started()
     _calm_the_collector()
-    log.info("serving on %s:%d as %s", settings.host, app.port, settings.instance)
-    failure = await _run_until_stopped(app, stop)
+    log.info("serving on %s:%d as %s", settings.host, server.port, settings.instance)
+    failure = await _run_until_stopped(server, stop)
     log.info("draining")
     try:
         async with asyncio.timeout(_STOP_MAX_S):
-            await app.stop(DRAIN_MAX_S)
+            await server.stop(DRAIN_MAX_S)
     except TimeoutError:
         return _refuse(f"the drain did not end within {_STOP_MAX_S:.0f} s")
     if failure is not None:
@@ -127,10 +129,10 @@ def _calm_the_collector() -> None:
     gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
 
 
-async def _run_until_stopped(app: App, stop: _StopRequest) -> str | None:
+async def _run_until_stopped(server: Server, stop: _StopRequest) -> str | None:
     """Wait for a stop request (``None``) or a fatal failure (what it was)."""
     async with asyncio.TaskGroup() as group:
-        failing = group.create_task(_failure_of(app))
+        failing = group.create_task(_failure_of(server))
         stopping = group.create_task(stop.wait())
         await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -140,8 +142,8 @@ async def _run_until_stopped(app: App, stop: _StopRequest) -> str | None:
         return None
 
 
-async def _failure_of(app: App) -> str:
-    error = await app.failed()
+async def _failure_of(server: Server) -> str:
+    error = await server.failed()
     return f"stopped by a failure: {type(error).__name__}: {error}"
 
 

@@ -10,18 +10,15 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-import asyncpg
-
 from actors.address import Address
 from actors.clock import Clock
 from actors.cluster.node import ClusterNode
 from actors.errors import UnavailableError
 from actors.journal.contract import Journal, JournalError
 from booking.addresses import ledger_address, queue_address
-from booking.catalogue import store
-from booking.queue.views import QueueViews
+from booking.catalogue.contract import CatalogueStore
+from booking.instance.views import Views
 from booking.seats.view import SeatMaps
-from booking.trouble import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
 
@@ -90,40 +87,29 @@ class ViewLoader:
 class CatalogueWatch:
     """Takes over a changed catalogue."""
 
-    def __init__(self, dsn: str, seats: SeatMaps, queues: QueueViews, views: ViewLoader) -> None:
-        self._dsn = dsn
-        self._seats = seats
-        self._queues = queues
+    def __init__(self, catalogue: CatalogueStore, views: Views, loader: ViewLoader) -> None:
+        self._catalogue = catalogue
         self._views = views
-        self._connection: asyncpg.Connection | None = None
+        self._loader = loader
 
     async def run(self) -> None:
+        """Look every :data:`CATALOGUE_POLL_S`, for ever."""
         while True:
             await asyncio.sleep(CATALOGUE_POLL_S)
             try:
                 await self._look()
-            except DATABASE_TROUBLE as error:
+            except JournalError as error:
                 log.warning("the catalogue cannot be read, the last one stays: %s", error)
-                await self.close()
             except UnavailableError as error:
                 log.warning("the seats of new dates cannot be loaded yet: %s", error)
 
     async def _look(self) -> None:
-        if self._connection is None:
-            self._connection = await asyncpg.connect(self._dsn, timeout=5.0, command_timeout=30.0)
-        if await store.version(self._connection) == self._seats.catalogue.version:
+        if await self._catalogue.version() == self._views.seats.catalogue.version:
             return
-        known = set(self._views.shown())
-        catalogue = await store.load(self._connection)
-        self._seats.use(catalogue)
-        self._queues.use(catalogue)
-        log.info("catalogue version %d", self._seats.catalogue.version)
-        await self._views.load([each for each in self._views.shown() if each not in known])
-
-    async def close(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.terminate()
+        known = set(self._loader.shown())
+        self._views.use(await self._catalogue.load())
+        log.info("catalogue version %d", self._views.seats.catalogue.version)
+        await self._loader.load([each for each in self._loader.shown() if each not in known])
 
 
 class OutcomePurge:

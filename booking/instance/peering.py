@@ -8,7 +8,7 @@ from random import Random
 
 from actors.behaviour import Behaviour
 from actors.clock import Clock
-from actors.cluster.node import ClusterNode
+from actors.cluster.node import ClusterNode, MakeLinks
 from actors.membership.contract import Member
 from actors.peers import PeerEndpoint, PeerTransport, Secret
 from actors.transport import Transport
@@ -22,16 +22,18 @@ class Peering:
     links: PeerTransport
     """To the others. There once a node has asked for them."""
 
-    def __init__(
-        self, member: Member, settings: Settings, clock: Clock, tracing: Tracing | None
-    ) -> None:
-        self._member = member
+    def __init__(self, settings: Settings, clock: Clock, tracing: Tracing | None) -> None:
         self._clock = clock
         self._tracing = tracing
         # Peers know each other by the secrets that sign tokens; both are the cluster's.
         self._secret = Secret(*(secret.encode() for secret in settings.token_secrets))
 
-    def make_links(
+    def links_of(self, member: Member) -> MakeLinks:
+        """What makes the links of this instance to the others."""
+        self._member = member
+        return self._make_links
+
+    def _make_links(
         self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
     ) -> Transport:
         self.links = PeerTransport(

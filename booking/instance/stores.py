@@ -1,16 +1,19 @@
-"""The servers beneath an instance, as its settings name them."""
+"""The stores beneath an instance."""
 
 from __future__ import annotations
 
-from actors.cluster.application import TIMES, Stores
+from dataclasses import dataclass
+
+from actors.cluster import application as cluster
 from actors.election.redis import RedisElection
-from actors.journal.contract import Journal
 from actors.journal.partitioned import ShardedJournal, journal_over
 from actors.journal.postgres import PostgresJournal
 from actors.membership.postgres import PostgresMembership
 from actors.membership.redis import RedisMembership
 from actors.placement.stores.partitioned import placement_over
 from actors.placement.stores.postgres_operations import PostgresOperations
+from booking.catalogue.contract import CatalogueStore
+from booking.catalogue.postgres import PostgresCatalogue
 from booking.settings import Settings
 
 LANES = 1
@@ -18,18 +21,31 @@ LANES = 1
 one forms; two batches in flight would be smaller each, and cost the process more."""
 
 
-def make_journal(settings: Settings) -> PostgresJournal | ShardedJournal:
-    """To be connected before an instance joins the others."""
+@dataclass(frozen=True, kw_only=True)
+class Stores(cluster.Stores):
+    """Those of the cluster, and the catalogue."""
+
+    catalogue: CatalogueStore
+
+    async def close(self) -> None:
+        """Close them all."""
+        await self.catalogue.close()
+        await super().close()
+
+
+def open_journal(settings: Settings) -> PostgresJournal | ShardedJournal:
+    """The journal in its databases, to be connected before an instance joins the others."""
     return journal_over(settings.databases, LANES)
 
 
-def make_stores(settings: Settings, journal: Journal) -> Stores:
-    """All of them; those besides the journal connect when they are first used."""
+def stores_of(settings: Settings, journal: PostgresJournal | ShardedJournal) -> Stores:
+    """The stores that the settings name; those besides the journal connect when first used."""
     return Stores(
         journal=journal,
         placement=placement_over(settings.databases),
         operations=PostgresOperations(settings.database_url),
         membership=RedisMembership(settings.redis_url),
         standby=PostgresMembership(settings.database_url),
-        election=RedisElection(settings.redis_url, ttl_s=TIMES.key_ttl_s),
+        election=RedisElection(settings.redis_url, ttl_s=cluster.TIMES.key_ttl_s),
+        catalogue=PostgresCatalogue(settings.database_url),
     )

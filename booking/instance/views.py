@@ -3,7 +3,8 @@ given them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from actors.address import Address
 from actors.clock import Clock
@@ -11,12 +12,10 @@ from actors.cluster.application import Application
 from booking.accounts.entity import AccountBehaviour
 from booking.addresses import LEDGER, QUEUE
 from booking.catalogue.domain import Catalogue
-from booking.instance.projections import Projections
-from booking.instance.tallies import Tallies
+from booking.instance.metrics import Tallies
 from booking.queue.domain.queue import Policy
 from booking.queue.entity import QueueBehaviour
-from booking.queue.view import QueueView
-from booking.queue.views import QueueViews
+from booking.queue.view import QueueView, QueueViews
 from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
 from booking.seats.stock import Stocks
 from booking.seats.view import SeatMaps
@@ -31,17 +30,23 @@ class Views:
     those of any earlier run."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, clock: Clock, started_ms: int
+        self, settings: Settings, clock: Clock, started_ms: int, draw: Callable[[], float]
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._draw = draw
         self._policy = Policy(
             settings.queue_active_max, settings.queue_admit_per_minute, settings.active_s * 1000
         )
-        self.seats = SeatMaps(catalogue, first_version=started_ms * 1000)
+        self.seats = SeatMaps(Catalogue({}), first_version=started_ms * 1000)
         self._stocks = Stocks(self.seats)
-        self.queues = QueueViews(self._make_queue, catalogue)
+        self.queues = QueueViews(self._make_queue)
         self.tallies = Tallies()
+
+    def use(self, catalogue: Catalogue) -> None:
+        """Take over a catalogue; what is known of its seats and queues stays."""
+        self.seats.use(catalogue)
+        self.queues.use(catalogue)
 
     def _make_queue(self, name: str) -> QueueView:
         idle_ms = self._settings.queue_idle_s * 1000
@@ -50,6 +55,7 @@ class Views:
             self._policy,
             now_ms=self._clock.now_ms,
             idle_ms=idle_ms,
+            draw=self._draw,
             stock=self._stocks.of,
         )
 
@@ -78,3 +84,42 @@ class Views:
             on_told=on_told,
             hot=hot,
         )
+
+
+class Projections:
+    """The runtime's observer.
+
+    ``loaded`` gives an entity's whole state, ``committed`` what happened since; the runtime calls
+    them in order for each entity, so a view that follows both has missed nothing. After ``lost``
+    what the views say of that shard grows stale; ``on_lost`` has to deal with it.
+    """
+
+    def __init__(
+        self,
+        seats: SeatMaps,
+        queues: Mapping[str, QueueView],
+        tallies: Tallies | None,
+        on_lost: Callable[[int], None],
+    ) -> None:
+        """Without ``tallies`` for what other instances decide: they count it themselves."""
+        self._seats = seats
+        self._queues = queues
+        self._tallies = tallies
+        self._on_lost = on_lost
+
+    def loaded(self, address: Address, state: Any) -> None:
+        if address.kind == LEDGER:
+            self._seats.put(address.key, state)
+        elif address.kind == QUEUE and (view := self._queues.get(address.key)) is not None:
+            view.reset(state)
+
+    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
+        if self._tallies is not None:
+            self._tallies.note(events)
+        if address.kind == LEDGER:
+            self._seats.put(address.key, state)
+        elif address.kind == QUEUE and (view := self._queues.get(address.key)) is not None:
+            view.apply(events)
+
+    def lost(self, shard: int) -> None:
+        self._on_lost(shard)

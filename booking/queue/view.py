@@ -14,6 +14,7 @@ from typing import assert_never
 
 import msgspec
 
+from booking.catalogue.domain import Catalogue
 from booking.queue.domain.line import gathers_from, numbers_at, placed
 from booking.queue.domain.lots import Lots, draw
 from booking.queue.domain.queue import (
@@ -303,3 +304,16 @@ class QueueView:
 
     def _jittered(self, base_ms: int) -> int:
         return int(base_ms * (1 - POLL_JITTER / 2 + POLL_JITTER * self._draw()))
+
+
+class QueueViews(dict[str, QueueView]):
+    """By name. A queue whose concerts have left the catalogue stays: people may stand in it."""
+
+    def __init__(self, make: Callable[[str], QueueView]) -> None:
+        super().__init__()
+        self._make = make
+
+    def use(self, catalogue: Catalogue) -> None:
+        """Take over a changed catalogue."""
+        for name in sorted(catalogue.queues - self.keys()):
+            self[name] = self._make(name)

@@ -1,4 +1,5 @@
-"""The operators' side on a real socket, in front of a cluster made of dictionaries."""
+"""The operators' side on a real socket, in front of an instance on stores in memory
+and a cluster made of dictionaries."""
 
 from __future__ import annotations
 
@@ -6,24 +7,24 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from booking.queue.service import QueueService
+from booking.catalogue.domain import Schedule
 from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_admin_server
 from tests.support.edge import Answered
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
-from tests.support.fake_desks import FakeAuditDesk, FakeCatalogueDesk, FakeQueueDesk
+from tests.support.fake_audits import FakeAuditDesk
 from tests.support.fake_operations import FakeOperations
+from tests.support.instance import Instance
 
 TOKEN = "4f1d-the-operators-token-9b7c"
 
 
 class AdminEdge:
-    """The server, the fakes behind it, and a client that has the token."""
+    """The server, what is behind it, and a client that has the token."""
 
     def __init__(
         self,
@@ -33,12 +34,11 @@ class AdminEdge:
         parts: AdminParts | None = None,
     ) -> None:
         self.operations = operations or FakeOperations()
-        self.queues = FakeQueueDesk()
-        self.catalogue = FakeCatalogueDesk()
+        self.instance = Instance(queue_max_active=1_000, queue_admit_per_minute=600)
         self.audits = FakeAuditDesk(self.operations.clock)
         self.metrics = EdgeMetrics()
         self.server = build_admin_server(
-            FakeBookings(catalogue(schedule("d1"))).services(),
+            self.instance.services,
             EdgeSettings(),
             self.metrics,
             parts or self._parts(token),
@@ -49,16 +49,22 @@ class AdminEdge:
         return AdminParts(
             token=token,
             operations=self.operations,
-            queues=cast("QueueService", self.queues),
-            catalogue=self.catalogue,
+            queues=self.instance.services.queue,
+            catalogue=self.instance.catalogue,
             audits=self.audits,
         )
+
+    @property
+    def dates(self) -> dict[str, Schedule]:
+        """All dates of the catalogue."""
+        return self.instance.catalogue.current.schedules
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.port}"
 
     async def start(self, port: int = 0) -> None:
+        await self.instance.start()
         await self.server.start("127.0.0.1", port)
         self._session = aiohttp.ClientSession(skip_auto_headers=("Content-Type",))
 
@@ -66,6 +72,7 @@ class AdminEdge:
         if self._session is not None:
             await self._session.close()
         await self.server.stop(1.0)
+        await self.instance.stop()
 
     async def __call__(
         self,

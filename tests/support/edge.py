@@ -1,4 +1,4 @@
-"""An edge on a real socket, in front of the application made of dictionaries."""
+"""An edge on a real socket, in front of an application on stores in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from booking_http import EdgeMetrics, EdgeServer, EdgeSettings, build_server
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import Instance
 
 ALICE = "aaaaaaaa-0000-4000-8000-000000000001"
 BOB = "bbbbbbbb-0000-4000-8000-000000000002"
@@ -45,13 +45,14 @@ class Answered(msgspec.Struct):
 class Edge:
     """The server, the application behind it, and a client."""
 
-    def __init__(self, bookings: FakeBookings, settings: EdgeSettings) -> None:
-        self.bookings = bookings
+    def __init__(self, instance: Instance, settings: EdgeSettings) -> None:
+        self.instance = instance
         self.metrics = EdgeMetrics(lambda: {"queue_waiting": 3.0, "commits_total": 7.0})
         self._raw: list[RawClient] = []
-        self.server: EdgeServer = build_server(bookings.services(), settings, self.metrics)
+        self.server: EdgeServer = build_server(instance.services, settings, self.metrics)
 
     async def __aenter__(self) -> Self:
+        await self.instance.start()
         await self.server.start("127.0.0.1", 0)
         self._session = aiohttp.ClientSession(skip_auto_headers=("Content-Type",))
         return self
@@ -66,6 +67,7 @@ class Edge:
         for client in self._raw:
             client.close()
         await self.server.stop(1.0)
+        await self.instance.stop()
 
     async def __call__(
         self,
@@ -105,13 +107,6 @@ class Edge:
         assert answer.status == 201, answer.body
         return str(answer.data["token"])
 
-    async def enter_despite_trouble(self, user: str) -> str:
-        """As :meth:`enter`, while the application is set to fail."""
-        trouble, self.bookings.trouble = self.bookings.trouble, None
-        token = await self.enter(user)
-        self.bookings.trouble = trouble
-        return token
-
     async def hold(self, token: str, seat: str) -> str:
         answer = await self("POST", "/reservation", {"seatId": seat}, token=token)
         assert answer.status == 201, answer.body
@@ -120,11 +115,10 @@ class Edge:
 
 @asynccontextmanager
 async def running(
-    bookings: FakeBookings | None = None, settings: EdgeSettings | None = None
+    instance: Instance | None = None, settings: EdgeSettings | None = None
 ) -> AsyncIterator[Edge]:
     """An edge with one date of 50 seats, ``d1``, unless told otherwise."""
-    behind = bookings or FakeBookings(catalogue(schedule("d1")))
-    async with Edge(behind, settings or EdgeSettings()) as edge:
+    async with Edge(instance or Instance(), settings or EdgeSettings()) as edge:
         yield edge
 
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from booking.app import App
 from booking.catalogue import document, store
+from booking.server import Server
 from booking.settings import Settings
 from tests.support.api_client import Api
 
@@ -18,7 +18,7 @@ SECRET = "a-secret-for-tests-that-is-long-enough"
 class Service:
     """A running instance and a client of it."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Server) -> None:
         self.app = app
         self.url = f"http://127.0.0.1:{app.port}"
         self.api = Api(self.url)
@@ -49,4 +49,4 @@ async def start_service(
         "BOOKING_PORT": "0",
         "BOOKING_INSTANCE": "test",
     }
-    return Service(await App.start(Settings.from_env(environment | settings)))
+    return Service(await Server.start(Settings.from_env(environment | settings)))

@@ -18,18 +18,17 @@ from booking.addresses import queue_address
 from booking.calls import ActorClient
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
-from booking.instance.projections import Projections
+from booking.instance.views import Projections
 from booking.queue.domain.queue import Admitted, Entered, Policy
 from booking.queue.entity import QueueBehaviour
 from booking.queue.keeper import QueueKeeper
 from booking.queue.service import QueueService
 from booking.queue.tokens import QueueToken, TokenError, TokenSigner
-from booking.queue.view import QueueStatus, QueueView
-from booking.queue.views import QueueViews
+from booking.queue.view import QueueStatus, QueueView, QueueViews
 from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
 from booking.seats.service import SeatService
 from booking.seats.view import SeatMaps
-from tests.support.fake_bookings import catalogue, schedule
+from tests.support.instance import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.virtual_time import VirtualClock
 
@@ -98,7 +97,8 @@ class WaitingRoom:
         self.clock = VirtualClock()
         self.policy = policy
         self.catalogue = dates or catalogue(schedule("d1"))
-        self.queues = QueueViews(self._view, self.catalogue)
+        self.queues = QueueViews(self._view)
+        self.queues.use(self.catalogue)
         self.seats = SeatMaps(self.catalogue, first_version=1)
         self.lost: list[int] = []
         self.observer = Observer(self.seats, self.queues, None, self.lost.append)

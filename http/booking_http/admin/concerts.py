@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from booking.audit.admin import CatalogueSaved
+from booking.catalogue.contract import CatalogueSaved
 from booking_http.admin.service import AdminCalls
 from booking_http.bodies import check_content_type, read_body
 from booking_http.problems import malformed

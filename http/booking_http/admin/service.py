@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 
 from actors.cluster.operations import OperationRefusedError, Operations
 from actors.journal.contract import JournalError
-from booking.audit.admin import AuditDesk, AuditRunningError, CatalogueDesk
+from booking.audit.admin import AuditDesk, AuditRunningError
+from booking.catalogue.contract import CatalogueStore
 from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError
 from booking.queue.service import QueueService
@@ -44,7 +45,7 @@ class AdminParts:
     """Empty: everybody is answered 403."""
     operations: Operations | None = None
     queues: QueueService | None = None
-    catalogue: CatalogueDesk | None = None
+    catalogue: CatalogueStore | None = None
     audits: AuditDesk | None = None
 
 
@@ -110,7 +111,7 @@ class AdminService:
         return _present(self._parts.queues, "queue")
 
     @property
-    def catalogue(self) -> CatalogueDesk:
+    def catalogue(self) -> CatalogueStore:
         """The stored catalogue."""
         return _present(self._parts.catalogue, "catalogue")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -160,9 +161,10 @@ async def test_a_shard_is_pinned_to_a_chosen_instance(operator: Operator, admin:
 async def test_a_queue_is_paused_and_its_limits_changed(
     operator: Operator, admin: AdminEdge
 ) -> None:
+    await admin.instance.line_up(1, 2, 3)
     await operator.open()
     await operator.button("Pause… queue main").click()
-    await expect(operator.dialog).to_contain_text("240 people wait and keep their place")
+    await expect(operator.dialog).to_contain_text("2 people wait and keep their place")
     await operator.answer("Pause it")
     await expect(operator.page.locator("#queues .state")).to_have_text("paused")
     await operator.button("Limits… queue main").click()
@@ -173,8 +175,9 @@ async def test_a_queue_is_paused_and_its_limits_changed(
     await expect(operator.dialog).to_contain_text("Inside at once: 1,000 → 2,500")
     await operator.answer("Change it")
     await expect(operator.page.locator("#queues .rules")).to_contain_text("at most 2,500 inside")
-    assert admin.queues.reports["main"].max_active == 2_500
-    assert admin.queues.changed_by == [KIM, KIM]
+    assert admin.instance.queue.policy.max_active == 2_500
+    changes = admin.instance.events("PolicyChanged")[1:]
+    assert [msgspec.json.decode(row.payload)["who"] for row in changes] == [KIM, KIM]
 
 
 async def test_an_audit_is_asked_for_and_its_verdict_shown(

@@ -15,7 +15,7 @@ from booking.audit.admin import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import Findings
 from booking.audit.schedule import PERIOD_MIN_MS, REST_FACTOR, Audits
 from booking.catalogue import store
-from booking.catalogue.admin import StoredCatalogue
+from booking.catalogue.postgres import PostgresCatalogue
 from booking.catalogue.problems import DocumentError
 from tests.support.api_client import eventually
 from tests.support.catalogues import catalogue, concert, date
@@ -32,7 +32,7 @@ def text(document: object) -> bytes:
 
 
 async def test_whole_documents_and_single_concerts_are_stored(database_url: str) -> None:
-    desk = StoredCatalogue(database_url)
+    desk = PostgresCatalogue(database_url)
     saved = await desk.save(text(catalogue(concert("alpha", date("alpha-1"), date("alpha-2")))))
     assert (saved.concerts, saved.dates) == (1, 2)
     later = await desk.save_concert("beta", text(concert("beta", date("beta-1"))))
@@ -43,14 +43,14 @@ async def test_whole_documents_and_single_concerts_are_stored(database_url: str)
 
 
 async def test_a_concert_under_another_id_is_refused(database_url: str) -> None:
-    desk = StoredCatalogue(database_url)
+    desk = PostgresCatalogue(database_url)
     with pytest.raises(DocumentError, match="line 1: id: is 'beta'"):
         await desk.save_concert("alpha", text(concert("beta")))
     assert (await store.load(database_url)).schedules == {}
 
 
 async def test_two_imports_at_a_time_take_their_turns(database_url: str) -> None:
-    desk = StoredCatalogue(database_url)
+    desk = PostgresCatalogue(database_url)
     both = await asyncio.gather(
         *(desk.save_concert(name, text(concert(name, date(f"{name}-1")))) for name in ("a", "b"))
     )
@@ -60,7 +60,7 @@ async def test_two_imports_at_a_time_take_their_turns(database_url: str) -> None
 
 async def test_a_catalogue_without_its_database_is_out_of_reach() -> None:
     with pytest.raises(JournalError):
-        await StoredCatalogue(NOWHERE).save(text(catalogue()))
+        await PostgresCatalogue(NOWHERE).save(text(catalogue()))
 
 
 # -- audits ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import uuid
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from booking.instance.measures import MEANINGS
+from booking.instance.metrics import MEANINGS
 from booking_client import AsyncBooking, Refused
 from tests.support.api_client import Api
 from tests.support.house import ROOT

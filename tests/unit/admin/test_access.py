@@ -17,8 +17,8 @@ from booking_http.admin.access import ADDRESSES_MAX, ATTEMPTS_MAX, Access
 from booking_http.problems import RefusedError
 from tests.support.admin_edge import TOKEN, AdminEdge, running_admin
 from tests.support.edge import Edge, RawClient, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
 from tests.support.fake_operations import FakeOperations
+from tests.support.instance import Instance
 
 WHO = "admin (127.0.0.1)"
 
@@ -63,8 +63,7 @@ async def test_nothing_of_a_request_is_looked_at_before_its_token(admin: AdminEd
 
 
 async def test_a_queue_token_opens_nothing_here() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")))
-    async with running(bookings) as edge:
+    async with running() as edge:
         queue_token = await edge.enter("aaaaaaaa-0000-4000-8000-000000000001")
     async with running_admin() as admin:
         assert (await admin("GET", "/admin/cluster", token=queue_token)).status == 401
@@ -154,10 +153,9 @@ async def edge() -> Any:
 
 
 async def test_both_sides_can_be_on_one_port() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")))
-    async with running(bookings) as edge:
+    async with running() as edge:
         parts = AdminParts(token=TOKEN, operations=FakeOperations())
-        both = build_server(bookings.services(), EdgeSettings(), EdgeMetrics(), parts)
+        both = build_server(edge.instance.services, EdgeSettings(), EdgeMetrics(), parts)
         await edge.server.stop(1.0)
         edge.server = both
         await both.start("127.0.0.1", 0)
@@ -177,9 +175,9 @@ async def test_the_operators_port_has_health_and_numbers_and_no_bookings(admin: 
 
 
 async def test_two_listeners_count_their_connections_together() -> None:
-    bookings, metrics = FakeBookings(catalogue(schedule("d1"))).services(), EdgeMetrics()
-    public = build_server(bookings, EdgeSettings(), metrics)
-    operators = build_admin_server(bookings, EdgeSettings(), metrics, AdminParts(token=TOKEN))
+    services, metrics = Instance().services, EdgeMetrics()
+    public = build_server(services, EdgeSettings(), metrics)
+    operators = build_admin_server(services, EdgeSettings(), metrics, AdminParts(token=TOKEN))
     clients = []
     try:
         for server, wanted in ((public, 3), (operators, 2)):

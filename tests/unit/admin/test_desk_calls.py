@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from booking_http.admin.concerts import CATALOGUE_SIZE_MAX
@@ -17,10 +18,12 @@ WHO = "admin (127.0.0.1)"
 
 
 async def test_a_queue_shows_its_rules_and_how_it_is_doing(admin: AdminEdge) -> None:
+    await admin("PATCH", "/admin/queues/main", {"maxActive": 1})
+    await admin.instance.line_up(1, 2, 3)
     report = (await admin("GET", "/admin/queues/main")).data
     assert report["mode"] == "open"
-    assert report["maxActive"] == 1_000
-    assert report["waiting"] == 240
+    assert report["maxActive"] == 1
+    assert (report["active"], report["waiting"]) == (1, 2)
     assert (await admin("GET", "/admin/queues")).data["items"] == [report]
 
 
@@ -30,7 +33,8 @@ async def test_limits_change_one_by_one_and_the_trail_has_them(admin: AdminEdge)
     assert (answer.data["maxActive"], answer.data["admitPerInterval"]) == (2_000, 600)
     await admin("PATCH", "/admin/queues/main", {"mode": "paused"})
     assert (await admin("GET", "/admin/queues/main")).data["mode"] == "paused"
-    assert admin.queues.changed_by == [WHO, WHO]
+    changes = admin.instance.events("PolicyChanged")
+    assert [msgspec.json.decode(row.payload)["who"] for row in changes] == ["settings", WHO, WHO]
     assert await admin.said() == [
         (WHO, "queue", {"queue": "main", "maxActive": 2_000}),
         (WHO, "queue", {"queue": "main", "mode": "paused"}),
@@ -38,7 +42,7 @@ async def test_limits_change_one_by_one_and_the_trail_has_them(admin: AdminEdge)
 
 
 async def test_a_field_can_be_set_to_nothing(admin: AdminEdge) -> None:
-    opening = {"opensAt": "2027-01-01T10:00:00Z"}
+    opening = {"opensAt": "2027-02-01T10:00:00Z"}
     assert (await admin("PATCH", "/admin/queues/main", opening)).data["opensAt"] is not None
     assert (await admin("PATCH", "/admin/queues/main", {"opensAt": None})).data["opensAt"] is None
 
@@ -99,7 +103,7 @@ ALPHA = {"id": "alpha", "name": "Alpha", "dates": [DATE]}
 async def test_concerts_are_put_as_a_whole_document(admin: AdminEdge) -> None:
     answer = await admin("PUT", "/admin/concerts", {"concerts": [ALPHA]})
     assert answer.data == {"concerts": 1, "dates": 1, "version": 2}
-    assert admin.catalogue.concerts["alpha"].name == "Alpha"
+    assert admin.dates["alpha-1"].concert_name == "Alpha"
     [(who, what, detail)] = await admin.said()
     assert (who, what) == (WHO, "catalogue")
     assert detail["bytes"] > 100
@@ -108,7 +112,7 @@ async def test_concerts_are_put_as_a_whole_document(admin: AdminEdge) -> None:
 async def test_one_concert_is_put_by_its_id(admin: AdminEdge) -> None:
     answer = await admin("PUT", "/admin/concerts/alpha", ALPHA)
     assert answer.data["concerts"] == 1
-    assert list(admin.catalogue.concerts) == ["alpha"]
+    assert admin.dates["alpha-1"].concert_id == "alpha"
     assert (await admin.said())[0][2]["concert"] == "alpha"
 
 
@@ -117,7 +121,7 @@ async def test_the_id_in_the_path_has_to_be_the_concerts(admin: AdminEdge) -> No
     assert (answer.status, answer.code) == (422, "catalogue_invalid")
     [error] = answer.json["errors"]
     assert (error["line"], error["field"]) == (1, "id")
-    assert admin.catalogue.concerts == {}
+    assert list(admin.dates) == ["d1"]
 
 
 async def test_everything_wrong_with_a_document_is_told_with_line_and_field(
@@ -136,7 +140,7 @@ async def test_everything_wrong_with_a_document_is_told_with_line_and_field(
         (3, "concerts[0].dates[0].close_at"),
         (6, "concerts[0].dates[1].price"),
     ]
-    assert admin.catalogue.version == 1
+    assert list(admin.dates) == ["d1"]
     assert "refused" in (await admin.said())[-1][2]
 
 
@@ -154,10 +158,14 @@ async def test_what_is_no_document_is_refused(admin: AdminEdge, body: bytes) -> 
 
 
 async def test_dates_with_bookings_are_a_conflict(admin: AdminEdge) -> None:
-    admin.catalogue.booked = {"alpha-9"}
-    answer = await admin("PUT", "/admin/concerts/alpha", ALPHA)
+    (status,) = await admin.instance.line_up(1)
+    services = admin.instance.services
+    await services.seats.reserve(services.queue.admitted(status.token), "d1", 1, None)
+    answer = await admin("PUT", "/admin/concerts/c1", {**ALPHA, "id": "c1"})
     assert (answer.status, answer.code) == (409, "catalogue_conflict")
-    assert answer.json["errors"] == [{"message": "date 'alpha-9' has bookings"}]
+    assert answer.json["errors"] == [
+        {"message": "date 'd1' of concert 'c1' has bookings in the journal and cannot be removed"}
+    ]
 
 
 async def test_a_document_may_be_large_but_not_endless(admin: AdminEdge) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from booking.catalogue.postgres import PostgresCatalogue
+from booking.catalogue.store import DATABASE_TROUBLE
 from booking.instance import background
-from booking.trouble import DATABASE_TROUBLE
 
 
 @pytest.mark.parametrize("trouble", DATABASE_TROUBLE)
@@ -29,7 +30,7 @@ async def test_a_watch_that_meets_trouble_looks_again(
     monkeypatch.setattr(asyncpg, "connect", connect)
     monkeypatch.setattr(background, "CATALOGUE_POLL_S", 0.001)
     unused: Any = None
-    watch = background.CatalogueWatch("postgresql:///", unused, unused, unused)
+    watch = background.CatalogueWatch(PostgresCatalogue("postgresql:///"), unused, unused)
     running = asyncio.create_task(watch.run())
     try:
         async with asyncio.timeout(5):
@@ -37,4 +38,3 @@ async def test_a_watch_that_meets_trouble_looks_again(
         assert not running.done()
     finally:
         running.cancel()
-        await watch.close()

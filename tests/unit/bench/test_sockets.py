@@ -12,7 +12,7 @@ from bench.record import Latencies
 from bench.sockets import Finding, Phase, main, table
 from bench.target import Target
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import Instance
 from tests.support.websockets import FAST
 
 ACCEPTED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
@@ -55,8 +55,8 @@ async def test_ends_are_counted_by_code() -> None:
 
 
 async def test_listeners_of_a_real_edge_are_told() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")), max_active=1)
-    async with running(bookings, FAST) as edge:
+    instance = Instance(queue_max_active=1)
+    async with running(instance, FAST) as edge:
         await listen(edge)
 
 

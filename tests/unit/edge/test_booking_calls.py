@@ -6,7 +6,7 @@ import pytest
 
 from booking_http import EdgeSettings
 from tests.support.edge import ALICE, BOB, Edge, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import Instance, catalogue, schedule
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,9 @@ async def test_no_more_seats_than_allowed_are_held(edge: Edge) -> None:
 
 async def test_a_seat_that_rests_says_when_it_may_be_had_again(edge: Edge) -> None:
     token = await edge.enter(ALICE)
-    edge.bookings.rests["d1", 1] = (ALICE, edge.bookings.now_ms() + 1_500)
+    reservation = await edge.hold(token, "d1-1")
+    edge.instance.clock.advance(15000)
+    await edge("DELETE", f"/reservation/{reservation}", token=token)
     answer = await edge("POST", "/reservation", {"seatId": "d1-1"}, token=token)
     assert (answer.status, answer.code) == (429, "hold_cooling_down")
     assert answer.headers["Retry-After"] == "2"
@@ -59,8 +61,8 @@ async def test_a_seat_that_rests_says_when_it_may_be_had_again(edge: Edge) -> No
 
 
 async def test_a_date_that_is_closed_is_refused() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1", booking_end_ms=1)))
-    async with running(bookings) as edge:
+    instance = Instance(catalogue(schedule("d1", booking_end_ms=1)))
+    async with running(instance) as edge:
         token = await edge.enter(ALICE)
         answer = await edge("POST", "/reservation", {"seatId": "d1-1"}, token=token)
         assert (answer.status, answer.code) == (409, "booking_closed")
@@ -114,10 +116,10 @@ async def test_a_released_seat_is_free_at_once(edge: Edge) -> None:
 async def test_an_expired_hold_cannot_be_paid_and_says_so(edge: Edge) -> None:
     token = await edge.enter(ALICE)
     reservation = await edge.hold(token, "d1-1")
-    edge.bookings.clock.advance(299_001)
+    edge.instance.clock.advance(299_001)
     shown = (await edge("GET", f"/reservation/{reservation}", token=token)).data
     assert (shown["status"], shown["expiresInSeconds"]) == ("PENDING", 1)
-    edge.bookings.clock.advance(999)
+    edge.instance.clock.advance(999)
     answer = await edge("POST", "/payment", {"seatId": "d1-1"}, token=token)
     assert (answer.status, answer.code) == (410, "hold_expired")
     assert (await edge("GET", "/reservations", token=token)).data[0]["status"] == "EXPIRED"
@@ -180,7 +182,7 @@ async def test_a_payment_of_a_date_that_left_the_catalogue_is_still_shown(edge: 
     await edge.hold(token, "d1-1")
     await edge("POST", "/user/charge", {"userId": ALICE, "amount": 1_000_000})
     await edge("POST", "/payment", {"seatId": "d1-1"}, token=token)
-    edge.bookings.catalogue = catalogue()
+    edge.instance.use(catalogue())
     item = (await edge("GET", f"/payments?userId={ALICE}")).data["items"][0]
     assert (item["seatId"], item["concertName"], item["openDate"]) == ("d1-1", None, None)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.edge import ALICE, BOB, Edge, running
-from tests.support.fake_bookings import HOUR_MS, START_MS, FakeBookings, catalogue, schedule
+from tests.support.edge import ALICE, BOB, Edge, eventually, running
+from tests.support.instance import HOUR_MS, START_MS, Instance, catalogue, schedule
 
 SEATS = "/concert/available-seats?concertScheduleId=d1"
 DATES = "/concert/available-dates"
@@ -16,8 +16,8 @@ async def test_only_dates_that_can_be_booked_now_are_listed() -> None:
         schedule("over", booking_end_ms=START_MS),
         schedule("d2", concert="c2"),
     )
-    bookings = FakeBookings(dates, active_ms=10 * HOUR_MS)
-    async with running(bookings) as edge:
+    instance = Instance(dates, active_seconds=10 * 3_600)
+    async with running(instance) as edge:
         token = await edge.enter(ALICE)
         everything = await edge("GET", DATES, token=token)
         assert [date["id"] for date in everything.data] == ["d1", "d2"]
@@ -32,7 +32,7 @@ async def test_only_dates_that_can_be_booked_now_are_listed() -> None:
         }
         one = await edge("GET", f"{DATES}?concertId=c2", token=token)
         assert [date["id"] for date in one.data] == ["d2"]
-        bookings.clock.advance(HOUR_MS)
+        instance.clock.advance(HOUR_MS)
         now = await edge("GET", DATES, token=token)
         assert [date["id"] for date in now.data] == ["d1", "later", "d2"]
 
@@ -44,13 +44,14 @@ async def test_reserved_seats_count_held_and_sold_and_expiry_gives_them_back(edg
     await edge.hold(token, "d1-2")
     assert (await edge("POST", "/payment", {"seatId": "d1-1"}, token=token)).status == 201
     assert (await edge("GET", DATES, token=token)).data[0]["reservedSeats"] == 2
-    edge.bookings.clock.advance(300_000)
+    edge.instance.clock.advance(300_000)
+    await eventually(lambda: bool(edge.instance.events("HoldExpired")))
     assert (await edge("GET", DATES, token=token)).data[0]["reservedSeats"] == 1
 
 
 async def test_an_unknown_concert_is_not_found_and_one_without_dates_is_empty() -> None:
-    bookings = FakeBookings(catalogue(schedule("over", booking_end_ms=START_MS)))
-    async with running(bookings) as edge:
+    instance = Instance(catalogue(schedule("over", booking_end_ms=START_MS)))
+    async with running(instance) as edge:
         token = await edge.enter(ALICE)
         assert (await edge("GET", f"{DATES}?concertId=nope", token=token)).status == 404
         assert (await edge("GET", f"{DATES}?concertId=c1", token=token)).data == []
@@ -79,7 +80,7 @@ async def test_every_seat_is_listed_with_its_state_when_asked(edge: Edge) -> Non
 
 
 async def test_a_sold_out_date_is_an_empty_list() -> None:
-    async with running(FakeBookings(catalogue(schedule("d1", seats=1)))) as edge:
+    async with running(Instance(catalogue(schedule("d1", seats=1)))) as edge:
         token = await edge.enter(ALICE)
         await edge.hold(token, "d1-1")
         answer = await edge("GET", SEATS, token=token)
@@ -110,14 +111,13 @@ async def test_the_entity_tag_follows_the_content_not_the_version(edge: Edge) ->
 
 
 async def test_a_changed_catalogue_changes_the_lists() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1", seats=2)))
-    async with running(bookings) as edge:
+    instance = Instance(catalogue(schedule("d1", seats=2)))
+    async with running(instance) as edge:
         token = await edge.enter(ALICE)
         await edge("GET", SEATS, token=token)
         await edge("GET", DATES, token=token)
         changed = schedule("d1", seats=3, concert_name="Renamed")
-        bookings.catalogue = catalogue(changed, version=2)
-        bookings.maps["d1"].schedule = changed
+        instance.use(catalogue(changed, version=2))
         assert len((await edge("GET", SEATS, token=token)).data) == 3
         assert (await edge("GET", DATES, token=token)).data[0]["concertName"] == "Renamed"
 
@@ -129,8 +129,8 @@ async def test_an_unknown_date_is_not_found(edge: Edge) -> None:
 
 
 async def test_nothing_is_shown_to_those_who_still_wait() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")), max_active=1)
-    async with running(bookings) as edge:
+    instance = Instance(queue_max_active=1)
+    async with running(instance) as edge:
         await edge.enter(ALICE)
         token = await edge.enter(BOB)
         for method, target, body in (
@@ -144,6 +144,6 @@ async def test_nothing_is_shown_to_those_who_still_wait() -> None:
         ):
             answer = await edge(method, target, body, token=token)
             assert (answer.status, answer.code) == (403, "not_admitted")
-            assert answer.headers["Retry-After"] == "2"
+            assert answer.headers["Retry-After"] == "1"
             shown = {name: answer.json[name] for name in ("position", "ahead", "etaSeconds")}
-            assert shown == {"position": 1, "ahead": 0, "etaSeconds": 60}
+            assert shown == {"position": 1, "ahead": 0, "etaSeconds": 0}

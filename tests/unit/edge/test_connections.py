@@ -15,7 +15,7 @@ from aiohttp import web_protocol, web_server
 from booking_http import EdgeSettings, connection
 from booking_http.connection import HEADER_SIZE_MAX, Connection
 from tests.support.edge import ALICE, Edge, RawClient, eventually, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import Instance, catalogue, schedule
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 CHARGE = b"POST /user/charge HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -83,13 +83,13 @@ async def test_headers_in_pieces_are_fine_when_they_come_in_time() -> None:
 
 async def test_a_request_being_worked_on_is_not_cut_off_by_the_header_limit() -> None:
     async with running(settings=EdgeSettings(header_timeout_s=0.1)) as edge:
-        edge.bookings.gate.clear()
+        edge.instance.journal.pause()
         client = await edge.connect()
         await client.send(b"GET /user/check?userId=%b HTTP/1.1\r\n" % ALICE.encode())
         await client.send(b"Host: x\r\n\r\n")
         await eventually(lambda: edge.metrics.active == 1)
         await asyncio.sleep(0.3)
-        edge.bookings.gate.set()
+        edge.instance.journal.resume()
         assert (await client.answer())[0] == 200
         client.close()
 
@@ -134,7 +134,7 @@ async def test_a_body_in_pieces_is_put_together(edge: Edge) -> None:
         await client.send(b"%x\r\n%b\r\n" % (len(piece), piece))
     await client.send(b"0\r\n\r\n")
     assert (await client.answer())[0] == 200
-    assert edge.bookings.balances == {ALICE: 2}
+    assert await edge.instance.services.accounts.balance(ALICE) == 2
     client.close()
 
 
@@ -244,8 +244,8 @@ async def test_one_connection_too_many_is_told_so_and_closed() -> None:
 
 
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1", seats=100_000)))
-    async with running(bookings, EdgeSettings(write_timeout_s=0.3)) as edge:
+    instance = Instance(catalogue(schedule("d1", seats=100_000)))
+    async with running(instance, EdgeSettings(write_timeout_s=0.3)) as edge:
         token = await edge.enter(ALICE)
         client = await edge.connect()
         client.transport.pause_reading()
@@ -259,7 +259,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 async def test_a_stop_lets_the_request_under_way_finish() -> None:
     async with running() as edge:
-        edge.bookings.gate.clear()
+        edge.instance.journal.pause()
         idle, busy = [await edge.connect() for _ in range(2)]
         await idle.send(GET)
         await idle.answer()
@@ -271,7 +271,7 @@ async def test_a_stop_lets_the_request_under_way_finish() -> None:
             await edge.connect()
         await busy.send(BODY[5:])  # also the rest of its body is still taken
         await eventually(lambda: edge.metrics.active == 1)
-        edge.bookings.gate.set()
+        edge.instance.journal.resume()
         status, headers, _ = await busy.answer()
         assert (status, headers["connection"]) == (200, "close")
         assert await busy.closed() == b""
@@ -281,7 +281,7 @@ async def test_a_stop_lets_the_request_under_way_finish() -> None:
 
 async def test_a_stop_does_not_wait_for_ever() -> None:
     async with running() as edge:
-        edge.bookings.gate.clear()
+        edge.instance.journal.pause()
         client = await edge.connect()
         await client.send(CHARGE + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
         await eventually(lambda: edge.metrics.active == 1)
@@ -306,7 +306,7 @@ async def test_a_unix_socket_serves_the_same(tmp_path: Path) -> None:
         await edge.server.stop(1.0)
     async with running() as edge:
         path = tmp_path / "edge.sock"
-        other = Edge(edge.bookings, EdgeSettings())
+        other = Edge(edge.instance, EdgeSettings())
         await other.server.start(None, unix_path=path)
         assert other.server.port == 0
         client = RawClient(*await asyncio.open_unix_connection(path))

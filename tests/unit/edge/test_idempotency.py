@@ -27,7 +27,7 @@ async def test_a_refusal_is_an_outcome_too(edge: Edge) -> None:
     key = {"Idempotency-Key": "one"}
     wanted = {"seatId": "d1-1"}
     first = await edge("POST", "/reservation", wanted, token=token, headers=key)
-    edge.bookings.clock.advance(300_000)  # the seat is free by now
+    edge.instance.clock.advance(300_000)  # the seat is free by now
     again = await edge("POST", "/reservation", wanted, token=token, headers=key)
     assert (first.status, first.code) == (again.status, again.code) == (409, "seat_unavailable")
     assert again.headers["Idempotent-Replayed"] == "true"
@@ -35,12 +35,14 @@ async def test_a_refusal_is_an_outcome_too(edge: Edge) -> None:
 
 async def test_a_refusal_that_asks_to_come_back_is_none(edge: Edge) -> None:
     token = await edge.enter(ALICE)
-    edge.bookings.rests["d1", 1] = (ALICE, edge.bookings.now_ms() + 1_000)
+    reservation = await edge.hold(token, "d1-1")
+    edge.instance.clock.advance(10000)
+    await edge("DELETE", f"/reservation/{reservation}", token=token)
     key = {"Idempotency-Key": "one"}
     wanted = {"seatId": "d1-1"}
     first = await edge("POST", "/reservation", wanted, token=token, headers=key)
     assert (first.status, first.code) == (429, "hold_cooling_down")
-    edge.bookings.clock.advance(1_000)
+    edge.instance.clock.advance(1_000)
     again = await edge("POST", "/reservation", wanted, token=token, headers=key)
     assert again.status == 201
     assert "Idempotent-Replayed" not in again.headers
@@ -70,7 +72,7 @@ async def test_the_spelling_of_a_body_does_not_make_it_another(
             "POST", "/user/charge", body=body % ALICE.encode(), headers={"Idempotency-Key": "k"}
         )
         assert answer.headers.get("Idempotent-Replayed") == ("true" if number else None)
-    assert edge.bookings.balances[ALICE] == 5
+    assert await edge.instance.services.accounts.balance(ALICE) == 5
 
 
 async def test_two_ways_to_name_a_seat_are_one_content(edge: Edge) -> None:
@@ -86,7 +88,7 @@ async def test_quoted_and_bare_spell_the_same_key(edge: Edge) -> None:
     body = {"userId": ALICE, "amount": 5}
     for key in ("a\\b c", '"a\\\\b c"'):
         await edge("POST", "/user/charge", body, headers={"Idempotency-Key": key})
-    assert edge.bookings.balances[ALICE] == 5
+    assert await edge.instance.services.accounts.balance(ALICE) == 5
 
 
 async def test_the_longest_key_is_taken(edge: Edge) -> None:
@@ -108,24 +110,24 @@ async def test_the_key_belongs_to_one_content(edge: Edge) -> None:
 async def test_a_request_under_way_is_not_done_twice(edge: Edge) -> None:
     key = {"Idempotency-Key": "one"}
     body = {"userId": ALICE, "amount": 5}
-    edge.bookings.gate.clear()
+    edge.instance.journal.pause()
     first = asyncio.create_task(edge("POST", "/user/charge", body, headers=key))
-    await eventually(lambda: bool(edge.bookings.in_flight))
+    await eventually(lambda: edge.metrics.active == 1)
     second = await edge("POST", "/user/charge", body, headers=key)
     assert (second.status, second.code) == (409, "idempotency_key_in_flight")
     assert second.headers["Retry-After"] == "1"
-    edge.bookings.gate.set()
+    edge.instance.journal.resume()
     assert (await first).data == {"balance": 5}
 
 
 async def test_after_an_unknown_outcome_the_key_may_be_tried_again(edge: Edge) -> None:
     key = {"Idempotency-Key": "one"}
     body = {"userId": ALICE, "amount": 5}
-    edge.bookings.trouble = OutcomeUnknownError()
+    edge.instance.fail(OutcomeUnknownError())
     failed = await edge("POST", "/user/charge", body, headers=key)
     assert (failed.status, failed.code) == (503, "outcome_unknown")
     assert failed.headers["Retry-After"] == "1"
-    edge.bookings.trouble = None
+    edge.instance.mend()
     assert (await edge("POST", "/user/charge", body, headers=key)).data == {"balance": 5}
 
 

@@ -3,56 +3,66 @@
 from __future__ import annotations
 
 import random
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
+from booking.seats.service import SeatService
+from booking.seats.view import SeatMaps
 from booking_http.reply import Representation
 from booking_http.seats.listing import SeatListings
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import catalogue, ledger, schedule
+
+
+def service(maps: SeatMaps) -> SeatService:
+    """Answers from these maps, and asks nobody."""
+    return SeatService(Mock(), maps, Mock())
+
+
+def maps_of(seats: int = 50) -> SeatMaps:
+    maps = SeatMaps(catalogue(schedule("d1", seats=seats)), first_version=1)
+    maps.put("d1", ledger())
+    return maps
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("every", [False, True])
 def test_after_any_changes_a_list_is_as_if_made_from_nothing(seed: int, every: bool) -> None:
     draw = random.Random(seed)
-    bookings = FakeBookings(catalogue(schedule("d1", seats=12)))
-    seats, kept = bookings.maps["d1"], SeatListings(bookings.services().seats)
+    maps = maps_of(seats=12)
+    kept = SeatListings(service(maps))
+    numbers = list(range(1, 13))
     for _ in range(40):
-        numbers = list(seats.schedule.prices)
-        seats.held = set(draw.sample(numbers, draw.randint(0, 12)))
-        seats.sold = set(draw.sample(numbers, draw.choice((0, 3, 12)))) - seats.held
-        seats.version += 1
+        held = set(draw.sample(numbers, draw.randint(0, 12)))
+        sold = set(draw.sample(numbers, draw.choice((0, 3, 12)))) - held
+        maps.put("d1", ledger(held, sold))
         changed = kept.listing("d1", every)
-        assert changed == SeatListings(bookings.services().seats).listing("d1", every)
+        assert changed == SeatListings(service(maps)).listing("d1", every)
         shown = msgspec.json.decode(changed.body)["data"]
-        taken = seats.held | seats.sold
         assert [seat["seatNumber"] for seat in shown] == [
-            number for number in numbers if every or number not in taken
+            number for number in numbers if every or number not in held | sold
         ]
 
 
 def test_a_list_is_not_made_again_while_nothing_changed() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")))
-    kept = SeatListings(bookings.services().seats)
+    kept = SeatListings(service(maps_of()))
     assert kept.listing("d1", False) is kept.listing("d1", False)
     assert kept.listing("d1", False) is not kept.listing("d1", True)
 
 
 def test_a_catalogue_read_again_without_a_change_keeps_the_lists() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")))
-    kept = SeatListings(bookings.services().seats)
+    maps = maps_of()
+    kept = SeatListings(service(maps))
     before = kept.listing("d1", False)
-    bookings.maps["d1"].schedule = schedule("d1")
+    maps.use(catalogue(schedule("d1"), version=2))
     assert kept.listing("d1", False) is before
 
 
 def test_a_sold_seat_that_left_the_catalogue_is_not_listed() -> None:
-    bookings = FakeBookings(catalogue(schedule("d1", seats=2)))
-    bookings.maps["d1"].sold = {2, 99}
-    shown = msgspec.json.decode(SeatListings(bookings.services().seats).listing("d1", True).body)[
-        "data"
-    ]
+    maps = maps_of(seats=2)
+    maps.put("d1", ledger(sold=[2, 99]))
+    shown = msgspec.json.decode(SeatListings(service(maps)).listing("d1", True).body)["data"]
     assert [seat["state"] for seat in shown] == ["available", "sold"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from booking_http import EdgeSettings
 from booking_http.codes import CODES
 from tests.support.edge import ALICE, BOB, Edge, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import Instance
 
 CONTRACT = {
     ("post", "/queue/issue"),
@@ -118,8 +118,8 @@ def checker(spec: Any, method: str, path: str, status: int, media: str) -> Any:
 
 @pytest.mark.parametrize("auth", ["none", "token"])
 async def test_real_answers_are_as_documented(auth: Any) -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")), max_active=1)
-    async with running(bookings, EdgeSettings(user_auth=auth)) as edge:
+    instance = Instance(queue_max_active=1)
+    async with running(instance, EdgeSettings(user_auth=auth)) as edge:
         spec = await document(edge)
         token = await edge.enter(ALICE)
         waiting = await edge.enter(BOB)
@@ -159,14 +159,15 @@ async def test_real_answers_are_as_documented(auth: Any) -> None:
         assert await check("post", "/payment", "/payment", seat) == 402
         assert await check("post", "/user/charge", "/user/charge", charge) == 200
         assert await check("post", "/payment", "/payment", seat) == 201
-        payment = bookings.paid[ALICE][0].id
+        payments = await edge("GET", f"/payments?{user}", token=token)
+        payment = payments.data["items"][0]["id"]
         assert await check("get", "/payment/{id}", f"/payment/{payment}?{user}") == 200
         assert await check("get", "/payments", f"/payments?{user}") == 200
         assert await check("get", "/user/check", f"/user/check?{user}") == 200
         assert await check("get", "/user/history", f"/user/history?{user}") == 200
         assert await check("get", "/livez", "/livez") == 200
         assert await check("get", "/readyz", "/readyz?verbose") == 200
-        bookings.checks = {"journal": "gone"}
+        instance.journal.go_away()
         assert await check("get", "/readyz", "/readyz?verbose") == 503
 
 

@@ -72,7 +72,7 @@ async def test_a_request_id_that_cannot_be_used_is_replaced(edge: Edge, sent: st
     ],
 )
 async def test_each_unavailability_has_its_code(edge: Edge, trouble: Exception, code: str) -> None:
-    edge.bookings.trouble = trouble
+    edge.instance.fail(trouble)
     answer = await edge("POST", "/user/charge", {"userId": ALICE, "amount": 1})
     assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, code, "1")
 
@@ -90,8 +90,8 @@ async def test_each_unavailability_has_its_code(edge: Edge, trouble: Exception, 
 async def test_what_breaks_is_logged_with_its_id_and_told_without_details(
     edge: Edge, trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    edge.bookings.trouble = trouble
-    token = await edge.enter_despite_trouble(ALICE)
+    token = await edge.enter(ALICE)
+    edge.instance.fail(trouble)
     with caplog.at_level(logging.ERROR, "booking.http"):
         answer = await edge("GET", "/reservations", token=token)
     assert (answer.status, answer.code) == (500, "internal_error")
@@ -101,7 +101,7 @@ async def test_what_breaks_is_logged_with_its_id_and_told_without_details(
     assert record.exc_info is not None
     assert record.exc_info[1] is trouble
     assert token not in caplog.text
-    edge.bookings.trouble = None
+    edge.instance.mend()
     assert (await edge("GET", "/reservations", token=token)).status == 200
 
 

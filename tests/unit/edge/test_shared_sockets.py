@@ -10,7 +10,7 @@ import pytest
 
 from booking_http import EdgeSettings
 from tests.support.edge import Edge, RawClient, eventually, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import Instance
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -24,7 +24,7 @@ def shared() -> Iterator[socket.socket]:
 
 
 async def another(listening: socket.socket) -> Edge:
-    edge = Edge(FakeBookings(catalogue(schedule("d1"))), EdgeSettings())
+    edge = Edge(Instance(), EdgeSettings())
     await edge.server.start("127.0.0.1", 0)
     await edge.server.share(listening.dup())
     return edge

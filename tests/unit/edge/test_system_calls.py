@@ -9,10 +9,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from booking_http import EdgeSettings
 from tests.support.edge import ALICE, Edge, running
 
+CHECKS = ("journal", "shards", "draining")
+
 
 async def test_livez_asks_nobody(edge: Edge) -> None:
-    edge.bookings.trouble = RuntimeError()
-    edge.bookings.gate.clear()
+    edge.instance.fail(RuntimeError())
+    edge.instance.journal.pause()
     answer = await edge("GET", "/livez")
     assert (answer.status, answer.data) == (200, {"status": "alive"})
 
@@ -21,11 +23,11 @@ async def test_readyz_tells_each_check_when_asked(edge: Edge) -> None:
     assert (await edge("GET", "/readyz")).data == {"status": "ready"}
     for spelling in ("verbose", "verbose=true"):
         answer = await edge("GET", f"/readyz?{spelling}")
-        assert answer.data == {"status": "ready", "checks": {"journal": "ok", "shards": "ok"}}
-    edge.bookings.checks = {"journal": "no commit for 5 s", "shards": None}
+        assert answer.data == {"status": "ready", "checks": dict.fromkeys(CHECKS, "ok")}
+    edge.instance.journal.go_away()
     for target, checks in (
         ("/readyz", None),
-        ("/readyz?verbose", {"journal": "no commit for 5 s", "shards": "ok"}),
+        ("/readyz?verbose", {**dict.fromkeys(CHECKS, "ok"), "journal": "out of reach"}),
     ):
         answer = await edge("GET", target)
         assert (answer.status, answer.code) == (503, "not_ready")
@@ -36,7 +38,7 @@ async def test_readyz_tells_each_check_when_asked(edge: Edge) -> None:
 
 async def test_readyz_does_not_wait_for_ever() -> None:
     async with running(settings=EdgeSettings(readiness_timeout_s=0.1)) as edge:
-        edge.bookings.gate.clear()
+        edge.instance.journal.pause()
         answer = await edge("GET", "/readyz")
         assert (answer.status, answer.code) == (503, "not_ready")
 

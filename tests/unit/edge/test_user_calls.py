@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from actors.errors import UnavailableError
-from booking.accounts.domain.account import BALANCE_MAX
+from booking.accounts.domain.account import BALANCE_MAX, Charged
+from booking.addresses import account_address
 from booking_http import EdgeSettings
 from tests.support.edge import ALICE, BOB, Edge, running
+from tests.support.instance import Instance
 
 
 async def test_a_charge_adds_up(edge: Edge) -> None:
@@ -26,10 +28,12 @@ async def test_a_user_never_seen_has_nothing(edge: Edge) -> None:
     }
 
 
-async def test_a_balance_has_a_limit(edge: Edge) -> None:
-    edge.bookings.balances[ALICE] = BALANCE_MAX
-    answer = await edge("POST", "/user/charge", {"userId": ALICE, "amount": 1})
-    assert (answer.status, answer.code) == (422, "balance_limit")
+async def test_a_balance_has_a_limit() -> None:
+    instance = Instance()
+    instance.seed(account_address(ALICE), Charged("chg_1", BALANCE_MAX, BALANCE_MAX))
+    async with running(instance) as edge:
+        answer = await edge("POST", "/user/charge", {"userId": ALICE, "amount": 1})
+        assert (answer.status, answer.code) == (422, "balance_limit")
 
 
 async def test_a_history_is_read_page_by_page(edge: Edge) -> None:
@@ -64,9 +68,9 @@ async def test_payments_are_read_page_by_page(edge: Edge) -> None:
 
 async def test_a_cursor_that_is_not_the_users_is_not_found(edge: Edge) -> None:
     await edge("POST", "/user/charge", {"userId": ALICE, "amount": 5})
-    item = edge.bookings.items[ALICE][0].id
+    (item,) = (await edge("GET", f"/user/history?userId={ALICE}")).data["items"]
     for call in ("/user/history", "/payments"):
-        answer = await edge("GET", f"{call}?userId={BOB}&starting_after={item}")
+        answer = await edge("GET", f"{call}?userId={BOB}&starting_after={item['id']}")
         assert (answer.status, answer.code) == (404, "not_found")
 
 
@@ -110,7 +114,7 @@ async def test_with_required_tokens_nothing_is_told_without_one() -> None:
 
 
 async def test_an_application_out_of_reach_is_said_with_a_time_to_come_back(edge: Edge) -> None:
-    edge.bookings.trouble = UnavailableError("database at 10.0.0.1 is down", 2.2)
+    edge.instance.fail(UnavailableError("database at 10.0.0.1 is down", 2.2))
     answer = await edge("GET", f"/user/check?userId={ALICE}")
     assert (answer.status, answer.code) == (503, "unavailable")
     assert answer.headers["Retry-After"] == "3"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,7 +18,6 @@ from booking.cli.main import build_parser
 from booking.settings import KNOWN
 from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_server
 from booking_http.codes import CODES
-from tests.support.fake_bookings import FakeBookings, catalogue
 from tests.support.house import ROOT, name_of, own_files
 
 COMMANDS = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
@@ -74,9 +74,7 @@ def test_every_setting_that_is_mentioned_exists() -> None:
 
 
 def test_every_call_that_is_mentioned_is_served() -> None:
-    edge = build_server(
-        FakeBookings(catalogue()).services(), EdgeSettings(), EdgeMetrics(), AdminParts()
-    )
+    edge = build_server(Mock(), EdgeSettings(), EdgeMetrics(), AdminParts())
     methods = "|".join(sorted({route.method for route in edge.table.routes}))
     for page, text in PAGES.items():
         for method, path in re.findall(rf"`({methods}) (/[^`? ]*)", text):

@@ -12,7 +12,7 @@ from booking.queue.admin import QueueChange
 from booking.queue.domain.lots import draw
 from booking.queue.domain.queue import Policy
 from booking.queue.tokens import QueueToken
-from tests.support.fake_bookings import catalogue, schedule
+from tests.support.instance import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time, until
 from tests.support.waiting_room import IDLE_MS, SLOTS, WaitingRoom

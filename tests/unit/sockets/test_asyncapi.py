@@ -13,8 +13,8 @@ import pytest
 
 from booking_http.sockets.codes import CLOSE_CODES
 from tests.support.edge import ALICE, BOB, Edge, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
 from tests.support.house import ROOT
+from tests.support.instance import Instance
 from tests.support.websockets import FAST, RawSocket, masked
 
 
@@ -103,7 +103,7 @@ class Channel:
 
 @pytest.mark.parametrize("name", ["queue", "seats"])
 async def test_real_sockets_say_what_is_documented_and_all_of_it(name: str) -> None:
-    async with running(FakeBookings(catalogue(schedule("d1"))), FAST) as edge:
+    async with running(Instance(), FAST) as edge:
         spec = await document(edge)
         channel = Channel(spec, name)
         codes = {row["code"] for row in spec["x-close-codes"]}

@@ -15,7 +15,7 @@ from booking.queue.tokens import QueueToken, TokenError
 from booking.queue.view import QueueStatus
 from booking_http.queue.subscribers import matters
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
-from tests.support.fake_bookings import FakeBookings, catalogue, schedule
+from tests.support.instance import Instance
 from tests.support.websockets import FAST, RawSocket, listening
 
 CAROL = "cccccccc-0000-4000-8000-000000000003"
@@ -28,7 +28,7 @@ def user(number: int) -> str:
 @pytest.fixture
 async def narrow() -> AsyncIterator[Edge]:
     """One may be inside."""
-    async with running(FakeBookings(catalogue(schedule("d1")), max_active=1), FAST) as edge:
+    async with running(Instance(queue_max_active=1), FAST) as edge:
         yield edge
 
 
@@ -49,8 +49,8 @@ async def test_first_the_hello_then_the_same_object_as_a_poll_gives(edge: Edge) 
 async def test_an_admission_is_pushed_at_once() -> None:
     """Long before the next round, which tells the others."""
     rounds = replace(FAST.pace, gap_s=60, refresh_s=60)
-    bookings = FakeBookings(catalogue(schedule("d1")), max_active=1)
-    async with running(bookings, replace(FAST, pace=rounds)) as edge:
+    instance = Instance(queue_max_active=1)
+    async with running(instance, replace(FAST, pace=rounds)) as edge:
         alice, bob, carol = [await edge.enter(each) for each in (ALICE, BOB, CAROL)]
         async with listening(edge, token=bob) as inside, listening(edge, token=carol) as waits:
             assert (await inside.frame("queue"))["data"]["position"] == 1
@@ -99,7 +99,7 @@ async def test_an_active_token_is_told_of_its_end(narrow: Edge) -> None:
     alice = await narrow.enter(ALICE)
     async with listening(narrow, token=alice) as listener:
         assert (await listener.frame("queue"))["data"]["status"] == "active"
-        narrow.bookings.clock.advance(narrow.bookings.active_ms)
+        narrow.instance.clock.advance(600_000)
         ended = await listener.frame("ended")
         assert ended["code"] == "token_expired"
         assert await listener.closed() == 1008
@@ -128,42 +128,41 @@ async def test_with_a_copy_that_is_too_old_it_stays_open_and_silent(narrow: Edge
     alice, bob = await narrow.enter(ALICE), await narrow.enter(BOB)
     async with listening(narrow, token=bob) as listener:
         await listener.frame("queue")
-        narrow.bookings.too_old = True
-        await narrow("DELETE", "/queue", token=alice)
-        narrow.bookings.places[1].ended = True  # what the DELETE could not look up
-        narrow.bookings.changes += 1
-        await listener.ws.send_str('{"type":"ping"}')
-        await listener.frame("pong")
-        narrow.bookings.too_old = False
+        queue = narrow.instance.services.queue
+        with narrow.instance.too_old():
+            await queue.leave(queue.read_token(alice))
+            await listener.ws.send_str('{"type":"ping"}')
+            await listener.frame("pong")
         assert (await listener.frame("queue"))["data"]["status"] == "active"
 
 
-async def test_listening_counts_as_being_there(narrow: Edge) -> None:
-    bookings = FakeBookings(catalogue(schedule("d1")))
-    async with running(bookings, replace(FAST, heartbeat_s=0.1)) as edge:
+async def test_listening_counts_as_being_there() -> None:
+    async with running(settings=replace(FAST, heartbeat_s=0.1)) as edge:
         token = await edge.enter(ALICE)
+        signs = edge.instance.signs()
         async with listening(edge, token=token) as listener:
-            assert bookings.seen == [1]
+            assert signs == [1]
             await listener.frame("queue")
             reading = asyncio.create_task(listener.ws.receive())  # answers pings
-            await eventually(lambda: len(bookings.seen) >= 4)
+            await eventually(lambda: len(signs) >= 4)
             reading.cancel()
-    assert set(bookings.seen) == {1}
+    assert set(signs) == {1}
 
 
 async def test_a_failure_over_one_client_ends_that_client_alone(
     narrow: Edge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice, bob, carol = [await narrow.enter(each) for each in (ALICE, BOB, CAROL)]
-    healthy = narrow.bookings.status
+    queue = narrow.instance.services.queue
+    healthy = queue.status
 
-    def standing(token: object, text: str) -> object:
+    def status(token: QueueToken, text: str) -> QueueStatus:
         if text == carol:
             raise ZeroDivisionError
-        return healthy(token, text)  # type: ignore[arg-type]  # passed on as it came
+        return healthy(token, text)
 
     async with listening(narrow, token=bob) as one, listening(narrow, token=carol) as two:
-        monkeypatch.setattr(narrow.bookings, "status", standing)
+        monkeypatch.setattr(queue, "status", status)
         await narrow("DELETE", "/queue", token=alice)
         await one.until(lambda frame: frame["data"]["status"] == "active")
         assert await two.closed() == 1011
@@ -179,25 +178,26 @@ async def test_what_the_copy_here_has_not_heard_of_yet_is_not_told(
     """On another instance than the owner's: a number that was given a moment ago, an admission that
     the owner has told already."""
     alice, bob = await narrow.enter(ALICE), await narrow.enter(BOB)
-    behind = narrow.bookings.status(narrow.bookings.read_token(bob), bob)
+    queue = narrow.instance.services.queue
+    behind = queue.status(queue.read_token(bob), bob)
     async with listening(narrow, token=alice) as inside, listening(narrow, token=bob) as waits:
         active = (await inside.frame("queue"))["data"]
         await waits.frame("queue")
 
-        def standing(token: QueueToken, text: str) -> QueueStatus:
+        def status(token: QueueToken, text: str) -> QueueStatus:
             if text == bob:
                 raise TokenError("token_invalid")
             return replace(behind, token=alice, user=ALICE, number=1)
 
         with monkeypatch.context() as patch:
-            patch.setattr(narrow.bookings, "status", standing)
-            narrow.bookings.changes += 1
+            patch.setattr(queue, "status", status)
+            narrow.instance.queue.version += 1
             await waits.quiet(2 * FAST.pace.gap_s)
             await inside.quiet(2 * FAST.pace.gap_s)
         assert narrow.server.sockets == 2
-        narrow.bookings.clock.advance(60_000)
-        narrow.bookings.places[1].until_ms += 60_000
-        narrow.bookings.changes += 1
+        until_ms, begun_ms = narrow.instance.queue._active[1]
+        narrow.instance.queue._active[1] = until_ms + 60_000, begun_ms
+        narrow.instance.queue.version += 1
         again = (await inside.frame("queue"))["data"]
         assert (again["status"], again["expiresAt"] > active["expiresAt"]) == ("active", True)
 
@@ -215,8 +215,8 @@ async def test_tokens_of_a_queue_that_is_no_more_are_told_so(
         def unknown(queue: str) -> NoReturn:
             raise UnknownError
 
-        monkeypatch.setattr(narrow.bookings, "status", gone)
-        monkeypatch.setattr(narrow.bookings, "version", unknown)
+        monkeypatch.setattr(narrow.instance.services.queue, "status", gone)
+        monkeypatch.setattr(narrow.instance.services.queue, "version", unknown)
         assert (await listener.frame("ended"))["code"] == "token_invalid"
         assert await listener.closed() == 1008
 
@@ -224,7 +224,8 @@ async def test_tokens_of_a_queue_that_is_no_more_are_told_so(
 async def test_what_is_worth_a_push(narrow: Edge) -> None:
     await narrow.enter(ALICE)
     text = await narrow.enter(BOB)
-    told = narrow.bookings.status(narrow.bookings.read_token(text), text)
+    queue = narrow.instance.services.queue
+    told = replace(queue.status(queue.read_token(text), text), eta_s=60, eta_known=True)
 
     def but(**changes: object) -> bool:
         return matters(told, replace(told, **changes))

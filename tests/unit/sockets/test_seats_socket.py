@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from booking.catalogue.domain import Catalogue
 from tests.support.edge import ALICE, BOB, Edge, running
-from tests.support.fake_bookings import FakeBookings, FakeSeatMap, catalogue, schedule
+from tests.support.instance import Instance, catalogue, ledger, schedule
 from tests.support.websockets import FAST, SEATS, RawSocket, listening
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Edge]:
     """A date of five seats."""
-    async with running(FakeBookings(catalogue(schedule("d1", seats=5))), FAST) as started:
+    async with running(Instance(catalogue(schedule("d1", seats=5))), FAST) as started:
         yield started
 
 
@@ -122,7 +121,7 @@ async def test_when_the_date_is_gone_all_is_told(edge: Edge) -> None:
     token = await edge.enter(ALICE)
     async with listening(edge, SEATS, token) as listener:
         await listener.frame("seats")
-        del edge.bookings.maps["d1"]
+        edge.instance.use(catalogue())
         assert (await listener.frame("ended"))["code"] == "not_found"
         assert await listener.closed() == 1000
 
@@ -131,7 +130,7 @@ async def test_a_version_without_a_difference_is_no_news(edge: Edge) -> None:
     token = await edge.enter(ALICE)
     async with listening(edge, SEATS, token) as listener:
         await listener.frame("seats")
-        edge.bookings.maps["d1"].version += 1
+        edge.instance.show("d1", ledger())
         await listener.quiet(FAST.pace.gap_s + 0.1)
         await edge.hold(token, "d1-1")
         assert (await listener.frame("seats"))["seq"] == 2
@@ -142,9 +141,7 @@ async def test_a_date_with_other_seats_is_told_as_a_whole(edge: Edge) -> None:
     async with listening(edge, SEATS, token) as listener:
         await listener.frame("seats")
         larger = schedule("d1", seats=6)
-        edge.bookings.catalogue = Catalogue({"d1": larger}, 2)
-        edge.bookings.maps["d1"] = FakeSeatMap(larger)
-        edge.bookings.maps["d1"].version = 9
+        edge.instance.use(catalogue(larger, version=2))
         second = await listener.frame("seats")
         assert (second["seq"], second["data"]["snapshot"]) == (2, True)
         assert len(states(second)) == 6
@@ -154,10 +151,8 @@ async def test_with_a_copy_that_is_too_old_it_stays_open_and_silent(edge: Edge) 
     token = await edge.enter(ALICE)
     async with listening(edge, SEATS, token) as listener:
         await listener.frame("seats")
-        edge.bookings.too_old = True
-        edge.bookings.maps["d1"].held.add(1)
-        edge.bookings.maps["d1"].version += 1
-        await listener.ws.send_str('{"type":"ping"}')
-        await listener.frame("pong")
-        edge.bookings.too_old = False
+        with edge.instance.too_old():
+            edge.instance.show("d1", ledger(held=[1]))
+            await listener.ws.send_str('{"type":"ping"}')
+            await listener.frame("pong")
         assert states(await listener.frame("seats")) == {1: "held"}

@@ -1,13 +1,18 @@
-"""Whether to send an instance requests."""
+"""How an instance is doing: whether it is ready, up to date, and the newest run of its name."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
+from actors.address import Address
 from actors.clock import Clock
+from actors.cluster.availability import StaleError
 from actors.cluster.node import ClusterNode
 from actors.journal.contract import Journal, JournalError
+from actors.membership.contract import Member
+from actors.placement.stores.contract import PlacementStore
+from actors.tasks import Tasks
 from booking.instance.background import ViewLoader
 from booking.services import Readiness
 
@@ -75,3 +80,55 @@ class ReadinessCheck:
         except (JournalError, TimeoutError):
             return "out of reach"
         return None
+
+
+class NodeFreshness:
+    """Implements :class:`booking.calls.Freshness`."""
+
+    def __init__(self, node: ClusterNode) -> None:
+        self._node = node
+
+    def check(self, address: Address) -> None:
+        self._node.availability.check(address.slot)
+        if not self._node.replication.replicas.ready(address):
+            raise StaleError("not loaded yet", 0.2)
+
+    def check_here(self) -> None:
+        self._node.availability.check_here()
+        if self._node.replication.replicas.in_doubt:
+            raise StaleError("looking again at what others decided meanwhile", 0.2)
+
+    def newest(self, address: Address) -> bool:
+        return self._node.runtime.holds(address.slot)
+
+
+class SupersededError(Exception):
+    """A later run of this instance has taken its shards over. ``str()`` is one line."""
+
+
+class Succession:
+    """One instance's. :attr:`superseded` is done with a :class:`SupersededError` when it is so."""
+
+    def __init__(self, member: Member, placement: PlacementStore, tasks: Tasks) -> None:
+        self._member = member
+        self._placement = placement
+        self._tasks = tasks
+        self.superseded: asyncio.Future[BaseException]
+        self.superseded = asyncio.get_running_loop().create_future()
+
+    def lost(self, shard: int) -> None:
+        """Somebody claimed the shard without asking; to be found out who."""
+        if not self.superseded.done():
+            self._tasks.spawn(self._look_who_has(shard), f"lost-{shard}")
+
+    async def _look_who_has(self, shard: int) -> None:
+        try:
+            placed = (await self._placement.shards())[shard]
+        except JournalError as error:
+            log.warning("shard %d is lost, and the journal does not say to whom: %s", shard, error)
+            return
+        mine = placed.owner == self._member.instance
+        if mine and placed.incarnation != self._member.incarnation:
+            line = f"a later run of {placed.owner} has taken over (shard {shard})"
+            if not self.superseded.done():
+                self.superseded.set_result(SupersededError(line))

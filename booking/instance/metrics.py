@@ -1,0 +1,214 @@
+"""An instance's own numbers for ``/metrics``, and their meanings in the words Prometheus shows.
+
+``docs/reference/metrics.md`` says the same to people; tests hold both to what is really told.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from actors.cluster.node import ClusterNode
+from actors.peers import PeerStatistics
+from booking.accounts.domain.account import Charged, PaymentCompleted, PaymentRefunded
+from booking.queue.domain.queue import Admitted, Entered, Joined, Left, TokensExpired, TokenUsed
+from booking.queue.view import QueueView
+from booking.seats.domain.seat import HoldExpired, HoldReleased, SeatHeld, SeatSold
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "shards_owned": "Shards that this instance owns and serves.",
+    "entities": "Entities in memory.",
+    "mailbox_depth": "Messages of clients that wait to be decided.",
+    "uncommitted_decisions": "Decisions that wait for the journal, sent to it or not.",
+    "callers_waiting": "Callers that wait for a decision to be committed, or for a payment to end.",
+    "timers": "Entities with a timer.",
+    "sagas": "Payments under way.",
+    "turns_total": "Commands decided.",
+    "commits_total": "Batches that the journal was sent.",
+    "events_total": "Events committed.",
+    "loads_total": "Entities loaded from the journal.",
+    "refused_total": "Messages refused at once, because too many waited.",
+    "deadlines_exceeded_total": "Messages whose time was over before they were answered.",
+    "shards_fenced_total": "Shards taken away by the claim of another owner.",
+    "entity_crashes_total": "Decisions that broke an invariant: a bug each.",
+    "last_commit_age_seconds": "Time since the last commit; absent before the first.",
+    "shards_claimed_total": "Shards claimed, taken over or handed over to this instance.",
+    "shards_moving": "Shards on their way to this instance, or being claimed again.",
+    "instances_alive": "Instances that this one takes for alive, itself included.",
+    "leader": "1 on the instance that leads, 0 on all others.",
+    "leader_term": "The term of the last leader that this instance heard of.",
+    "messages_held": "Callers held back now, because a shard is on the move.",
+    "messages_held_total": "Times that a caller was held back.",
+    "messages_held_in_vain_total": "Callers held back, or not even that, and then refused.",
+    "messages_sent_on_total": "Messages sent on to the instance that owns the entity.",
+    "view_reads_total": "Entities of other instances read from the journal for the views.",
+    "loop_lag_seconds": "How late the event loop runs what is due.",
+    "queue_waiting": "Users in line, in all queues.",
+    "queue_active": "Users inside, in all queues.",
+    "queue_joins_total": "Users who lined up.",
+    "queue_admissions_total": "Users who were let in.",
+    "queue_leaves_total": "Places and active times that were given up.",
+    "queue_tokens_used_total": "Tokens used up by a payment.",
+    "queue_tokens_expired_total": "Active times that were over.",
+    "seats_held_total": "Holds that began.",
+    "seats_released_total": "Holds that their users gave up.",
+    "seats_expired_total": "Holds whose time was over.",
+    "seats_sold_total": "Seats sold.",
+    "payments_completed_total": "Payments that ended with a seat.",
+    "payments_refunded_total": "Payments that ended with the money back.",
+    "charges_total": "Charges of balances.",
+    "charged_won_total": "Won that was charged.",
+    "paid_won_total": "Won that was paid for seats.",
+}
+
+
+class Tallies:
+    """Counts committed events."""
+
+    def __init__(self) -> None:
+        self._seen: defaultdict[type, int] = defaultdict(int)
+        self._admitted = 0
+        self._expired = 0
+        self._charged_won = 0
+        self._paid_won = 0
+
+    def note(self, events: Sequence[Any]) -> None:
+        """Called with each decision's events, in the journal's order."""
+        for event in events:
+            kind = type(event)
+            self._seen[kind] += 1
+            if kind is Admitted:
+                self._admitted += event.count
+            elif kind is Entered:
+                self._admitted += 1
+            elif kind is TokensExpired:
+                self._expired += len(event.numbers)
+            elif kind is Charged:
+                self._charged_won += event.amount
+            elif kind is PaymentCompleted:
+                self._paid_won += event.amount
+
+    def counts(self) -> Mapping[str, float]:
+        """By the names that ``/metrics`` has, without their prefix."""
+        seen = self._seen
+        return {
+            "queue_joins_total": seen[Joined] + seen[Entered],
+            "queue_admissions_total": self._admitted,
+            "queue_leaves_total": seen[Left],
+            "queue_tokens_used_total": seen[TokenUsed],
+            "queue_tokens_expired_total": self._expired,
+            "seats_held_total": seen[SeatHeld],
+            "seats_released_total": seen[HoldReleased],
+            "seats_expired_total": seen[HoldExpired],
+            "seats_sold_total": seen[SeatSold],
+            "payments_completed_total": seen[PaymentCompleted],
+            "payments_refunded_total": seen[PaymentRefunded],
+            "charges_total": seen[Charged],
+            "charged_won_total": self._charged_won,
+            "paid_won_total": self._paid_won,
+        }
+
+
+def gauges(
+    node: ClusterNode, queues: Collection[QueueView], tallies: Tallies
+) -> Mapping[str, float]:
+    """By name, without the prefix ``booking_``."""
+    seen = node.runtime.statistics()
+    leader = node.sharding.leader.view()
+    numbers: dict[str, float] = {
+        "shards_owned": seen.shards,
+        "entities": seen.entities,
+        "mailbox_depth": seen.mailbox_depth,
+        "uncommitted_decisions": seen.queued_commits,
+        "callers_waiting": seen.in_flight,
+        "timers": seen.timers,
+        "sagas": seen.sagas,
+        "turns_total": seen.turns,
+        "commits_total": seen.batches,
+        "events_total": seen.rows,
+        "loads_total": seen.loads,
+        "refused_total": seen.refused,
+        "deadlines_exceeded_total": seen.deadlines_exceeded,
+        "shards_fenced_total": seen.fenced,
+        "entity_crashes_total": seen.crashes,
+        "shards_claimed_total": node.sharding.claims.total,
+        "shards_moving": len(node.runtime.claiming) + node.sharding.allocator.moving,
+        "instances_alive": len(node.members.others()) + 1,
+        "leader": float(leader.mine),
+        "leader_term": leader.term,
+        "messages_held": node.router.held,
+        "messages_held_total": node.router.held_total,
+        "messages_held_in_vain_total": node.router.refused,
+        "messages_sent_on_total": node.router.sent_on,
+        "view_reads_total": node.replication.replicas.reads,
+        "loop_lag_seconds": node.runtime.lag_s,
+        "queue_waiting": sum(view.waiting for view in queues),
+        "queue_active": sum(view.active for view in queues),
+        **tallies.counts(),
+    }
+    if seen.last_commit_age_s is not None:
+        numbers["last_commit_age_seconds"] = seen.last_commit_age_s
+    return numbers
+
+
+_PEER = ("peer",)
+
+
+class ClusterNumbers(Collector):
+    """Asked at each scrape. Labels are names of instances, of which there are a few."""
+
+    def __init__(self, node: ClusterNode, peers: Callable[[], Sequence[PeerStatistics]]) -> None:
+        self._node = node
+        self._peers = peers
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: there is nothing to ask yet at registration."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        pauses = self._node.sharding.handoffs.pauses
+        family = HistogramMetricFamily(
+            "booking_handover_pause_seconds",
+            "For how long a shard's callers were held back while it moved to this instance.",
+        )
+        family.add_metric((), buckets=pauses.cumulative(), sum_value=pauses.sum_s)
+        yield family
+        yield from self._links()
+
+    def _links(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily(
+            "booking_peer_connected", "1 while there is a link to the instance.", labels=_PEER
+        )
+        trip = GaugeMetricFamily(
+            "booking_peer_round_trip_seconds",
+            "From a ping to its answer, smoothed; 0 before the first.",
+            labels=_PEER,
+        )
+        waiting = GaugeMetricFamily(
+            "booking_peer_asks_in_flight", "Asks that wait for an answer.", labels=_PEER
+        )
+        asks = CounterMetricFamily("booking_peer_asks", "Asks sent.", labels=_PEER)
+        refused = CounterMetricFamily(
+            "booking_peer_refused", "Asks refused before they were sent.", labels=_PEER
+        )
+        again = CounterMetricFamily(
+            "booking_peer_reconnects", "Links that replaced a lost one.", labels=_PEER
+        )
+        for peer in self._peers():
+            name = (peer.instance,)
+            up.add_metric(name, float(peer.connected))
+            trip.add_metric(name, (peer.round_trip_avg_ms or 0.0) / 1000)
+            waiting.add_metric(name, peer.in_flight)
+            asks.add_metric(name, peer.asks)
+            refused.add_metric(name, peer.refused)
+            again.add_metric(name, peer.reconnects)
+        return (up, trip, waiting, asks, refused, again)

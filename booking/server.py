@@ -1,0 +1,181 @@
+"""A running instance: the application on its real stores, and the ports it listens at."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from actors.clock import SystemClock
+from actors.membership.contract import MembershipError
+from actors.peers import PEER_PATH
+from actors.tasks import Tasks
+from booking.app import App
+from booking.audit.schedule import Audits
+from booking.instance.metrics import MEANINGS, ClusterNumbers, gauges
+from booking.instance.peering import Peering
+from booking.instance.stores import open_journal, stores_of
+from booking.observability.tracing import Tracing
+from booking.settings import Settings
+from booking_http.admin import AdminParts
+from booking_http.metrics import EdgeMetrics
+from booking_http.server import EdgeServer, build_admin_server, build_server
+from booking_http.settings import EdgeSettings
+
+START_GIVEN_UP_S = 1.0
+"""For a runtime whose instance could not start: nobody waits for it."""
+
+NOTICED_AFTER_S = 1.0
+"""How long an instance that stops goes on listening at least, if there is another to go to: some
+have no shard to hand over, and load balancers look at ``/readyz`` about once a second."""
+
+
+class Server:
+    """One instance. Its public edge takes the links of other instances too; operators have an edge
+    of their own if they have a port of their own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = clock = SystemClock()
+        self._tasks = Tasks("server")
+        self._journal = open_journal(settings)
+        self._tracing = Tracing.of(settings)
+        self._peering = Peering(settings, clock, self._tracing)
+        self.app = App(settings, stores_of(settings, self._journal), self._peering.links_of, clock)
+        if self._tracing is not None:
+            self._tracing.follow(self.app.node)
+        self._audits = Audits(settings.database_url, clock, journal_urls=settings.journal_urls)
+        self._endpoint = self._peering.make_endpoint(self.app.node)
+        self._edges = self._make_edges()
+        self._public = self._edges[0]
+
+    def _make_edges(self) -> list[EdgeServer]:
+        services, settings = self.app.services, _edge_settings(self._settings)
+        metrics, admin = self._make_metrics(), self._make_admin()
+        if self._settings.admin_port is None:
+            edges = [build_server(services, settings, metrics, admin)]
+        else:
+            edges = [
+                build_server(services, settings, metrics),
+                build_admin_server(services, settings, metrics, admin),
+            ]
+        edges[0].mount(PEER_PATH, self._endpoint.serve)
+        if self._tracing is not None:
+            edges[0].wrap(self._tracing.requests)
+        return edges
+
+    def _make_admin(self) -> AdminParts:
+        return AdminParts(
+            token=self._settings.admin_token,
+            operations=self.app.node.admin,
+            queues=self.app.services.queue,
+            catalogue=self.app.stores.catalogue,
+            audits=self._audits,
+        )
+
+    def _make_metrics(self) -> EdgeMetrics:
+        node, views = self.app.node, self.app.views
+        metrics = EdgeMetrics(lambda: gauges(node, views.queues.values(), views.tallies), MEANINGS)
+        metrics.add(ClusterNumbers(node, self._peering.links.statistics))
+        return metrics
+
+    # -- life ----------------------------------------------------------------------------------
+
+    @classmethod
+    async def start(cls, settings: Settings, shared: socket.socket | None = None) -> Server:
+        """Everything up and listening, or nothing.
+
+        ``shared`` is a socket that listens already, for several instances; connections are taken
+        from it once this one is ready, and it is closed with it. Raises :class:`OSError` if a port
+        or a server cannot be had, and :class:`actors.journal.contract.JournalError`.
+        """
+        server = cls(settings)
+        try:
+            await server._start()
+            if shared is not None:
+                await server._public.share(shared)
+        except BaseException:
+            await server._endpoint.close()  # others may know of it already, and ask for shards
+            await server.app.node.stop(START_GIVEN_UP_S)
+            await server._stop_edges(START_GIVEN_UP_S)
+            await server._close()
+            raise
+        return server
+
+    async def _start(self) -> None:
+        await self.app.load_catalogue()
+        await self._journal.connect()
+        # Others reach this instance as soon as it is a member, so it listens before.
+        ports = (self._settings.port, self._settings.admin_port or 0)
+        for edge, port in zip(self._edges, ports, strict=False):
+            await edge.start(self._settings.host, port)
+        self.app.node.heartbeat.advertise(self._settings.advertise_url or self.url)
+        try:
+            await self.app.start()
+        except MembershipError as error:
+            raise ConnectionError(f"BOOKING_REDIS_URL: {error}") from error
+        self._tasks.spawn(self._audits.run(), "audits")
+
+    @property
+    def port(self) -> int:
+        """Where the public edge listens."""
+        return self._public.port
+
+    @property
+    def url(self) -> str:
+        """Where others on this machine reach the public edge."""
+        host = self._settings.host
+        if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def failures(self) -> list[asyncio.Future[BaseException]]:
+        """Done when a broken invariant has ended a part, or when a later run has replaced this one:
+        the process should end then."""
+        return [
+            self._tasks.failed,
+            self._audits.failed,
+            self._peering.links.failed,
+            *(edge.failed for edge in self._edges),
+            *self.app.failures,
+        ]
+
+    async def failed(self) -> BaseException:
+        """Wait for what this instance cannot go on after."""
+        done, _ = await asyncio.wait(self.failures, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Hand everything over, answer what was accepted, close everything."""
+        began = self._clock.monotonic()
+        self.app.readiness.draining = True
+        self._public.drain()
+        await self.app.node.drain(timeout_s / 2)
+        if self.app.node.somebody_else():
+            await asyncio.sleep(began + NOTICED_AFTER_S - self._clock.monotonic())
+        await self._endpoint.close()
+        await self._stop_edges(timeout_s / 4)
+        await self.app.node.stop(max(began + timeout_s - self._clock.monotonic(), 1.0))
+        await self._close()
+
+    async def _stop_edges(self, timeout_s: float) -> None:
+        for edge in self._edges:
+            await edge.stop(timeout_s)
+
+    async def _close(self) -> None:
+        await self._tasks.close()
+        await self._audits.close()
+        await self._endpoint.close()
+        await self.app.close()
+        if self._tracing is not None:
+            await self._tracing.close()
+
+
+def _edge_settings(settings: Settings) -> EdgeSettings:
+    return EdgeSettings(
+        user_auth=settings.user_auth,
+        access_log=settings.access_log,
+        rate_per_user_minute=settings.rate_per_user_minute,
+        rate_per_address_minute=settings.rate_per_address_minute,
+        trusted_proxies=settings.trusted_proxies,
+    )
