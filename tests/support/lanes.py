@@ -5,6 +5,10 @@ The tests of a file run in one process, in their order, as they do without ``-n`
 is away, and two such tests at a time would measure each other. All of ``tests/browser`` share one
 Chromium. Both wait more than they work, so a third process has the machine for everything else;
 who is done first takes files from what is left.
+
+This is a scheduler of pytest-xdist's with names of its own for what stays together. Its marks for
+that (``--dist=loadgroup``) name tests anew in every report, and group nothing under pytest 9.2:
+https://github.com/pytest-dev/pytest-xdist/issues/1386.
 """
 
 from __future__ import annotations
@@ -20,14 +24,14 @@ the order of names too, so nobody waits for them in the end."""
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
-    """Whole files, or whole folders of :data:`TOGETHER`, in the order of their names."""
+    """Shares out whole files, or whole folders of :data:`TOGETHER`, in the order of their names."""
 
     def _split_scope(self, nodeid: str) -> str:
         return lane_of(nodeid)
 
 
 def lane_of(nodeid: str) -> str:
-    """What has to stay in one process with this test."""
+    """Name what has to stay in one process with this test."""
     file = nodeid.split("::", 1)[0]
     return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
 
