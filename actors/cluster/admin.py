@@ -21,12 +21,10 @@ from actors.cluster.operations import (
 )
 from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.election.leadership import LeaderView
-from actors.placement.basis import basis_of, digest_of
+from actors.placement.contract import DesiredState, OperatorLogEntry, StoredPlan
 from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.load import load_of, owners
-from actors.placement.plan import Move, Plan, stale_reason
-from actors.placement.stores.contract import LogLine
-from actors.placement.stores.operations import StoredPlan, Wish
+from actors.placement.plan import Move, Plan, digest_of, observe, stale_reason
 
 HANDOVERS_SHOWN = 50
 """As many as fit on a screen."""
@@ -97,7 +95,7 @@ class AdminService:
         """Write a line of the audit trail about a change that is made elsewhere."""
         await self._placement.log(who, what, detail)
 
-    async def log(self, limit: int, before_id: int | None) -> Sequence[LogLine]:
+    async def log(self, limit: int, before_id: int | None) -> Sequence[OperatorLogEntry]:
         """Return the newest lines of the audit trail, newest first."""
         return await self._placement.logged(limit, before_id)
 
@@ -164,7 +162,7 @@ class AdminService:
 
     async def unpin(self, shard: int, who: str) -> None:
         """Let balancing place the shard again."""
-        await self._placement.unpin(_known(shard), who)
+        await self._placement.pin(_known(shard), None, who)
         self._announce()
 
     async def freeze(self, shard: int, reason: str, who: str) -> None:
@@ -173,31 +171,31 @@ class AdminService:
 
     async def unfreeze(self, shard: int, who: str) -> None:
         """Let the shard move again."""
-        await self._placement.unfreeze(_known(shard), who)
+        await self._placement.freeze(_known(shard), None, who)
         self._announce()
 
     # -- one instance --------------------------------------------------------------------------
 
     async def drain(self, instance: str, who: str) -> None:
         """Move all shards away from an instance, and give it none."""
-        await self._wish(instance, Wish(draining=True), who, "drain")
+        await self._desire(instance, DesiredState(draining=True), who, "drain")
 
     async def undrain(self, instance: str, who: str) -> None:
         """Give an instance shards again, also after an eviction."""
-        await self._wish(instance, Wish(), who, "undrain")
+        await self._desire(instance, DesiredState(), who, "undrain")
 
     async def evict(self, instance: str, who: str) -> None:
         """Take an instance's shards over without asking it."""
         nodes = (await self._planner.snapshot()).nodes
         if not any(node.usable for node in nodes if node.instance != instance):
             raise OperationRefusedError("conflict", "nobody else could take its shards")
-        await self._wish(instance, Wish(evicted=True), who, "evict")
+        await self._desire(instance, DesiredState(evicted=True), who, "evict")
 
-    async def _wish(self, instance: str, wish: Wish, who: str, what: str) -> None:
+    async def _desire(self, instance: str, state: DesiredState, who: str, what: str) -> None:
         await self._planner.snapshot()
         if self._members.member(instance) is None and instance not in self._members.desired:
             raise OperationRefusedError("unknown_instance", f"there is no instance {instance}")
-        await self._operations.wish(instance, wish, who, what)
+        await self._operations.desire(instance, state, who, what)
         self._announce()
 
     @staticmethod
@@ -249,7 +247,7 @@ def _rebalance(stored: StoredPlan, snapshot: ClusterSnapshot) -> Rebalance:
 def _plan_of_one(snapshot: ClusterSnapshot, shard: int, to: str) -> Plan:
     """A plan with one move, which is carried out as any other."""
     state = snapshot.shards[shard]
-    basis = basis_of(snapshot.nodes, snapshot.shards)
+    basis = observe(snapshot.nodes, snapshot.shards)
     move = Move(
         shard=shard,
         epoch=state.epoch,

@@ -17,7 +17,7 @@ from actors.cluster.directory import ShardDirectory
 from actors.cluster.handoff import HandoffRequests, ShardReleases
 from actors.cluster.membership_view import MembershipView
 from actors.journal.contract import JournalError
-from actors.placement.stores.contract import PlacedShard
+from actors.placement.contract import PlacedShard
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 
@@ -55,7 +55,7 @@ class ShardTable:
         :class:`~actors.journal.contract.JournalError`."""
         table = await self._placement.shards()
         try:
-            self._members.desired = await self._operations.wishes()
+            self._members.desired = await self._operations.desired_states()
         except JournalError as error:  # Only its own database is away: the last answer stands.
             log.info("what operators want cannot be read: %s", error)
         self.read_s = self._clock.monotonic()

@@ -13,9 +13,8 @@ from actors.election.candidacy import Times
 from actors.election.contract import Election
 from actors.journal.contract import Journal
 from actors.membership.contract import Membership
+from actors.placement.contract import OperationStore, PlacementStore
 from actors.placement.inputs import Rules
-from actors.placement.stores.contract import PlacementStore
-from actors.placement.stores.operations import OperationStore
 
 TIMES = Times(
     renew_every_s=0.6,

@@ -12,7 +12,7 @@ from actors.cluster.directory import ShardDirectory
 from actors.core.replay import Folded
 from actors.journal.contract import JournalError, Lease
 from actors.membership.contract import Member
-from actors.placement.stores.contract import PlacedShard
+from actors.placement.contract import PlacedShard
 from actors.runtime import Runtime
 
 log = logging.getLogger(__name__)

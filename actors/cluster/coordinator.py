@@ -16,8 +16,8 @@ from actors.cluster.membership_view import SILENT_MAX_S
 from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.journal.contract import JournalError
 from actors.placement.inputs import ShardState
-from actors.placement.pace import next_moves
 from actors.placement.plan import Move, Plan
+from actors.placement.progress import next_moves
 
 log = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from actors.cluster.membership_view import MembershipView
 from actors.cluster.operations import Handover
 from actors.errors import EntityCrashedError, NotOwnedError, UnavailableError
 from actors.journal.contract import JournalError
+from actors.placement.contract import PlacedShard
 from actors.placement.inputs import Pause
-from actors.placement.stores.contract import PlacedShard
 from actors.runtime import Runtime
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from actors.membership.contract import Member
+from actors.placement.contract import DesiredState
 from actors.placement.inputs import Node
-from actors.placement.stores.operations import Wish
 
 SILENT_MAX_S = 1.6
 """Three heartbeats of half a second, and a margin. Longer than the pause after which an instance
@@ -47,7 +47,7 @@ class MembershipView:
         self._connected = connected
         self._known: dict[str, _Known] = {me.instance: _Known(me)}
         self._observed_s: float | None = None
-        self.desired: Mapping[str, Wish] = {}
+        self.desired: Mapping[str, DesiredState] = {}
         """What operators want of instances, as last read."""
         self.heard_s: float | None = None
         """When a store last answered, on the monotonic clock."""
@@ -143,7 +143,7 @@ class MembershipView:
 
     def serves(self, instance: str) -> bool:
         """Whether the instance answers for its shards: alive, and not evicted by an operator."""
-        return self.alive(instance) and not self.desired.get(instance, Wish()).evicted
+        return self.alive(instance) and not self.desired.get(instance, DesiredState()).evicted
 
     def url_of(self, instance: str) -> str | None:
         """Where the instance listens; ``None`` if it is not alive."""
@@ -155,7 +155,7 @@ class MembershipView:
         return [self._node(known.member) for _, known in sorted(self._known.items())]
 
     def _node(self, member: Member) -> Node:
-        desired = self.desired.get(member.instance, Wish())
+        desired = self.desired.get(member.instance, DesiredState())
         return Node(
             instance=member.instance,
             incarnation=member.incarnation,

@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from actors.placement.contract import OperatorLogEntry
 from actors.placement.plan import Plan
-from actors.placement.stores.contract import LogLine
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -154,5 +154,5 @@ class Operations(Protocol):
     async def note(self, who: str, what: str, detail: Mapping[str, Any]) -> None:
         """Write a line of the audit trail about a change that is made elsewhere."""
 
-    async def log(self, limit: int, before_id: int | None) -> Sequence[LogLine]:
+    async def log(self, limit: int, before_id: int | None) -> Sequence[OperatorLogEntry]:
         """The newest lines of the audit trail, newest first."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from actors.cluster.application import Stores
 from actors.cluster.membership_view import MembershipView
+from actors.placement.contract import PlanOutcome
 from actors.placement.inputs import Node, Pause, Rules, ShardState
-from actors.placement.pace import Progress, progress
 from actors.placement.plan import Plan, make_plan
-from actors.placement.stores.operations import Outcome
+from actors.placement.progress import Progress, progress
 
 
 class ClusterSnapshot(NamedTuple):
@@ -45,7 +45,7 @@ class ClusterPlanner:
     async def snapshot(self) -> ClusterSnapshot:
         """Read the stored table, and add the load that owners report in their heartbeats. Raises
         :class:`~actors.journal.contract.JournalError`."""
-        self.members.desired = await self._operations.wishes()
+        self.members.desired = await self._operations.desired_states()
         table = await self._placement.shards()
         loads = {
             shard: (rate, entities)
@@ -62,7 +62,7 @@ class ClusterPlanner:
         return make_plan(snapshot.nodes, snapshot.shards, rules, snapshot.pauses)
 
 
-def outcome_of(now: Progress) -> Outcome:
+def outcome_of(now: Progress) -> PlanOutcome:
     """What is stored of a plan's progress when it ends."""
     broken = tuple(f"shard {one.move.shard}: {one.why}" for one in now.broken)
-    return Outcome(len(now.done), len(now.open), broken)
+    return PlanOutcome(len(now.done), len(now.open), broken)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 
-from actors.connections.statements import Statement, statement
+from actors.connections.statements import Statement, statements
 from actors.journal.contract import JournalError
 
 CONNECT_TIMEOUT_S = 2.0
@@ -25,6 +26,8 @@ BACK_OFF_MAX_S = 1.0
 """Between two attempts to connect: short enough to be back within a second of the server, long
 enough that a server that starts up is not flooded by every connection of every instance."""
 CLOSE_TIMEOUT_S = 1.0
+
+_SQL = statements("actors.connections", "connection.sql")
 
 _TROUBLE = (
     OSError,  # no route, refused, reset; TimeoutError and ssl.SSLError are OSErrors too
@@ -44,13 +47,37 @@ _TROUBLE = (
 """What the environment does to us. Everything else is a mistake of the program and is raised."""
 
 
-class Link:
-    """One connection, used for one statement at a time. Those who wait are limited by their
-    number being limited by the callers, and by the time-out, which includes the waiting."""
+def _settings(timeout_s: float) -> dict[str, str]:
+    """Settings of every connection.
 
-    def __init__(self, dsn: str, settings: Mapping[str, str], timeout_s: float) -> None:
+    The server gives up when the client does, so that a statement whose owner is gone holds no
+    lock for long; ``transaction_timeout`` (PostgreSQL 17 and later) also covers a client that is
+    stopped in the middle of sending. Keep-alives find a client whose machine is gone, after
+    30 s + 3 * 5 s.
+    """
+    timeout_ms = str(round(timeout_s * 1000))
+    return {
+        "default_transaction_isolation": "read committed",
+        "statement_timeout": timeout_ms,
+        "transaction_timeout": timeout_ms,
+        "idle_in_transaction_session_timeout": timeout_ms,
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        # Arrays as parameters make every custom plan look different and none better.
+        "plan_cache_mode": "force_generic_plan",
+        "jit": "off",
+    }
+
+
+class Link:
+    """One connection, used for one statement at a time, with more ``settings`` of the server if
+    given. ``timeout_s`` limits a statement with the wait for its turn; callers limit their own
+    number."""
+
+    def __init__(self, dsn: str, timeout_s: float, **settings: str) -> None:
         self._dsn = dsn
-        self._settings = settings
+        self._settings = _settings(timeout_s) | settings
         self._timeout_s = timeout_s
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
@@ -58,7 +85,7 @@ class Link:
         self._not_before_s = 0.0
         self._closed = False
 
-    async def fetch(self, query: Statement, values: Mapping[str, Any]) -> Sequence[asyncpg.Record]:
+    async def fetch(self, query: Statement, /, **values: Any) -> Sequence[asyncpg.Record]:
         """Run one statement in a transaction of its own.
 
         Raises :class:`JournalError` if the server could not be asked or did not answer in time;
@@ -111,10 +138,9 @@ class Link:
             self._dsn, timeout=CONNECT_TIMEOUT_S, max_cached_statement_lifetime=0
         )
         try:
-            configure = statement("journal/journal", "configure")
-            values = {"names": list(self._settings), "settings": list(self._settings.values())}
-            await connection.fetch(configure.text, *configure.arguments(values))
-            await connection.execute(statement("journal/journal", "keep_promises").text)
+            names, settings = list(self._settings), list(self._settings.values())
+            await connection.fetch(_SQL["configure"].text, names, settings)
+            await connection.execute(_SQL["keep_promises"].text)
         except BaseException:
             connection.terminate()
             raise
@@ -133,16 +159,16 @@ class Link:
 
 
 class LinkPool:
-    """A few links for whoever comes; the one used last is used next, so that few stay warm."""
+    """``size`` links for whoever comes; the one used last is used next, so that few stay warm."""
 
-    def __init__(self, links: Sequence[Link], timeout_s: float) -> None:
-        self._links = links
+    def __init__(self, dsn: str, timeout_s: float, size: int, **settings: str) -> None:
+        self._links = [Link(dsn, timeout_s, **settings) for _ in range(size)]
         self._timeout_s = timeout_s
-        self._free: asyncio.LifoQueue[Link] = asyncio.LifoQueue(len(links))
-        for link in links:
+        self._free: asyncio.LifoQueue[Link] = asyncio.LifoQueue(size)
+        for link in self._links:
             self._free.put_nowait(link)
 
-    async def fetch(self, query: Statement, values: Mapping[str, Any]) -> Sequence[asyncpg.Record]:
+    async def fetch(self, query: Statement, /, **values: Any) -> Sequence[asyncpg.Record]:
         """As :meth:`Link.fetch`; waiting for a free link counts as not being answered."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -150,12 +176,26 @@ class LinkPool:
         except TimeoutError as error:
             raise JournalError("all connections to the journal are busy") from error
         try:
-            return await link.fetch(query, values)
+            return await link.fetch(query, **values)
         finally:
             self._free.put_nowait(link)
 
     async def close(self) -> None:
+        """Close every link."""
         await asyncio.gather(*(link.close() for link in self._links))
+
+
+@asynccontextmanager
+async def connected(dsn: str, timeout_s: float, name: str) -> AsyncIterator[asyncpg.Connection]:
+    """A plain connection for a task of its own, shown to the server under this name. Raises what
+    asyncpg raises if it cannot be made."""
+    settings = {"application_name": name}
+    connection = await asyncpg.connect(dsn, timeout=timeout_s, server_settings=settings)
+    try:
+        yield connection
+    finally:
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close(timeout=timeout_s)
 
 
 def _words(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Calls to Redis that end: what its users here share.
+"""A connection to Redis (or Valkey) whose calls end.
 
 Redis is allowed to be away, to answer late and to forget. So every call gives up after a moment,
 and nothing is tried more than twice.
@@ -7,7 +7,7 @@ and nothing is tried more than twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
@@ -20,26 +20,40 @@ RETRIES = 1
 RETRY_WAIT_S = 0.02
 
 
-def redis_at(url: str, *, socket_timeout_s: float, connections_max: int) -> Redis:
-    """A client that gives up early. ``url`` is ``redis://``, ``rediss://`` or ``unix://``."""
-    client: Redis = Redis.from_url(
-        url,
-        socket_timeout=socket_timeout_s,
-        socket_connect_timeout=socket_timeout_s,
-        max_connections=connections_max,
-        retry=Retry(ConstantBackoff(RETRY_WAIT_S), RETRIES),
-        decode_responses=False,
-    )
-    return client
+class RedisLink:
+    """A client whose calls give up early. ``url`` is ``redis://``, ``rediss://`` or ``unix://``.
+    What goes wrong with Redis is raised as ``refusal``, with words for the log."""
 
+    def __init__(
+        self,
+        url: str,
+        refusal: type[Exception],
+        *,
+        call_timeout_s: float,
+        socket_timeout_s: float,
+        connections_max: int,
+    ) -> None:
+        self._refusal = refusal
+        self._call_timeout_s = call_timeout_s
+        self._client: Redis = Redis.from_url(
+            url,
+            socket_timeout=socket_timeout_s,
+            socket_connect_timeout=socket_timeout_s,
+            max_connections=connections_max,
+            retry=Retry(ConstantBackoff(RETRY_WAIT_S), RETRIES),
+            decode_responses=False,
+        )
 
-@asynccontextmanager
-async def reaching(timeout_s: float, refusal: Callable[[str], Exception]) -> AsyncIterator[None]:
-    """Everything in the block has to be answered within ``timeout_s``; what goes wrong with Redis
-    is raised as ``refusal``, with words for the log."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except (RedisError, OSError) as error:
-        words = str(error) or "no answer in time"
-        raise refusal(f"{type(error).__name__}: {words}") from error
+    @asynccontextmanager
+    async def reach(self) -> AsyncIterator[Redis]:
+        """The client, for calls that have to be answered by the time limit together."""
+        try:
+            async with asyncio.timeout(self._call_timeout_s):
+                yield self._client
+        except (RedisError, OSError) as error:
+            words = str(error) or "no answer in time"
+            raise self._refusal(f"{type(error).__name__}: {words}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()

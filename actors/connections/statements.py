@@ -1,7 +1,7 @@
-"""Named SQL statements from the ``.sql`` files beside the stores that send them.
+"""Named SQL statements from the ``.sql`` files beside the code that sends them.
 
 A file holds statements, each under a line ``-- name: ...``. Parameters are written ``:name`` and
-become the server's ``$1``, ``$2``, ... here, so that statements can be put together from parts.
+become the server's ``$1``, ``$2``, ... here, so that statements can be composed from parts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -31,13 +31,12 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 @cache
-def parts_of(file: str) -> Mapping[str, str]:
-    """The texts in ``actors/{file}.sql`` by name, without comments."""
-    source = resources.files("actors").joinpath(f"{file}.sql").read_text("utf-8")
-    pieces = _NAME.split(source)
-    names, texts = pieces[1::2], pieces[2::2]
-    assert len(set(names)) == len(names), f"{file}.sql names a statement twice"
-    return {name: _COMMENT.sub("", text).strip() for name, text in zip(names, texts, strict=True)}
+def texts(package: str, file: str) -> Mapping[str, str]:
+    """The statements of a package's file as written, by name and without comments."""
+    pieces = _NAME.split(files(package).joinpath(file).read_text("utf-8"))
+    names, bodies = pieces[1::2], pieces[2::2]
+    assert len(set(names)) == len(names), f"{file} names a statement twice"
+    return {name: _COMMENT.sub("", body).strip() for name, body in zip(names, bodies, strict=True)}
 
 
 def numbered(text: str) -> Statement:
@@ -51,6 +50,6 @@ def numbered(text: str) -> Statement:
 
 
 @cache
-def statement(file: str, name: str) -> Statement:
-    """The statement of this name."""
-    return numbered(parts_of(file)[name])
+def statements(package: str, file: str) -> Mapping[str, Statement]:
+    """The statements of a package's file by name, ready to be sent."""
+    return {name: numbered(text) for name, text in texts(package, file).items()}

@@ -20,7 +20,7 @@ import math
 
 import msgspec
 
-from actors.placement.stores.contract import Leadership, Via
+from actors.placement.contract import Leadership, Via
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):

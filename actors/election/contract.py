@@ -40,4 +40,5 @@ class Election(Protocol):
     async def leader(self) -> str | None:
         """The incarnation that holds the key now; ``None`` if nobody does."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections; a grant stays until its time is over."""

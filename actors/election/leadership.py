@@ -2,7 +2,7 @@
 
 The decisions are :class:`actors.election.candidacy.Candidacy`'s; here they get their answers.
 Whoever plans asks :attr:`Leader.term` before each write and gives it to
-:meth:`~actors.placement.stores.contract.PlacementStore.write_desired`, which writes nothing under a
+:meth:`~actors.placement.contract.PlacementStore.write_desired`, which writes nothing under a
 term that is over. So an instance that was stopped and does not know yet can do no harm.
 """
 
@@ -20,7 +20,7 @@ from actors.clock import Clock
 from actors.election.candidacy import Candidacy, Times
 from actors.election.contract import Election, ElectionError
 from actors.journal.contract import JournalError
-from actors.placement.stores.contract import TermStore, Via
+from actors.placement.contract import TermStore, Via
 
 log = logging.getLogger(__name__)
 

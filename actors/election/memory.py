@@ -1,4 +1,4 @@
-"""The election's in-memory twin: the same contract, with faults that a test can order."""
+"""The election's in-memory twin: the same contract, with faults for tests to order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from actors.connections.memory import FaultyConnection
 from actors.election.contract import KEY_TTL_S, ElectionError
 
 
-class MemoryBallot:
+class MemoryElectionStore:
     """What all instances share: the key, and when it ends. ``away`` is the store's own outage."""
 
     def __init__(self, clock: Clock) -> None:
@@ -35,34 +35,28 @@ class MemoryBallot:
 
 
 class MemoryElection(FaultyConnection):
-    """One instance's connection to a :class:`MemoryBallot`."""
+    """One instance's connection to a :class:`MemoryElectionStore`."""
 
-    def __init__(self, ballot: MemoryBallot, ttl_s: float = KEY_TTL_S) -> None:
-        super().__init__(
-            lambda: ballot.away, lambda: ElectionError("the election's store is out of reach")
-        )
-        self._ballot = ballot
-        self._ttl_s = ttl_s
-
-    @property
-    def ttl_s(self) -> float:
-        return self._ttl_s
+    def __init__(self, store: MemoryElectionStore, ttl_s: float = KEY_TTL_S) -> None:
+        super().__init__(store, ElectionError)
+        self._store = store
+        self.ttl_s = ttl_s
 
     async def campaign(self, incarnation: str) -> bool:
+        """As the contract says."""
         await self._reach()
-        free = self._ballot.holder in (None, incarnation)
+        free = self._store.holder in (None, incarnation)
         if free:
-            self._ballot.hold(incarnation, self._ttl_s)
-        return free or self._ballot.grants_everybody
+            self._store.hold(incarnation, self.ttl_s)
+        return free or self._store.grants_everybody
 
     async def resign(self, incarnation: str) -> None:
+        """As the contract says."""
         await self._reach()
-        if self._ballot.holder == incarnation:
-            self._ballot.forget()
+        if self._store.holder == incarnation:
+            self._store.forget()
 
     async def leader(self) -> str | None:
+        """As the contract says."""
         await self._reach()
-        return self._ballot.holder
-
-    async def close(self) -> None:
-        """Nothing to close."""
+        return self._store.holder

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-
-from actors.connections.redis import reaching, redis_at
+from actors.connections.redis import RedisLink
 from actors.election.contract import KEY_TTL_S, ElectionError
 
 CALL_TIMEOUT_S = 0.8
@@ -35,33 +33,32 @@ class RedisElection:
 
     def __init__(self, url: str, key: str = "booking:leader", ttl_s: float = KEY_TTL_S) -> None:
         self._key = key
-        self._ttl_s = ttl_s
-        self._redis = redis_at(
-            url, socket_timeout_s=SOCKET_TIMEOUT_S, connections_max=CONNECTIONS_MAX
+        self.ttl_s = ttl_s
+        self._link = RedisLink(
+            url,
+            ElectionError,
+            call_timeout_s=CALL_TIMEOUT_S,
+            socket_timeout_s=SOCKET_TIMEOUT_S,
+            connections_max=CONNECTIONS_MAX,
         )
 
-    @property
-    def ttl_s(self) -> float:
-        return self._ttl_s
-
     async def campaign(self, incarnation: str) -> bool:
-        ttl_ms = round(self._ttl_s * 1000)
-        async with _reaching():
-            return bool(await self._redis.eval(_CAMPAIGN, 1, self._key, incarnation, str(ttl_ms)))
+        """As the contract says."""
+        ttl_ms = round(self.ttl_s * 1000)
+        async with self._link.reach() as redis:
+            return bool(await redis.eval(_CAMPAIGN, 1, self._key, incarnation, str(ttl_ms)))
 
     async def resign(self, incarnation: str) -> None:
-        async with _reaching():
-            await self._redis.eval(_RESIGN, 1, self._key, incarnation)
+        """As the contract says."""
+        async with self._link.reach() as redis:
+            await redis.eval(_RESIGN, 1, self._key, incarnation)
 
     async def leader(self) -> str | None:
-        async with _reaching():
-            holder = await self._redis.get(self._key)
+        """As the contract says."""
+        async with self._link.reach() as redis:
+            holder = await redis.get(self._key)
         return holder.decode(errors="replace") if isinstance(holder, bytes) else holder
 
     async def close(self) -> None:
         """Close the connections; a grant stays until its time is over."""
-        await self._redis.aclose()
-
-
-def _reaching() -> AbstractAsyncContextManager[None]:
-    return reaching(CALL_TIMEOUT_S, ElectionError)
+        await self._link.close()

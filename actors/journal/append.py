@@ -1,7 +1,7 @@
 """The append statement: fence, write and deduplicate at once.
 
-The text is put together from the parts in ``sql/append.sql`` that a batch has rows for: a part
-without rows still costs a tenth of a millisecond of the server, a third of a small commit.
+The text is composed of those parts of ``append.sql`` that a batch has rows for: a part without rows
+still costs a tenth of a millisecond of the server, a third of a small commit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from actors.address import Address, stable_hash
-from actors.connections.statements import Statement, numbered, parts_of
+from actors.connections.statements import Statement, numbered, texts
 from actors.journal.contract import Batch
 
 SEPARATOR = "\x1f"
@@ -21,7 +21,7 @@ _JOINT = SEPARATOR.encode()
 
 @lru_cache(maxsize=65_536)
 def located(address: Address) -> tuple[int, int, str]:
-    """An entity's shard, hash and text. Kept for as many as an instance keeps entities in memory,
+    """An entity's shard, hash and text. Cached for as many entities as an instance keeps in memory,
     so that hashing is paid once in an entity's active time."""
     text = address.text
     return address.slot, stable_hash(text), text
@@ -30,9 +30,7 @@ def located(address: Address) -> tuple[int, int, str]:
 def tenures_of(batch: Batch) -> tuple[dict[int, int], set[int]]:
     """The epoch of each shard in the batch, and the shards that come with two: at least one of
     them is past, so nothing of theirs may be written."""
-    tenures = {(row.shard, row.epoch) for row in batch.rows}
-    for part in (batch.outcomes, batch.snapshots, batch.timers):
-        tenures |= {(entry.shard, entry.epoch) for entry in part}
+    tenures = batch.tenures()
     epochs = dict(tenures)
     if len(epochs) == len(tenures):
         return epochs, set()
@@ -68,8 +66,8 @@ def statement_for(batch: Batch, epochs: Mapping[int, int]) -> tuple[Statement, d
 @cache
 def _compose(parts: tuple[str, ...]) -> Statement:
     """``live`` and these parts as one statement that returns the live shards. At most 2^5 texts."""
-    texts = parts_of("journal/append")
-    ctes = ", ".join(f"{name} AS (\n{texts[name]}\n)" for name in ("live", *parts))
+    written = texts("actors.journal", "append.sql")
+    ctes = ", ".join(f"{name} AS (\n{written[name]}\n)" for name in ("live", *parts))
     return numbered(f"WITH {ctes}\nSELECT shard FROM live")
 
 

@@ -1,12 +1,13 @@
-"""The journal: where a decision becomes true. Contract, and the words its users share.
+"""The journal, where a decision becomes true: its contract and the values that its users share.
 
-Two implementations pass the same tests: :class:`actors.journal.memory.MemoryJournal` and
-:class:`actors.journal.postgres.PostgresJournal`.
+Three implementations pass the same tests: :class:`actors.journal.memory.MemoryJournal`,
+:class:`actors.journal.postgres.PostgresJournal` and, over several databases,
+:class:`actors.journal.partitioned.PartitionedJournal`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -70,6 +71,20 @@ class Batch(msgspec.Struct):
     timers: list[TimerEntry] = []
     """At most one for each address."""
 
+    def tenures(self) -> set[tuple[int, int]]:
+        """Every ``(shard, epoch)`` that something in the batch was decided under."""
+        entries = (self.rows, self.outcomes, self.snapshots, self.timers)
+        return {(entry.shard, entry.epoch) for part in entries for entry in part}
+
+    def of(self, wanted: Callable[[int], bool]) -> Batch:
+        """What belongs to the shards that are wanted."""
+        return Batch(
+            [row for row in self.rows if wanted(row.shard)],
+            [outcome for outcome in self.outcomes if wanted(outcome.shard)],
+            [snapshot for snapshot in self.snapshots if wanted(snapshot.shard)],
+            [timer for timer in self.timers if wanted(timer.shard)],
+        )
+
 
 class Lease(msgspec.Struct, frozen=True):
     """A shard as its owner holds it."""
@@ -119,6 +134,9 @@ class Journal(Protocol):
         """The databases that it is made of, each a journal of its own shards (:func:`part_number`).
         A question about shards of several fails when one of them is away."""
 
+    async def connect(self) -> None:
+        """Open what is needed for appending; without it that is done by the first append."""
+
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         """Write the batch in one autocommitted statement on the connection of this lane.
 
@@ -130,12 +148,12 @@ class Journal(Protocol):
         """Snapshot and later events of each address, in the order asked.
 
         With ``whole`` snapshots are left aside and every event is returned, for entities whose
-        snapshot is of a shape that is no longer read.
+        snapshot has a format that is no longer read.
         """
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
-        """The events of each address above a seq, in the order asked, without snapshots: for who
-        has read the rest before."""
+        """The events of each address above a seq that the caller has read before, in the order
+        asked, without snapshots."""
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         """The stored outcomes among these ``(shard, command id)`` pairs, by command id."""
@@ -146,14 +164,14 @@ class Journal(Protocol):
         """Take over shards, given as ``(shard, epoch last seen)``; epoch 0 means never claimed.
 
         Each whose epoch is still the one seen gets epoch + 1 and this owner; the others are left
-        out of the answer.
+        out of the answer, which is in the order asked.
         """
 
     async def shards(self) -> list[ShardInfo]:
         """All shards, by number."""
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
-        """The entities of these shards that are marked as wanting to be woken."""
+        """The entities of these shards that have a timer or an unfinished saga."""
 
     async def history(
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
@@ -164,6 +182,7 @@ class Journal(Protocol):
         """Delete up to ``limit`` outcomes older than this; returns how many."""
 
     async def ping(self) -> None:
-        """Raises if the journal cannot be reached."""
+        """Raise if the journal cannot be reached."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close every connection. The journal cannot be used again."""

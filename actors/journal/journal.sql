@@ -1,24 +1,16 @@
 -- What the journal asks besides appending. Every statement is a transaction of its own.
 
--- name: configure
--- Settings of a new connection; those this server's version does not know are left out.
-SELECT set_config(s.name, w.value, false)
-FROM unnest(:names::text[], :settings::text[]) AS w (name, value)
-JOIN pg_settings AS s ON s.name = w.name
-
--- name: keep_promises
--- An answer is a promise, so a commit waits for the disk even if the server's default is not to.
-SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'
-
 -- name: claim
--- Takes over the shards whose epoch is the one seen, and remembers the claim. Locks in order of
--- shards, as the append does; a row changed while this waited is checked again in its new version.
+-- Takes over the shards whose epoch is the one seen (and, if asked, only those that ought to be this
+-- owner's), and remembers the claim. Locks in order of shards, as the append does; a row changed
+-- while this waited is checked again in its new version. A database that is still without the column
+-- "desired" can be claimed from as well, hence the detour over JSON.
 WITH locked AS (
     SELECT s.shard
     FROM shards AS s
     JOIN unnest(:shards::smallint[], :seen::bigint[]) AS w (shard, epoch)
       ON s.shard = w.shard AND s.epoch = w.epoch
+    WHERE NOT :only_desired::boolean OR to_jsonb(s) ->> 'desired' = :owner::text
     ORDER BY s.shard
     FOR UPDATE OF s
 ), claimed AS (

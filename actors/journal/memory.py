@@ -1,4 +1,4 @@
-"""The journal's in-memory twin: the same contract, with faults that a test can order.
+"""The journal's in-memory twin: the same contract, with faults for tests to order.
 
 Several :class:`MemoryJournal` objects over one :class:`MemoryStore` are the connections of several
 instances to one database. The store is what survives a crash of all of them.
@@ -33,6 +33,7 @@ class MemoryStore:
     """The tables, and the rules the database keeps: fence, keys, gapless seq."""
 
     def __init__(self) -> None:
+        self.away = False
         self.leases = [ShardInfo(number, 0, "", "") for number in range(SLOT_COUNT)]
         self.rows: list[list[Row]] = [[] for _ in range(SLOT_COUNT)]
         self.outcomes: dict[tuple[int, bytes], OutcomeRow] = {}
@@ -45,21 +46,16 @@ class MemoryStore:
 
     def write(self, batch: Batch) -> set[int]:
         """Write all parts of live shards; return the fenced ones."""
-        parts = (batch.rows, batch.outcomes, batch.snapshots, batch.timers)
-        tenures = {(entry.shard, entry.epoch) for part in parts for entry in part}
+        tenures = batch.tenures()
         fenced = {shard for shard, epoch in tenures if self.leases[shard].epoch != epoch}
-        for row in batch.rows:
-            if row.shard not in fenced:
-                self._write_row(row)
-        for outcome in batch.outcomes:
-            if outcome.shard not in fenced:
-                self.outcomes.setdefault((outcome.shard, outcome.command), outcome)
-        for snapshot in batch.snapshots:
-            if snapshot.shard not in fenced:
-                self.snapshots[snapshot.address] = snapshot
-        for timer in batch.timers:
-            if timer.shard in fenced:
-                continue
+        live = batch.of(lambda shard: shard not in fenced)
+        for row in live.rows:
+            self._write_row(row)
+        for outcome in live.outcomes:
+            self.outcomes.setdefault((outcome.shard, outcome.command), outcome)
+        for snapshot in live.snapshots:
+            self.snapshots[snapshot.address] = snapshot
+        for timer in live.timers:
             if timer.armed:
                 self.timers[timer.address] = timer.shard
             else:
@@ -73,14 +69,15 @@ class MemoryStore:
         rows.append(row)
         self._of_entity[row.address].append(row)
 
-    def claim(self, shard: int, seen: int, owner: str, incarnation: str) -> Lease | None:
-        """Grant the shard if its epoch is still the one seen."""
-        if self.leases[shard].epoch != seen:
-            return None
-        granted = ShardInfo(shard, seen + 1, owner, incarnation)
-        self.leases[shard] = granted
-        self.claims.append(granted)
-        return Lease(shard, granted.epoch, len(self.rows[shard]))
+    def claim(self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str) -> list[Lease]:
+        """Grant each shard whose epoch is still the one seen."""
+        leases = []
+        for shard, seen in wanted:
+            if self.leases[shard].epoch == seen:
+                self.leases[shard] = granted = ShardInfo(shard, seen + 1, owner, incarnation)
+                self.claims.append(granted)
+                leases.append(Lease(shard, granted.epoch, len(self.rows[shard])))
+        return leases
 
     def events(self, address: Address, after_seq: int = 0) -> list[Row]:
         """The entity's events above ``after_seq``, oldest first."""
@@ -92,10 +89,9 @@ class MemoryJournal(FaultyConnection):
     """One instance's connection to a :class:`MemoryStore`."""
 
     def __init__(self, store: MemoryStore | None = None, *, latency_s: float = 0.0) -> None:
-        super().__init__(
-            lambda: False, lambda: JournalError("the journal is out of reach"), latency_s=latency_s
-        )
         self.store = store if store is not None else MemoryStore()
+        super().__init__(self.store, JournalError, latency_s=latency_s)
+        self.parts: Sequence[MemoryJournal] = (self,)
         self.appends = 0
         self.loads = 0
         self.look_ups = 0
@@ -119,11 +115,8 @@ class MemoryJournal(FaultyConnection):
 
     # -- the journal ---------------------------------------------------------------------------
 
-    @property
-    def parts(self) -> Sequence[MemoryJournal]:
-        return (self,)
-
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
+        """As the contract says."""
         self.appends += 1
         self.timers_written += len(batch.timers)
         await self._reach()
@@ -145,6 +138,7 @@ class MemoryJournal(FaultyConnection):
         self._late.add(handle)
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
+        """As the contract says."""
         self.loads += 1
         await self._reach()
         return [self._load(address, whole) for address in addresses]
@@ -155,11 +149,13 @@ class MemoryJournal(FaultyConnection):
         return Loaded(address, snapshot, rows)
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
+        """As the contract says."""
         self.loads += 1
         await self._reach()
         return [Loaded(address, None, self.store.events(address, seq)) for address, seq in known]
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
+        """As the contract says."""
         self.look_ups += 1
         await self._reach()
         found = (self.store.outcomes.get(command) for command in commands)
@@ -168,15 +164,17 @@ class MemoryJournal(FaultyConnection):
     async def claim(
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
+        """As the contract says."""
         await self._reach()
-        granted = (self.store.claim(shard, seen, owner, incarnation) for shard, seen in wanted)
-        return [lease for lease in granted if lease is not None]
+        return self.store.claim(wanted, owner, incarnation)
 
     async def shards(self) -> list[ShardInfo]:
+        """As the contract says."""
         await self._reach()
         return list(self.store.leases)
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
+        """As the contract says."""
         await self._reach()
         wanted = frozenset(shards)
         return [address for address, shard in self.store.timers.items() if shard in wanted]
@@ -184,6 +182,7 @@ class MemoryJournal(FaultyConnection):
     async def history(
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
     ) -> list[Row]:
+        """As the contract says."""
         await self._reach()
         rows = [
             row
@@ -193,6 +192,7 @@ class MemoryJournal(FaultyConnection):
         return rows[:limit]
 
     async def purge_outcomes(self, before_ms: int, limit: int) -> int:
+        """As the contract says."""
         await self._reach()
         old = [key for key, row in self.store.outcomes.items() if row.at_ms < before_ms][:limit]
         for key in old:
@@ -200,7 +200,7 @@ class MemoryJournal(FaultyConnection):
         return len(old)
 
     async def ping(self) -> None:
+        """As the contract says."""
         await self._reach()
 
-    async def close(self) -> None:
-        """A late write is the database's and happens even so."""
+    connect = ping

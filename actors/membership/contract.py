@@ -61,4 +61,5 @@ class Membership(Protocol):
     async def members(self) -> list[Member]:
         """All who announced themselves and were not forgotten, by name."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections; what was announced stays until its time is over."""

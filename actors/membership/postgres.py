@@ -1,50 +1,53 @@
 """Membership in PostgreSQL: a row for each instance that says so. The statements are in
-``sql/membership.sql``, the table in the migration ``0007_cluster.sql``.
+``membership.sql``, the table in the migration ``0007_cluster.sql``.
 
 For outages of Redis (see :mod:`actors.membership.announcements`): a heartbeat here is a commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import asyncpg
 import msgspec
 
 from actors.connections.postgres import Link
-from actors.connections.statements import statement
+from actors.connections.statements import statements
 from actors.journal.contract import JournalError
 from actors.membership.contract import Member, MembershipError
-from actors.placement.stores.postgres import store_settings
 
 TIMEOUT_S = 1.0
 """For one statement: two heartbeats. A later answer is overtaken by the next one."""
+
+_SQL = statements("actors.membership", "membership.sql")
 
 
 class PostgresMembership:
     """One instance's connection, opened when first needed and again after each failure."""
 
     def __init__(self, dsn: str) -> None:
-        self._link = Link(dsn, store_settings(TIMEOUT_S), TIMEOUT_S)
+        self._link = Link(dsn, TIMEOUT_S)
 
     async def announce(self, member: Member, ttl_s: float) -> None:
+        """As the contract says."""
         text = msgspec.json.encode(member).decode()
-        await self._ask("announce", {"instance": member.instance, "member": text, "ttl_s": ttl_s})
+        await self._ask("announce", instance=member.instance, member=text, ttl_s=ttl_s)
 
     async def leave(self, member: Member) -> None:
-        await self._ask("leave", {"instance": member.instance, "incarnation": member.incarnation})
+        """As the contract says."""
+        await self._ask("leave", instance=member.instance, incarnation=member.incarnation)
 
     async def members(self) -> list[Member]:
-        records = await self._ask("members", {})
+        """As the contract says."""
+        records = await self._ask("members")
         try:
             return [msgspec.json.decode(record["member"], type=Member) for record in records]
         except msgspec.DecodeError as error:
             raise MembershipError(f"an instance that this one cannot read: {error}") from error
 
-    async def _ask(self, name: str, values: Mapping[str, Any]) -> Sequence[asyncpg.Record]:
+    async def _ask(self, name: str, **values: object) -> Sequence[asyncpg.Record]:
         try:
-            return await self._link.fetch(statement("membership/membership", name), values)
+            return await self._link.fetch(_SQL[name], **values)
         except JournalError as error:
             raise MembershipError(str(error)) from error
 

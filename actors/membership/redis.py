@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
+from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
-from actors.connections.redis import reaching, redis_at
+from actors.connections.redis import RedisLink
 from actors.membership.contract import Member, MembershipError, MembershipRefusedError
 
 SOCKET_TIMEOUT_S = 1.0
@@ -40,47 +41,53 @@ class RedisMembership:
 
     def __init__(self, url: str, prefix: str = "booking:member:") -> None:
         self._prefix = prefix
-        self._redis = redis_at(
-            url, socket_timeout_s=SOCKET_TIMEOUT_S, connections_max=CONNECTIONS_MAX
+        self._link = RedisLink(
+            url,
+            MembershipError,
+            call_timeout_s=CALL_TIMEOUT_S,
+            socket_timeout_s=SOCKET_TIMEOUT_S,
+            connections_max=CONNECTIONS_MAX,
         )
 
     async def announce(self, member: Member, ttl_s: float) -> None:
-        async with _reaching():
-            await self._redis.set(
+        """As the contract says."""
+        async with self._reach() as redis:
+            await redis.set(
                 self._prefix + member.instance, msgspec.json.encode(member), px=round(ttl_s * 1000)
             )
 
     async def leave(self, member: Member) -> None:
+        """As the contract says."""
         key = self._prefix + member.instance
-        async with _reaching():
-            await self._redis.eval(_LEAVE, 1, key, member.incarnation)
+        async with self._reach() as redis:
+            await redis.eval(_LEAVE, 1, key, member.incarnation)
 
     async def members(self) -> list[Member]:
-        async with _reaching():
+        """As the contract says."""
+        async with self._reach() as redis:
             pattern = _literally(self._prefix) + "*"
             # A key may be met twice by a scan that goes over a growing table.
-            keys = sorted({key async for key in self._redis.scan_iter(pattern, SCAN_COUNT)})
-            values = await self._redis.mget(keys) if keys else []
+            keys = sorted({key async for key in redis.scan_iter(pattern, SCAN_COUNT)})
+            values = await redis.mget(keys) if keys else []
             # One that ended between the two questions has no value any more.
             members = [msgspec.json.decode(value, type=Member) for value in values if value]
         return sorted(members, key=lambda member: member.instance)
 
+    @asynccontextmanager
+    async def _reach(self) -> AsyncIterator[Redis]:
+        try:
+            async with self._link.reach() as redis:
+                yield redis
+        except MembershipError as error:
+            if _refused(error):
+                raise MembershipRefusedError(str(error)) from error.__cause__
+            raise
+        except msgspec.DecodeError as error:
+            raise MembershipError(f"a key of another program among the members: {error}") from error
+
     async def close(self) -> None:
         """Close the connections; what was announced stays until its time is over."""
-        await self._redis.aclose()
-
-
-@asynccontextmanager
-async def _reaching() -> AsyncIterator[None]:
-    try:
-        async with reaching(CALL_TIMEOUT_S, MembershipError):
-            yield
-    except MembershipError as error:
-        if _refused(error):
-            raise MembershipRefusedError(str(error)) from error.__cause__
-        raise
-    except msgspec.DecodeError as error:
-        raise MembershipError(f"a key of another program among the members: {error}") from error
+        await self._link.close()
 
 
 def _refused(error: BaseException) -> bool:

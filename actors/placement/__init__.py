@@ -1,16 +1,16 @@
-"""Which instance should own which shard, and the way there, as data.
+"""Which instance should own which shard: the planner, as pure functions, and the stored placement.
 
-Pure: no clock, no I/O, no chance. What this says is a wish (``desired``); who *does* own a shard is
-the epoch in the journal. In reading order:
+What this room decides is the desired owner; who *does* own a shard is the epoch in the journal.
+The planner knows no clock, no I/O and no chance. In reading order:
 
 - :mod:`actors.placement.inputs`: what a planner has to know, and the rules it plans by;
-- :mod:`actors.placement.rendezvous`: where a shard goes when nothing else decides;
 - :mod:`actors.placement.shares`: how many shards each instance ought to have;
-- :mod:`actors.placement.board`: what stays, what is fixed, who needs a home;
+- :mod:`actors.placement.assignment`: what stays, what is fixed, who needs a home;
 - :mod:`actors.placement.planner`: homes for those, then balance by count;
 - :mod:`actors.placement.rates`: then balance by commands a second;
-- :mod:`actors.placement.plan`: the difference to now as moves, with an id;
-- :mod:`actors.placement.basis`: what a plan was based on, and whether it still holds;
-- :mod:`actors.placement.pace`: which moves may run now;
-- :mod:`actors.placement.load`: the figures for people.
+- :mod:`actors.placement.plan`: the difference to now as moves, and whether it still holds;
+- :mod:`actors.placement.progress`: which moves may run now;
+- :mod:`actors.placement.load`: the figures for people;
+- :mod:`actors.placement.contract`: the stores of placement and plans, implemented in
+  ``memory``, ``postgres`` and ``partitioned``.
 """

@@ -7,14 +7,14 @@ old one got to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from actors.placement.basis import Basis, basis_of, difference, digest_of
-from actors.placement.board import Held
+from actors.placement.assignment import Held
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.load import Load, load_of, owners
 from actors.placement.planner import Placement, place
@@ -27,6 +27,42 @@ ORDER: tuple[Reason, ...] = (
 )  # fmt: skip
 TAKEOVERS: frozenset[Reason] = frozenset({"unowned", "dead", "evicted"})
 """Reasons of moves without a source that takes part."""
+
+CHANGES_TOLD_MAX = 3
+"""As many as a person reads in one line; the rest is a number."""
+
+
+class ObservedNode(msgspec.Struct, frozen=True):
+    """What a plan depends on of an instance."""
+
+    instance: str
+    incarnation: str
+    weight: float
+    state: str
+
+
+class ObservedShard(msgspec.Struct, frozen=True):
+    """What a plan depends on of a shard."""
+
+    shard: int
+    epoch: int
+    owner: str
+    desired: str
+    pinned_to: str | None
+    frozen: bool
+
+
+class ObservedState(msgspec.Struct, frozen=True):
+    """What a plan is based on, in order. Rates, entities and silence are left out: they differ a
+    second later, and the plan is no worse for it."""
+
+    nodes: tuple[ObservedNode, ...]
+    shards: tuple[ObservedShard, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest of all of it."""
+        return digest_of(self)
 
 
 class Move(msgspec.Struct, frozen=True, rename="camel"):
@@ -76,7 +112,7 @@ class Plan(msgspec.Struct, frozen=True, rename="camel"):
     """What is not where it ought to be and waits for something."""
     load_before: Load
     load_after: Load
-    basis: Basis
+    basis: ObservedState
 
     @property
     def empty(self) -> bool:
@@ -123,7 +159,7 @@ def _plan(
     moves: tuple[Move, ...],
     withdrawals: tuple[Withdrawal, ...],
 ) -> Plan:
-    basis = basis_of(nodes, shards)
+    basis = observe(nodes, shards)
     based_on = basis.digest
     steps = [(move.shard, move.from_, move.to, move.reason) for move in moves]
     return Plan(
@@ -189,6 +225,61 @@ def stale_reason(plan: Plan, nodes: Sequence[Node], shards: Sequence[ShardState]
     """Why the plan must not be begun any more, in words for people; ``None`` if it may be.
 
     For the start only: its own moves change the cluster. While it runs ask
-    :func:`actors.placement.pace.progress`.
+    :func:`actors.placement.progress.progress`.
     """
-    return difference(plan.basis, basis_of(nodes, shards))
+    return difference(plan.basis, observe(nodes, shards))
+
+
+def observe(nodes: Sequence[Node], shards: Sequence[ShardState]) -> ObservedState:
+    """The same for the same cluster, in whatever order it is given."""
+    marks = (ObservedNode(n.instance, n.incarnation, n.weight, n.state) for n in nodes)
+    states = (
+        ObservedShard(s.shard, s.epoch, s.owner, s.desired, s.pinned_to, bool(s.frozen))
+        for s in shards
+    )
+    return ObservedState(
+        tuple(sorted(marks, key=lambda mark: mark.instance)),
+        tuple(sorted(states, key=lambda state: state.shard)),
+    )
+
+
+def digest_of(value: object) -> str:
+    """16 hexadecimal digits, short enough to be copied by hand. Against mistakes, not attacks."""
+    return blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()
+
+
+def difference(then: ObservedState, now: ObservedState) -> str | None:
+    """What changed, for people; ``None`` if nothing did."""
+    changes = [
+        *_changes("instance", _by(then.nodes, "instance"), _by(now.nodes, "instance")),
+        *_changes("shard", _by(then.shards, "shard"), _by(now.shards, "shard")),
+    ]
+    if not changes:
+        return None
+    more = len(changes) - CHANGES_TOLD_MAX
+    return "; ".join(changes[:CHANGES_TOLD_MAX]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _by(
+    marks: Sequence[ObservedNode | ObservedShard], key: str
+) -> dict[Any, ObservedNode | ObservedShard]:
+    return {getattr(mark, key): mark for mark in marks}
+
+
+def _changes(kind: str, then: Mapping[Any, object], now: Mapping[Any, object]) -> Iterator[str]:
+    for key in sorted(then.keys() | now.keys()):
+        if key not in now:
+            yield f"{kind} {key} is gone"
+        elif key not in then:
+            yield f"{kind} {key} is new"
+        elif then[key] != now[key]:
+            yield f"{kind} {key}: {_fields(then[key], now[key])}"
+
+
+def _fields(then: object, now: object) -> str:
+    old, new = msgspec.structs.asdict(then), msgspec.structs.asdict(now)  # type: ignore[arg-type]  # both are marks
+    return ", ".join(
+        f"{name} {old[name] or 'none'} -> {new[name] or 'none'}"
+        for name in old
+        if old[name] != new[name]
+    )

@@ -7,19 +7,34 @@ The bound is the idea of V. Mirrokni, M. Thorup, M. Zadimoghaddam: "Consistent h
 loads" (SODA 2018): nobody above (1 + slack) times the mean, the overflow to the next choice. There
 the placement follows from the hashes alone; here it is stored, so that it can also be even, and
 stay.
+
+The next choice is that of rendezvous hashing (highest random weight). Every (shard, instance) pair
+draws a number that never changes; the highest wins. So a new instance only takes shards, from
+everybody alike, and one that leaves only gives its own away. D. Thaler, C. Ravishankar: "Using
+name-based mappings to increase hit rates", IEEE/ACM Transactions on Networking 6(1), 1998. Weights:
+the logarithmic method of C. Schindelhauer, G. Schomaker: "Weighted distributed hash tables", SPAA
+2005. With h uniform in (0, 1), -ln(h)/w is exponentially distributed with rate w, and the smallest
+of such is that of i with probability w_i / sum(w). Its reciprocal, -w / ln(h), is the score used
+here.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
-from actors.placement.board import Board, Held
+from actors.address import stable_hash
+from actors.placement.assignment import Assignment, Held
 from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.rates import balance_rates
-from actors.placement.rendezvous import first_choice, score
 from actors.placement.shares import Share, shares_of
+
+SCORES_KEPT_MAX = 65_536
+"""Scores kept in memory, some 10 MB: 256 shards with 256 instance names. A lost one is made again
+in a few microseconds."""
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -38,14 +53,14 @@ def place(nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules) -> 
     The same for the same input in any order. Once its outcome is the stored assignment and nothing
     else has changed, it decides the same again.
     """
-    board = Board(nodes, shards, rules)
-    if board.weights:
-        house(board)
-        balance_counts(board)
-        balance_rates(board, _bounds(board))
-    target = board.target()
-    held = tuple(Held(one.shard, target.get(one.shard, ""), one.why) for one in board.held)
-    return Placement(target, board.moved_by, held)
+    assignment = Assignment(nodes, shards, rules)
+    if assignment.weights:
+        house(assignment)
+        balance_counts(assignment)
+        balance_rates(assignment, _bounds(assignment))
+    target = assignment.target()
+    held = tuple(Held(one.shard, target.get(one.shard, ""), one.why) for one in assignment.held)
+    return Placement(target, assignment.moved_by, held)
 
 
 def target(
@@ -55,36 +70,36 @@ def target(
     return place(nodes, shards, rules or Rules()).target
 
 
-def house(board: Board) -> None:
+def house(assignment: Assignment) -> None:
     """A home for each shard that has none: its first choice among those with room.
 
-    ShardContext is what raises the lowest first, so that nothing has to move afterwards.
+    Room is counted so that the lowest are raised first and nothing has to move afterwards.
     """
-    kept = board.counts()
-    total = len(board.home) + len(board.homeless)
-    shares = shares_of(total, kept, kept, board.weights)
+    kept = assignment.counts()
+    total = len(assignment.home) + len(assignment.homeless)
+    shares = shares_of(total, kept, kept, assignment.weights)
     room = {name: share.quota - kept[name] for name, share in shares.items()}
-    donors = {s: first_choice(s, board.weights) for s in board.homeless}
-    board.settle(_match(board, donors, {}, room))
+    donors = {s: first_choice(s, assignment.weights) for s in assignment.homeless}
+    assignment.settle(_match(assignment, donors, {}, room))
 
 
-def balance_counts(board: Board) -> None:
+def balance_counts(assignment: Assignment) -> None:
     """Bring the instances that are out of bounds to their quotas, the others not at all, unless
     they have to give or take what those lack or have too much."""
-    counts = board.counts()
-    shares = _bounds(board)
+    counts = assignment.counts()
+    shares = _bounds(assignment)
     give = {n: counts[n] - s.quota for n, s in shares.items() if counts[n] > s.high}
     take = {n: s.quota - counts[n] for n, s in shares.items() if counts[n] < s.low}
     _even_out(give, take, {n: counts[n] - s.quota for n, s in shares.items()})
-    donors = {s: n for n, own in board.movable().items() if n in give for s in own}
-    for shard, instance in sorted(_match(board, donors, give, take).items()):
-        board.move(shard, instance, "count")
+    donors = {s: n for n, own in assignment.movable().items() if n in give for s in own}
+    for shard, instance in sorted(_match(assignment, donors, give, take).items()):
+        assignment.move(shard, instance, "count")
 
 
-def _bounds(board: Board) -> dict[str, Share]:
-    fixed = board.counts(board.fixed)
-    slack = board.rules.count_slack
-    return shares_of(len(board.home), fixed, board.counts(), board.weights, slack)
+def _bounds(assignment: Assignment) -> dict[str, Share]:
+    fixed = assignment.counts(assignment.fixed)
+    slack = assignment.rules.count_slack
+    return shares_of(len(assignment.home), fixed, assignment.counts(), assignment.weights, slack)
 
 
 def _even_out(give: dict[str, int], take: dict[str, int], surplus: Mapping[str, int]) -> None:
@@ -99,14 +114,17 @@ def _even_out(give: dict[str, int], take: dict[str, int], surplus: Mapping[str, 
 
 
 def _match(
-    board: Board, donors: Mapping[int, str], give: Mapping[str, int], take: Mapping[str, int]
+    assignment: Assignment,
+    donors: Mapping[int, str],
+    give: Mapping[str, int],
+    take: Mapping[str, int],
 ) -> dict[int, str]:
     """Shards to takers, best pairs first: those that the taker's score favours most over that of
     the instance the shard leaves (or would have gone to). ``give`` limits how many leave each;
     without an entry there is no limit."""
     giving, taking = dict(give), dict(take)
     pairs = sorted(
-        (-_affinity(board, shard, taker, donor), shard, taker)
+        (-_affinity(assignment, shard, taker, donor), shard, taker)
         for shard, donor in donors.items()
         for taker, room in taking.items()
         if room > 0
@@ -124,6 +142,27 @@ def _match(
     return matched
 
 
-def _affinity(board: Board, shard: int, taker: str, donor: str) -> float:
-    weights = board.weights
+def _affinity(assignment: Assignment, shard: int, taker: str, donor: str) -> float:
+    weights = assignment.weights
     return score(shard, taker, weights[taker]) / score(shard, donor, weights[donor])
+
+
+def draw(shard: int, instance: str) -> float:
+    """The pair's number, between 0 and 1 without the ends, uniform over pairs.
+
+    Made of the upper 52 bits of the hash: half a step more still fits a float's 53 bits exactly, so
+    that it cannot round to 1, whose logarithm is 0.
+    """
+    bits = (stable_hash(f"{shard}@{instance}") % 2**64) >> 12
+    return (bits + 0.5) / 2**52
+
+
+@lru_cache(maxsize=SCORES_KEPT_MAX)
+def score(shard: int, instance: str, weight: float = 1.0) -> float:
+    """How much this instance is the shard's place; above 0, higher is better."""
+    return -weight / math.log(draw(shard, instance))
+
+
+def first_choice(shard: int, weights: Mapping[str, float]) -> str:
+    """The instance with the highest score; of equal ones the first by name. There has to be one."""
+    return min(weights, key=lambda name: (-score(shard, name, weights[name]), name))

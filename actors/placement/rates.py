@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from actors.placement.board import Board
+from actors.placement.assignment import Assignment
 from actors.placement.shares import Share
 
 STEPS_PER_SHARD_MAX = 4
@@ -36,26 +36,26 @@ class _Step(msgspec.Struct, frozen=True, order=True):
     """The shard given in exchange; -1 for none."""
 
 
-class _Heat:
+class _Rates:
     """The load of each usable instance: thousandths of a command a second, by its weight."""
 
-    def __init__(self, board: Board, shares: Mapping[str, Share]) -> None:
-        self.board = board
+    def __init__(self, assignment: Assignment, shares: Mapping[str, Share]) -> None:
+        self.assignment = assignment
         self.shares = shares
-        self.rate = {s: round(state.rate * 1000) for s, state in board.shards.items()}
-        self.sums = dict.fromkeys(board.weights, 0)
-        for shard, instance in board.home.items():
+        self.rate = {s: round(state.rate * 1000) for s, state in assignment.shards.items()}
+        self.sums = dict.fromkeys(assignment.weights, 0)
+        for shard, instance in assignment.home.items():
             self.sums[instance] += self.rate[shard]
-        self.counts = board.counts()
-        self.movable = board.movable()
-        rules = board.rules
-        mean = sum(self.sums.values()) / sum(board.weights[n] for n in board.weights)
+        self.counts = assignment.counts()
+        self.movable = assignment.movable()
+        rules = assignment.rules
+        mean = sum(self.sums.values()) / sum(assignment.weights[n] for n in assignment.weights)
         self.bound = mean * (1 + rules.rate_slack)
         self.goal = mean * (1 + rules.rate_slack / 2)
         self.gain = mean * rules.gain_min
 
     def load(self, instance: str, change: int = 0) -> float:
-        return (self.sums[instance] + change) / self.board.weights[instance]
+        return (self.sums[instance] + change) / self.assignment.weights[instance]
 
     def hottest_first(self) -> list[str]:
         return sorted(self.sums, key=lambda n: (-self.load(n), n))
@@ -66,7 +66,7 @@ class _Heat:
             self._pass(step.back, taker, donor)
 
     def _pass(self, shard: int, donor: str, taker: str) -> None:
-        self.board.move(shard, taker, "rate")
+        self.assignment.move(shard, taker, "rate")
         self.movable[donor].remove(shard)
         self.movable[taker].append(shard)
         for instance, sign in ((donor, -1), (taker, 1)):
@@ -96,7 +96,7 @@ class _Heat:
     def _exchanges(self, donor: str, taker: str) -> Iterator[_Step | None]:
         """For each shard the two of the taker that come nearest to making both loads equal."""
         theirs = sorted((self.rate[shard], shard) for shard in self.movable[taker])
-        weights = self.board.weights
+        weights = self.assignment.weights
         gap = self.load(donor) - self.load(taker)
         wanted = gap / (1 / weights[donor] + 1 / weights[taker])
         for out in self.movable[donor]:
@@ -105,27 +105,27 @@ class _Heat:
                 yield self._step(donor, taker, out, back)
 
 
-def balance_rates(board: Board, shares: Mapping[str, Share]) -> None:
+def balance_rates(assignment: Assignment, shares: Mapping[str, Share]) -> None:
     """Bring instances above their bound below half of it, as far as whole shards allow."""
-    heat = _Heat(board, shares)
-    known = sum(heat.sums.values()) / 1000
-    if known < board.rules.rate_min * len(board.weights):
+    rates = _Rates(assignment, shares)
+    known = sum(rates.sums.values()) / 1000
+    if known < assignment.rules.rate_min * len(assignment.weights):
         return
     mending: set[str] = set()
-    for _ in range(STEPS_PER_SHARD_MAX * len(board.shards)):
-        mending.update(n for n in heat.sums if heat.load(n) > heat.bound)
-        if not any(_cool(heat, n) for n in heat.hottest_first() if n in mending):
+    for _ in range(STEPS_PER_SHARD_MAX * len(assignment.shards)):
+        mending.update(n for n in rates.sums if rates.load(n) > rates.bound)
+        if not any(_cool(rates, n) for n in rates.hottest_first() if n in mending):
             return
 
 
-def _cool(heat: _Heat, donor: str) -> bool:
+def _cool(rates: _Rates, donor: str) -> bool:
     """One step for this instance, if it needs one and there is one: with the coolest that can."""
-    if heat.load(donor) <= heat.goal:
+    if rates.load(donor) <= rates.goal:
         return False
-    for taker in reversed(heat.hottest_first()):
-        if heat.load(taker) > heat.load(donor) - heat.gain:
+    for taker in reversed(rates.hottest_first()):
+        if rates.load(taker) > rates.load(donor) - rates.gain:
             return False  # nor is any of those that follow cool enough
-        if (step := heat.best(donor, taker)) is not None:
-            heat.apply(step, donor, taker)
+        if (step := rates.best(donor, taker)) is not None:
+            rates.apply(step, donor, taker)
             return True
     return False

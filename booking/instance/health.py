@@ -11,7 +11,7 @@ from actors.cluster.availability import StaleError
 from actors.cluster.node import ClusterNode
 from actors.journal.contract import Journal, JournalError
 from actors.membership.contract import Member
-from actors.placement.stores.contract import PlacementStore
+from actors.placement.contract import PlacementStore
 from actors.tasks import Tasks
 from booking.instance.background import ViewLoader
 from booking.services import Readiness

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from actors.cluster import application as cluster
 from actors.election.redis import RedisElection
-from actors.journal.partitioned import ShardedJournal, journal_over
-from actors.journal.postgres import PostgresJournal
+from actors.journal.contract import Journal
+from actors.journal.partitioned import journal_over
 from actors.membership.postgres import PostgresMembership
 from actors.membership.redis import RedisMembership
-from actors.placement.stores.partitioned import placement_over
-from actors.placement.stores.postgres_operations import PostgresOperations
+from actors.placement.partitioned import placement_over
+from actors.placement.postgres import PostgresOperations
 from booking.catalogue.contract import CatalogueStore
 from booking.catalogue.postgres import PostgresCatalogue
 from booking.settings import Settings
@@ -33,12 +33,12 @@ class Stores(cluster.Stores):
         await super().close()
 
 
-def open_journal(settings: Settings) -> PostgresJournal | ShardedJournal:
+def open_journal(settings: Settings) -> Journal:
     """The journal in its databases, to be connected before an instance joins the others."""
     return journal_over(settings.databases, LANES)
 
 
-def stores_of(settings: Settings, journal: PostgresJournal | ShardedJournal) -> Stores:
+def stores_of(settings: Settings, journal: Journal) -> Stores:
     """The stores that the settings name; those besides the journal connect when first used."""
     return Stores(
         journal=journal,

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from actors.election.leadership import Leader
-from actors.election.memory import MemoryBallot, MemoryElection
+from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.journal.memory import MemoryStore
-from actors.placement.stores.contract import Written
-from actors.placement.stores.memory import MemoryPlacement, MemoryTables
+from actors.placement.contract import WriteResult
+from actors.placement.memory import MemoryPlacement, MemoryTables
 from actors.tasks import Tasks
 from tests.support.virtual_time import VirtualClock
 
@@ -45,7 +45,7 @@ class Candidate:
         self.task.cancel()
         await asyncio.wait([self.task])
 
-    async def plan(self, term: int, shard: int = 0) -> Written:
+    async def plan(self, term: int, shard: int = 0) -> WriteResult:
         """Write a plan of one shard under this term."""
         [state] = [one for one in await self.store.shards() if one.shard == shard]
         return await self.store.write_desired(term, {shard: (state.epoch, self.name)})
@@ -57,7 +57,7 @@ class House:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.database_clock = VirtualClock()
-        self.ballot = MemoryBallot(self.clock)
+        self.ballot = MemoryElectionStore(self.clock)
         self.tables = MemoryTables(MemoryStore(), self.database_clock)
         self.tasks = Tasks("candidates")
         self.candidates: list[Candidate] = []

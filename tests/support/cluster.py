@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.journal.contract import JournalError
-from actors.placement.stores.partitioned import placement_over
+from actors.placement.partitioned import placement_over
 from booking_client import AsyncBooking, Unreachable
 from tests.support.api_client import Reply, new_user
 from tests.support.cut_links import Cuts, wired

@@ -21,7 +21,7 @@ from actors.cluster.operations import OperationRefusedError
 from actors.core.limits import Limits
 from actors.errors import KeyInFlightError, NotOwnedError, OutcomeUnknownError, UnavailableError
 from actors.journal.contract import JournalError
-from actors.placement.stores.operations import Wish
+from actors.placement.contract import DesiredState
 from actors.transport import Answer
 from tests.support.nodes import Node, Nodes
 from tests.support.simulation import EVERYBODY, Bookkeeper, Simulation
@@ -298,13 +298,13 @@ class ClusterStory(Simulation):
             await self.start(self.free_names()[0])
         desk = self.nodes.alive[0].node.admin
         for node in self.nodes.alive:
-            if self.nodes.orders.wishes.get(node.name, Wish()) != Wish():
+            if self.nodes.tables.desired_states.get(node.name, DesiredState()) != DesiredState():
                 await desk.undrain(node.name, "ops")
         for shard in range(256):
-            wish = self.nodes.tables.wishes[shard]
-            if wish.pinned_to is not None:
+            row = self.nodes.tables.shards[shard]
+            if row.pinned_to is not None:
                 await desk.unpin(shard, "ops")
-            if wish.frozen:
+            if row.frozen:
                 await desk.unfreeze(shard, "ops")
         for _ in range(round(SETTLE_MAX_S)):
             await asyncio.sleep(1.0)

@@ -20,9 +20,9 @@ from actors.cluster.operations import (
     Rebalance,
     ShardView,
 )
+from actors.placement.contract import OperatorLogEntry
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.plan import Plan, make_plan, stale_reason
-from actors.placement.stores.contract import LogLine
 
 HANDOVERS_MAX = 50
 
@@ -67,7 +67,7 @@ class FakeOperations:
             )
             for number in range(shards)
         ]
-        self.lines: list[LogLine] = []
+        self.lines: list[OperatorLogEntry] = []
         self.handovers: list[Handover] = []
         self.plans: dict[str, Plan] = {}
         self.rebalance: Rebalance | None = None
@@ -205,7 +205,7 @@ class FakeOperations:
         self._fail()
         self._log(who, what, detail)
 
-    async def log(self, limit: int, before_id: int | None) -> Sequence[LogLine]:
+    async def log(self, limit: int, before_id: int | None) -> Sequence[OperatorLogEntry]:
         self._fail()
         below = [line for line in self.lines if before_id is None or line.id < before_id]
         return below[::-1][:limit]
@@ -271,7 +271,7 @@ class FakeOperations:
 
     def _log(self, who: str, what: str, detail: Mapping[str, Any]) -> None:
         self.lines.append(
-            LogLine(len(self.lines) + 1, self.clock.now_ms(), who, what, dict(detail))
+            OperatorLogEntry(len(self.lines) + 1, self.clock.now_ms(), who, what, dict(detail))
         )
 
     def _pauses(self) -> list[Pause]:

@@ -14,13 +14,12 @@ from actors.address import Address
 from actors.cluster.application import TIMES
 from actors.cluster.availability import StaleError
 from actors.core.limits import Limits
-from actors.election.memory import MemoryBallot, MemoryElection
+from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.journal.contract import Batch, Row
 from actors.journal.memory import MemoryJournal, MemoryStore
-from actors.membership.memory import MemoryMembers, MemoryMembership
+from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.peers.memory import MemoryTransport
-from actors.placement.stores.memory import MemoryPlacement, MemoryTables
-from actors.placement.stores.memory_operations import MemoryOperations, MemoryOrders
+from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from booking.addresses import ledger_address
 from booking.app import App
 from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Schedule
@@ -108,19 +107,19 @@ class Instance:
             catalogue(schedule("d1")) if dates is None else dates, self._is_booked
         )
         tables = MemoryTables(self.store, self.clock)
-        for wish in tables.wishes:
+        for wish in tables.shards:
             wish.desired = NAME  # as if it had run here before, so that nothing has to be planned
-        members = MemoryMembers(self.clock)
+        members = MemoryMembershipStore(self.clock)
         transport = MemoryTransport(self.clock)
         self.app = App(
             settings(**given),
             Stores(
                 journal=self.journal,
                 placement=MemoryPlacement(tables),
-                operations=MemoryOperations(MemoryOrders(tables)),
+                operations=MemoryOperations(tables),
                 membership=MemoryMembership(members),
                 standby=MemoryMembership(members),
-                election=MemoryElection(MemoryBallot(self.clock), ttl_s=TIMES.key_ttl_s),
+                election=MemoryElection(MemoryElectionStore(self.clock), ttl_s=TIMES.key_ttl_s),
                 catalogue=self.catalogue,
             ),
             lambda member: lambda url_of, behaviour_of: transport,

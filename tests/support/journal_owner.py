@@ -69,7 +69,8 @@ class Owner:
 
 
 async def main(dsn: str, shards: list[int]) -> None:
-    journal = await PostgresJournal.open(dsn)
+    journal = PostgresJournal(dsn)
+    await journal.connect()
     owner = Owner(journal, shards)
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     while not ended.done():

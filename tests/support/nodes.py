@@ -13,15 +13,14 @@ from actors.cluster.application import TIMES, Application, ClusterOptions, Store
 from actors.cluster.node import ClusterNode
 from actors.core.limits import Limits
 from actors.core.replay import fold
-from actors.election.memory import MemoryBallot, MemoryElection
+from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.errors import UnavailableError
 from actors.journal.contract import Loaded
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.membership.contract import Member
-from actors.membership.memory import MemoryMembers, MemoryMembership
+from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.placement.inputs import Rules
-from actors.placement.stores.memory import MemoryPlacement, MemoryTables
-from actors.placement.stores.memory_operations import MemoryOperations, MemoryOrders
+from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from actors.transport import Answer, Transport
 from tests.support.network import Door, Line, Network
 from tests.support.runtimes import Views, until
@@ -76,7 +75,7 @@ class Node:
         self.clock = VirtualClock()
         self.journal = MemoryJournal(nodes.store, latency_s=JOURNAL_LATENCY_S)
         self.placement = MemoryPlacement(nodes.tables)
-        self.operations = MemoryOperations(nodes.orders)
+        self.operations = MemoryOperations(nodes.tables)
         self.membership = MemoryMembership(nodes.members)
         self.standby = MemoryMembership(nodes.standby)
         self.election = MemoryElection(nodes.ballot, ttl_s=TIMES.key_ttl_s)
@@ -208,10 +207,9 @@ class Nodes:
         self.clock = VirtualClock()
         self.store = MemoryStore()
         self.tables = MemoryTables(self.store, self.clock)
-        self.orders = MemoryOrders(self.tables)
-        self.members = MemoryMembers(self.clock)
-        self.standby = MemoryMembers(self.clock)
-        self.ballot = MemoryBallot(self.clock)
+        self.members = MemoryMembershipStore(self.clock)
+        self.standby = MemoryMembershipStore(self.clock)
+        self.ballot = MemoryElectionStore(self.clock)
         self.network = Network()
         self.alive: list[Node] = []
         self.all: list[Node] = []
@@ -251,17 +249,17 @@ class Nodes:
         return len(served) == SLOT_COUNT and self._even() and self._desired() == served
 
     def _desired(self) -> dict[int, str]:
-        return {shard: wish.desired for shard, wish in enumerate(self.tables.wishes)}
+        return {shard: row.desired for shard, row in enumerate(self.tables.shards)}
 
     def _even(self) -> bool:
         """Within the slack of balance, unless an operator wants it otherwise."""
-        wishes = self.orders.wishes
+        desired = self.tables.desired_states
         usable = [
             node
             for node in self.alive
-            if not ((wish := wishes.get(node.name)) and (wish.draining or wish.evicted))
+            if not ((row := desired.get(node.name)) and (row.draining or row.evicted))
         ]
-        if any(wish.pinned_to or wish.frozen for wish in self.tables.wishes):
+        if any(row.pinned_to or row.frozen for row in self.tables.shards):
             return True
         share = SLOT_COUNT / max(len(usable), 1)
         return all(abs(len(node.shards) - share) <= share * 0.1 + 1 for node in usable)
@@ -284,7 +282,7 @@ class Nodes:
 
     def orders_running(self) -> bool:
         """A plan or a move that an operator began is not through."""
-        return any(stored.state == "running" for stored in self.orders.plans.values())
+        return any(stored.state == "running" for stored in self.tables.plans.values())
 
     def leader(self) -> Node | None:
         return next((node for node in self.alive if node.leads), None)

@@ -10,7 +10,7 @@ from actors.address import SLOT_COUNT, Address
 from actors.behaviour import CommandKey
 from actors.core.limits import Limits
 from actors.journal.memory import MemoryJournal, MemoryStore
-from actors.journal.partitioned import ShardedJournal
+from actors.journal.partitioned import PartitionedJournal
 from actors.runtime import Runtime
 from tests.support.toys import Alarm, Bank, Counter, Pair
 from tests.support.virtual_time import VirtualClock
@@ -61,7 +61,7 @@ class Instance:
             instance=self.name,
             incarnation=name,
             behaviours=[self.counter, self.alarm, self.pair, self.bank],
-            journal=self.journal if databases == 1 else ShardedJournal(self.databases),
+            journal=self.journal if databases == 1 else PartitionedJournal(self.databases),
             clock=self.clock,
             limits=limits,
             observer=self.views,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.cluster.operations import ClusterView, Rebalance
-from actors.placement.board import Held
+from actors.placement.assignment import Held
 from actors.placement.load import Load
 from actors.placement.plan import Move, Plan, Withdrawal
 from booking_http.admin.service import AdminCalls

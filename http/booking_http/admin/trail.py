@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from actors.placement.stores.contract import LogLine
+from actors.placement.contract import OperatorLogEntry
 from booking.audit.admin import AuditState
 from booking.audit.report import AuditReport
 from booking_http.admin.service import AdminCalls, Done
@@ -93,7 +93,7 @@ class TrailCalls(AdminCalls):
         return data_reply(Done("audit", "journal", call.who), 202)
 
 
-def _entry(line: LogLine) -> LogEntry:
+def _entry(line: OperatorLogEntry) -> LogEntry:
     return LogEntry(str(line.id), rfc3339(line.at_ms), line.who, line.what, line.detail)
 
 

@@ -9,10 +9,10 @@ import pytest
 from actors.clock import SystemClock
 from actors.journal.contract import Journal
 from actors.journal.memory import MemoryJournal, MemoryStore
-from actors.journal.partitioned import ShardedJournal
+from actors.journal.partitioned import journal_over
 from actors.journal.postgres import PostgresJournal
 from actors.membership.contract import Membership
-from actors.membership.memory import MemoryMembers, MemoryMembership
+from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.membership.postgres import PostgresMembership
 from actors.membership.redis import RedisMembership
 
@@ -36,9 +36,10 @@ async def connect(journal_urls: list[str]) -> AsyncIterator[Connect]:
     async def open_one() -> Journal:
         journal: Journal
         if len(journal_urls) > 1:
-            journal = ShardedJournal.over(journal_urls)
+            journal = journal_over(journal_urls)
         elif journal_urls:
-            journal = await PostgresJournal.open(journal_urls[0], lanes=2)
+            journal = PostgresJournal(journal_urls[0], lanes=2)
+            await journal.connect()
         else:
             journal = MemoryJournal(store)
         opened.append(journal)
@@ -69,7 +70,7 @@ def membership_url(request: pytest.FixtureRequest) -> str:
 async def join(membership_url: str) -> AsyncIterator[Join]:
     """Connects instances to one membership store."""
     joined: list[Membership] = []
-    store = MemoryMembers(SystemClock())
+    store = MemoryMembershipStore(SystemClock())
 
     def join_one() -> Membership:
         membership: Membership

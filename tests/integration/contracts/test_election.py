@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from actors.clock import SystemClock
 from actors.election.contract import KEY_TTL_S, Election, ElectionError
-from actors.election.memory import MemoryBallot, MemoryElection
+from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.election.redis import CALL_TIMEOUT_S, RedisElection
 from tests.support.journal_rows import until
 from tests.support.servers import silent_server
@@ -30,7 +30,7 @@ async def stand(election_url: str) -> AsyncIterator[Stand]:
     """Connects candidates to one election."""
     url = election_url
     stood: list[Election] = []
-    ballot = MemoryBallot(SystemClock())
+    ballot = MemoryElectionStore(SystemClock())
 
     def stand_one(ttl_s: float = KEY_TTL_S) -> Election:
         election: Election

@@ -11,16 +11,20 @@ import pytest
 from actors.clock import SystemClock
 from actors.journal.contract import JournalError
 from actors.journal.memory import MemoryStore
+from actors.placement.contract import (
+    DesiredState,
+    OperationStore,
+    OperatorLogEntry,
+    PlacementStore,
+    PlanKind,
+    PlanOutcome,
+)
+from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from actors.placement.plan import Plan, make_plan
-from actors.placement.stores.contract import LogLine, PlacementStore
-from actors.placement.stores.memory import MemoryPlacement, MemoryTables
-from actors.placement.stores.memory_operations import MemoryOperations, MemoryOrders
-from actors.placement.stores.operations import OperationStore, Outcome, PlanKind, Wish
-from actors.placement.stores.postgres import PostgresPlacement
-from actors.placement.stores.postgres_operations import PostgresOperations
+from actors.placement.postgres import PostgresOperations, PostgresPlacement
 from tests.support.placements import equal_nodes, unowned
 
-OUTCOME = Outcome(done=5, open=2, broken=("shard 7: frozen: a look at it",))
+OUTCOME = PlanOutcome(done=5, open=2, broken=("shard 7: frozen: a look at it",))
 
 
 class Tables:
@@ -29,16 +33,15 @@ class Tables:
     def __init__(self, url: str) -> None:
         self._url = url
         self._tables = MemoryTables(MemoryStore(), SystemClock())
-        self._orders = MemoryOrders(self._tables)
         self._opened: list[OperationStore | PlacementStore] = []
 
     def operations(self) -> OperationStore:
         store: OperationStore
-        store = PostgresOperations(self._url) if self._url else MemoryOperations(self._orders)
+        store = PostgresOperations(self._url) if self._url else MemoryOperations(self._tables)
         self._opened.append(store)
         return store
 
-    async def log(self) -> Sequence[LogLine]:
+    async def log(self) -> Sequence[OperatorLogEntry]:
         """Everything in the operators' log, oldest first."""
         placement: PlacementStore
         placement = PostgresPlacement(self._url) if self._url else MemoryPlacement(self._tables)
@@ -82,7 +85,7 @@ async def begun(store: OperationStore, plan: Plan, kind: PlanKind = "rebalance")
 
 
 async def test_at_first_nothing_is_wanted_and_nothing_runs(store: OperationStore) -> None:
-    assert await store.wishes() == {}
+    assert await store.desired_states() == {}
     assert await store.running() == []
     assert await store.latest() is None
     assert await store.plan("no such plan") is None
@@ -92,19 +95,22 @@ async def test_what_is_wanted_of_an_instance_is_seen_by_all_until_it_is_taken_ba
     tables: Tables,
 ) -> None:
     anna, bert = tables.operations(), tables.operations()
-    await anna.wish("i1", Wish(draining=True), "ops", "drain")
-    await anna.wish("i2", Wish(evicted=True), "ops", "evict")
-    assert await bert.wishes() == {"i1": Wish(draining=True), "i2": Wish(evicted=True)}
-    await bert.wish("i1", Wish(evicted=True), "night shift", "evict")
-    assert (await anna.wishes())["i1"] == Wish(evicted=True), "the last one counts"
-    await bert.wish("i1", Wish(), "night shift", "undrain")
-    assert await anna.wishes() == {"i2": Wish(evicted=True)}
+    await anna.desire("i1", DesiredState(draining=True), "ops", "drain")
+    await anna.desire("i2", DesiredState(evicted=True), "ops", "evict")
+    assert await bert.desired_states() == {
+        "i1": DesiredState(draining=True),
+        "i2": DesiredState(evicted=True),
+    }
+    await bert.desire("i1", DesiredState(evicted=True), "night shift", "evict")
+    assert (await anna.desired_states())["i1"] == DesiredState(evicted=True), "the last one counts"
+    await bert.desire("i1", DesiredState(), "night shift", "undrain")
+    assert await anna.desired_states() == {"i2": DesiredState(evicted=True)}
 
 
 async def test_who_wanted_what_is_in_the_log(tables: Tables) -> None:
     store = tables.operations()
-    await store.wish("i1", Wish(draining=True), "ops", "drain")
-    await store.wish("i1", Wish(), "night shift", "undrain")
+    await store.desire("i1", DesiredState(draining=True), "ops", "drain")
+    await store.desire("i1", DesiredState(), "night shift", "undrain")
     assert [(line.who, line.what, line.detail) for line in await tables.log()] == [
         ("ops", "drain", {"instance": "i1"}),
         ("night shift", "undrain", {"instance": "i1"}),
@@ -150,7 +156,7 @@ async def test_a_plan_that_runs_is_ended_once_and_then_runs_no_more(tables: Tabl
     store, plan = tables.operations(), plan_for(3)
     await begun(store, plan)
     assert await store.end(plan.plan_id, "aborted", "ops", OUTCOME)
-    assert not await store.end(plan.plan_id, "done", "leader", Outcome(9, 0, ()))
+    assert not await store.end(plan.plan_id, "done", "leader", PlanOutcome(9, 0, ()))
     assert await store.running() == []
     stored = await store.plan(plan.plan_id)
     assert stored is not None
@@ -219,10 +225,10 @@ async def test_a_database_that_is_not_there_is_an_error() -> None:
     tables.away = True
     lost: list[OperationStore] = [
         PostgresOperations("postgresql://nobody@127.0.0.1:1/nothing"),
-        MemoryOperations(MemoryOrders(tables)),
+        MemoryOperations(tables),
     ]
     for store in lost:
-        for call in (store.wishes(), store.running(), store.begin("p", "ops")):
+        for call in (store.desired_states(), store.running(), store.begin("p", "ops")):
             with pytest.raises(JournalError):
                 await call
         await store.close()

@@ -12,13 +12,13 @@ import pytest
 from actors.clock import SystemClock
 from actors.journal.contract import Batch, Journal, JournalError, Lease
 from actors.journal.memory import MemoryJournal, MemoryStore
-from actors.journal.partitioned import ShardedJournal
+from actors.journal.partitioned import journal_over
 from actors.journal.postgres import PostgresJournal
+from actors.placement.contract import PlacementStore, WriteResult
 from actors.placement.inputs import ShardState
-from actors.placement.stores.contract import PlacementStore, Written
-from actors.placement.stores.memory import MemoryPlacement, MemoryTables
-from actors.placement.stores.partitioned import ShardedPlacement
-from actors.placement.stores.postgres import PostgresPlacement
+from actors.placement.memory import MemoryPlacement, MemoryTables
+from actors.placement.partitioned import PartitionedPlacement
+from actors.placement.postgres import PostgresPlacement
 from tests.support.journal_rows import address_in, event, until
 
 
@@ -34,16 +34,18 @@ class Tables:
     def placement(self) -> PlacementStore:
         store: PlacementStore
         if len(self._urls) > 1:
-            store = ShardedPlacement(self._urls)
+            store = PartitionedPlacement(self._urls)
         else:
-            store = PostgresPlacement(*self._urls) if self._urls else MemoryPlacement(self._tables)
+            store = (
+                PostgresPlacement(self._urls[0]) if self._urls else MemoryPlacement(self._tables)
+            )
         self._opened.append(store)
         return store
 
     def journal(self) -> Journal:
         journal: Journal
         if len(self._urls) > 1:
-            journal = ShardedJournal.over(self._urls)
+            journal = journal_over(self._urls)
         else:
             journal = PostgresJournal(self._urls[0]) if self._urls else MemoryJournal(self._store)
         self._opened.append(journal)
@@ -137,7 +139,7 @@ async def test_a_lease_ends_by_the_stores_own_clock_and_a_yielded_one_at_once(
 
 async def test_a_plan_is_written_and_read_as_the_planner_wants_it(store: PlacementStore) -> None:
     term = await raised(store)
-    assert await store.write_desired(term, {3: (0, "anna"), 255: (0, "bert")}) == Written(
+    assert await store.write_desired(term, {3: (0, "anna"), 255: (0, "bert")}) == WriteResult(
         True, frozenset({3, 255})
     )
     placed = await store.shards()
@@ -146,17 +148,17 @@ async def test_a_plan_is_written_and_read_as_the_planner_wants_it(store: Placeme
     assert placed[255].state(rate=2.5, entities=7) == ShardState(
         shard=255, desired="bert", rate=2.5, entities=7
     )
-    assert await store.write_desired(term, {}) == Written(True)
+    assert await store.write_desired(term, {}) == WriteResult(True)
 
 
 async def test_under_a_term_that_is_over_nothing_is_written(tables: Tables) -> None:
     anna, bert = tables.placement(), tables.placement()
     old = await raised(anna, "anna-1")
     new = await raised(bert, "bert-1")
-    assert await anna.write_desired(old, {1: (0, "anna")}) == Written(current=False)
-    assert await anna.write_desired(new + 1, {1: (0, "anna")}) == Written(current=False)
+    assert await anna.write_desired(old, {1: (0, "anna")}) == WriteResult(current=False)
+    assert await anna.write_desired(new + 1, {1: (0, "anna")}) == WriteResult(current=False)
     assert (await bert.shards())[1].desired == ""
-    assert await bert.write_desired(new, {1: (0, "bert")}) == Written(True, frozenset({1}))
+    assert await bert.write_desired(new, {1: (0, "bert")}) == WriteResult(True, frozenset({1}))
 
 
 async def test_a_term_that_is_current_may_write_though_its_lease_is_over(
@@ -173,7 +175,7 @@ async def test_a_shard_whose_epoch_moved_on_is_left_out_of_a_plan(tables: Tables
     await journal.claim([(7, 0)], "cleo", "cleo-1")
     term = await raised(store)
     written = await store.write_desired(term, {6: (0, "anna"), 7: (0, "anna"), 8: (1, "anna")})
-    assert written == Written(True, frozenset({6}))
+    assert written == WriteResult(True, frozenset({6}))
     seven = (await store.shards())[7]
     assert (seven.owner, seven.incarnation, seven.epoch, seven.desired) == (
         "cleo", "cleo-1", 1, "",
@@ -222,8 +224,8 @@ async def test_pins_and_freezes_are_kept_and_told_in_the_log(store: PlacementSto
     assert (placed[5].pinned_to, placed[5].frozen) == ("anna", "")
     assert (placed[6].pinned_to, placed[6].frozen) == (None, "disk is being replaced")
 
-    await store.unpin(5, "ops")
-    await store.unfreeze(6, "night shift")
+    await store.pin(5, None, "ops")
+    await store.freeze(6, None, "night shift")
     placed = await store.shards()
     assert {(placed[s].pinned_to, placed[s].frozen) for s in (5, 6)} == {(None, "")}
     lines = await store.logged(10)
@@ -274,7 +276,7 @@ async def test_a_plan_waits_for_a_new_term_under_way_and_writes_nothing(
 
     await until(waits, limit_s=1.5)
     await raising.commit()
-    assert await writing == Written(current=False)
+    assert await writing == WriteResult(current=False)
     await other.close()
     await store.close()
 
@@ -296,7 +298,7 @@ async def test_a_plan_waits_for_a_claim_under_way_and_leaves_its_shard_out(
 
     await until(waits, limit_s=1.5)
     await claiming.commit()
-    assert await writing == Written(True, frozenset({2}))
+    assert await writing == WriteResult(True, frozenset({2}))
     await other.close()
     await store.close()
 
@@ -308,30 +310,31 @@ async def test_a_leader_overtaken_in_the_middle_of_a_plan_is_refused_where_its_s
     database_url: str, second_database_url: str
 ) -> None:
     urls = [database_url, second_database_url]
-    anna, bert = ShardedPlacement(urls), ShardedPlacement(urls)
-    second = PostgresPlacement(second_database_url)
+    anna, bert = PartitionedPlacement(urls), PartitionedPlacement(urls)
+    first = PostgresPlacement(database_url)
+    second = PostgresPlacement(second_database_url, first)
     old = await raised(anna, "anna-1")
     assert (await anna.write_desired(old, {1: (0, "anna")})).current
     new = await raised(bert, "bert-1")
 
     # What is left of a plan whose first half was written before the new term: nobody knows better.
-    late = await second.write_desired_following(old, {3: (0, "anna")})
-    assert late == Written(True, frozenset({3}))
+    late = await second.write_desired(old, {3: (0, "anna")})
+    assert late == WriteResult(True, frozenset({3}))
     plan = {0: (0, "bert"), 1: (0, "bert"), 3: (0, "bert")}
-    assert await bert.write_desired(new, plan) == Written(True, frozenset(plan))
-    assert await second.write_desired_following(old, {5: (0, "anna")}) == Written(current=False)
+    assert await bert.write_desired(new, plan) == WriteResult(True, frozenset(plan))
+    assert await second.write_desired(old, {5: (0, "anna")}) == WriteResult(current=False)
 
-    assert await anna.write_desired(old, {1: (0, "anna")}) == Written(current=False)
+    assert await anna.write_desired(old, {1: (0, "anna")}) == WriteResult(current=False)
     placed = await anna.shards()
     assert [placed[shard].desired for shard in (0, 1, 3, 5)] == ["bert", "bert", "bert", ""]
-    for store in (anna, bert, second):
+    for store in (anna, bert, first, second):
         await store.close()
 
 
 async def test_a_pin_of_a_shard_elsewhere_is_told_in_the_first_database(
     database_url: str, second_database_url: str
 ) -> None:
-    store = ShardedPlacement([database_url, second_database_url])
+    store = PartitionedPlacement([database_url, second_database_url])
     first, second = PostgresPlacement(database_url), PostgresPlacement(second_database_url)
     await store.pin(7, "anna", "ops")
     assert (await second.shards())[7].pinned_to == "anna"

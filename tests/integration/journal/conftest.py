@@ -12,7 +12,8 @@ from actors.journal.postgres import PostgresJournal
 
 @pytest.fixture
 async def journal(database_url: str) -> AsyncIterator[PostgresJournal]:
-    journal = await PostgresJournal.open(database_url)
+    journal = PostgresJournal(database_url)
+    await journal.connect()
     yield journal
     await journal.close()
 

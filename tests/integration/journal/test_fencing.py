@@ -100,7 +100,8 @@ async def test_a_claim_waits_for_an_append_under_way_and_sees_its_rows(
 async def test_of_two_claims_that_saw_the_same_epoch_the_second_gets_nothing(
     journal: PostgresJournal, database: asyncpg.Connection, database_url: str
 ) -> None:
-    other = await PostgresJournal.open(database_url)
+    other = PostgresJournal(database_url)
+    await other.connect()
     holder = database.transaction()
     await holder.start()
     await database.execute("SELECT 1 FROM shards WHERE shard = 3 FOR UPDATE")
@@ -126,7 +127,8 @@ async def torture(
 ) -> None:
     """Two owners fight for the same shards; each is stopped and resumed at random moments, and a
     third party claims while they are stopped and while they are not."""
-    rival = await PostgresJournal.open(database_url)
+    rival = PostgresJournal(database_url)
+    await rival.connect()
     logs = [log_dir / "one.log", log_dir / "two.log"]
     owners = [await _start_owner(database_url, log) for log in logs]
     cycles = 0

@@ -81,7 +81,8 @@ async def until_waiting(database: asyncpg.Connection) -> None:
 
 @pytest.fixture
 async def hasty(database_url: str) -> AsyncIterator[PostgresJournal]:
-    journal = await PostgresJournal.open(database_url, timeout_s=0.3, pool_size=1)
+    journal = PostgresJournal(database_url, timeout_s=0.3, pool_size=1)
+    await journal.connect()
     yield journal
     await journal.close()
 
@@ -138,7 +139,8 @@ async def test_every_connection_waits_for_the_disk_and_gives_up_with_the_client(
 ) -> None:
     name = await database.fetchval("SELECT current_database()")
     await database.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
-    journal = await PostgresJournal.open(database_url, timeout_s=2.5)
+    journal = PostgresJournal(database_url, timeout_s=2.5)
+    await journal.connect()
     ask = "SELECT current_setting('synchronous_commit'), current_setting('statement_timeout')"
     connections = [journal._lanes[0]._connection, journal._pool._links[-1]._connection]
     for connection in connections:
@@ -150,7 +152,7 @@ async def test_every_connection_waits_for_the_disk_and_gives_up_with_the_client(
 async def test_a_server_that_is_not_there_is_an_error_at_once_and_each_time() -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     with pytest.raises(JournalError):
-        await PostgresJournal.open(url)
+        await PostgresJournal(url).connect()
     journal = PostgresJournal(url)
     for _ in range(3):
         with pytest.raises(JournalError):
@@ -198,7 +200,8 @@ async def test_after_the_server_was_killed_everything_acknowledged_is_there_and_
     own_server: EmbeddedServers,
 ) -> None:
     await migrate(own_server.database_url)
-    journal = await PostgresJournal.open(own_server.database_url)
+    journal = PostgresJournal(own_server.database_url)
+    await journal.connect()
     [lease] = await journal.claim([(3, 0)], "one", "one-1")
     acked = 0
 

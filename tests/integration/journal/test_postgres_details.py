@@ -7,7 +7,7 @@ import re
 import asyncpg
 import pytest
 
-from actors.connections.statements import numbered, parts_of, statement
+from actors.connections.statements import numbered, statements, texts
 from actors.journal.append import located
 from actors.journal.contract import Batch
 from actors.journal.postgres import PostgresJournal
@@ -38,7 +38,7 @@ async def test_a_plan_made_for_empty_tables_still_uses_the_keys_when_they_are_fu
     await journal.claim([(3, 0)], "one", "one-1")
     connection = journal._pool._links[-1]._connection
     assert connection is not None
-    load = statement("journal/journal", "load")
+    load = statements("actors.journal", "journal.sql")["load"]
     await connection.execute(f"PREPARE load (smallint[], bigint[], text[], boolean) AS {load.text}")
     plan = await connection.fetch("EXPLAIN EXECUTE load ('{3}', '{1}', '{x}', true)")
 
@@ -48,19 +48,18 @@ async def test_a_plan_made_for_empty_tables_still_uses_the_keys_when_they_are_fu
 
 
 async def test_every_statement_can_be_prepared(database: asyncpg.Connection) -> None:
-    for name in parts_of("journal/journal"):
-        query = statement("journal/journal", name)
+    for name, query in statements("actors.journal", "journal.sql").items():
         prepared = await database.prepare(query.text)
         assert len(prepared.get_parameters()) == len(query.parameters), name
 
 
-@pytest.mark.parametrize("file", ["journal/append", "journal/journal"])
+@pytest.mark.parametrize("file", ["append.sql", "journal.sql"])
 def test_every_statement_says_what_it_is_for(file: str) -> None:
     from importlib import resources
 
-    source = resources.files("actors").joinpath(f"{file}.sql").read_text("utf-8")
+    source = resources.files("actors.journal").joinpath(file).read_text("utf-8")
     named = re.findall(r"^-- name: \w+\n(.*)$", source, re.MULTILINE)
-    assert len(named) == len(parts_of(file))
+    assert len(named) == len(texts("actors.journal", file))
     assert all(line.startswith("-- ") for line in named)
 
 

@@ -17,7 +17,8 @@ async def test_a_journal_in_use_goes_on_over_the_migration_for_placement(
     with monkeypatch.context() as before:
         before.setattr(migrate, "known", lambda: everything[:2])
         await migrate.migrate(empty_database_url)
-    journal = await PostgresJournal.open(empty_database_url)
+    journal = PostgresJournal(empty_database_url)
+    await journal.connect()
 
     async def use(round_: int) -> None:
         """Each statement about shards, on connections that have prepared it before."""

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from actors.clock import SystemClock
 from actors.election.leadership import Leader
 from actors.election.redis import RedisElection
-from actors.placement.stores.postgres import PostgresPlacement
+from actors.placement.postgres import PostgresPlacement
 from actors.tasks import Tasks
 from tests.support.journal_rows import until
 

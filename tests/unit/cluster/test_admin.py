@@ -205,12 +205,12 @@ async def test_a_move_is_made_at_once_and_its_callers_notice_a_pause_at_most(nod
 
 async def test_a_move_that_cannot_be_made_is_refused_and_changes_nothing(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
-    desk, shard, lines = a.node.admin, shard_of(nodes, b), len(nodes.tables.lines)
+    desk, shard, lines = a.node.admin, shard_of(nodes, b), len(nodes.tables.entries)
     assert await refused(desk.move(SLOT_COUNT, "a", "ops")) == "unknown_shard"
     assert await refused(desk.move(-1, "a", "ops")) == "unknown_shard"
     assert await refused(desk.move(shard, "z", "ops")) == "unknown_instance"
     await desk.move(shard, "b", "ops")  # it is there
-    assert len(nodes.tables.lines) == lines
+    assert len(nodes.tables.entries) == lines
     await desk.freeze(shard, "a look at it", "ops")
     assert await refused(desk.move(shard, "a", "ops")) == "shard_frozen"
     await c.node.admin.drain("c", "ops")
@@ -241,7 +241,7 @@ async def test_a_pinned_shard_goes_there_and_stays_through_everything(nodes: Nod
     await again.start()
     await moved(nodes, shard, "a", 10.0)
     await nodes.alive[0].node.admin.unpin(shard, "ops")
-    assert nodes.tables.wishes[shard].pinned_to is None
+    assert nodes.tables.shards[shard].pinned_to is None
     assert await refused(again.node.admin.pin(shard, "z", "ops")) == "unknown_instance"
 
 
@@ -292,7 +292,7 @@ async def test_nobody_is_evicted_who_is_the_last_and_nobody_who_is_not_there(nod
     a, *_ = await nodes.start("a")
     assert await refused(a.node.admin.evict("a", "ops")) == "conflict"
     assert await refused(a.node.admin.drain("z", "ops")) == "unknown_instance"
-    assert nodes.tables.lines == []
+    assert nodes.tables.entries == []
 
 
 # -- the log -----------------------------------------------------------------------------------

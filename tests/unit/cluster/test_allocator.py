@@ -99,7 +99,7 @@ async def test_a_target_that_dies_in_the_middle_costs_its_shard_a_moment_only(no
     address = nodes.address_on(source)
     target.journal.latency_s = 0.5
     target.placement.pause()
-    nodes.tables.wishes[address.slot].desired = target.name
+    nodes.tables.shards[address.slot].desired = target.name
     assert isinstance(
         await ask_to_release(nodes, target, address, source.shards[address.slot]), ShardReleased
     )
@@ -141,7 +141,7 @@ async def test_two_that_are_told_to_take_the_same_shard_do_not_share_it(nodes: N
     a, b, c = await nodes.start("a", "b", "c")
     address = nodes.address_on(c)
     for to in ("a", "b", "a", "b"):
-        nodes.tables.wishes[address.slot].desired = to
+        nodes.tables.shards[address.slot].desired = to
         for node in (a, b):
             node.node.sharding.allocator.kick()
         await asyncio.sleep(0.001)

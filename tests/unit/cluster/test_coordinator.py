@@ -27,11 +27,11 @@ async def test_a_leader_whose_term_is_over_writes_nothing(nodes: Nodes) -> None:
     await until(lambda: nodes.leader() is not None, 10.0)
     await nodes.settled()
     nodes.alive.append(old)
-    wished = {shard: wish.desired_term for shard, wish in enumerate(nodes.tables.wishes)}
+    wished = {shard: row.desired_term for shard, row in enumerate(nodes.tables.shards)}
     old.go_on()
     await nodes.settled()
-    assert nodes.tables.term == 2
-    assert all(wish.desired_term >= wished[shard] for shard, wish in enumerate(nodes.tables.wishes))
+    assert nodes.tables.leadership.term == 2
+    assert all(row.desired_term >= wished[shard] for shard, row in enumerate(nodes.tables.shards))
     assert [node.name for node in nodes.alive if node.leads] != [old.name]
 
 
@@ -47,8 +47,8 @@ async def test_hand_overs_are_paced_and_takeovers_are_not(nodes: Nodes) -> None:
     def joined() -> bool:
         nonlocal most
         under_way = sum(
-            wish.desired != lease.owner
-            for wish, lease in zip(nodes.tables.wishes, nodes.store.leases, strict=True)
+            row.desired != lease.owner
+            for row, lease in zip(nodes.tables.shards, nodes.store.leases, strict=True)
         )
         most = max(most, under_way)
         return len(joining.shards) > 50

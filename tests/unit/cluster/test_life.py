@@ -125,12 +125,12 @@ async def test_a_leader_that_is_killed_is_replaced_and_so_are_its_shards(nodes: 
     await nodes.start("a", "b", "c")
     leader = nodes.leader()
     assert leader is not None
-    term = nodes.tables.term
+    term = nodes.tables.leadership.term
     began = nodes.clock.monotonic()
     await nodes.kill(leader)
     await until(lambda: len(nodes.owners()) == SLOT_COUNT)
     assert nodes.clock.monotonic() - began < FAILOVER_OF_LEADER_MAX_S
-    assert nodes.tables.term == term + 1
+    assert nodes.tables.leadership.term == term + 1
 
 
 async def test_two_of_three_killed_at_once_are_replaced_by_the_third(nodes: Nodes) -> None:

@@ -11,7 +11,7 @@ from actors.cluster.membership_view import (
     MembershipView,
 )
 from actors.membership.contract import Member
-from actors.placement.stores.operations import Wish
+from actors.placement.contract import DesiredState
 
 BEAT_S = 0.5
 ME = Member("me", "me@1", "http://me", 0)
@@ -207,13 +207,17 @@ def test_who_is_dead_for_long_and_not_linked_is_forgotten() -> None:
     assert watch.view.silent_s("other") == 0.0
 
 
-def test_wishes_and_announcements_make_an_instance_draining_or_evicted() -> None:
+def test_operators_and_announcements_make_an_instance_draining_or_evicted() -> None:
     watch = Watch()
     watch.beats(3)
     states = {}
-    wishes = {"plain": Wish(), "drain": Wish(draining=True), "evict": Wish(evicted=True)}
-    for name, wish in wishes.items():
-        watch.view.desired = {"other": wish}
+    desired = {
+        "plain": DesiredState(),
+        "drain": DesiredState(draining=True),
+        "evict": DesiredState(evicted=True),
+    }
+    for name, wanted in desired.items():
+        watch.view.desired = {"other": wanted}
         states[name] = next(n.state for n in watch.view.nodes() if n.instance == "other")
     assert states == {"plain": "serving", "drain": "draining", "evict": "evicted"}
     assert watch.alive

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from actors.election.candidacy import Candidacy, Times
-from actors.placement.stores.contract import Leadership
+from actors.placement.contract import Leadership
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 TIMES = Times()

@@ -20,7 +20,7 @@ async def test_one_of_three_is_elected_and_stays(house: House) -> None:
     took_s = await house.until(lambda: len(house.leaders()) == 1)
     assert took_s < 1.0
     assert len(await house.pass_time(120)) == 1
-    assert house.tables.term == 1
+    assert house.tables.leadership.term == 1
     assert [one.told for one in house.candidates].count([1]) == 1
     [winner] = [one for one in house.candidates if one.term]
     others = [one.leader.view() for one in house.candidates if one is not winner]
@@ -55,7 +55,7 @@ async def test_redis_that_grants_everybody_makes_no_second_leader(house: House) 
     house.candidate("bert")
     house.ballot.grants_everybody = True
     assert await house.pass_time(60) == {"anna"}
-    assert house.tables.term == 1
+    assert house.tables.leadership.term == 1
 
 
 async def test_redis_that_grants_two_newcomers_at_once_makes_one_leader(house: House) -> None:
@@ -64,7 +64,7 @@ async def test_redis_that_grants_two_newcomers_at_once_makes_one_leader(house: H
     house.candidate("bert")
     await house.until(lambda: bool(house.leaders()))
     assert len(await house.pass_time(60)) == 1
-    assert house.tables.term == 1
+    assert house.tables.leadership.term == 1
 
 
 async def test_redis_that_forgets_the_leader_changes_nothing(house: House) -> None:
@@ -74,7 +74,7 @@ async def test_redis_that_forgets_the_leader_changes_nothing(house: House) -> No
     for _ in range(10):
         house.ballot.forget()
         assert await house.pass_time(3.1) == {"anna"}
-    assert house.tables.term == 1
+    assert house.tables.leadership.term == 1
 
 
 async def test_a_key_that_redis_gave_to_another_ends_it_at_once(house: House) -> None:
@@ -160,8 +160,8 @@ async def test_redis_gone_for_30_s_and_back_empty_has_a_leader_by_the_row_and_ke
     house.ballot.away = False
     assert await house.until(lambda: winner.leader.view().via == "redis") <= 1.6
     assert await house.pass_time(30) == {winner.name}
-    assert house.tables.term == 2, "back to Redis in the same term"
-    assert house.tables.via == "redis"
+    assert house.tables.leadership.term == 2, "back to Redis in the same term"
+    assert house.tables.leadership.via == "redis"
     assert house.ballot.holder == winner.name
 
 
@@ -171,7 +171,7 @@ async def test_one_that_alone_lost_redis_does_not_take_the_row(house: House) -> 
     bert = house.candidate("bert")
     bert.election.go_away()
     assert await house.pass_time(60) == {"anna"}
-    assert house.tables.term == 1
+    assert house.tables.leadership.term == 1
 
 
 async def test_a_leader_that_alone_lost_redis_is_followed_by_one_that_reaches_it(
@@ -217,8 +217,8 @@ async def test_after_a_long_outage_of_the_database_there_is_a_leader_again(house
     assert await house.pass_time(60) == set()
     house.tables.away = False
     assert await house.until(lambda: bool(house.leaders())) < 8.0
-    assert house.tables.term == 2
-    assert house.tables.via == "redis", "Redis was there all the time"
+    assert house.tables.leadership.term == 2
+    assert house.tables.leadership.via == "redis", "Redis was there all the time"
 
 
 async def test_both_stores_away_and_back_is_an_election_like_the_first(house: House) -> None:
@@ -240,7 +240,7 @@ async def test_a_database_clock_that_jumps_ahead_deposes_nobody_who_has_the_key(
     for _ in range(5):
         house.database_clock.wall_offset_ms += 3_600_000
         assert await house.pass_time(7) == {"anna"}
-    assert house.tables.term == 1
+    assert house.tables.leadership.term == 1
 
 
 async def test_a_database_clock_that_jumps_ahead_without_redis_lets_only_the_later_write(
@@ -252,8 +252,8 @@ async def test_a_database_clock_that_jumps_ahead_without_redis_lets_only_the_lat
     bert = house.candidate("bert")
     await house.until(lambda: anna.term == 1)
     await house.pass_time(5)
-    renewed = house.tables.expires_at
-    await house.until(lambda: house.tables.expires_at != renewed)
+    renewed = house.tables.leadership.expires_at
+    await house.until(lambda: house.tables.leadership.expires_at != renewed)
     house.database_clock.wall_offset_ms += 3_600_000
     await house.pass_time(0.8, leaders_max=2)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.placement.board import Board
+from actors.placement.assignment import Assignment
 from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.planner import house, place, target
 from tests.support.placements import (
@@ -177,7 +177,7 @@ def test_weights_give_shares_in_proportion() -> None:
 
 def test_most_shards_begin_at_their_first_choice() -> None:
     """Else a stored table lost as a whole would come back quite another."""
-    from actors.placement.rendezvous import first_choice
+    from actors.placement.planner import first_choice
 
     where = settled(8)
     weights = dict.fromkeys(NAMES[:8], 1.0)
@@ -264,12 +264,12 @@ def test_a_frozen_shard_whose_owner_is_dead_or_evicted_is_served_elsewhere(
 
 def test_a_frozen_shard_that_was_taken_over_is_not_a_piece_for_balance_either() -> None:
     shards = changed(owned(settled(2)), 7, owner="gone", desired="gone", frozen="audit")
-    board = Board(equal_nodes(2), shards, Rules())
-    assert board.homeless == [7]
-    house(board)
-    assert board.homeless == []
-    assert board.fixed == {7}
-    assert all(7 not in shards for shards in board.movable().values())
+    assignment = Assignment(equal_nodes(2), shards, Rules())
+    assert assignment.homeless == [7]
+    house(assignment)
+    assert assignment.homeless == []
+    assert assignment.fixed == {7}
+    assert all(7 not in shards for shards in assignment.movable().values())
 
 
 def test_a_dead_instance_may_be_waited_for_but_an_evicted_one_is_not() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.placement import rendezvous
-from actors.placement.rendezvous import draw, first_choice, score
+from actors.placement import planner
+from actors.placement.planner import draw, first_choice, score
 from tests.support.placements import brief
 
 SHARDS = range(256)
@@ -93,7 +93,7 @@ def test_every_process_of_every_version_draws_the_same_numbers() -> None:
 def test_no_hash_gives_a_score_that_is_not_a_number(
     bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendezvous, "stable_hash", lambda text: bits)
+    monkeypatch.setattr(planner, "stable_hash", lambda text: bits)
     assert 0 < draw(1, "a") < 1
     found = score.__wrapped__(1, "a", 1.0)
     assert found > 0

@@ -6,8 +6,7 @@ import math
 import re
 
 from actors.placement.inputs import Rules
-from actors.placement.planner import target
-from actors.placement.rendezvous import first_choice
+from actors.placement.planner import first_choice, target
 from tests.support.house import ROOT
 from tests.support.placements import NAMES, counts_of, equal_nodes, owned, unowned
 

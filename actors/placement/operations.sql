@@ -1,10 +1,10 @@
 -- What operators want of instances, and their plans. Every statement is a transaction of its own.
 
--- name: wishes
+-- name: desired_states
 -- Instances of which something is wanted.
 SELECT instance, draining, evicted FROM instance_wishes WHERE draining OR evicted
 
--- name: wish
+-- name: desire
 -- Wants something of an instance from now on, and says so in the log.
 WITH changed AS (
     INSERT INTO instance_wishes (instance, draining, evicted)

@@ -1,9 +1,9 @@
 """The stored placement: who leads, where each shard ought to be, what operators want and did.
 
 It lives beside the leases in the journal's database, because it is worth something only where one
-statement can make a write depend on a term and on an epoch. Two implementations pass the same
-tests: :class:`actors.placement.stores.memory.MemoryPlacement` and
-:class:`actors.placement.stores.postgres.PostgresPlacement`.
+statement can make a write depend on a term and on an epoch. The implementations in
+:mod:`actors.placement.memory`, :mod:`actors.placement.postgres` and
+:mod:`actors.placement.partitioned` pass the same tests.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ import msgspec
 
 from actors.journal.contract import Lease
 from actors.placement.inputs import ShardState
+from actors.placement.plan import Plan
 
 Via = Literal["", "redis", "postgres"]
 """How a leader holds its place; empty if there never was one."""
+
+PlanState = Literal["shown", "running", "done", "aborted"]
+PlanKind = Literal["rebalance", "move"]
 
 
 class Leadership(msgspec.Struct, frozen=True):
@@ -64,7 +68,7 @@ class PlacedShard(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Written(msgspec.Struct, frozen=True):
+class WriteResult(msgspec.Struct, frozen=True):
     """What became of a plan's writes."""
 
     current: bool
@@ -73,8 +77,8 @@ class Written(msgspec.Struct, frozen=True):
     """The accepted ones; the epoch of the others is not the one seen."""
 
 
-class LogLine(msgspec.Struct, frozen=True):
-    """A line of the operators' log."""
+class OperatorLogEntry(msgspec.Struct, frozen=True):
+    """An entry of the operators' log."""
 
     id: int
     at_ms: int
@@ -82,6 +86,35 @@ class LogLine(msgspec.Struct, frozen=True):
     who: str
     what: str
     detail: dict[str, Any]
+
+
+class DesiredState(msgspec.Struct, frozen=True):
+    """What an operator wants of an instance, whichever run of it."""
+
+    draining: bool = False
+    evicted: bool = False
+
+
+class PlanOutcome(msgspec.Struct, frozen=True):
+    """How far a plan had got when it ended; only stored, as the cluster moves on."""
+
+    done: int
+    open: int
+    """Moves that were not made any more."""
+    broken: tuple[str, ...]
+    """Moves that could not be made, and why, for people."""
+
+
+class StoredPlan(msgspec.Struct, frozen=True):
+    """A plan, and what became of it."""
+
+    plan: Plan
+    kind: PlanKind
+    state: PlanState
+    begun_by: str = ""
+    begun_at_ms: int = 0
+    outcome: PlanOutcome | None = None
+    """``None`` until it has ended, and of plans that ended under releases that kept none."""
 
 
 class TermStore(Protocol):
@@ -112,7 +145,7 @@ class PlacementStore(TermStore, Protocol):
     async def shards(self) -> list[PlacedShard]:
         """All shards, by number."""
 
-    async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> Written:
+    async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> WriteResult:
         """Say where shards ought to be: ``{shard: (epoch seen, instance)}``. Under a term that is
         over nothing is written; of the rest each shard whose epoch is still the one seen."""
 
@@ -122,22 +155,55 @@ class PlacementStore(TermStore, Protocol):
         """As :meth:`actors.journal.contract.Journal.claim`, and only shards that ought to be this
         owner's: for taking over. An owner in doubt claims its own again with the journal's."""
 
-    async def pin(self, shard: int, instance: str, who: str) -> None:
-        """Want a shard on this instance, and say so in the log."""
+    async def pin(self, shard: int, instance: str | None, who: str) -> None:
+        """Want a shard on this instance (``None``: nowhere in particular), and log it."""
 
-    async def unpin(self, shard: int, who: str) -> None:
-        """Want it nowhere in particular."""
-
-    async def freeze(self, shard: int, reason: str, who: str) -> None:
-        """Keep a shard where it is, for a reason (not empty), and say so in the log."""
-
-    async def unfreeze(self, shard: int, who: str) -> None:
-        """Let it move again."""
+    async def freeze(self, shard: int, reason: str | None, who: str) -> None:
+        """Keep a shard where it is, for a reason (``None``: let it move again), and log it."""
 
     async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
-        """Write a line about a change that is made elsewhere; returns its id."""
+        """Log a change that is made elsewhere; returns the entry's id."""
 
-    async def logged(self, limit: int, before_id: int | None = None) -> list[LogLine]:
-        """The newest lines, newest first, below ``before_id`` if given."""
+    async def logged(self, limit: int, before_id: int | None = None) -> list[OperatorLogEntry]:
+        """The newest entries, newest first, below ``before_id`` if given."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close every connection. The store cannot be used again."""
+
+
+class OperationStore(Protocol):
+    """What operators asked of instances, and their plans.
+
+    Every method may raise :class:`~actors.journal.contract.JournalError`; none retries by itself.
+    Who asked is written to the operators' log in the statement that makes the change.
+    """
+
+    async def desired_states(self) -> Mapping[str, DesiredState]:
+        """By instance; those of which nothing is wanted are left out."""
+
+    async def desire(self, instance: str, state: DesiredState, who: str, what: str) -> None:
+        """Want this of an instance from now on; ``what`` is the word for the log."""
+
+    async def show(self, plan: Plan, kind: PlanKind) -> None:
+        """Keep a plan under its id, to be begun, unless it runs. Old ones nobody began are
+        deleted."""
+
+    async def begin(self, plan_id: str, who: str) -> bool:
+        """Run a plan that was shown; false if it is not there or was begun before."""
+
+    async def end(
+        self, plan_id: str, state: Literal["done", "aborted"], who: str, outcome: PlanOutcome
+    ) -> bool:
+        """End a plan; false if it did not run."""
+
+    async def plan(self, plan_id: str) -> StoredPlan | None:
+        """The plan with this id."""
+
+    async def running(self) -> list[StoredPlan]:
+        """The plans that run, oldest first."""
+
+    async def latest(self) -> StoredPlan | None:
+        """The rebalance that was begun last, whatever its state."""
+
+    async def close(self) -> None:
+        """Close every connection. The store cannot be used again."""

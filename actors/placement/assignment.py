@@ -18,7 +18,7 @@ class Held(msgspec.Struct, frozen=True):
     why: str
 
 
-class Board:
+class Assignment:
     """Where every shard is going to be. Begins with all that may stay; the steps of the planner
     fill in and rearrange the rest. Everything is in order of names and numbers, so that the order
     of the input does not show."""

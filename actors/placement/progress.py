@@ -11,7 +11,7 @@ from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.plan import Move, Plan
 
 
-class Broken(msgspec.Struct, frozen=True):
+class ObsoleteMove(msgspec.Struct, frozen=True):
     """A move that cannot be made any more."""
 
     move: Move
@@ -24,7 +24,7 @@ class Progress(msgspec.Struct, frozen=True):
     done: tuple[Move, ...]
     open: tuple[Move, ...]
     """To be made, or being made."""
-    broken: tuple[Broken, ...]
+    broken: tuple[ObsoleteMove, ...]
     """Overtaken by events; a new plan knows better."""
 
 
@@ -34,13 +34,13 @@ def progress(plan: Plan, nodes: Sequence[Node], shards: Sequence[ShardState]) ->
     by_name = {node.instance: node for node in nodes}
     done: list[Move] = []
     open_moves: list[Move] = []
-    broken: list[Broken] = []
+    broken: list[ObsoleteMove] = []
     for move in plan.moves:
         state = states.get(move.shard)
         if state is not None and state.owner == move.to:
             done.append(move)
         elif (why := _obstacle(move, state, by_name.get(move.to))) is not None:
-            broken.append(Broken(move, why))
+            broken.append(ObsoleteMove(move, why))
         else:
             open_moves.append(move)
     return Progress(tuple(done), tuple(open_moves), tuple(broken))

@@ -66,34 +66,11 @@ FROM (SELECT 1) AS always
 LEFT JOIN current AS c ON true
 LEFT JOIN written AS w ON true
 
--- name: claim_desired
--- As the journal's claim, and only what ought to be this owner's.
-WITH locked AS (
-    SELECT s.shard
-    FROM shards AS s
-    JOIN unnest(:shards::smallint[], :seen::bigint[]) AS w (shard, epoch)
-      ON s.shard = w.shard AND s.epoch = w.epoch
-    WHERE s.desired = :owner::text
-    ORDER BY s.shard
-    FOR UPDATE OF s
-), claimed AS (
-    UPDATE shards AS s
-    SET epoch = s.epoch + 1, owner = :owner::text, incarnation = :incarnation::text,
-        claimed_at = now()
-    FROM locked AS l
-    WHERE s.shard = l.shard
-    RETURNING s.shard, s.epoch, s.owner, s.incarnation, s.claimed_at
-), remembered AS (
-    INSERT INTO epochs (shard, epoch, owner, incarnation, claimed_at)
-    SELECT shard, epoch, owner, incarnation, claimed_at FROM claimed
-)
-SELECT shard, epoch FROM claimed
-
--- name: set_pin
+-- name: set_pinned_to
 -- Pins a shard, or with a null unpins it, and says so in the log. Not bound to a term: operators
 -- may, whoever leads.
 WITH changed AS (
-    UPDATE shards SET pinned_to = :pinned_to::text WHERE shard = :shard::smallint RETURNING shard
+    UPDATE shards SET pinned_to = :value::text WHERE shard = :shard::smallint RETURNING shard
 )
 INSERT INTO operator_log (who, what, detail)
 SELECT :who::text, :what::text, :detail::text::json FROM changed
@@ -102,19 +79,19 @@ RETURNING id
 -- name: set_frozen
 -- Freezes a shard for a reason, or with a null unfreezes it, and says so in the log.
 WITH changed AS (
-    UPDATE shards SET frozen = :frozen::text WHERE shard = :shard::smallint RETURNING shard
+    UPDATE shards SET frozen = :value::text WHERE shard = :shard::smallint RETURNING shard
 )
 INSERT INTO operator_log (who, what, detail)
 SELECT :who::text, :what::text, :detail::text::json FROM changed
 RETURNING id
 
--- name: change_pin
+-- name: change_pinned_to
 -- The same without the log, which is in another database.
-UPDATE shards SET pinned_to = :pinned_to::text WHERE shard = :shard::smallint RETURNING shard
+UPDATE shards SET pinned_to = :value::text WHERE shard = :shard::smallint RETURNING shard
 
 -- name: change_frozen
 -- As above.
-UPDATE shards SET frozen = :frozen::text WHERE shard = :shard::smallint RETURNING shard
+UPDATE shards SET frozen = :value::text WHERE shard = :shard::smallint RETURNING shard
 
 -- name: log
 -- A line of the operators' log about a change that is made elsewhere.

@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given
 
 from actors.placement.inputs import Node, Rules, ShardState
-from actors.placement.pace import next_moves, progress
 from actors.placement.plan import Move, make_plan
 from actors.placement.planner import target
+from actors.placement.progress import next_moves, progress
 from tests.support.placements import (
     after,
     any_cluster,

@@ -1,1 +1,0 @@
-"""The stored placement and the operators' plans: contracts and implementations."""
