@@ -73,9 +73,10 @@ async def test_in_doubt_the_page_fetches_the_seats(new_fan: NewFan, url: str, da
         await fan.sees_seat(5, "available")  # what HTTP says
 
 
-async def test_a_push_that_overtakes_the_answer_to_a_hold_is_not_taken_for_somebody_elses(
+async def test_a_push_ahead_of_the_answer_to_a_hold_is_known_as_ones_own(
     new_fan: NewFan, url: str, date_id: str
 ) -> None:
+    """Otherwise the page would say that somebody else took the seat."""
     fan, pushes = await watching_fan(new_fan, url, date_id)
     every = [seat(number, "available") for number in range(1, 51)]
     pushes.seats(7, every, snapshot=True)

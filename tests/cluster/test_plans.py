@@ -45,9 +45,7 @@ async def shown(cluster: Cluster) -> dict[str, Any]:
     return plan
 
 
-async def test_exactly_the_plan_that_was_shown_is_carried_out(
-    under_load: UnderLoad,
-) -> None:
+async def test_exactly_the_plan_that_was_shown_is_carried_out(under_load: UnderLoad) -> None:
     """The load is light, or the leader would have reasons of its own to move something."""
     async with under_load(clients=4, metered=()) as (cluster, load):
         await moved_by_hand(cluster, MOVED)

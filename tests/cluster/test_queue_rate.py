@@ -67,9 +67,10 @@ async def kill_the_owner(running: Cluster) -> None:
     running.by_name[owner].kill()
 
 
-async def test_a_rate_holds_evenly_and_exactly_over_the_death_of_the_queues_owner(
+async def test_a_rate_holds_exactly_while_the_queues_owner_dies(
     start_cluster: StartCluster, stocked_database_url: str, tell: Tell
 ) -> None:
+    """Admissions stay evenly spread too."""
     settings = {"BOOKING_QUEUE_IDLE_SECONDS": "3600"}  # these fans do not poll
     async with start_cluster(**settings) as running:
         urls = running.in_rotation()

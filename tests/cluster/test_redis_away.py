@@ -73,7 +73,7 @@ async def stopped_and_frozen(
 
 
 @pytest.mark.parametrize("stopped_s", [STOPPED_S, slow(STOPPED_LONG_S, limit_s=600)])
-async def test_nobody_notices_that_redis_stops_and_comes_back_empty_or_stands_still(
+async def test_nobody_notices_an_outage_of_redis_or_its_empty_return(
     under_load: UnderLoad, redis: OwnRedis, tell: Tell, stopped_s: float
 ) -> None:
     async with under_load() as (cluster, load):
@@ -96,7 +96,7 @@ async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
         await load.answers(100)
 
 
-async def test_who_ends_while_redis_stays_away_is_replaced_and_starts_again_without_it(
+async def test_an_instance_is_replaced_and_restarts_without_redis(
     under_load: UnderLoad, redis: OwnRedis, tell: Tell
 ) -> None:
     """Somebody leads by a row in the database, where instances also say that they live."""

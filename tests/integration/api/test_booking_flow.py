@@ -165,7 +165,7 @@ async def test_of_twenty_payments_at_once_for_one_seat_one_takes_money(api: Api)
     assert await api.balance(user) == 99_000
 
 
-async def test_an_expired_hold_cannot_be_paid_and_the_seat_is_free_within_a_second(
+async def test_an_expired_hold_cannot_be_paid_and_frees_its_seat_at_once(
     start_service: StartService,
 ) -> None:
     service = await start_service(

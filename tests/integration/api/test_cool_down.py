@@ -51,9 +51,10 @@ async def test_who_let_a_hold_lapse_waits_and_everybody_else_does_not(
 
 
 @pytest.mark.parametrize("key", [None, "the-same"])
-async def test_who_let_a_hold_lapse_gets_the_seat_after_the_rest_also_with_the_same_key(
+async def test_a_lapsed_hold_can_be_taken_again_after_the_cool_down(
     start_service: StartService, key: str | None
 ) -> None:
+    """Also with the idempotency key of the refused attempt."""
     service = await start_service(CATALOGUE, BOOKING_HOLD_SECONDS="1", BOOKING_REHOLD_SECONDS="1")
     api = service.api
     _, ann = await api.enter()
@@ -94,9 +95,7 @@ async def test_giving_a_seat_back_is_no_way_around(start_service: StartService) 
     assert (await api.reserve(bob, SEAT)).status == 201
 
 
-async def test_choosing_and_giving_back_at_once_costs_nothing(
-    start_service: StartService,
-) -> None:
+async def test_choosing_and_giving_back_at_once_costs_nothing(start_service: StartService) -> None:
     service = await start_service(CATALOGUE)
     api = service.api
     _, ann = await api.enter()

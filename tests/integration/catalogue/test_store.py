@@ -108,9 +108,8 @@ async def test_a_concert_may_have_a_queue_of_its_own(database_url: str) -> None:
     assert (await store.load(database_url)).opens("main", "d-1")
 
 
-async def test_a_booked_date_is_neither_removed_nor_renumbered_and_nothing_else_changes(
-    database_url: str,
-) -> None:
+async def test_a_booked_date_is_neither_removed_nor_renumbered(database_url: str) -> None:
+    """The refusal changes nothing else."""
     await store.save(database_url, a_document(a_date("d-1"), a_date("d-2")))
     before = await store.load(database_url)
     await book_a_seat(database_url, "d-1")

@@ -91,9 +91,7 @@ async def test_at_first_nothing_is_wanted_and_nothing_runs(store: OperationStore
     assert await store.plan("no such plan") is None
 
 
-async def test_what_is_wanted_of_an_instance_is_seen_by_all_until_it_is_taken_back(
-    tables: Tables,
-) -> None:
+async def test_a_desired_state_is_seen_by_all_until_it_is_taken_back(tables: Tables) -> None:
     anna, bert = tables.operations(), tables.operations()
     await anna.desire("i1", DesiredState(draining=True), "ops", "drain")
     await anna.desire("i2", DesiredState(evicted=True), "ops", "evict")

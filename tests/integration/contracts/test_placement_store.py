@@ -259,9 +259,7 @@ async def test_a_shard_or_a_reason_that_is_not_there_is_a_crash(store: Placement
 # -- PostgreSQL alone --------------------------------------------------------------------------
 
 
-async def test_a_plan_waits_for_a_new_term_under_way_and_writes_nothing(
-    database_url: str,
-) -> None:
+async def test_a_plan_waits_for_a_new_term_under_way_and_writes_nothing(database_url: str) -> None:
     """It looks at the term again."""
     store = PostgresPlacement(database_url)
     term = await raised(store)
@@ -306,9 +304,10 @@ async def test_a_plan_waits_for_a_claim_under_way_and_leaves_its_shard_out(
 # -- two databases -----------------------------------------------------------------------------
 
 
-async def test_a_leader_overtaken_in_the_middle_of_a_plan_is_refused_where_its_successor_wrote(
+async def test_a_leader_overtaken_within_a_plan_is_refused_by_the_next_write(
     database_url: str, second_database_url: str
 ) -> None:
+    """Its successor has written to the same rows."""
     urls = [database_url, second_database_url]
     anna, bert = PartitionedPlacement(urls), PartitionedPlacement(urls)
     first = PostgresPlacement(database_url)

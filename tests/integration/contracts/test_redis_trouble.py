@@ -40,9 +40,7 @@ async def test_a_redis_that_never_answers_is_an_error_in_time() -> None:
         await membership.close()
 
 
-async def test_a_redis_that_does_not_know_us_is_another_error_than_one_that_is_away(
-    redis_url: str,
-) -> None:
+async def test_a_refused_password_is_another_error_than_a_redis_away(redis_url: str) -> None:
     parts = urlsplit(redis_url)
     membership = RedisMembership(
         urlunsplit(parts._replace(netloc=f"nobody:wrong@{parts.netloc.rpartition('@')[2]}"))

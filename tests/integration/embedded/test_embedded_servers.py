@@ -118,9 +118,8 @@ def test_a_second_start_is_refused_with_the_pid_of_the_first(data_dir: Path) -> 
             EmbeddedServers.start(data_dir, durable=False)
 
 
-def test_killing_the_application_stops_the_servers_and_a_restart_just_works(
-    data_dir: Path,
-) -> None:
+def test_killing_the_application_stops_the_servers(data_dir: Path) -> None:
+    """A restart on the same data needs no repair."""
     with python("-c", APPLICATION, str(data_dir)) as application:
         assert application.stdout is not None
         pids, url = json.loads(application.stdout.readline())

@@ -87,7 +87,7 @@ async def hasty(database_url: str) -> AsyncIterator[PostgresJournal]:
     await journal.close()
 
 
-async def test_an_append_without_answer_in_time_is_an_error_and_ends_on_the_server_too(
+async def test_an_append_that_times_out_ends_on_the_server_too(
     hasty: PostgresJournal, database: asyncpg.Connection
 ) -> None:
     await hasty.claim([(3, 0)], "one", "one-1")
@@ -196,9 +196,10 @@ def own_server() -> Iterator[EmbeddedServers]:
         yield servers
 
 
-async def test_after_the_server_was_killed_everything_acknowledged_is_there_and_work_goes_on(
+async def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
     own_server: EmbeddedServers,
 ) -> None:
+    """The journal goes on without a restart of the service."""
     await migrate(own_server.database_url)
     journal = PostgresJournal(own_server.database_url)
     await journal.connect()

@@ -96,9 +96,7 @@ LATER = (
 )
 
 
-async def test_a_newer_database_that_this_program_can_use_is_used_and_left_as_it_is(
-    database_url: str,
-) -> None:
+async def test_a_newer_compatible_database_is_used_and_left_as_it_is(database_url: str) -> None:
     newest = len(known())
     later = [LATER.format(version=newest + n, compatible_from=newest) for n in (1, 2)]
     await execute(database_url, *later)
@@ -108,7 +106,7 @@ async def test_a_newer_database_that_this_program_can_use_is_used_and_left_as_it
 
 
 @pytest.mark.parametrize("refused", [check, migrate])
-async def test_one_later_migration_that_this_program_cannot_go_on_with_is_enough_to_be_refused(
+async def test_one_incompatible_later_migration_is_refused(
     database_url: str, refused: Starter
 ) -> None:
     newest = len(known())
@@ -152,7 +150,7 @@ async def test_a_database_of_an_earlier_release_has_only_to_be_migrated(
 
 
 @pytest.mark.parametrize("refused", [check, migrate])
-async def test_a_migration_that_was_changed_after_it_was_applied_is_refused_in_one_line(
+async def test_a_migration_changed_after_it_ran_is_refused_in_one_line(
     database_url: str, refused: Starter
 ) -> None:
     await execute(database_url, "UPDATE schema_migrations SET checksum = 'x' WHERE version = 1")

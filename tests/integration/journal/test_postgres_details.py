@@ -28,7 +28,7 @@ async def test_two_entities_with_equal_hashes_are_not_mixed(
     assert [row.seq for row in await journal.history(mine, ["Happened"], 9)] == [3, 1]
 
 
-async def test_a_plan_made_for_empty_tables_still_uses_the_keys_when_they_are_full(
+async def test_a_plan_for_empty_tables_uses_the_keys_of_full_ones(
     journal: PostgresJournal, database: asyncpg.Connection
 ) -> None:
     """Statements are prepared before the first row is written and planned only once."""

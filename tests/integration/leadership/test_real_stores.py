@@ -53,7 +53,7 @@ async def stand(
     assert not tasks.failed.done()
 
 
-async def test_one_leads_keeps_its_place_without_its_key_and_hands_over_when_it_stops(
+async def test_a_leader_survives_a_lost_key_and_hands_over_when_it_stops(
     stand: Stand,
     stores: Callable[[], tuple[RedisElection, PostgresPlacement]],
     redis_url: str,

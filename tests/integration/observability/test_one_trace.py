@@ -166,9 +166,7 @@ async def test_a_whole_booking_is_one_trace_over_both_instances(traced: Traced) 
         assert secret.encode() not in traced.collector.received
 
 
-async def test_a_request_nobody_traces_begins_a_trace_and_one_not_sampled_leaves_no_span(
-    traced: Traced,
-) -> None:
+async def test_an_untraced_request_begins_a_trace_an_unsampled_one_none(traced: Traced) -> None:
     user = traced.user_of(traced.other.name)
     body = {"userId": user, "amount": 500}
     async with Api(traced.asked.url) as api:

@@ -89,9 +89,7 @@ def test_a_killed_one_is_started_again_and_the_others_stay(kept: Kept) -> None:
     assert "up-2 ended with status -9, starting it again in 0.5 s" in kept.said
 
 
-def test_one_that_was_told_to_end_is_started_again_at_once_as_often_as_one_likes(
-    kept: Kept,
-) -> None:
+def test_an_instance_that_was_told_to_end_is_restarted_at_once(kept: Kept) -> None:
     for _ in range(DEATHS_MAX + 1):
         kept.said.clear()
         os.kill(pids(kept.fleet)[0], signal.SIGTERM)

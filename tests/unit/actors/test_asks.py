@@ -182,7 +182,7 @@ async def test_stopping_answers_what_is_queued_and_refuses_what_comes(
     assert len(cluster.store.events(ANN)) == 50
 
 
-async def test_stopping_ends_in_time_when_the_journal_hangs_and_everybody_is_told(
+async def test_stopping_ends_in_time_while_the_journal_hangs(
     cluster: Cluster, one: Instance
 ) -> None:
     await one.reply(ANN, "get")

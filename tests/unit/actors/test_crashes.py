@@ -35,9 +35,10 @@ async def test_an_event_for_an_entity_that_is_no_companion_is_a_crash(
     assert cluster.store.events(ben) == []
 
 
-async def test_a_behaviour_without_a_first_state_is_a_crash_and_asks_the_journal_once(
+async def test_a_behaviour_without_a_first_state_is_a_crash(
     one: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The journal is asked only once."""
     monkeypatch.setattr(Counter, "initial", lambda self, address: None)
     with pytest.raises(EntityCrashedError):
         await one.ask(ANN, "get")
@@ -55,9 +56,7 @@ async def test_messages_around_a_crash_are_decided(one: Instance) -> None:
     ]
 
 
-async def test_the_entity_is_loaded_again_after_its_uncommitted_events_are_in_the_journal(
-    one: Instance,
-) -> None:
+async def test_an_entity_is_reloaded_once_its_events_are_in_the_journal(one: Instance) -> None:
     await one.reply(ANN, "get")
     one.journal.latency_s = 0.1
     added = one.ask(ANN, ("add", 5))

@@ -139,9 +139,8 @@ async def test_a_saga_survives_its_entity_being_dropped_by_a_crash(cluster: Clus
     assert (await asked).reply == ["sent", "t1"]
 
 
-async def test_a_saga_whose_shard_is_lost_leaves_its_caller_with_an_unknown_outcome(
-    cluster: Cluster,
-) -> None:
+async def test_a_saga_of_a_lost_shard_has_an_unknown_outcome(cluster: Cluster) -> None:
+    """The next owner of the shard ends it."""
     target = Unreachable()
     one = await cluster.start(ask_anywhere=target.ask)
     target.instance = one

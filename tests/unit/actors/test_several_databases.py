@@ -28,9 +28,7 @@ async def one(cluster: Cluster) -> Instance:
 HERE, THERE = in_part(0)[0], in_part(1)[0]
 
 
-async def test_the_shards_of_a_database_that_is_away_are_refused_until_it_is_back(
-    one: Instance,
-) -> None:
+async def test_shards_of_a_database_away_are_refused_until_it_is_back(one: Instance) -> None:
     assert [await one.reply(each, ("add", 1)) for each in (HERE, THERE)] == [1, 1]
     one.databases[1].go_away()
     with pytest.raises(OutcomeUnknownError):
@@ -80,9 +78,7 @@ async def test_a_lost_lease_is_noticed_while_the_other_database_hangs(
     await until(lambda: HERE.slot in one.runtime.lost_shards, LEASE_SEEN_MAX_S)
 
 
-async def test_a_storm_on_both_finds_every_count_right_after_outages_of_each(
-    one: Instance,
-) -> None:
+async def test_a_storm_on_both_finds_every_count_right_after_outages_of_each(one: Instance) -> None:
     addresses = [*in_part(0, 10), *in_part(1, 10)]
     done = dict.fromkeys(addresses, 0)
     unknown = dict.fromkeys(addresses, 0)

@@ -41,9 +41,7 @@ async def test_a_wish_may_move_to_an_earlier_and_to_a_later_time(one: Instance) 
     assert [address for address, _ in one.alarm.woken] == [ANN, ben]
 
 
-async def test_a_wish_of_the_same_moment_as_a_wake_that_changes_nothing_is_not_put_off(
-    one: Instance,
-) -> None:
+async def test_a_timer_at_the_moment_of_an_idle_one_is_not_put_off(one: Instance) -> None:
     await one.ask(ANN, ("set", START_MS + MINUTE_MS))
     await pass_time(60.0 - 0.0005)
     one.alarm.stubborn = True
@@ -124,9 +122,7 @@ async def test_a_mark_left_over_from_an_earlier_owner_is_taken_back(
     assert two.runtime.healthy
 
 
-async def test_an_entity_that_ignores_its_wake_is_not_woken_in_a_tight_loop(
-    one: Instance,
-) -> None:
+async def test_an_entity_that_ignores_its_wake_is_not_woken_in_a_tight_loop(one: Instance) -> None:
     one.alarm.stubborn = True
     await one.ask(ANN, ("set", START_MS + 1_000))
     await pass_time(11.0)

@@ -53,7 +53,7 @@ def named(recorder: Recorder, name: str) -> Seen:
     return found
 
 
-async def test_a_decision_is_beneath_its_request_and_the_commit_beneath_the_decision(
+async def test_a_commit_is_beneath_its_decision_beneath_its_request(
     recorder: Recorder, traced: Instance
 ) -> None:
     assert await ask(recorder, traced, ANN, ("add", 1)) == 1

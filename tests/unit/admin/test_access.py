@@ -90,7 +90,8 @@ def attempt(access: Access, token: str, remote: str = "10.0.0.1") -> str:
         return error.refusal.code
 
 
-def test_wrong_tokens_of_one_address_are_told_to_wait_and_forgotten_in_time() -> None:
+def test_wrong_tokens_of_one_address_have_to_wait() -> None:
+    """The limit is forgotten in time."""
     now = 0.0
     access = Access(TOKEN, lambda: now)
     wrong = [attempt(access, "wrong") for _ in range(ATTEMPTS_MAX + 3)]

@@ -41,7 +41,7 @@ class Owner:
         return found
 
 
-def test_who_gives_no_sign_for_longer_than_the_limit_is_silent_and_nobody_else() -> None:
+def test_only_who_gives_no_sign_within_the_limit_is_silent() -> None:
     owner = Owner(5)
     owner.look()
     found = owner.until(T0 + 300_000, {1: 5_000, 2: 33_000, 3: 58_000})
@@ -106,7 +106,7 @@ def test_numbers_of_a_report_that_are_not_known_yet_or_ended_do_no_harm() -> Non
     assert owner.look() == []
 
 
-def test_a_new_owner_and_one_that_was_stopped_know_nobody_so_all_count_as_seen() -> None:
+def test_all_count_as_seen_by_a_new_owner_and_after_a_pause() -> None:
     owner = Owner(3)
     owner.look()
     owner.until(T0 + 55_000, {})

@@ -93,7 +93,8 @@ def test_nobody_is_told_to_be_silent_for_half_as_long_as_one_may_be(
 # -- openings --------------------------------------------------------------------------------------
 
 
-def test_who_waits_for_an_opening_is_told_when_and_the_place_only_after_the_draw() -> None:
+def test_a_place_is_told_only_after_the_draw_of_an_opening() -> None:
+    """Until then a user who waits learns the time of the opening."""
     followed = Followed()
     opens_ms = T0 + 60_000
     followed.tell(ChangePolicy("eve", opens_ms=opens_ms))

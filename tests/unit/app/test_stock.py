@@ -29,7 +29,7 @@ def test_free_and_held_seats_of_the_queues_own_dates_are_counted() -> None:
     assert told.of("own", T0) == Stock(free=4, held=0)
 
 
-def test_a_date_whose_sale_is_yet_to_begin_counts_and_one_that_is_over_does_not() -> None:
+def test_a_date_counts_before_its_sale_but_not_after_it() -> None:
     _, told = stocks(DATE)
     assert told.of("main", DATE.booking_start_ms - 1) == Stock(4, 0)
     assert told.of("main", DATE.booking_end_ms) is None

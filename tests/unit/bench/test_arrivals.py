@@ -22,7 +22,7 @@ def test_arrivals_rise_and_stay_below_the_end(kind: Kind) -> None:
     assert offsets[-1] < 3
 
 
-def test_poisson_arrivals_have_the_rate_and_the_spread_of_independent_users() -> None:
+def test_poisson_arrivals_are_those_of_independent_users() -> None:
     offsets = list(arrivals(1_000, 20, "poisson", random.Random(5)))
     assert 19_500 < len(offsets) < 20_500  # 20,000 with a standard deviation of 141
     gaps = [later - earlier for earlier, later in pairwise(offsets)]

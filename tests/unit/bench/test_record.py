@@ -27,7 +27,7 @@ def test_a_share_outside_0_to_1_is_an_error(share: float) -> None:
 @given(
     st.lists(st.floats(0, 1e6), min_size=1, max_size=200), st.sampled_from([0.01, 0.5, 0.95, 0.99])
 )
-def test_a_percentile_is_the_smallest_value_that_enough_values_do_not_exceed(
+def test_a_percentile_is_the_smallest_value_that_covers_enough(
     values: list[float], share: float
 ) -> None:
     ordered = sorted(values)
@@ -58,7 +58,7 @@ def test_a_closed_loop_counts_what_ends_in_the_window() -> None:
     assert recorder.answered == 4
 
 
-def test_an_open_loop_counts_what_begins_in_the_window_however_late_it_ends() -> None:
+def test_an_open_loop_counts_by_when_a_unit_begins() -> None:
     recorder = Recorder(start=10.0, end=20.0, by_begin=True)
     for began, now in [(9.0, 10.5), (10.0, 11.0), (19.0, 25.0), (20.0, 20.5)]:
         recorder.unit(began, now)

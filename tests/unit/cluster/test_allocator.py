@@ -150,9 +150,8 @@ async def test_two_that_are_told_to_take_the_same_shard_do_not_share_it(nodes: N
     assert epochs == list(range(1, len(epochs) + 1))
 
 
-async def test_a_shard_on_the_move_refuses_only_its_own_callers_and_those_at_once(
-    nodes: Nodes,
-) -> None:
+async def test_a_shard_on_the_move_refuses_only_its_own_callers(nodes: Nodes) -> None:
+    """They are refused at once, so that they can ask the next owner."""
     a, b, _ = await nodes.start("a", "b", "c")
     moving, staying = nodes.address_on(b, number=0), nodes.address_on(b, number=7)
     assert moving.slot != staying.slot

@@ -185,9 +185,7 @@ async def test_a_loss_while_redis_is_away_is_told_by_beats_in_the_database(
     assert 4.0 <= nodes.clock.monotonic() - began < WITHOUT_REDIS_MAX_S
 
 
-async def test_a_loss_at_the_moment_when_redis_goes_away_waits_for_a_leader_without_it(
-    nodes: Nodes,
-) -> None:
+async def test_a_loss_as_redis_goes_away_waits_for_a_leader(nodes: Nodes) -> None:
     _, _, c = await nodes.start("a", "b", "c")
     nodes.redis_away()
     began = nodes.clock.monotonic()
@@ -208,9 +206,7 @@ async def test_a_redis_that_hangs_is_as_good_as_one_that_is_away(nodes: Nodes) -
     assert nodes.clock.monotonic() - began < WITHOUT_REDIS_MAX_S
 
 
-async def test_who_starts_while_redis_is_away_joins_at_once_and_stays_when_it_is_back(
-    nodes: Nodes,
-) -> None:
+async def test_an_instance_started_without_redis_joins_and_stays(nodes: Nodes) -> None:
     await nodes.start("a", "b")
     nodes.redis_away()
     await asyncio.sleep(6.0)
@@ -227,9 +223,7 @@ async def test_who_starts_while_redis_is_away_joins_at_once_and_stays_when_it_is
     assert nodes.standby.announced.keys() == {"a", "b", "c"}, "left to be forgotten"
 
 
-async def test_a_cluster_that_starts_without_redis_leads_itself_after_a_while(
-    nodes: Nodes,
-) -> None:
+async def test_a_cluster_that_starts_without_redis_leads_itself_after_a_while(nodes: Nodes) -> None:
     nodes.redis_away()
     await nodes.start("a", "b", "c")
     assert nodes.clock.monotonic() < WITHOUT_REDIS_AT_ONCE_MAX_S
@@ -282,9 +276,8 @@ async def test_what_is_not_heard_of_for_2_s_is_not_told(nodes: Nodes) -> None:
     a.node.availability.check(slot)
 
 
-async def test_without_the_journal_nobody_is_taken_for_dead_and_all_goes_on_after(
-    nodes: Nodes,
-) -> None:
+async def test_without_the_journal_nobody_is_taken_for_dead(nodes: Nodes) -> None:
+    """All instances go on when it is back."""
     await nodes.start("a", "b", "c")
     before = nodes.owners()
     askers = Askers(nodes, keyed=True)
@@ -362,9 +355,7 @@ async def test_who_is_refused_by_redis_does_not_start(nodes: Nodes) -> None:
         await refused.start()
 
 
-async def test_nobody_starts_who_would_not_be_heard_of_or_without_the_journal(
-    nodes: Nodes,
-) -> None:
+async def test_nobody_starts_who_would_not_be_heard_of_or_without_the_journal(nodes: Nodes) -> None:
     nodes.redis_away()
     nodes.standby.away = True
     with pytest.raises(MembershipError, match="membership"):

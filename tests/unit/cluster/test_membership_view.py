@@ -87,7 +87,8 @@ def test_an_instance_whose_beat_stands_still_is_dead_after_a_few() -> None:
     assert watch.view.url_of("other") is None
 
 
-def test_an_instance_that_is_gone_from_the_store_is_dead_as_soon_and_said_to_be_news() -> None:
+def test_an_instance_gone_from_the_store_is_dead_as_soon() -> None:
+    """Its death is news for those who look."""
     watch = Watch()
     watch.beats(3)
     news = [watch.look([ME]) for _ in range(4)]
@@ -114,7 +115,7 @@ def test_nobody_dies_while_the_store_is_away_nor_for_the_time_it_was() -> None:
     assert watch.alive, "the outage itself is no silence"
 
 
-def test_a_store_that_comes_back_empty_kills_nobody_who_announces_itself_in_time() -> None:
+def test_an_empty_store_kills_nobody_who_announces_itself_in_time() -> None:
     watch = Watch()
     watch.beats(3)
     watch.missed(30)
@@ -134,7 +135,7 @@ def test_nobody_is_dead_who_answers_on_a_link() -> None:
     assert not watch.alive
 
 
-def test_silence_counts_less_while_the_store_is_away_and_the_database_is_asked() -> None:
+def test_silence_counts_less_while_the_database_is_asked() -> None:
     watch = Watch()
     watch.beats(3)
     assert not watch.second_hand(60, beating=True)

@@ -40,9 +40,7 @@ async def test_who_hears_nobody_tells_nothing_before_anybody_else_may(nodes: Nod
     assert a.node.runtime.trustworthy
 
 
-async def test_who_is_evicted_while_its_look_at_the_leases_hangs_hears_it_from_the_next_owner(
-    nodes: Nodes,
-) -> None:
+async def test_an_eviction_during_a_hanging_read_is_told_by_the_next_owner(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     a.journal.pause()
     claimed = len(nodes.store.claims)
@@ -56,9 +54,7 @@ async def test_who_is_evicted_while_its_look_at_the_leases_hangs_hears_it_from_t
     assert a.shards == {}
 
 
-async def test_who_has_a_link_or_a_store_goes_on_though_everything_else_is_silent(
-    nodes: Nodes,
-) -> None:
+async def test_an_instance_with_a_link_or_a_store_goes_on(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
     nodes.redis_away()
     nodes.journal_away()

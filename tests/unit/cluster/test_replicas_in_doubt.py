@@ -95,7 +95,7 @@ async def test_only_the_silent_slots_are_doubted() -> None:
         assert other.shows()
 
 
-async def test_what_was_gained_after_a_silence_is_shown_when_the_own_runtime_has_read_it() -> None:
+async def test_views_gained_after_a_silence_are_shown_once_read() -> None:
     async with owner_and_other() as (_, other):
         other.owns = True
         other.replicas.distrust_gained({ANN.slot: 3})
@@ -124,7 +124,7 @@ async def test_what_was_gained_and_given_away_unread_is_a_copy_like_any_other() 
         assert other.shown() == 7
 
 
-async def test_what_another_instance_turns_out_to_own_is_read_again_before_it_is_shown() -> None:
+async def test_views_that_another_instance_owns_are_read_again_first() -> None:
     async with owner_and_other() as (owner, other):
         other.owns = True
         await owner.reply(ANN, ("add", 2))

@@ -249,9 +249,8 @@ async def test_nobody_is_held_back_for_longer_than_a_takeover(desk: Desk) -> Non
     assert desk.router.refused == 1
 
 
-async def test_nobody_is_held_back_while_the_journal_is_away_and_nobody_can_claim(
-    desk: Desk,
-) -> None:
+async def test_nobody_is_held_back_while_the_journal_is_away(desk: Desk) -> None:
+    """Nobody can claim a shard either."""
     desk.runtime.journal_away = True
     refusal, after_s = await desk.refusal()
     assert type(refusal) is JournalUnavailableError

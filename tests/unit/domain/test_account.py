@@ -143,7 +143,7 @@ def test_a_status_follows_from_facts_and_time() -> None:
     assert reservation_status(replace(RESERVATION, payment="p1", paid=True), END) == "COMPLETED"
 
 
-def test_the_oldest_ended_reservations_are_forgotten_and_the_live_ones_never() -> None:
+def test_only_the_oldest_ended_reservations_are_forgotten() -> None:
     live = ReservationNoted("live", "s", 1, 1, T0, T0 + 10**9)
     many = [
         ReservationNoted(f"old{i}", "s", 2, 1, T0 + i, T0 + i + 1)
@@ -189,7 +189,7 @@ def test_only_ones_own_live_reservation_is_paid() -> None:
     cancelled.when(PAY).refused("reservation_not_found")
 
 
-def test_a_second_payment_is_refused_while_the_first_is_under_way_and_after() -> None:
+def test_a_second_payment_is_refused_during_the_first_and_after() -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.when(replace(PAY, payment="p9")).refused("payment_in_progress")
     given.when(SettlePayment("p1"))
@@ -290,9 +290,7 @@ def test_a_settled_or_unknown_payment_ends_nothing() -> None:
 
 @pytest.mark.parametrize("order", ["ask settle ask settle", "ask ask settle settle"])
 @pytest.mark.parametrize("first", ["p1", "p2"])
-def test_two_payments_at_once_end_the_token_by_the_last_to_settle_at_the_latest(
-    order: str, first: str
-) -> None:
+def test_the_last_of_two_payments_to_settle_ends_the_token(order: str, first: str) -> None:
     """However their steps interleave, also when each sees the other under way."""
     given = GivenAccount(CHARGED, NOTED, OTHER)
     given.when(PAY)

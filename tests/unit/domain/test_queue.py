@@ -135,7 +135,7 @@ def test_a_place_given_up_moves_those_behind_one_on() -> None:
     ("command", "event"),
     [(Leave("ann", 1), Left("ann", 1)), (UseToken("ann", 1), TokenUsed("ann", 1))],
 )
-def test_an_active_slot_that_ends_lets_the_next_in_within_the_same_decision(
+def test_a_freed_slot_admits_the_next_in_the_same_decision(
     command: Leave | UseToken, event: QueueEvent
 ) -> None:
     given = GivenLine(*ANN_IN, Joined("bob", 2, T0))
@@ -174,7 +174,7 @@ def test_a_slot_whose_time_is_over_has_ended_whoever_asks() -> None:
 # -- admission -------------------------------------------------------------------------------------
 
 
-def test_one_event_admits_as_many_as_there_is_room_for_and_skips_those_who_left() -> None:
+def test_one_event_fills_the_room_and_skips_those_who_left() -> None:
     given = lined_up("ann", "bob", "cid", "dan", "eve")
     given.when(Leave("bob", 2), policy=CLOSED)
     outcome = given.when(Admit(), policy=replace(ONE, max_active=3))
@@ -211,9 +211,8 @@ def test_a_shortened_time_ends_those_who_came_later_first() -> None:
     )
 
 
-def test_one_decision_ends_and_admits_a_bounded_number_and_the_timer_comes_back_for_the_rest() -> (
-    None
-):
+def test_one_decision_is_bounded_and_the_timer_does_the_rest() -> None:
+    """Both ends and admissions are bounded."""
     users = [f"u{n}" for n in range(1, 1201)]
     given = lined_up(*users)
     wide = replace(ONE, max_active=1200)
@@ -272,7 +271,7 @@ def test_a_fast_rate_wakes_on_a_grid_and_loses_nothing_by_it() -> None:
     assert len(given.line.active) == 1 + 100
 
 
-def test_between_two_steps_of_the_grid_nobody_comes_in_whoever_asks_for_what() -> None:
+def test_nobody_comes_in_between_two_steps_of_the_grid() -> None:
     policy = Policy(max_active=10_000, admit_per_interval=6000, active_ms=ACTIVE_MS)
     given = lined_up(*(f"u{n}" for n in range(200)))
     given.when(Admit(), policy=policy)

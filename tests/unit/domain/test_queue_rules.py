@@ -182,7 +182,8 @@ def test_in_a_pause_nobody_comes_in_and_times_still_end() -> None:
     )
 
 
-def test_where_all_line_up_who_comes_waits_for_the_timer_also_when_there_is_room() -> None:
+def test_where_all_line_up_everybody_waits_for_the_timer() -> None:
+    """Also when there is room."""
     all_line_up = Policy(0, 600, ACTIVE_MS, mode="queue_all")
     given = GivenLine()
     given.when(Join("ann"), policy=all_line_up).then(
@@ -316,7 +317,7 @@ def test_who_leaves_before_or_after_the_draw_is_passed_over() -> None:
     assert {number for number, _ in given.line.active_numbers()} == set(order[:4])
 
 
-def test_who_waits_when_an_opening_is_scheduled_keeps_the_order_ahead_of_the_draw() -> None:
+def test_who_waited_before_an_opening_stays_ahead_of_the_draw() -> None:
     given = scheduled(*USERS, before=("ann", "bob", "cid"))
     assert place_of(given.line, "bob") == Place("bob", 2, T0, 0, 0)  # ann is inside
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS)
@@ -324,7 +325,8 @@ def test_who_waits_when_an_opening_is_scheduled_keeps_the_order_ahead_of_the_dra
     assert [place_in(given.line, user).ahead for user in ("bob", "cid")] == [0, 1]
 
 
-def test_moving_an_opening_changes_nobodys_part_and_calling_it_off_restores_the_order() -> None:
+def test_calling_an_opening_off_restores_the_order() -> None:
+    """Moving an opening keeps everybody's part in the draw."""
     given = scheduled("ann", "bob")
     given.then_when(ChangePolicy("eve", opens_ms=OPENS + 5_000), policy=ONE)
     given.then_when(Join("cid"), policy=ONE, at=OPENS + 1)

@@ -50,9 +50,7 @@ def let_go(at: int) -> GivenSeat:
     ("at", "rest_ms"),
     [(T0 + 10_000, 1_000), (T0 + HOLD_MS // 2, 15_000), (END - 1, 29_999), (END, 30_000)],
 )
-def test_a_seat_let_go_rests_from_its_holder_for_a_share_of_the_time_it_was_held(
-    at: int, rest_ms: int
-) -> None:
+def test_a_seat_cools_down_for_a_share_of_the_time_it_was_held(at: int, rest_ms: int) -> None:
     outcome = GivenSeat(*HELD).when(ReleaseSeat("ann", "r1"), at=at, rest_ms=REST_MS)
     assert outcome.decision.ledger_events == (HoldUncounted(7, "r1", at, rest_ms),)
     given = let_go(at)
@@ -87,9 +85,8 @@ def test_a_user_may_hold_the_other_seats_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("reservation", ["r1", "r2"])
-def test_taking_a_seat_again_in_the_moment_the_hold_ends_is_refused_and_ends_it(
-    reservation: str,
-) -> None:
+def test_taking_a_seat_again_as_the_hold_ends_is_refused(reservation: str) -> None:
+    """The refused attempt ends the hold."""
     again = HoldSeat("ann", reservation)
     outcome = GivenSeat(*HELD).when(again, at=END + 5, terms=TERMS, rest_ms=REST_MS)
     outcome.refused("hold_cooling_down", *ENDED_LATE)
@@ -110,7 +107,7 @@ def test_a_payment_that_comes_too_late_leaves_a_rest_too() -> None:
     late.refused("hold_expired", *ENDED_LATE)
 
 
-def test_the_timer_leaves_a_rest_from_the_moment_the_seat_is_free_for_others() -> None:
+def test_the_timer_starts_the_cool_down_as_the_seat_gets_free() -> None:
     given = GivenSeat(*HELD)
     due = expire_due(given.ledger, {7: given.seat}, REST_MS, END + 5)
     assert due.seat_events == ((7, ENDED_LATE[0]),)
@@ -124,7 +121,8 @@ def test_a_repeated_hold_is_answered_as_before_whatever_rested_before_it() -> No
     assert again.reply == first.reply
 
 
-def test_a_rest_is_decided_when_the_hold_ends_and_no_other_setting_changes_it() -> None:
+def test_a_cool_down_is_fixed_when_the_hold_ends() -> None:
+    """No later setting changes it."""
     without = let_go(END).when(HoldSeat("ann", "r2"), at=END + 1, terms=TERMS, rest_ms=0)
     without.refused("hold_cooling_down")
     given = GivenSeat(*HELD)
@@ -148,7 +146,7 @@ steps = st.tuples(waits, doings, st.sampled_from(["ann", "bob"]), st.sampled_fro
 
 @settings(max_examples=200, deadline=None)
 @drawn(st.lists(steps, max_size=30))
-def test_two_who_want_the_same_seats_are_kept_from_what_they_let_go_and_from_nothing_else(
+def test_two_rivals_are_kept_only_from_what_they_let_go(
     steps: list[tuple[int, str, str, int]],
 ) -> None:
     """The books of :class:`World` hold every hold and every refusal to the rule."""

@@ -67,7 +67,7 @@ def test_a_repeated_hold_keeps_its_price_when_the_catalogue_changes() -> None:
 
 @pytest.mark.parametrize("command", [HoldSeat("bob", "r2"), HoldSeat("ann", "r2")])
 @pytest.mark.parametrize("events", [HELD, SOLD])
-def test_a_taken_seat_is_refused_to_everybody_else_and_to_a_second_reservation(
+def test_a_taken_seat_is_refused_to_any_other_reservation(
     command: HoldSeat, events: tuple[Any, ...]
 ) -> None:
     GivenSeat(*events).when(command, at=END - 1, terms=TERMS).refused("seat_unavailable")
@@ -90,9 +90,7 @@ def test_another_users_reservation_id_holds_nothing() -> None:
         (TERMS.booking_end_ms, False),
     ],
 )
-def test_a_seat_can_be_held_from_the_booking_start_until_just_before_its_end(
-    at: int, open_: bool
-) -> None:
+def test_a_seat_can_be_held_from_booking_start_until_its_end(at: int, open_: bool) -> None:
     outcome = GivenSeat().when(HoldSeat("ann", "r1"), at=at, terms=TERMS)
     if open_:
         assert isinstance(outcome.reply, HoldGranted)
@@ -118,7 +116,7 @@ def test_holds_that_are_over_or_paid_do_not_count_against_the_limit() -> None:
     assert isinstance(outcome.reply, HoldGranted)
 
 
-def test_a_hold_whose_time_is_over_ends_in_the_decision_that_gives_the_seat_to_the_next() -> None:
+def test_an_overdue_hold_ends_as_the_next_user_takes_the_seat() -> None:
     until = END + HOLD_MS
     outcome = GivenSeat(*HELD).when(HoldSeat("bob", "r2"), at=END, terms=TERMS)
     assert outcome.decision.seat_events == (
@@ -175,7 +173,7 @@ def test_another_users_reservation_is_not_found(events: tuple[Any, ...]) -> None
     GivenSeat(*events).when(ReleaseSeat("bob", "r1"), at=T0).refused("reservation_not_found")
 
 
-def test_another_users_reservation_is_not_found_in_the_moment_it_ends_either() -> None:
+def test_another_users_reservation_is_not_found_as_it_ends() -> None:
     given = GivenSeat(*HELD)
     given.when(ReleaseSeat("bob", "r1"), at=END).refused("reservation_not_found", *ENDED)
 

@@ -187,9 +187,8 @@ async def test_a_payment_of_a_date_that_left_the_catalogue_is_still_shown(edge: 
     assert (item["seatId"], item["concertName"], item["openDate"]) == ("d1-1", None, None)
 
 
-async def test_a_lost_answer_of_a_payment_is_told_again_though_the_token_is_used_up(
-    edge: Edge,
-) -> None:
+async def test_a_lost_payment_answer_is_repeated_with_a_used_token(edge: Edge) -> None:
+    """The payment has used the token up."""
     token = await edge.enter(ALICE)
     await edge.hold(token, "d1-1")
     await edge("POST", "/user/charge", {"userId": ALICE, "amount": 1_000_000})

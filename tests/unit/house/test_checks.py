@@ -45,9 +45,10 @@ def test_without_arguments_every_check_runs_and_the_tests_come_last(
     assert sorted(static) == ["lint-imports", "mypy", "ruff", "ruff"]
 
 
-def test_all_tests_share_several_processes_unless_they_would_meet_in_named_servers(
+def test_tests_share_processes_unless_servers_are_named(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two processes would meet in named servers."""
     checks.main([])
     assert commands[-1][-2:] == ["-n", str(checks.LANES)]
     monkeypatch.setenv("BOOKING_TEST_REDIS_URL", "redis://127.0.0.1:6379/5")
@@ -130,9 +131,7 @@ def test_a_command_runs_and_its_status_comes_back() -> None:
     assert checks.run(["/bin/sh", "-c", "exit 7"]) == 7
 
 
-def test_ctrl_c_waits_for_the_end_of_what_runs_and_ends_with_the_status_of_shells(
-    tmp_path: Path,
-) -> None:
+def test_ctrl_c_waits_and_ends_with_the_status_of_shells(tmp_path: Path) -> None:
     """As at a terminal, everybody in the foreground is told."""
     mark = tmp_path / "ended-in-its-way"
     inner = f"trap 'echo >{mark}; exit 0' INT; echo ready; while :; do sleep 0.05; done"

@@ -43,9 +43,8 @@ def test_a_finished_environment_is_fresh(checkout: Path) -> None:
     assert environment.is_fresh(made(checkout / ".venv", "run"), "run")
 
 
-def test_the_one_for_tests_also_runs_the_service_but_not_the_other_way_round(
-    checkout: Path,
-) -> None:
+def test_the_environment_for_tests_also_runs_the_service(checkout: Path) -> None:
+    """The environment of the service does not run the tests."""
     assert environment.is_fresh(made(checkout / "a", "dev"), "run")
     assert not environment.is_fresh(made(checkout / "b", "run"), "dev")
 

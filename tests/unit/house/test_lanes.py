@@ -38,9 +38,8 @@ def test_the_folders_that_stay_together_exist() -> None:
     assert all((ROOT / folder).is_dir() for folder in TOGETHER)
 
 
-def test_several_processes_keep_folders_together_and_what_they_tell_is_shown(
-    tmp_path: Path,
-) -> None:
+def test_several_processes_keep_folders_together(tmp_path: Path) -> None:
+    """What tests tell is shown at the end of the run."""
     for name in ("cluster/test_a", "cluster/test_b", "unit/test_c", "unit/test_d"):
         file = tmp_path / "tests" / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,8 @@ def test_a_grant_is_worth_nothing_when_it_is_old() -> None:
     assert anna.road(104.0) == ""
 
 
-def test_a_row_that_is_not_renewed_for_a_lease_is_free_whatever_the_database_says() -> None:
+def test_a_row_not_renewed_for_a_lease_is_free() -> None:
+    """Candidates measure the lease by their own clocks, not by the database's."""
     anna = candidate()
     anna.saw(row(beat=1, expired=False), 100.0)
     anna.saw(row(beat=1, expired=False), 104.9)
@@ -104,7 +105,8 @@ def test_without_redis_a_row_that_is_held_is_left_alone() -> None:
     assert anna.road(120.0) == ""
 
 
-def test_a_leader_by_the_row_takes_the_key_when_it_can_and_goes_on_when_it_cannot() -> None:
+def test_a_leader_by_the_row_takes_the_key_when_it_can() -> None:
+    """It goes on by the row when it cannot."""
     anna = candidate(100.0)
     anna.saw(row(expired=True), 115.0)
     anna.won(4, "postgres", 115.0)

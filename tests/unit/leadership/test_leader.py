@@ -85,9 +85,8 @@ async def test_a_key_that_redis_gave_to_another_ends_it_at_once(house: House) ->
     assert await house.until(lambda: anna.term == 2) <= 8.0
 
 
-async def test_a_leader_cut_off_from_both_gives_up_by_itself_and_its_writes_are_refused(
-    house: House,
-) -> None:
+async def test_a_leader_cut_off_from_both_gives_up_by_itself(house: House) -> None:
+    """Its later writes are refused."""
     anna = house.candidate("anna")
     await house.until(lambda: anna.term == 1)
     bert = house.candidate("bert")
@@ -143,9 +142,7 @@ async def test_an_answer_that_comes_after_the_pause_does_not_lengthen_it(house: 
     await house.until(lambda: anna.told == [1, None, 2])
 
 
-async def test_redis_gone_for_30_s_and_back_empty_has_a_leader_by_the_row_and_keeps_it(
-    house: House,
-) -> None:
+async def test_a_leader_by_the_row_stays_when_redis_is_back_empty(house: House) -> None:
     anna, bert = house.candidate("anna"), house.candidate("bert")
     await house.until(lambda: bool(house.leaders()))
     house.ballot.away = True
@@ -243,9 +240,7 @@ async def test_a_database_clock_that_jumps_ahead_deposes_nobody_who_has_the_key(
     assert house.tables.leadership.term == 1
 
 
-async def test_a_database_clock_that_jumps_ahead_without_redis_lets_only_the_later_write(
-    house: House,
-) -> None:
+async def test_a_clock_that_jumps_ahead_lets_only_the_later_leader_write(house: House) -> None:
     house.ballot.away = True
     anna = house.candidate("anna")
     await house.pass_time(0.5)  # half a second after anna's rounds come bert's
@@ -265,9 +260,7 @@ async def test_a_database_clock_that_jumps_ahead_without_redis_lets_only_the_lat
     assert await house.pass_time(30) == {"bert"}
 
 
-async def test_a_database_clock_that_jumps_back_does_not_keep_a_dead_leader_alive(
-    house: House,
-) -> None:
+async def test_a_clock_that_jumps_back_keeps_no_dead_leader_alive(house: House) -> None:
     anna = house.candidate("anna")
     await house.until(lambda: anna.term == 1)
     bert = house.candidate("bert")

@@ -107,9 +107,10 @@ class Unreadable(Counter):
         raise ValueError
 
 
-async def test_lines_about_an_ask_have_its_trace_and_those_about_the_link_have_none(
+async def test_log_lines_about_an_ask_have_its_trace(
     pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Lines about the link itself have none."""
     caplog.set_level(logging.INFO)
     caplog.handler.addFilter(TraceIds())
     recorder = SpanRecorder()

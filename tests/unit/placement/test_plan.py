@@ -137,7 +137,7 @@ def test_a_move_that_is_not_wanted_any_more_is_withdrawn_not_made() -> None:
     assert not plan.empty
 
 
-def test_a_pause_is_expected_as_measured_of_the_shard_else_of_all_else_guessed() -> None:
+def test_a_pause_is_expected_as_measured_or_else_guessed() -> None:
     nodes, shards = two(draining=True)
     first, second = [s.shard for s in shards if s.owner == "i01"][:2]
 

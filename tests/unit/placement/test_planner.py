@@ -187,7 +187,7 @@ def test_most_shards_begin_at_their_first_choice() -> None:
 # -- hysteresis ------------------------------------------------------------------------------------
 
 
-def test_a_small_imbalance_moves_nothing_unless_an_operator_asks_for_an_even_spread() -> None:
+def test_a_small_imbalance_moves_nothing_unless_asked_for() -> None:
     shards = owned({s: NAMES[0] if s < 70 else NAMES[1 + s % 3] for s in range(256)})
     lopsided = {state.shard: state.owner for state in shards}
     assert counts_of(lopsided, NAMES[:4]) == [70, 62, 62, 62]
@@ -262,7 +262,7 @@ def test_a_frozen_shard_whose_owner_is_dead_or_evicted_is_served_elsewhere(
     assert set(where.values()) == {"i00"}
 
 
-def test_a_frozen_shard_that_was_taken_over_is_not_a_piece_for_balance_either() -> None:
+def test_a_frozen_shard_taken_over_is_no_piece_for_balance() -> None:
     shards = changed(owned(settled(2)), 7, owner="gone", desired="gone", frozen="audit")
     assignment = Assignment(equal_nodes(2), shards, Rules())
     assert assignment.homeless == [7]
@@ -290,7 +290,7 @@ def test_a_move_under_way_is_left_to_finish() -> None:
     assert target(equal_nodes(2), shards)[7] == "i01"
 
 
-def test_one_to_an_instance_that_has_too_much_by_now_is_sent_elsewhere_at_once() -> None:
+def test_a_move_to_an_overloaded_instance_is_sent_elsewhere() -> None:
     """Rather than there and on: that would be two pauses."""
     on_the_way = [msgspec.structs.replace(s, desired="i01") for s in owned(settled(1))]
     after = target(equal_nodes(3), on_the_way)

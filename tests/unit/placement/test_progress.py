@@ -61,7 +61,8 @@ def test_step_by_step_within_all_limits_a_plan_is_made_to_its_end(cluster: Clust
     assert progress(plan, nodes, shards).done == plan.moves
 
 
-def test_at_most_eight_hand_overs_run_at_once_two_of_each_source_and_target() -> None:
+def test_at_most_eight_hand_overs_run_at_once() -> None:
+    """At most two of them share a source or a target."""
     nodes, shards = drained(12, 0, 1, 2, 3, 4, 5)
     moves = make_plan(nodes, shards).moves
     begun = next_moves(moves, [])

@@ -32,9 +32,7 @@ def ranked(shard: int, some: Mapping[str, float]) -> list[str]:
 
 @brief
 @given(weights)
-def test_an_instance_that_joins_takes_shards_and_nothing_moves_between_the_others(
-    after: dict[str, float],
-) -> None:
+def test_a_joining_instance_moves_nothing_between_the_others(after: dict[str, float]) -> None:
     newcomer = next(iter(after))
     before = {name: weight for name, weight in after.items() if name != newcomer}
     for shard in SHARDS:
@@ -44,9 +42,7 @@ def test_an_instance_that_joins_takes_shards_and_nothing_moves_between_the_other
 
 @brief
 @given(weights)
-def test_an_instance_that_leaves_gives_only_its_own_away_each_to_its_second_choice(
-    before: dict[str, float],
-) -> None:
+def test_a_leaving_instance_gives_its_own_to_their_second_choice(before: dict[str, float]) -> None:
     leaver = next(iter(before))
     rest = {name: weight for name, weight in before.items() if name != leaver}
     for shard in SHARDS:

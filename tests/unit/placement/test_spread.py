@@ -34,7 +34,7 @@ def table() -> list[Line]:
     return lines
 
 
-def test_the_stored_table_is_as_even_as_whole_shards_allow_and_the_documents_say_so() -> None:
+def test_the_stored_table_is_as_even_as_the_documents_say() -> None:
     lines = table()
     rows = [f"| {n} | {plain:.2f} | {stored:.2f} | {moved} |" for n, plain, stored, moved in lines]
     print("\n" + "\n".join(rows))

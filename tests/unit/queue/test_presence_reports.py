@@ -68,7 +68,7 @@ def test_who_polls_anywhere_is_there_and_who_polls_nowhere_is_not() -> None:
     assert ThreeOfThem().pass_time(30) == set(range(21, 31))
 
 
-def test_while_an_instance_that_lives_is_not_heard_of_everybody_counts_as_seen() -> None:
+def test_everybody_counts_as_seen_while_an_instance_is_not_heard() -> None:
     cluster = ThreeOfThem()
     cluster.pass_time(3)
     cluster.cut.add("two")

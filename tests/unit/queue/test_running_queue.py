@@ -131,9 +131,7 @@ async def test_rules_that_cannot_be_are_refused_in_words(start_room: StartRoom) 
 # -- openings --------------------------------------------------------------------------------------
 
 
-async def test_an_opening_draws_within_a_tenth_of_a_second_with_a_seed_of_that_moment(
-    start_room: StartRoom,
-) -> None:
+async def test_an_opening_draws_within_a_tenth_of_a_second(start_room: StartRoom) -> None:
     room = await start_room(SLOTS)
     await change(room, opens_at="2027-01-15T08:01:00+00:00")  # a minute from the beginning
     early = await room.crowd(30)

@@ -158,7 +158,8 @@ async def changes(edge: Edge, numbers: Iterable[int]) -> None:
         await eventually(lambda before=before: visits(edge) > before)
 
 
-async def test_who_does_not_read_is_passed_over_then_closed_and_nobody_else_notices() -> None:
+async def test_a_client_that_does_not_read_is_passed_over_then_closed() -> None:
+    """Nobody else notices."""
     instance = Instance(catalogue(schedule("d1", seats=SEATS_MANY)))
     async with running(instance, replace(FAST, slow_socket_s=0.7)) as edge:
         alice, bob = await edge.enter(ALICE), await edge.enter(BOB)

@@ -17,7 +17,7 @@ from tests.unit.sockets import test_leaving as leaving
 @pytest.mark.parametrize(
     "scenario",
     [
-        hostile.test_who_does_not_read_is_passed_over_then_closed_and_nobody_else_notices,
+        hostile.test_a_client_that_does_not_read_is_passed_over_then_closed,
         hostile.test_nothing_piles_up_for_who_does_not_read,
         hostile.test_who_reads_again_gets_the_newest_state_as_a_snapshot,
         hostile.test_who_says_nothing_for_long_is_closed_and_cut_off,
