@@ -1,9 +1,10 @@
 """The HTTP edge: turns requests into calls of the application's services, and answers back.
 
 It knows HTTP and nothing of actors. In reading order: ``server`` (start and stop), ``connection``
-(limits of a connection), ``dispatch`` (one request), ``routes`` (the table), ``calls`` (each call),
-``problems`` (each refusal), ``openapi`` (the document, made from the same table), ``admin`` (the
-operators' side).
+(limits of a connection), ``dispatch`` (one request), ``routes`` (the table), a folder for each
+subject with its calls and schemas (``queue``, ``seats``, ``accounts``, ``catalogue``, ``system``),
+``codes`` (each refusal), ``sockets`` (what is pushed), ``openapi`` (the document, made from the
+same table), ``admin`` (the operators' side).
 """
 
 from booking_http.admin import AdminParts

@@ -40,6 +40,7 @@ class AccessLog:
         request_id: str,
         seconds: float,
     ) -> None:
+        """Write the line of one answered request."""
         fields = {
             "method": request.method,
             "path": path,

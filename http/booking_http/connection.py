@@ -59,6 +59,7 @@ class EdgeConnections(web.Server):
         metrics.connections = lambda: others() + self.open
 
     def __call__(self) -> Connection:
+        """A protocol for one more connection."""
         return Connection(self)
 
     @property
@@ -68,6 +69,7 @@ class EdgeConnections(web.Server):
 
     @property
     def full(self) -> bool:
+        """Whether one more connection would be too many."""
         return self.open - self.sockets() >= self.settings.connections_max
 
     async def drained(self, timeout_s: float) -> None:
@@ -130,12 +132,14 @@ class Connection(RequestHandler):
         return self._request_count == 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve the connection, or refuse it if there are too many."""
         if self._edge.full:
             self._refuse(cast(asyncio.Transport, transport))  # uvloop's are no subclass
         else:
             super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        """Parse what came, and limit the time for the headers of a request."""
         if self._refused_timer is not None:
             return
         super().data_received(data)
@@ -151,6 +155,7 @@ class Connection(RequestHandler):
             )
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Cancel the timers of this connection."""
         for timer in (self._head_timer, self._refused_timer):
             if timer is not None:
                 timer.cancel()

@@ -61,6 +61,7 @@ class Dispatcher:
         """Set: each answer ends its connection."""
 
     async def __call__(self, request: web.BaseRequest) -> Reply:
+        """The answer to one request, counted and logged; every exception is a refusal."""
         started = perf_counter()
         metrics = self._metrics
         metrics.active += 1

@@ -46,6 +46,7 @@ class RequestIds:
         self._numbers = count(1)
 
     def of(self, headers: Headers) -> str:
+        """The id that the client sent, if it is one, else a new one."""
         given = headers.get(REQUEST_ID)
         if (
             given is not None
@@ -56,6 +57,7 @@ class RequestIds:
         return self.new()
 
     def new(self) -> str:
+        """An id that no other request has."""
         return f"{self._prefix}-{next(self._numbers):x}"
 
 

@@ -102,6 +102,7 @@ class EdgeMetrics(Collector):
         return encode(self._registry), content_type
 
     def collect(self) -> Iterable[Metric]:
+        """The numbers as Prometheus reads them."""
         yield self._durations()
         yield GaugeMetricFamily(
             "http_server_active_requests", "Requests being worked on.", self.active

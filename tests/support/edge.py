@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import aiohttp
 import msgspec
@@ -136,9 +136,7 @@ class RawClient:
     @property
     def transport(self) -> asyncio.Transport:
         """It can be told not to read."""
-        transport = self.writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        return transport
+        return cast(asyncio.Transport, self.writer.transport)  # uvloop's are no subclass
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)

@@ -22,7 +22,6 @@ from booking.queue.view import QueueStatus
 from booking.services import Services
 from booking_http.queue.schemas import place_of
 from booking_http.sockets import codes
-from booking_http.sockets.desk import Desk
 from booking_http.sockets.limits import (
     BATCH_MAX,
     ETA_STEP_S_MIN,
@@ -31,7 +30,7 @@ from booking_http.sockets.limits import (
     Pace,
 )
 from booking_http.sockets.messages import Ended, QueueUpdate, encoded
-from booking_http.sockets.socket import Socket
+from booking_http.sockets.socket import Keeper, Socket
 from booking_http.sockets.spread import Spread
 
 _NEVER = -1
@@ -43,13 +42,13 @@ _ENDED_WORDS = {
 }
 
 
-class QueueRoom:
-    """The sockets of one queue."""
+class QueueSubscribers:
+    """The sockets that listen to one queue."""
 
-    def __init__(self, queue: str, services: Services, desk: Desk, pace: Pace) -> None:
+    def __init__(self, queue: str, services: Services, keeper: Keeper, pace: Pace) -> None:
         self._queue = queue
         self._services = services
-        self._desk = desk
+        self._keeper = keeper
         self._pace = pace
         self._members: dict[Socket, None] = {}
         self._waiting: list[int] = []
@@ -77,6 +76,7 @@ class QueueRoom:
             self._tell(socket, standing, now)
 
     def leave(self, socket: Socket) -> None:
+        """Tell it nothing more."""
         self._members.pop(socket, None)
         self._no_longer_waits(socket)
 
@@ -93,7 +93,7 @@ class QueueRoom:
     # -- telling ----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Whatever is due; nothing while the copy of the queue is too old to tell from."""
+        """Tell what is due; nothing while the copy of the queue is too old to tell from."""
         try:
             version = self._version()
             if version != self._front_version:
@@ -120,7 +120,7 @@ class QueueRoom:
                 return
             number = waiting[at]
             for socket in tuple(self._by_number[number]):
-                self._desk.guarded(self._admit, socket, now)
+                self._keeper.guarded(self._admit, socket, now)
             if number in self._by_number:
                 missed += 1
                 at += 1
@@ -145,7 +145,7 @@ class QueueRoom:
                 self._round_at, self._round_version = now, version
         for socket in self._round.due(now):
             if socket.open:
-                self._desk.guarded(self._visit, socket, now)
+                self._keeper.guarded(self._visit, socket, now)
 
     def _visit(self, socket: Socket, now: float) -> None:
         try:
@@ -164,11 +164,11 @@ class QueueRoom:
             self._tell(socket, standing, now)
 
     def _tell(self, socket: Socket, standing: QueueStatus, now: float) -> None:
-        if not self._desk.reads(socket, now):
+        if not self._keeper.reads(socket, now):
             return
         socket.seq += 1
         socket.told = standing
-        self._desk.push(socket, encoded(QueueUpdate(socket.seq, place_of(standing))))
+        self._keeper.push(socket, encoded(QueueUpdate(socket.seq, place_of(standing))))
 
 
 def matters(told: QueueStatus, now: QueueStatus) -> bool:

@@ -8,18 +8,17 @@ just come, and who was passed over. So ``seq`` never has a gap that is not follo
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import Literal
 
 from actors.errors import UnavailableError
 from booking.calls import UnknownError
 from booking.catalogue.domain import Schedule
 from booking.seats.view import SeatMap
 from booking.services import Services
+from booking_http.seats.schemas import SeatWord
 from booking_http.sockets import codes
-from booking_http.sockets.desk import Desk
 from booking_http.sockets.limits import Pace
 from booking_http.sockets.messages import Ended, SeatChanges, SeatState, SeatsUpdate, encoded
-from booking_http.sockets.socket import Socket
+from booking_http.sockets.socket import Keeper, Socket
 from booking_http.sockets.spread import Spread
 
 _OUT_OF_STEP = 0
@@ -39,7 +38,7 @@ class _State:
         self.sold: Set[int] = frozenset(seats.sold)
 
     def of(self, number: int) -> SeatState:
-        word: Literal["available", "held", "sold"] = "available"
+        word: SeatWord = "available"
         if number in self.sold:
             word = "sold"
         elif number in self.held:
@@ -61,13 +60,13 @@ class _State:
         )
 
 
-class SeatsRoom:
-    """The sockets of one date."""
+class SeatSubscribers:
+    """The sockets that listen to one date."""
 
-    def __init__(self, schedule: str, services: Services, desk: Desk, pace: Pace) -> None:
+    def __init__(self, schedule: str, services: Services, keeper: Keeper, pace: Pace) -> None:
         self._schedule = schedule
         self._services = services
-        self._desk = desk
+        self._keeper = keeper
         self._pace = pace
         self._members: dict[Socket, None] = {}
         self._round: Spread[Socket] = Spread(pace.round_s, pace.tick_s)
@@ -102,10 +101,11 @@ class SeatsRoom:
             socket.seq = _OUT_OF_STEP
 
     def leave(self, socket: Socket) -> None:
+        """Tell it nothing more."""
         self._members.pop(socket, None)
 
     def tick(self, now: float) -> None:
-        """Whatever is due; nothing while the copy of the date is too old to tell from."""
+        """Tell what is due; nothing while the copy of the date is too old to tell from."""
         try:
             if self._round.done and now - self._round_at >= self._pace.gap_s:
                 self._look(now)
@@ -117,7 +117,7 @@ class SeatsRoom:
             return
         for socket in self._round.due(now):
             if socket.open:
-                self._desk.guarded(self._visit, socket, now)
+                self._keeper.guarded(self._visit, socket, now)
 
     def _look(self, now: float) -> None:
         """Begin a round if there is something to tell, or someone who missed it."""
@@ -151,12 +151,12 @@ class SeatsRoom:
             self._tell_all(socket, now)
 
     def _tell_all(self, socket: Socket, now: float) -> None:
-        assert self._state is not None, "a room without a state tells nothing"
+        assert self._state is not None, "nothing is told before the first state"
         if not self._snapshot:
             self._snapshot = self._state.snapshot(self._seq)
         self._write(socket, self._snapshot, now)
 
     def _write(self, socket: Socket, data: bytes, now: float) -> None:
-        if self._desk.reads(socket, now):
-            self._desk.push(socket, data)
+        if self._keeper.reads(socket, now):
+            self._keeper.push(socket, data)
             socket.seq = self._seq

@@ -2,8 +2,8 @@
 
 In reading order: ``limits`` (every number), ``frames`` (RFC 6455 as bytes in and out),
 ``handshake`` (who may come in), ``messages`` (what is said), ``codes`` (how it ends), ``socket``
-(one client), ``spread`` (work dealt out over a time), ``queue_room`` and ``seats_room`` (those who
-are told the same), ``hub`` (all of them, and the one loop that serves them), ``upgrade`` and
+(one client), ``spread`` (work dealt out over a time), the ``subscribers`` of queues and of seats
+beside their calls, ``hub`` (all sockets, and the one loop that serves them), ``upgrade`` and
 ``calls`` (from a request to a socket), ``asyncapi`` (the document).
 
 No task and no timer belongs to a client. One loop looks at the versions of queues and dates and

@@ -81,7 +81,7 @@ class SocketCalls(Calls):
     ) -> Upgrade:
         token, text = call.holder, call.token_text
         head = accepted(call.request)
-        self._hub.check_room(token.user)
+        self._hub.check_limits(token.user)
 
         def open_socket(transport: asyncio.Transport) -> Socket:
             return self._hub.open(transport, channel, token, text, standing, schedule)

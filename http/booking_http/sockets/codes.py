@@ -16,6 +16,8 @@ BROKEN: Final = 1011
 RESTART: Final = 1012
 OVERLOAD: Final = 1013
 
+NO_STATUS: Final = 1005
+"""What a close without a code means (RFC 6455, 7.1.5). Never on the wire."""
 LOST: Final = 1006
 """The connection ended without a close frame. Never on the wire; counted under this number."""
 
@@ -45,5 +47,5 @@ CLOSE_CODES = (
 )  # fmt: skip
 """Every code that this service closes with."""
 
-KNOWN = frozenset({LOST, 1001, 1005, *(row.code for row in CLOSE_CODES)})
+KNOWN = frozenset({LOST, 1001, NO_STATUS, *(row.code for row in CLOSE_CODES)})
 """Codes that are counted under their own number: the others are up to clients."""

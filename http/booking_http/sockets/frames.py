@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from booking_http.sockets.codes import NO_STATUS, NOT_UTF8, PROTOCOL_ERROR, TOO_BIG
 from booking_http.sockets.limits import CLOSE_REASON_SIZE_MAX, MESSAGE_SIZE_MAX
 
 CONTINUATION: Final = 0x0
@@ -28,14 +29,8 @@ _CONTROL = 0x8
 """The bit that all control frames have."""
 _CONTROL_SIZE_MAX = 125
 _KNOWN = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
-_NO_STATUS = 1005
-"""What a close without a code means (7.1.5). Never on the wire."""
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 """What may stand in a close frame (7.4)."""
-
-PROTOCOL_ERROR: Final = 1002
-NOT_UTF8: Final = 1007
-TOO_BIG: Final = 1009
 
 
 class FrameError(Exception):
@@ -66,7 +61,7 @@ def close_frame(code: int, reason: str = "") -> bytes:
 def close_code(payload: bytes) -> int:
     """The code in a client's close frame; 1005 if it gives none."""
     if not payload:
-        return _NO_STATUS
+        return NO_STATUS
     code = int.from_bytes(payload[:2], "big")
     if len(payload) < 2 or code not in _CLOSE_CODES:
         raise FrameError(PROTOCOL_ERROR, "not a close code")

@@ -14,8 +14,8 @@ from booking.queue.tokens import QueueToken
 from booking.queue.view import QueueStatus
 from booking.services import Services
 from booking_http.problems import RefusedError
-from booking_http.queue.subscribers import QueueRoom
-from booking_http.seats.subscribers import SeatsRoom
+from booking_http.queue.subscribers import QueueSubscribers
+from booking_http.seats.subscribers import SeatSubscribers
 from booking_http.settings import EdgeSettings
 from booking_http.sockets import codes
 from booking_http.sockets.limits import SILENT_HEARTBEATS_MAX
@@ -26,11 +26,11 @@ from booking_http.sockets.spread import Spread
 
 log = logging.getLogger("booking.http.sockets")
 
-Room = TypeVar("Room", QueueRoom, SeatsRoom)
+Subscribers = TypeVar("Subscribers", QueueSubscribers, SeatSubscribers)
 
 
 class Hub:
-    """Keeps the sockets, their rooms and their limits. ``draw`` gives 0 to 1."""
+    """Keeps the sockets, their subscriptions and their limits. ``draw`` gives 0 to 1."""
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class Hub:
         self._draw = draw
         self._sockets: dict[Socket, None] = {}
         self._by_user: Counter[str] = Counter()
-        self._queues: dict[str, QueueRoom] = {}
-        self._dates: dict[str, SeatsRoom] = {}
+        self._queues: dict[str, QueueSubscribers] = {}
+        self._dates: dict[str, SeatSubscribers] = {}
         pace = self._pace = settings.pace
         self._heartbeats: Spread[Socket] = Spread(settings.heartbeat_s * 0.9, pace.tick_s, 0)
         self._heartbeat_at = 0.0
@@ -66,7 +66,7 @@ class Hub:
 
     # -- coming and going -------------------------------------------------------------------------
 
-    def check_room(self, user: str) -> None:
+    def check_limits(self, user: str) -> None:
         """:class:`RefusedError` if one more of this user would be too many."""
         if self.stopping:
             words = "The instance is stopping; another one serves you."
@@ -98,25 +98,27 @@ class Hub:
         self._some.set()
         socket.write(self._hello)
         self._services.queue.mark_present(token)
-        queue = _room(self._queues, token.queue, lambda: self._queue_room(token.queue))
+        queue = _subscribers(self._queues, token.queue, self._make_queue)
         queue.join(socket, standing, now)
         if channel == "seats":
             self.guarded(self._join_date, socket, now)
         return socket
 
     def _join_date(self, socket: Socket, now: float) -> None:
-        name = socket.schedule
-        room = _room(self._dates, name, lambda: SeatsRoom(name, self._services, self, self._pace))
-        room.join(socket, now)
+        _subscribers(self._dates, socket.schedule, self._make_date).join(socket, now)
 
-    def _queue_room(self, name: str) -> QueueRoom:
-        return QueueRoom(name, self._services, self, self._pace)
+    def _make_queue(self, name: str) -> QueueSubscribers:
+        return QueueSubscribers(name, self._services, self, self._pace)
+
+    def _make_date(self, name: str) -> SeatSubscribers:
+        return SeatSubscribers(name, self._services, self, self._pace)
 
     def alive(self, socket: Socket) -> None:
         """Its holder said something."""
         self._services.queue.mark_present(socket.token)
 
     def closing(self, socket: Socket) -> None:
+        """Cut the connection if the client has not answered the close in time."""
         socket.close_by = asyncio.get_running_loop().time() + self._pace.linger_s
         self._closing.append(socket)
 
@@ -134,10 +136,10 @@ class Hub:
         _leave(self._queues, socket.token.queue, socket)
         _leave(self._dates, socket.schedule, socket)
 
-    # -- what rooms ask ---------------------------------------------------------------------------
+    # -- what subscribers ask ---------------------------------------------------------------------
 
     def reads(self, socket: Socket, now: float) -> bool:
-        """See :class:`booking_http.sockets.desk.Desk`."""
+        """See :class:`booking_http.sockets.socket.Keeper`."""
         if not socket.open:
             return False
         if socket.ready(now):
@@ -148,11 +150,12 @@ class Hub:
         return False
 
     def push(self, socket: Socket, data: bytes) -> None:
+        """Write news, and count it."""
         socket.write(data)
         self._numbers.pushed[socket.channel] += 1
 
     def guarded(self, visit: Callable[[Socket, float], None], socket: Socket, now: float) -> None:
-        """See :class:`booking_http.sockets.desk.Desk`."""
+        """See :class:`booking_http.sockets.socket.Keeper`."""
         try:
             visit(socket, now)
         except UnavailableError:
@@ -212,17 +215,19 @@ class Hub:
         socket.close(codes.RESTART, "the instance stops", encoded(Reconnect(after_ms)))
 
 
-def _room(rooms: dict[str, Room], name: str, make: Callable[[], Room]) -> Room:
-    room = rooms.get(name)
-    if room is None:
-        room = rooms[name] = make()
-    return room
+def _subscribers(
+    known: dict[str, Subscribers], name: str, make: Callable[[str], Subscribers]
+) -> Subscribers:
+    found = known.get(name)
+    if found is None:
+        found = known[name] = make(name)
+    return found
 
 
-def _leave(rooms: dict[str, Room], name: str, socket: Socket) -> None:
-    """Out of the room; an empty one is given up."""
-    room = rooms.get(name)
-    if room is not None:
-        room.leave(socket)
-        if not len(room):
-            del rooms[name]
+def _leave(known: dict[str, Subscribers], name: str, socket: Socket) -> None:
+    """End a subscription; what nobody listens to any more is forgotten."""
+    found = known.get(name)
+    if found is not None:
+        found.leave(socket)
+        if not len(found):
+            del known[name]

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from booking_http.queue.schemas import QueuePlace
 from booking_http.schemas import Id, SeatNumber
+from booking_http.seats.schemas import SeatWord
 from booking_http.sockets.frames import TEXT, frame
 
 Seq = Annotated[int, Meta(ge=1, description="One more with each frame of this kind.")]
@@ -33,8 +34,10 @@ class QueueUpdate(msgspec.Struct, frozen=True, tag="queue"):
 
 
 class SeatState(msgspec.Struct, frozen=True):
+    """What has become of a seat."""
+
     seatNumber: SeatNumber
-    state: Literal["available", "held", "sold"]
+    state: SeatWord
 
 
 class SeatChanges(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ class SocketNumbers(Collector):
         """By code; 1006 without a close frame, 0 for codes of a client's own."""
 
     def collect(self) -> Iterable[Metric]:
+        """The counts as Prometheus reads them."""
         open_now = GaugeMetricFamily("booking_sockets", "Open websockets.", labels=("channel",))
         pushed = CounterMetricFamily(
             "booking_socket_pushes", "Frames with news.", labels=("channel",)

@@ -33,12 +33,28 @@ _PACE_S = _MINUTE_S / MESSAGES_PER_MINUTE_MAX
 _PING = frame(PING)
 
 
-class Owner(Protocol):
-    """Who keeps a socket: hears that its holder lives, that it is closing, and that it is gone."""
+class Keeper(Protocol):
+    """What a socket tells the hub, and what subscribers ask of it about one socket."""
 
-    def alive(self, socket: Socket) -> None: ...
-    def closing(self, socket: Socket) -> None: ...
-    def gone(self, socket: Socket) -> None: ...
+    def alive(self, socket: Socket) -> None:
+        """The holder of the socket said something."""
+
+    def closing(self, socket: Socket) -> None:
+        """The socket was closed; the client may still answer."""
+
+    def gone(self, socket: Socket) -> None:
+        """The connection is no more."""
+
+    def reads(self, socket: Socket, now: float) -> bool:
+        """Whether a push makes sense now. A client that has not taken the last ones is passed
+        over, and closed when that goes on for too long."""
+
+    def push(self, socket: Socket, data: bytes) -> None:
+        """Write news."""
+
+    def guarded(self, visit: Callable[[Socket, float], None], socket: Socket, now: float) -> None:
+        """Run a visit whose failure ends this socket and no other.
+        :class:`actors.errors.UnavailableError` gets through."""
 
 
 class Socket:
@@ -48,7 +64,7 @@ class Socket:
     __slots__ = (
         "_clock",
         "_free_at",
-        "_owner",
+        "_keeper",
         "_reader",
         "_received_close",
         "_transport",
@@ -69,7 +85,7 @@ class Socket:
         self,
         transport: asyncio.Transport,
         clock: Callable[[], float],
-        owner: Owner,
+        keeper: Keeper,
         channel: Channel,
         token: QueueToken,
         text: str,
@@ -77,7 +93,7 @@ class Socket:
     ) -> None:
         self._transport = transport
         self._clock = clock
-        self._owner = owner
+        self._keeper = keeper
         self._reader: FrameReader | None = FrameReader()
         """``None`` when nothing the client says matters any more."""
         self._received_close = False
@@ -98,12 +114,13 @@ class Socket:
         self.code = 0
         """What it is closed with; 0 while it is open."""
         self.close_by = 0.0
-        """When the connection is cut if the client has not answered the close; for its owner."""
+        """When the connection is cut if the client has not answered the close; for its keeper."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is gone."""
 
     @property
     def open(self) -> bool:
+        """Whether it was not closed yet, by us or by the client."""
         return self.code == 0
 
     # -- out --------------------------------------------------------------------------------------
@@ -123,6 +140,7 @@ class Socket:
             self._transport.write(data)
 
     def ping(self) -> None:
+        """Ask the client for a sign of life."""
         self.write(_PING)
 
     def close(self, code: int, reason: str, last: bytes = b"") -> None:
@@ -133,7 +151,7 @@ class Socket:
 
     def _closing(self, code: int) -> None:
         self.code = code
-        self._owner.closing(self)
+        self._keeper.closing(self)
 
     def abort(self) -> None:
         """Cut the connection; nothing is waited for."""
@@ -163,7 +181,7 @@ class Socket:
             self.code = codes.LOST
         if not self.ended.done():
             self.ended.set_result(None)
-            self._owner.gone(self)
+            self._keeper.gone(self)
 
     def _receive(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE:
@@ -175,7 +193,7 @@ class Socket:
         if not self._allowed():
             self._deafen(codes.REFUSED, f"more than {MESSAGES_PER_MINUTE_MAX} messages a minute")
             return
-        self._owner.alive(self)
+        self._keeper.alive(self)
         if opcode == PING:
             self._reply(frame(PONG_FRAME, payload))
         elif opcode not in (CONTINUATION, PONG_FRAME):
@@ -194,7 +212,7 @@ class Socket:
     def _answer_close(self, code: int) -> None:
         """The client's close: say it back, unless it is the answer to ours, and end."""
         if self.open:
-            said = b"" if code == 1005 else code.to_bytes(2, "big")
+            said = b"" if code == codes.NO_STATUS else code.to_bytes(2, "big")
             self.write(frame(CLOSE, said))
             self._closing(code)
         self._transport.close()

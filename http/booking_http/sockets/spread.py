@@ -25,6 +25,7 @@ class Spread(Generic[T]):
 
     @property
     def done(self) -> bool:
+        """Whether all were dealt out."""
         return not self._left
 
     def begin(self, items: Iterable[T], now: float) -> None:

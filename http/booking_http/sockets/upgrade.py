@@ -42,10 +42,12 @@ class Upgrade(Reply):
         return self._socket.feed_data(data)
 
     def feed_eof(self) -> None:
+        """The client has gone."""
         if self._socket is not None:
             self._socket.feed_eof()
 
     async def write_eof(self, data: bytes = b"") -> None:
+        """Open the websocket, and wait for its end."""
         request = self._request
         assert request is not None, "prepare() comes first"
         transport = request.transport
