@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -20,9 +21,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     key: CommandKey | None = None
     """With a key the outcome is stored, and a repeat gets the stored answer."""
     hops: int = 1
-    """How many instances this one is the last of, from the one that the caller asked."""
+    """How many times the request was sent from instance to instance, this time included."""
     epoch: int = 0
-    """The epoch under which the sender knows the owner; 0 if it does not matter."""
+    """The highest epoch of the shard that the sender knows; an owner that does not know it refuses.
+    0 for none."""
+    traceparent: str = ""
+    """The span that the owner continues (W3C Trace Context); empty for none."""
 
 
 class Answer:
@@ -40,21 +44,10 @@ class Transport(Protocol):
     :class:`actors.peers.transport.PeerTransport` and its in-memory twin
     :class:`actors.peers.memory.MemoryTransport`."""
 
-    async def ask(
-        self,
-        instance: str,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None,
-        deadline: float,
-        hops: int = 1,
-        epoch: int = 0,
-    ) -> Answer:
-        """Send a command to the named instance and return its answer.
+    def ask(self, instance: str, request: Request) -> Coroutine[Any, Any, Answer]:
+        """Send a request to the named instance; the coroutine returns its answer.
 
-        ``deadline`` is on :meth:`actors.clock.Clock.monotonic`. Raises what a local ask raises
-        (:mod:`actors.errors`); an instance that cannot be reached is
+        Raises what a local ask raises (:mod:`actors.errors`); an instance that cannot be reached is
         :class:`~actors.errors.NotOwnedError` if the message was never sent and
         :class:`~actors.errors.OutcomeUnknownError` if it may have been.
         """

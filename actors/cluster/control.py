@@ -25,7 +25,7 @@ from actors.cluster.control_messages import (
 )
 from actors.errors import EntityCrashedError, UnavailableError
 from actors.tasks import Tasks
-from actors.transport import Answer, Transport
+from actors.transport import Answer, Request, Transport
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,7 @@ class ControlChannel:
         """Send a message and return the reply. Raises as
         :meth:`actors.transport.Transport.ask`."""
         deadline = self._clock.monotonic() + timeout_s
-        answer = await self._links.ask(
-            instance, CONTROL_ADDRESS, message, key=None, deadline=deadline
-        )
+        answer = await self._links.ask(instance, Request(CONTROL_ADDRESS, message, deadline))
         reply: ControlReply = answer.reply
         return reply
 

@@ -38,7 +38,7 @@ from actors.replication.replicas import ViewReplicas
 from actors.replication.streams import UpdateStreams
 from actors.runtime import Runtime
 from actors.tasks import Tasks
-from actors.transport import Answer, Transport
+from actors.transport import Answer, Request, Transport
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class ClusterNode:
         options: ClusterOptions | None = None,
     ) -> None:
         options = options or ClusterOptions()
+        self._clock = clock
         self._tasks = tasks = Tasks(f"{member.instance}/cluster")
         self.runtime = self._make_runtime(member, stores, application, clock, options)
         self.members = MembershipView(member, self._connected)
@@ -206,14 +207,15 @@ class ClusterNode:
         """Who encodes commands and replies of this kind. Raises :class:`KeyError`."""
         return _CODEC if kind == CONTROL_KIND else self.runtime.behaviour(kind)
 
-    def ask_here(
-        self, address: Address, command: Any, key: CommandKey | None, timeout_s: float
-    ) -> asyncio.Future[Answer]:
+    def ask_here(self, request: Request) -> asyncio.Future[Answer]:
         """Answer what another instance asks: an entity's command, or a control message."""
-        if address.kind != CONTROL_KIND:
-            return self.runtime.ask(address, command, key=key, timeout_s=timeout_s)
+        if request.address.kind != CONTROL_KIND:
+            timeout_s = request.deadline - self._clock.monotonic()
+            return self.runtime.ask(
+                request.address, request.command, key=request.key, timeout_s=timeout_s
+            )
         if self.runtime.trustworthy:
-            return self.control.receive(command)
+            return self.control.receive(request.command)
         # The message may have waited here for as long as this process stood still.
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         future.set_exception(UnavailableError("this instance stood still", 0.1))

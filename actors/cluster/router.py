@@ -25,11 +25,10 @@ from actors.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from actors.peers.limits import HOPS_MAX
-from actors.peers.refusals import MovedError
+from actors.peers import HOPS_MAX, MovedError
 from actors.runtime import Runtime
 from actors.tasks import Tasks
-from actors.transport import Answer, Transport
+from actors.transport import Answer, Request, Transport
 
 ASK_TIMEOUT_S = 5.0
 """As :attr:`actors.core.limits.Limits.ask_timeout_s`."""
@@ -97,7 +96,8 @@ class Router:
         again = repeatable or key is not None
         if self._runtime.epoch_of(address.slot):
             return self._here(address, command, key, wait_s, again)
-        return self._anywhere(address, command, key, self._clock.monotonic() + wait_s, again)
+        deadline = self._clock.monotonic() + wait_s
+        return self._anywhere(Request(address, command, deadline, key), again)
 
     async def begin(self, address: Address, key: CommandKey) -> Answer | None:
         """Begin an operation of several steps, as :meth:`actors.runtime.Runtime.begin`."""
@@ -119,14 +119,13 @@ class Router:
             return self._runtime.ask_inside(address, command)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         deadline = self._clock.monotonic() + ASK_TIMEOUT_S
-        self._tasks.spawn(self._forward(future, address, command, deadline), "saga-step")
+        request = Request(address, command, deadline)
+        self._tasks.spawn(self._forward(future, request), "saga-step")
         return future
 
-    async def _forward(
-        self, future: asyncio.Future[Answer], address: Address, command: Any, deadline: float
-    ) -> None:
+    async def _forward(self, future: asyncio.Future[Answer], request: Request) -> None:
         try:
-            answer = await self._anywhere(address, command, None, deadline, again=True)
+            answer = await self._anywhere(request, again=True)
         except asyncio.CancelledError:
             future.cancel()
             raise
@@ -146,20 +145,17 @@ class Router:
         try:
             return await self._runtime.ask(address, command, key=key, timeout_s=wait_s)
         except NotOwnedError:
-            return await self._anywhere(address, command, key, deadline, again)
+            return await self._anywhere(Request(address, command, deadline, key), again)
 
-    async def _anywhere(
-        self, address: Address, command: Any, key: CommandKey | None, deadline: float, again: bool
-    ) -> Answer:
+    async def _anywhere(self, request: Request, again: bool) -> Answer:
         """Try the owner, hold the caller back while there is none, and try again."""
-        slot = address.slot
-        began = self._clock.monotonic()
-        ends = min(deadline, began + HELD_MAX_S)
+        slot = request.address.slot
+        ends = min(request.deadline, self._clock.monotonic() + HELD_MAX_S)
         repeated = False
         while True:
             epoch = self._directory.owner(slot).epoch
             try:
-                return await self._try(address, command, key, deadline)
+                return await self._try(request)
             except NotOwnedError as error:
                 refusal: UnavailableError = error
             except OutcomeUnknownError as error:
@@ -192,10 +188,11 @@ class Router:
         finally:
             self.held -= 1
 
-    async def _try(
-        self, address: Address, command: Any, key: CommandKey | None, deadline: float
-    ) -> Answer:
+    async def _try(self, request: Request) -> Answer:
         """One try, of at most two hops."""
+        address, command, deadline, key = (
+            request.address, request.command, request.deadline, request.key,
+        )  # fmt: skip
         slot = address.slot
         for hop in range(1, HOPS_MAX + 1):
             left_s = deadline - self._clock.monotonic()
@@ -210,15 +207,8 @@ class Router:
                 raise NotOwnedError("nobody owns it now")
             self.sent_on += 1
             try:
-                return await self._links.ask(
-                    owner.instance,
-                    address,
-                    command,
-                    key=key,
-                    deadline=deadline,
-                    hops=hop,
-                    epoch=owner.epoch,
-                )
+                sent = Request(address, command, deadline, key, hop, owner.epoch)
+                return await self._links.ask(owner.instance, sent)
             except MovedError as moved:
                 if not self._directory.learn(slot, moved.owner, moved.epoch):
                     raise

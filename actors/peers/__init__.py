@@ -1,18 +1,21 @@
-"""Peer links: the way a command takes to the instance that owns its entity.
+"""Peer links: carry commands to the instances that own their entities.
 
-One websocket from each instance to each other that it asks something, msgpack, many messages in a
-frame. :class:`PeerTransport` is the side that asks, :class:`PeerEndpoint` the side that answers.
-Read :mod:`actors.peers.frames` for what is said, :mod:`actors.peers.greeting` for who may say it,
-:mod:`actors.peers.wire` for an open link, :mod:`actors.peers.peer` for how one is kept open.
+One websocket from each instance to each other that it asks, msgpack, many messages in a frame.
+:class:`PeerTransport` is the client, :class:`PeerEndpoint` the server. In reading order:
+
+- :mod:`actors.peers.protocol`: messages, and how commands, replies and errors are encoded;
+- :mod:`actors.peers.handshake`: who may connect;
+- :mod:`actors.peers.connection`: an open websocket, the same for both sides;
+- :mod:`actors.peers.link`: asks and answers on it;
+- :mod:`actors.peers.peer`: how a link is kept up.
 """
 
-from actors.peers.dial import PEER_PATH
-from actors.peers.endpoint import PeerEndpoint
-from actors.peers.greeting import Secret
+from actors.peers.endpoint import EndpointStatistics, PeerEndpoint
+from actors.peers.handshake import Secret
 from actors.peers.limits import HOPS_MAX, PeerLimits
-from actors.peers.refusals import MovedError
-from actors.peers.served import Owner
-from actors.peers.statistics import EndpointStatistics, PeerStatistics
+from actors.peers.link import Owner
+from actors.peers.peer import PEER_PATH, PeerStatistics
+from actors.peers.protocol import MovedError
 from actors.peers.transport import PeerTransport
 
 __all__ = [

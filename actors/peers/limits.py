@@ -1,15 +1,15 @@
-"""Every limit of the peer links in one place, each with the origin of its number."""
+"""Every limit of the peer links, each with the origin of its number."""
 
 from __future__ import annotations
 
 import msgspec
 
 HOPS_MAX = 2
-"""Times one command may be sent from instance to instance: to the owner that the sender knew, and
-once more to the owner that this one named. A third would chase a shard that keeps moving."""
+"""Times one command may be sent from instance to instance: to the owner that the sender knows, and
+once more to the owner that this one names. A third would chase a shard that keeps moving."""
 
 FRAME_OVERHEAD_BYTES = 5
-"""In front of the messages of a frame: how many there are, as a msgpack array of 32 bits."""
+"""In front of the messages of a frame: their number, as a msgpack array of 32 bits."""
 
 
 class PeerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,32 +28,32 @@ class PeerLimits(msgspec.Struct, frozen=True, kw_only=True):
     during which the event loop does nothing else."""
 
     frame_messages_max: int = 1_000
-    """Messages in one frame, for the same reason: some 10 us of work each for who gets them."""
+    """Messages in one frame, for the same reason: the receiver spends some 10 us on each."""
 
     links_max: int = 256
-    """Links that an instance accepts, one for each other instance: there are 256 slots to own."""
+    """Links that an instance accepts, one for each other instance: there are 256 shards to own."""
 
-    greetings_max: int = 64
-    """Connections that have not proved to know the secret yet. A restart of a large cluster makes
-    as many in a moment; strangers get no more."""
+    handshakes_max: int = 64
+    """Connections that have not proved the secret yet. A restart of a large cluster makes as many
+    at once; strangers get no more."""
 
-    greeting_s: float = 2.0
-    """From connecting to proving the secret on both sides: a few round trips and four hashes."""
+    handshake_timeout_s: float = 2.0
+    """From connecting to the proof of both sides: a few round trips and four hashes."""
 
     ping_every_s: float = 1.0
     """As often as the heartbeat of membership."""
 
     silence_max_s: float = 3.0
-    """Three missed pings, and the link is dead: as late as membership begins to suspect."""
+    """After three missed pings the link is given up: as late as membership begins to suspect."""
 
     backoff_min_s: float = 0.05
-    """First wait before connecting again: a restarted instance takes longer to listen."""
+    """First pause before connecting again: a restarted instance takes longer to listen."""
 
     backoff_max_s: float = 2.0
-    """Longest such wait, well below the default deadline of an ask."""
+    """Longest such pause, well below the default deadline of an ask."""
 
-    goodbye_s: float = 0.5
+    close_timeout_s: float = 0.5
     """How long the other side may take to confirm that a link is closed. Nothing depends on it."""
 
-    quiet_s: float = 5.0
-    """Strangers that are turned away are logged at most once in this time, with their number."""
+    log_every_s: float = 5.0
+    """Rejected connections are logged at most once in this time, with their number."""

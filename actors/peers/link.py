@@ -1,132 +1,267 @@
-"""One link that this instance opened: who waits for which answer on it."""
+"""The two ends of a link: the client's asks and waits, the server's answers.
+
+Callbacks only: no task is made for a message.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
 
-from actors.address import Address
-from actors.behaviour import CommandKey
+import msgspec
+
 from actors.clock import Clock
 from actors.core.deadlines import Deadlines
 from actors.core.envelope import Envelope
+from actors.core.supervision import where
+from actors.core.tracing import Tracer
 from actors.errors import (
     DeadlineExceededError,
+    EntityCrashedError,
     NotOwnedError,
     OutcomeUnknownError,
     OverloadedError,
 )
-from actors.peers.frames import Asked, AskedInTrace, Message, Refused, Replied, encode
-from actors.peers.limits import FRAME_OVERHEAD_BYTES, PeerLimits
-from actors.peers.refusals import error_of
-from actors.peers.wire import MisspokenError, Wire
-from actors.transport import Answer
+from actors.peers.connection import Connection, ProtocolError
+from actors.peers.limits import FRAME_OVERHEAD_BYTES, HOPS_MAX, PeerLimits
+from actors.peers.protocol import (
+    Ask,
+    Codec,
+    Message,
+    Refusal,
+    Reply,
+    TracedAsk,
+    encode,
+    error_of,
+    refusal_of,
+)
+from actors.transport import Answer, Request
+
+log = logging.getLogger(__name__)
 
 
-class PeerRequest:
-    """An ask as it is handed to a link, all but its number."""
-
-    __slots__ = ("address", "content", "data", "deadline", "epoch", "hops", "key", "traceparent")
-
-    def __init__(
-        self,
-        address: Address,
-        content: int,
-        data: bytes,
-        key: CommandKey | None,
-        deadline: float,
-        hops: int,
-        epoch: int,
-        traceparent: str = "",
-    ) -> None:
-        self.address = address
-        self.content = content
-        self.data = data
-        self.key = key
-        self.deadline = deadline
-        self.hops = hops
-        self.epoch = epoch
-        self.traceparent = traceparent
-
-    def asked(self, number: int, remaining_ms: int) -> Asked:
-        """What is said of it."""
-        fields = (
-            number,
-            self.address,
-            self.data,
-            self.key,
-            remaining_ms,
-            self.hops,
-            self.epoch,
-            self.content,
-        )
-        return AskedInTrace(*fields, self.traceparent) if self.traceparent else Asked(*fields)
-
-
-class Link:
-    """Bounded by its outbox and by how many asks its peer lets wait."""
+class ClientLink:
+    """Bounded by the connection's outbox and by how many asks its peer lets wait."""
 
     def __init__(
         self,
-        wire: Wire,
-        incarnation: str,
+        connection: Connection,
         *,
+        codec: Codec,
         clock: Clock,
         deadlines: Deadlines,
         limits: PeerLimits,
     ) -> None:
-        self.wire = wire
-        self.incarnation = incarnation
+        self.connection = connection
+        self._codec = codec
         self._clock = clock
         self._deadlines = deadlines
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, Envelope] = {}
 
-    def send(self, parcel: PeerRequest) -> tuple[int, asyncio.Future[Answer]]:
-        """Queue an ask; gives its number, for :meth:`forget`, and its answer, whose reply is
-        still encoded. Raises :class:`~actors.errors.OverloadedError`,
-        :class:`~actors.errors.DeadlineExceededError`, and :class:`ValueError` for a command that
-        fits into no frame."""
-        outbox = self.wire.outbox
-        if outbox.full:
+    @property
+    def full(self) -> bool:
+        """Whether the next ask is refused."""
+        return self.connection.outbox.full
+
+    async def ask(self, request: Request) -> Answer:
+        """Send a request and wait for its answer.
+
+        Raises as :meth:`actors.transport.Transport.ask`, :class:`~actors.errors.OverloadedError`
+        while the link is full, and :class:`ValueError` for a command that fits into no frame.
+        """
+        outbox = self.connection.outbox
+        if self.full:
             raise OverloadedError("the link to the owner is full")
-        remaining_ms = int((parcel.deadline - self._clock.monotonic()) * 1000)
+        remaining_ms = int((request.deadline - self._clock.monotonic()) * 1000)
         if remaining_ms <= 0:
             raise DeadlineExceededError("no time is left to send it")
+        kind = request.address.kind
+        content, command = self._codec.encode_command(kind, request.command)
         number = outbox.put_count + 1
-        part = encode(parcel.asked(number, remaining_ms))
+        part = encode(ask_of(request, number, remaining_ms, content, command))
         if len(part) > self._limits.frame_bytes_max - FRAME_OVERHEAD_BYTES:
             raise ValueError(f"a command of {len(part)} bytes is too long to be sent")
         future: asyncio.Future[Answer] = self._loop.create_future()
-        envelope = Envelope(None, parcel.key, future, parcel.deadline, True)
+        envelope = Envelope(None, request.key, future, request.deadline, True)
         self._waiting[number] = envelope
         outbox.put(part, envelope)
         self._deadlines.watch(envelope)
-        return number, future
-
-    def forget(self, number: int) -> None:
-        """Nobody waits for this answer any more."""
-        self._waiting.pop(number, None)
+        try:
+            answer = await future
+        finally:
+            self._waiting.pop(number, None)
+        answer.reply = self._codec.decode_reply(kind, content, answer.reply)
+        return answer
 
     def on_message(self, message: Message) -> None:
-        """Raises :class:`~actors.peers.wire.MisspokenError` for anything but an answer. One that
-        nobody waits for any more is dropped."""
-        if type(message) is Replied:
+        """Resolve the caller who waits for this answer, if there still is one. Raises
+        :class:`~actors.peers.connection.ProtocolError` for anything but an answer."""
+        if type(message) is Reply:
             envelope = self._waiting.pop(message.id, None)
             if envelope is not None:
                 envelope.answer(Answer(message.reply, message.replayed))
-        elif type(message) is Refused:
+        elif type(message) is Refusal:
             envelope = self._waiting.pop(message.id, None)
             if envelope is not None:
                 envelope.refuse(error_of(message))
         else:
-            raise MisspokenError(f"{type(message).__name__} from the side that answers")
+            raise ProtocolError(f"{type(message).__name__} from the side that answers")
 
-    def over(self, why: str) -> None:
-        """Answer everybody who still waits: nothing was done of what had not left, the rest may
-        be."""
-        taken = self.wire.outbox.taken_count
+    def fail(self, why: str) -> None:
+        """Refuse all waiting callers, because the link has ended. What was not sent yet was not
+        done; the rest may have been."""
+        taken = self.connection.outbox.taken_count
         for number, envelope in self._waiting.items():
-            left = number <= taken
-            envelope.refuse(OutcomeUnknownError(why) if left else NotOwnedError(why))
+            sent = number <= taken
+            envelope.refuse(OutcomeUnknownError(why) if sent else NotOwnedError(why))
         self._waiting.clear()
+
+
+def ask_of(request: Request, number: int, remaining_ms: int, content: int, command: bytes) -> Ask:
+    """The message for a request, with this number and encoded command."""
+    fields = (
+        number,
+        request.address,
+        command,
+        request.key,
+        remaining_ms,
+        request.hops,
+        request.epoch,
+        content,
+    )
+    return TracedAsk(*fields, request.traceparent) if request.traceparent else Ask(*fields)
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who owns a shard, and since which epoch, as far as an instance knows."""
+
+    instance: str
+    epoch: int
+
+
+class ServerContext(msgspec.Struct, frozen=True):
+    """What the server's ends of all links of one instance answer with."""
+
+    ask_here: Callable[[Request], asyncio.Future[Answer]]
+    """Answers a request; the future has to be done soon after the deadline."""
+    owner_of: Callable[[int], Owner | None]
+    """The owner of a shard, from memory: it is called while answering."""
+    codec: Codec
+    clock: Clock
+    limits: PeerLimits
+    tracer: Tracer | None
+
+
+class ServerCounts:
+    """Over all links of one endpoint."""
+
+    __slots__ = ("asks", "in_flight", "refused", "rejected")
+
+    def __init__(self) -> None:
+        self.asks = 0
+        self.in_flight = 0
+        self.refused = 0
+        self.rejected = 0
+        """Connections that were not let in."""
+
+
+class ServerLink:
+    """Answers every ask of one link, at most ``asks_max`` at a time."""
+
+    def __init__(
+        self, connection: Connection, context: ServerContext, counts: ServerCounts
+    ) -> None:
+        self._connection = connection
+        self._context = context
+        self._codec = context.codec
+        self._counts = counts
+        self._in_flight = 0
+
+    def on_message(self, message: Message) -> None:
+        """Answer an ask. Raises :class:`~actors.peers.connection.ProtocolError` for anything
+        else."""
+        if type(message) is not TracedAsk:
+            raise ProtocolError(f"{type(message).__name__} from the side that asks")
+        self._counts.asks += 1
+        tracer = self._context.tracer
+        error = self._objection(message)
+        if error is None and message.traceparent and tracer is not None:
+            with tracer.continued(message.traceparent):
+                error = self._ask_here(message)
+        elif error is None:
+            error = self._ask_here(message)
+        if error is not None:
+            self._counts.refused += 1
+            self._refuse(message, error)
+
+    def _objection(self, ask: Ask) -> Exception | None:
+        """Why this ask does not even reach the runtime."""
+        if self._in_flight >= self._context.limits.asks_max:
+            return OverloadedError("too many asks of one peer")
+        if ask.remaining_ms <= 0:
+            return DeadlineExceededError("it came too late")
+        if ask.hops > HOPS_MAX:
+            return NotOwnedError(f"sent on more than {HOPS_MAX} times")
+        if ask.epoch:
+            owner = self._context.owner_of(ask.address.slot)
+            if owner is None or owner.epoch < ask.epoch:
+                return NotOwnedError("the sender knows of a later owner")
+        return None
+
+    def _ask_here(self, ask: TracedAsk) -> Exception | None:
+        kind = ask.address.kind
+        try:
+            command = self._codec.decode_command(kind, ask.content, ask.command)
+        except Exception as error:  # noqa: BLE001 - a codec of the application, on another's bytes
+            log.error("a command for %s cannot be read: %s", kind, where(error))
+            return EntityCrashedError("the command cannot be read here")
+        deadline = self._context.clock.monotonic() + ask.remaining_ms / 1000
+        request = Request(ask.address, command, deadline, ask.key, ask.hops, ask.epoch)
+        future = self._context.ask_here(request)
+        self._in_flight += 1
+        self._counts.in_flight += 1
+        future.add_done_callback(partial(self._done, ask))
+        return None
+
+    def _done(self, ask: Ask, future: asyncio.Future[Answer]) -> None:
+        self._in_flight -= 1
+        self._counts.in_flight -= 1
+        if future.cancelled():
+            self._refuse(ask, OutcomeUnknownError("given up while it was decided"))
+        elif (error := future.exception()) is not None:
+            self._refuse(ask, error)
+        elif not self._connection.ended:
+            self._reply(ask, future.result())
+
+    def _reply(self, ask: Ask, answer: Answer) -> None:
+        kind = ask.address.kind
+        try:
+            data = self._codec.encode_reply(kind, ask.content, answer)
+            part = encode(Reply(ask.id, data, answer.replayed))
+        except Exception as error:  # noqa: BLE001 - a codec of the application
+            log.error("a reply of %s cannot be sent: %s", kind, where(error))
+            self._refuse(ask, OutcomeUnknownError("the reply cannot be sent"))
+            return
+        if len(part) > self._context.limits.frame_bytes_max - FRAME_OVERHEAD_BYTES:
+            log.error("a reply of %s is too long: %d bytes", kind, len(part))
+            self._refuse(ask, OutcomeUnknownError("the reply is too long to be sent"))
+            return
+        self._connection.outbox.put(part)
+
+    def _refuse(self, ask: Ask, error: BaseException) -> None:
+        if self._connection.ended:
+            return
+        owner = None
+        if isinstance(error, NotOwnedError):
+            owner = self._context.owner_of(ask.address.slot)
+        named = (owner.instance, owner.epoch) if owner is not None else ("", 0)
+        message = refusal_of(ask.id, error, *named)
+        if message is None:
+            log.error("an ask of a peer ended in no error that an ask has: %s", where(error))
+            message = refusal_of(ask.id, OutcomeUnknownError("an unexpected error"))
+            assert message is not None, "this error is one"
+        self._connection.outbox.put(encode(message))

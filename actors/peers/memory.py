@@ -9,10 +9,10 @@ from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
 from actors.errors import NotOwnedError, OutcomeUnknownError
-from actors.transport import Answer
+from actors.transport import Answer, Request
 
 
-class Peer(Protocol):
+class MemoryPeer(Protocol):
     """What the transport needs of a runtime."""
 
     def ask(
@@ -22,11 +22,12 @@ class Peer(Protocol):
         *,
         key: CommandKey | None = None,
         timeout_s: float | None = None,
-    ) -> asyncio.Future[Answer]: ...
+    ) -> asyncio.Future[Answer]:
+        """Ask as :meth:`actors.runtime.Runtime.ask`."""
 
 
 class MemoryTransport:
-    """Carries messages between the peers that joined it.
+    """Carries requests between the peers that joined it.
 
     :meth:`cut` parts a peer from all others: what was not sent is not done, what was sent and not
     answered may be.
@@ -34,50 +35,43 @@ class MemoryTransport:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._peers: dict[str, Peer] = {}
+        self._peers: dict[str, MemoryPeer] = {}
         self._cut: dict[str, asyncio.Future[None]] = {}
 
-    def join(self, instance: str, peer: Peer) -> None:
+    def join(self, instance: str, peer: MemoryPeer) -> None:
         """Make a peer reachable by its name; a later incarnation replaces an earlier one."""
         self._peers[instance] = peer
         self.heal(instance)
 
     def leave(self, instance: str) -> None:
-        """The peer is gone for good."""
+        """Remove a peer for good."""
         self.cut(instance)
         del self._peers[instance]
 
     def cut(self, instance: str) -> None:
+        """Part a peer from all others."""
         if not self._cut[instance].done():
             self._cut[instance].set_result(None)
 
     def heal(self, instance: str) -> None:
+        """Connect a peer again that was cut off."""
         self._cut[instance] = asyncio.get_running_loop().create_future()
 
-    async def ask(
-        self,
-        instance: str,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None,
-        deadline: float,
-        hops: int = 1,
-        epoch: int = 0,
-    ) -> Answer:
+    async def ask(self, instance: str, request: Request) -> Answer:
+        """Ask as :meth:`actors.transport.Transport.ask`."""
         peer = self._peers.get(instance)
         if peer is None or self._cut[instance].done():
             raise NotOwnedError(f"{instance} cannot be reached")
-        timeout_s = max(deadline - self._clock.monotonic(), 0.0)
-        answer = peer.ask(address, command, key=key, timeout_s=timeout_s)
+        timeout_s = max(request.deadline - self._clock.monotonic(), 0.0)
+        answer = peer.ask(request.address, request.command, key=request.key, timeout_s=timeout_s)
         return await self._unless_cut(instance, answer)
 
     def connected(self, instance: str) -> bool:
-        """Whether it is there and not cut off."""
+        """Whether the peer has joined and is not cut off."""
         return instance in self._peers and not self._cut[instance].done()
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     async def _unless_cut(self, instance: str, answer: asyncio.Future[Answer]) -> Answer:
         cut = self._cut[instance]

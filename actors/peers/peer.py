@@ -1,12 +1,12 @@
-"""Another instance as this one sees it: a link that is kept up, and who waits for it.
+"""Another instance as this one sees it: a link that is kept up, and callers who wait for it.
 
 ::
 
-    connecting --(greeted)--> up --(lost)--> resting --(back-off over)--> connecting
-        |                                       ^             |
-        +-------(not reached)-------------------+             +--(no member any more)--> gone
+    connecting --(handshake done)--> up --(lost)--> resting --(back-off over)--> connecting
+        |                                              ^             |
+        +-------(not reached)--------------------------+             +--(no longer a member)--> gone
 
-Who asks while it connects waits; who asks while it rests is refused at once.
+Callers wait while it connects, and are refused at once while it rests.
 """
 
 from __future__ import annotations
@@ -14,95 +14,167 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
+
+import aiohttp
+import msgspec
 
 from actors.clock import Clock
 from actors.core.deadlines import Deadlines
 from actors.errors import DeadlineExceededError, NotOwnedError, OverloadedError
-from actors.peers.dial import NOT_REACHED, Dialler
-from actors.peers.greeting import TurnedAwayError
+from actors.peers.connection import Connection, Traffic
+from actors.peers.handshake import Handshake, HandshakeError
 from actors.peers.limits import PeerLimits
-from actors.peers.link import Link, PeerRequest
-from actors.peers.statistics import PeerStatistics, RoundTrip, Traffic
-from actors.peers.wire import Wire
-from actors.transport import Answer
+from actors.peers.link import ClientLink
+from actors.peers.protocol import Challenge, Codec
+from actors.transport import Answer, Request
 
 log = logging.getLogger(__name__)
 
+PEER_PATH = "/peers/link"
+"""Where the endpoint is mounted."""
+
+NOT_REACHED = (aiohttp.ClientError, OSError, TimeoutError, HandshakeError)
+"""Raised when nobody listens, nobody answers, or another instance does."""
+
 UrlOf = Callable[[str], str | None]
-"""The address of an instance, as ``http://host:port``, or ``None`` if it is no member. Asked anew
-at each connect."""
+"""The address of an instance, as ``http://host:port``, or ``None`` if it is no member. Called anew
+for each attempt."""
+
+
+class PeerStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The link to one other instance."""
+
+    instance: str
+    incarnation: str
+    """Of the last link that was up; empty if there was none."""
+    connected: bool
+    asks: int
+    in_flight: int
+    """Callers waiting for the link or for a reply."""
+    refused: int
+    """Asks refused here, because too many wait or the peer cannot be reached."""
+    reconnects: int
+    """Links that came up after the first."""
+    round_trip_avg_ms: float | None
+    """Of pings, smoothed; ``None`` before the first."""
+    round_trip_max_ms: float
+    frames: int
+    """Sent."""
+    messages: int
+    """Sent."""
+    batch_avg: float
+    """Messages in a frame that was sent."""
+
+
+class LinkSocket(aiohttp.ClientWebSocketResponse):
+    """A websocket that can be cut without waiting for what a dead peer will never read."""
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        connection = self._conn
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+
+
+class Dialler:
+    """Opens links from one instance to others."""
+
+    def __init__(self, handshake: Handshake, limits: PeerLimits) -> None:
+        self._handshake = handshake
+        self._limits = limits
+        # Names are resolved at each attempt: a cached address may be a dead one.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=limits.links_max, use_dns_cache=False),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            ws_response_class=LinkSocket,
+        )
+
+    async def dial(self, url: str, wanted: str) -> tuple[LinkSocket, Challenge]:
+        """Connect to the wanted instance, both sides proved. Raises :data:`NOT_REACHED`."""
+        limits = self._limits
+        async with asyncio.timeout(limits.handshake_timeout_s):
+            socket = await self._session.ws_connect(
+                url.rstrip("/") + PEER_PATH,
+                compress=0,
+                max_msg_size=limits.frame_bytes_max + 1,
+                timeout=aiohttp.ClientWSTimeout(ws_close=limits.close_timeout_s),
+            )
+            assert isinstance(socket, LinkSocket), "the session makes these"
+            try:
+                return socket, await self._handshake.connect(socket, wanted)
+            except HandshakeError as error:
+                await socket.close(code=error.code, message=str(error).encode()[:100])
+                raise
+            except BaseException:
+                socket.abort()
+                raise
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerContext:
+    """What all peers of one transport share."""
+
+    dialler: Dialler
+    codec: Codec
+    url_of: UrlOf
+    clock: Clock
+    random: Random
+    deadlines: Deadlines
+    limits: PeerLimits
 
 
 class Peer:
     """One other instance, by name, through all its incarnations. :meth:`run` keeps the link."""
 
-    def __init__(
-        self,
-        instance: str,
-        *,
-        dialler: Dialler,
-        url_of: UrlOf,
-        clock: Clock,
-        random: Random,
-        deadlines: Deadlines,
-        limits: PeerLimits,
-    ) -> None:
+    def __init__(self, instance: str, context: PeerContext) -> None:
         self.instance = instance
-        self._dialler = dialler
-        self._url_of = url_of
-        self._clock = clock
-        self._random = random
-        self._deadlines = deadlines
-        self._limits = limits
-        self._link: Link | None = None
+        self._context = context
+        self._clock = context.clock
+        self._limits = context.limits
+        self._link: ClientLink | None = None
         self._attempt: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
         self._rests_until = 0.0
         self._failures = 0
         self._incarnation = ""
-        self._ups = 0
+        self._links = 0
         self._asks = 0
         self._in_flight = 0
         self._refused = 0
         self._traffic = Traffic()
-        self._round_trip = RoundTrip()
 
     @property
     def connected(self) -> bool:
-        """A link is up; one on which nothing is heard is cut after a while."""
+        """Whether a link is up; one on which nothing is heard is cut after a while."""
         return self._link is not None
 
     # -- asking --------------------------------------------------------------------------------
 
-    async def ask(self, parcel: PeerRequest) -> Answer:
-        """The answer, its reply still encoded. Raises as :meth:`actors.transport.Transport.ask`."""
+    async def ask(self, request: Request) -> Answer:
+        """Ask the peer, once there is a link. Raises as :meth:`actors.transport.Transport.ask`."""
         self._asks += 1
         if self._in_flight >= self._limits.asks_max:
             self._refused += 1
             raise OverloadedError(f"too much is waiting for {self.instance}")
         self._in_flight += 1
         try:
-            link = self._link or await self._linked(parcel.deadline)
-            number, future = self._send(link, parcel)
-            try:
-                return await future
-            finally:
-                link.forget(number)
+            link = self._link or await self._linked(request.deadline)
+            if link.full:
+                self._refused += 1
+            return await link.ask(request)
         finally:
             self._in_flight -= 1
 
-    def _send(self, link: Link, parcel: PeerRequest) -> tuple[int, asyncio.Future[Answer]]:
-        try:
-            return link.send(parcel)
-        except OverloadedError:
-            self._refused += 1
-            raise
-
-    async def _linked(self, deadline: float) -> Link:
+    async def _linked(self, deadline: float) -> ClientLink:
         attempt = self._attempt
         if attempt is not None:
             wait_s = deadline - self._clock.monotonic()
-            # Not awaited itself: a caller who gives up must not take the others' future along.
+            # Not awaited itself: one caller's cancellation must not cancel the others' future.
             await asyncio.wait((attempt,), timeout=max(wait_s, 0.0))
             if self._link is None and not attempt.done():
                 raise DeadlineExceededError(f"{self.instance} was not reached in time")
@@ -115,82 +187,78 @@ class Peer:
     # -- keeping the link ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect, and again whenever the link is lost, as long as it is a member."""
+        """Connect, and again whenever the link is lost, as long as the instance is a member."""
         try:
-            while (url := self._url_of(self.instance)) is not None:
+            while (url := self._context.url_of(self.instance)) is not None:
                 if self._attempt is None:
                     self._attempt = asyncio.get_running_loop().create_future()
                 await self._keep(url)
                 await asyncio.sleep(self._rest())
         finally:
-            self._attempt_ends()
+            self._end_attempt()
 
     async def _keep(self, url: str) -> None:
         try:
-            link = await self._connect(url)
+            socket, challenge = await self._context.dialler.dial(url, self.instance)
         except NOT_REACHED as error:
-            level = logging.WARNING if isinstance(error, TurnedAwayError) else logging.INFO
-            words = str(error) or type(error).__name__
-            log.log(level, "no link to %s at %s: %s", self.instance, url, words)
+            level = logging.WARNING if isinstance(error, HandshakeError) else logging.INFO
+            detail = str(error) or type(error).__name__
+            log.log(level, "no link to %s at %s: %s", self.instance, url, detail)
             return
-        began = self._clock.monotonic()
-        self._link, self._incarnation = link, link.incarnation
-        self._ups += 1
-        self._attempt_ends()
+        began_s = self._clock.monotonic()
+        link = self._make_link(socket)
+        self._link, self._incarnation = link, challenge.incarnation
+        self._links += 1
+        self._end_attempt()
         try:
-            await link.wire.run(link.on_message)
+            await link.connection.run(link.on_message)
         finally:
             self._link = None
-            link.over(link.wire.ended)
-        log.info("the link to %s has ended: %s", self.instance, link.wire.ended)
-        if self._clock.monotonic() - began >= self._limits.backoff_max_s:
+            link.fail(link.connection.ended)
+        log.info("the link to %s has ended: %s", self.instance, link.connection.ended)
+        if self._clock.monotonic() - began_s >= self._limits.backoff_max_s:
             self._failures = 0
 
-    async def _connect(self, url: str) -> Link:
-        async with asyncio.timeout(self._limits.greeting_s):
-            socket, challenge = await self._dialler.dial(url, self.instance)
-        wire = Wire(
-            socket,
-            socket.abort,
-            clock=self._clock,
-            limits=self._limits,
-            traffic=self._traffic,
-            round_trip=self._round_trip,
+    def _make_link(self, socket: LinkSocket) -> ClientLink:
+        connection = Connection(
+            socket, socket.abort, clock=self._clock, limits=self._limits, traffic=self._traffic
         )
-        return Link(
-            wire,
-            challenge.incarnation,
-            clock=self._clock,
-            deadlines=self._deadlines,
-            limits=self._limits,
+        context = self._context
+        return ClientLink(
+            connection,
+            codec=context.codec,
+            clock=context.clock,
+            deadlines=context.deadlines,
+            limits=context.limits,
         )
 
     def _rest(self) -> float:
-        """Seconds until the next attempt: doubled each time, and spread, lest all instances come
-        back to a restarted one together."""
+        """Seconds until the next attempt: doubled each time, and spread, so that not all instances
+        come back to a restarted one together."""
         limits = self._limits
         doubled_s = limits.backoff_min_s * 2.0 ** min(self._failures, 16)
-        wait_s = min(doubled_s, limits.backoff_max_s) * self._random.uniform(0.5, 1.0)
+        wait_s = min(doubled_s, limits.backoff_max_s) * self._context.random.uniform(0.5, 1.0)
         self._failures += 1
         self._rests_until = self._clock.monotonic() + wait_s
-        self._attempt_ends()
+        self._end_attempt()
         return wait_s
 
-    def _attempt_ends(self) -> None:
+    def _end_attempt(self) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None and not attempt.done():
             attempt.set_result(None)
 
     async def close(self) -> None:
-        """Answer everybody who waits, and say goodbye. :meth:`run` has to be cancelled after."""
-        self._attempt_ends()
+        """Refuse all waiting callers and close the link. Cancel :meth:`run` afterwards."""
+        self._end_attempt()
         link, self._link = self._link, None
         if link is not None:
-            link.over("stopping")
-            await link.wire.goodbye("stopping")
+            link.fail("stopping")
+            await link.connection.close("stopping")
 
     def statistics(self) -> PeerStatistics:
         """Counts and gauges at this moment."""
+        traffic = self._traffic
         return PeerStatistics(
             instance=self.instance,
             incarnation=self._incarnation,
@@ -198,10 +266,10 @@ class Peer:
             asks=self._asks,
             in_flight=self._in_flight,
             refused=self._refused,
-            reconnects=max(self._ups - 1, 0),
-            round_trip_avg_ms=self._round_trip.avg_ms,
-            round_trip_max_ms=self._round_trip.max_ms,
-            frames=self._traffic.frames_sent,
-            messages=self._traffic.messages_sent,
-            batch_avg=self._traffic.batch_avg,
+            reconnects=max(self._links - 1, 0),
+            round_trip_avg_ms=traffic.round_trip_avg_ms,
+            round_trip_max_ms=traffic.round_trip_max_ms,
+            frames=traffic.frames,
+            messages=traffic.messages,
+            batch_avg=traffic.batch_avg,
         )

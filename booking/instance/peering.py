@@ -37,8 +37,7 @@ class Peering:
         self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
     ) -> Transport:
         self.links = PeerTransport(
-            instance=self._member.instance,
-            incarnation=self._member.incarnation,
+            self._member,
             secret=self._secret,
             url_of=url_of,
             behaviour_of=behaviour_of,
@@ -51,8 +50,7 @@ class Peering:
     def make_endpoint(self, node: ClusterNode) -> PeerEndpoint:
         """Where the others' links end, to be served at :data:`actors.peers.PEER_PATH`."""
         return PeerEndpoint(
-            instance=self._member.instance,
-            incarnation=self._member.incarnation,
+            self._member,
             secret=self._secret,
             ask_here=node.ask_here,
             behaviour_of=node.behaviour_of,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from msgspec.structs import replace
 from opentelemetry import context as current
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -18,10 +19,9 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from actors.address import Address
-from actors.behaviour import CommandKey
 from actors.core.tracing import name_of
 from actors.peers import PeerTransport
-from actors.transport import Answer
+from actors.transport import Answer, Request
 from booking.domain.decision import Rejected
 
 CARRIER = "traceparent"
@@ -197,27 +197,18 @@ class TracedLinks:
         self.connected = links.connected
         self.close = links.close
 
-    async def ask(
-        self,
-        instance: str,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None,
-        deadline: float,
-        hops: int = 1,
-        epoch: int = 0,
-    ) -> Answer:
-        where: dict[str, Any] = {"key": key, "deadline": deadline, "hops": hops, "epoch": epoch}
+    async def ask(self, instance: str, request: Request) -> Answer:
         if not trace.get_current_span().get_span_context().trace_flags.sampled:
-            where[CARRIER] = _traceparent()
-            return await self._links.ask(instance, address, command, **where)
-        about = _about(address, name_of(command))
-        about |= {"booking.peer": instance, "booking.hop": hops, "booking.epoch": epoch}
+            return await self._links.ask(instance, replace(request, traceparent=_traceparent()))
+        about = _about(request.address, name_of(request.command))
+        about |= {
+            "booking.peer": instance,
+            "booking.hop": request.hops,
+            "booking.epoch": request.epoch,
+        }
         name = f"ask {about['booking.command']}"
         with span_of(self._tracer, name, SpanKind.CLIENT, about):
-            where[CARRIER] = _traceparent()
-            return await self._links.ask(instance, address, command, **where)
+            return await self._links.ask(instance, replace(request, traceparent=_traceparent()))
 
 
 def _traceparent() -> str:

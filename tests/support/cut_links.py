@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from actors.peers.frames import Hello, decode_greeting
+from actors.peers.protocol import Hello, decode_handshake
 from tests.support.served import free_port
 
 CHUNK_BYTES = 65_536
@@ -149,7 +149,7 @@ def caller_of(said: bytes) -> str | None:
     if len(masked) < length or len(mask) < MASK_BYTES:
         return None
     whole = bytes(byte ^ mask[at % MASK_BYTES] for at, byte in enumerate(masked))
-    hello = decode_greeting(whole)
+    hello = decode_handshake(whole)
     assert isinstance(hello, Hello), hello
     return hello.instance
 

@@ -12,20 +12,16 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from typing import Any
 
-from actors.address import Address
-from actors.behaviour import Behaviour, CommandKey
+from actors.behaviour import Behaviour
 from actors.clock import Clock
 from actors.core.deadlines import Deadlines
 from actors.core.envelope import Envelope
 from actors.errors import NotOwnedError, StoppingError
-from actors.peers.codec import Codec
-from actors.peers.frames import Message, decode_frame, frame_of
 from actors.peers.limits import HOPS_MAX, PeerLimits
-from actors.peers.link import Link, PeerRequest
-from actors.peers.served import AskHere, Counts, OwnerOf, ServedLink
-from actors.transport import Answer
+from actors.peers.link import ClientLink, ServerContext, ServerCounts, ServerLink
+from actors.peers.protocol import Codec, Message, decode_frame, frame_of
+from actors.transport import Answer, Request
 
 LIMITS = PeerLimits()
 LATENCY_S = 0.0005
@@ -34,8 +30,8 @@ RECONNECT_S = 0.2
 
 
 class PipeWire:
-    """Stands for :class:`actors.peers.wire.Wire` and its outbox, at one end. The other end hears
-    in ``context``, which is its process'."""
+    """Stands for :class:`actors.peers.connection.Connection` and its outbox, at one end. The other
+    end hears in ``context``, which is its process'."""
 
     def __init__(self, whole: Callable[[], bool], context: Context) -> None:
         self._whole = whole
@@ -68,34 +64,18 @@ class PipeWire:
 
 
 class Door:
-    """Where an instance listens."""
+    """Where an instance listens: what it answers with, and the context of its process."""
 
-    def __init__(
-        self,
-        instance: str,
-        ask_here: AskHere,
-        owner_of: OwnerOf,
-        codec: Codec,
-        context: Context,
-    ) -> None:
+    def __init__(self, instance: str, service: ServerContext, context: Context) -> None:
         self.instance = instance
         self.context = context
-        self._ask_here = ask_here
-        self._owner_of = owner_of
-        self._codec = codec
+        self._service = service
 
-    def served(self, wire: PipeWire) -> ServedLink:
-        return ServedLink(
-            wire,  # type: ignore[arg-type]  # stands for one
-            ask_here=self._ask_here,
-            owner_of=self._owner_of,
-            codec=self._codec,
-            limits=LIMITS,
-            counts=Counts(),
-        )
+    def served(self, wire: PipeWire) -> ServerLink:
+        return ServerLink(wire, self._service, ServerCounts())  # type: ignore[arg-type]  # stands for one
 
 
-class Connection:
+class Pipe:
     """One link from the instance that asks to the one that answers, each named by its address."""
 
     def __init__(self, network: Network, source: Line, url: str) -> None:
@@ -103,9 +83,9 @@ class Connection:
         whole = partial(network.whole, self.ends)
         self.there = PipeWire(whole, network.doors[url].context)
         self.back = PipeWire(whole, network.doors[source.url].context)
-        self.link = Link(
+        self.link = ClientLink(
             self.there,  # type: ignore[arg-type]  # stands for one
-            url,
+            codec=source.codec,
             clock=source.clock,
             deadlines=source.deadlines,
             limits=LIMITS,
@@ -120,7 +100,7 @@ class Connection:
     def end(self, why: str) -> None:
         if self.up:
             self.there.ended = self.back.ended = why
-            self.link.over(why)
+            self.link.fail(why)
 
 
 class Network:
@@ -128,7 +108,7 @@ class Network:
 
     def __init__(self) -> None:
         self.doors: dict[str, Door] = {}
-        self._connections: list[Connection] = []
+        self._connections: list[Pipe] = []
         self._cut: dict[frozenset[str], float] = {}
         """Pairs of instances, or one alone for all of its links."""
         self._away: set[str] = set()
@@ -140,8 +120,8 @@ class Network:
         names = frozenset(self.doors[url].instance for url in ends)
         return names not in self._cut and not any(frozenset((name,)) in self._cut for name in names)
 
-    def connect(self, source: Line, url: str) -> Connection:
-        connection = Connection(self, source, url)
+    def connect(self, source: Line, url: str) -> Pipe:
+        connection = Pipe(self, source, url)
         self._connections.append(connection)
         return connection
 
@@ -197,36 +177,18 @@ class Line:
         self.asks = 0
         self._network = network
         self._url_of = url_of
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, Pipe] = {}
         self._looked_after: set[str] = set()
         self._closed = False
 
-    async def ask(
-        self,
-        instance: str,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None,
-        deadline: float,
-        hops: int = 1,
-        epoch: int = 0,
-    ) -> Answer:
-        if hops > HOPS_MAX:
+    async def ask(self, instance: str, request: Request) -> Answer:
+        if request.hops > HOPS_MAX:
             raise NotOwnedError(f"sent on more than {HOPS_MAX} times")
         link = self._link(instance)
         self.asks += 1
-        content, data = self.codec.pack_command(address.kind, command)
-        parcel = PeerRequest(address, content, data, key, deadline, hops, epoch)
-        number, future = link.send(parcel)
-        try:
-            answer = await future
-        finally:
-            link.forget(number)
-        answer.reply = self.codec.unpack_reply(address.kind, content, answer.reply)
-        return answer
+        return await link.ask(request)
 
-    def _link(self, instance: str) -> Link:
+    def _link(self, instance: str) -> ClientLink:
         if self._closed:
             raise StoppingError("the links are closed")
         connection = self._connections.get(instance)

@@ -19,10 +19,11 @@ from actors.journal.contract import Loaded
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.membership.contract import Member
 from actors.membership.memory import MemoryMembership, MemoryMembershipStore
+from actors.peers.link import ServerContext
 from actors.placement.inputs import Rules
 from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from actors.transport import Answer, Transport
-from tests.support.network import Door, Line, Network
+from tests.support.network import LIMITS, Door, Line, Network
 from tests.support.runtimes import Views, until
 from tests.support.standstill import Process
 from tests.support.toys import Alarm, Bank, Counter, Pair
@@ -147,9 +148,14 @@ class Node:
     async def start(self) -> None:
         self.nodes.network.doors[self.url] = Door(
             self.name,
-            self.node.ask_here,
-            self.node.availability.owner_of,
-            self.line.codec,
+            ServerContext(
+                self.node.ask_here,
+                self.node.availability.owner_of,
+                self.line.codec,
+                self.clock,
+                LIMITS,
+                None,
+            ),
             self.process.context,
         )
         await self.process.spawn(self.node.start())

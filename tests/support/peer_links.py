@@ -18,14 +18,15 @@ from actors.clock import SystemClock
 from actors.core.envelope import BEGIN, QUERY
 from actors.core.tracing import Tracer
 from actors.errors import DeadlineExceededError
+from actors.membership.contract import Member
 from actors.peers import Owner, PeerEndpoint, PeerLimits, PeerTransport, Secret
-from actors.transport import Answer
+from actors.transport import Answer, Request
 from tests.support.toys import Counter
 
 SECRET = b"a secret of the whole cluster"
 ANN = Address("counter", "ann")
 WAIT_MAX_S = 30.0
-LIMITS = PeerLimits(backoff_min_s=0.01, backoff_max_s=0.05, goodbye_s=0.2)
+LIMITS = PeerLimits(backoff_min_s=0.01, backoff_max_s=0.05, close_timeout_s=0.2)
 """As in service, but that tests do not wait long for a peer that comes back."""
 log = logging.getLogger(__name__)
 
@@ -63,10 +64,9 @@ class Clerk:
             future.set_result(Answer(reply, self.replayed))
         return future
 
-    def ask_here(
-        self, address: Address, command: Any, key: CommandKey | None, timeout_s: float
-    ) -> asyncio.Future[Answer]:
-        return self.ask(address, command, key=key, timeout_s=timeout_s)
+    def ask_here(self, request: Request) -> asyncio.Future[Answer]:
+        timeout_s = request.deadline - SystemClock().monotonic()
+        return self.ask(request.address, request.command, key=request.key, timeout_s=timeout_s)
 
     def finish(self, reply: Any = "finished") -> None:
         for future in self.waiting:
@@ -159,12 +159,11 @@ class Listening:
         incarnation: str = "two-1",
         secret: bytes = SECRET,
         limits: PeerLimits = LIMITS,
-        owner_of: Callable[[int], Owner | None] = lambda slot: None,
+        owner_of: Callable[[int], Owner | None] = lambda shard: None,
         tracer: Tracer | None = None,
     ) -> None:
         self.endpoint = PeerEndpoint(
-            instance=instance,
-            incarnation=incarnation,
+            Member(instance, incarnation, "", 0),
             secret=Secret(secret),
             ask_here=clerk.ask_here,
             behaviour_of=clerk.behaviours.__getitem__,
@@ -219,8 +218,7 @@ class Pair:
 
     def transport(self, *, secret: bytes = SECRET, limits: PeerLimits = LIMITS) -> PeerTransport:
         transport = PeerTransport(
-            instance="one",
-            incarnation="one-1",
+            Member("one", "one-1", "", 0),
             secret=Secret(secret),
             url_of=self.url_of,
             behaviour_of=self.behaviours.__getitem__,

@@ -11,6 +11,7 @@ from actors.errors import NotOwnedError, OutcomeUnknownError
 from actors.journal.contract import Batch, JournalError, Row
 from actors.journal.memory import MemoryJournal
 from actors.peers.memory import MemoryTransport
+from actors.transport import Request
 from tests.support.runtimes import Cluster, Instance, pass_time
 
 ANN = Address("counter", "ann")
@@ -69,7 +70,7 @@ async def test_the_transport_carries_commands_to_the_named_instance(
 ) -> None:
     transport = MemoryTransport(one.clock)
     transport.join("one", one.runtime)
-    answer = await transport.ask("one", ANN, ("add", 2), key=None, deadline=5.0)
+    answer = await transport.ask("one", Request(ANN, ("add", 2), 5.0))
     assert answer.reply == 2
 
 
@@ -79,22 +80,22 @@ async def test_what_cannot_be_sent_was_not_done(one: Instance) -> None:
     transport.cut("one")
     for instance in ("one", "nobody"):
         with pytest.raises(NotOwnedError):
-            await transport.ask(instance, ANN, ("add", 2), key=None, deadline=5.0)
+            await transport.ask(instance, Request(ANN, ("add", 2), 5.0))
     transport.heal("one")
-    assert (await transport.ask("one", ANN, "get", key=None, deadline=5.0)).reply == 0
+    assert (await transport.ask("one", Request(ANN, "get", 5.0))).reply == 0
 
 
 async def test_what_was_sent_before_the_cut_may_be_done(one: Instance) -> None:
     transport = MemoryTransport(one.clock)
     transport.join("one", one.runtime)
     one.journal.latency_s = 0.5
-    sent = asyncio.ensure_future(transport.ask("one", ANN, ("add", 2), key=None, deadline=5.0))
+    sent = asyncio.ensure_future(transport.ask("one", Request(ANN, ("add", 2), 5.0)))
     await pass_time(0.1)
     transport.cut("one")
     with pytest.raises(OutcomeUnknownError):
         await sent
     transport.heal("one")
-    assert (await transport.ask("one", ANN, "get", key=None, deadline=5.0)).reply == 2
+    assert (await transport.ask("one", Request(ANN, "get", 5.0))).reply == 2
 
 
 async def test_a_transport_hears_who_is_there_and_not_cut_off(cluster: Cluster) -> None:

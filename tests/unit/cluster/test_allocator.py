@@ -17,6 +17,7 @@ from actors.cluster.control_messages import (
 )
 from actors.cluster.handoff import BUSY_PAUSE_S, RELEASE_TIMEOUT_S, UNRESPONSIVE_S
 from actors.errors import NotOwnedError
+from actors.transport import Request
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import until
 
@@ -27,7 +28,7 @@ async def ask_to_release(nodes: Nodes, asking: Node, address: Address, epoch: in
     deadline = nodes.clock.monotonic() + 1.0
     owner = nodes.owner(address).name
     answer = await asking.process.spawn(
-        asking.line.ask(owner, CONTROL_ADDRESS, release, key=None, deadline=deadline)
+        asking.line.ask(owner, Request(CONTROL_ADDRESS, release, deadline))
     )
     return answer.reply
 

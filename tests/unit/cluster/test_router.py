@@ -27,9 +27,9 @@ from actors.errors import (
     OverloadedError,
     UnavailableError,
 )
-from actors.peers.refusals import MovedError
+from actors.peers.protocol import MovedError
 from actors.tasks import Tasks
-from actors.transport import Answer
+from actors.transport import Answer, Request
 from tests.support.memory_tracer import MemoryTracer
 from tests.support.runtimes import key
 from tests.support.virtual_time import VirtualClock
@@ -99,19 +99,9 @@ class FakeLinks:
         self.asked: list[tuple[str, int, int]] = []
         self.messages: list[Any] = []
 
-    async def ask(
-        self,
-        instance: str,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None,
-        deadline: float,
-        hops: int = 1,
-        epoch: int = 0,
-    ) -> Answer:
-        self.asked.append((instance, hops, epoch))
-        self.messages.append(command)
+    async def ask(self, instance: str, request: Request) -> Answer:
+        self.asked.append((instance, request.hops, request.epoch))
+        self.messages.append(request.command)
         await asyncio.sleep(self.takes_s)
         return self.scripts[instance].next()
 

@@ -18,13 +18,13 @@ from actors.errors import (
     UnavailableError,
 )
 from actors.peers import MovedError, Owner, PeerLimits, PeerStatistics, PeerTransport
-from actors.transport import Answer
+from actors.transport import Answer, Request
 from tests.support.peer_links import ANN, LIMITS, WAIT_MAX_S, Pair, until
 
 
 async def ask(pair: Pair, transport: PeerTransport, command: Any, **options: Any) -> Answer:
     deadline = pair.in_s(options.pop("seconds", 5.0))
-    return await transport.ask("two", ANN, command, key=None, deadline=deadline, **options)
+    return await transport.ask("two", Request(ANN, command, deadline, **options))
 
 
 def asked(
@@ -346,7 +346,7 @@ async def test_a_closed_endpoint_ends_its_links_and_lets_nobody_in(pair: Pair) -
 
 async def test_answers_that_are_there_leave_before_the_endpoint_closes(pair: Pair) -> None:
     # So many take seconds where the processor belongs to others; no limit is the matter here.
-    await pair.start(limits=structs.replace(LIMITS, goodbye_s=WAIT_MAX_S))
+    await pair.start(limits=structs.replace(LIMITS, close_timeout_s=WAIT_MAX_S))
     transport = pair.transport()
     asks = asked(pair, transport, ["wait"], 2_500, seconds=WAIT_MAX_S)
     await until(lambda: len(pair.clerk.waiting) == 2_500)

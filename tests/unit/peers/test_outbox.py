@@ -6,10 +6,18 @@ import asyncio
 
 from actors.core.envelope import Envelope
 from actors.errors import OutcomeUnknownError, UnavailableError
-from actors.peers.frames import Ping, Pong, Refused, decode_frame, encode, frame_of
+from actors.peers.connection import Outbox
 from actors.peers.limits import FRAME_OVERHEAD_BYTES, PeerLimits
-from actors.peers.outbox import Outbox
-from actors.peers.refusals import error_of, refused
+from actors.peers.protocol import (
+    Ping,
+    Pong,
+    Refusal,
+    decode_frame,
+    encode,
+    error_of,
+    frame_of,
+    refusal_of,
+)
 
 PART = encode(Ping(1.5))
 
@@ -68,7 +76,7 @@ async def test_who_waits_for_room_is_woken_by_room_and_by_the_end() -> None:
     for end in (Outbox.take, Outbox.close):
         outbox = Outbox(PeerLimits(outbox_bytes_max=1))
         outbox.put(PART)
-        waiter = asyncio.create_task(outbox.emptied())
+        waiter = asyncio.create_task(outbox.drained())
         await asyncio.sleep(0)
         assert not waiter.done()
         end(outbox)
@@ -81,11 +89,11 @@ def test_messages_may_grow_at_their_end() -> None:
 
 
 def test_a_reason_of_a_newer_version_leaves_the_outcome_unknown() -> None:
-    assert isinstance(error_of(Refused(1, "tired")), OutcomeUnknownError)
+    assert isinstance(error_of(Refusal(1, "tired")), OutcomeUnknownError)
 
 
 def test_only_the_errors_of_an_ask_travel() -> None:
-    assert refused(1, RuntimeError("secret words of a user")) is None
-    message = refused(1, UnavailableError("x" * 1_000, 2.0))
+    assert refusal_of(1, RuntimeError("secret words of a user")) is None
+    message = refusal_of(1, UnavailableError("x" * 1_000, 2.0))
     assert message is not None
     assert (len(message.detail), message.retry_after_s) == (200, 2.0)

@@ -11,8 +11,9 @@ import pytest
 
 from actors.errors import NotOwnedError
 from actors.peers import PEER_PATH, Secret
-from actors.peers.frames import VERSION, Challenge, Hello, Proof, Replied, encode, frame_of
-from actors.peers.greeting import NONCE_BYTES, TurnedAwayError
+from actors.peers.handshake import NONCE_BYTES, HandshakeError
+from actors.peers.protocol import VERSION, Challenge, Hello, Proof, Reply, encode, frame_of
+from actors.transport import Request
 from tests.support.peer_links import ANN, LIMITS, SECRET, Pair, until
 
 OTHER = b"another secret of another cluster"
@@ -23,7 +24,7 @@ CHALLENGE = Challenge(VERSION, "two", "two-1", b"m" * NONCE_BYTES)
 async def refused(pair: Pair, secret: bytes = SECRET) -> str:
     transport = pair.transport(secret=secret)
     with pytest.raises(NotOwnedError) as raised:
-        await transport.ask("two", ANN, 1, key=None, deadline=pair.in_s(5))
+        await transport.ask("two", Request(ANN, 1, pair.in_s(5)))
     return str(raised.value)
 
 
@@ -32,7 +33,7 @@ async def test_a_wrong_secret_opens_nothing(pair: Pair, caplog: pytest.LogCaptur
     await refused(pair, OTHER)
     assert pair.clerk.got == []
     assert pair.listening.endpoint.statistics().links == 0
-    await until(lambda: pair.listening.endpoint.statistics().turned_away >= 3)
+    await until(lambda: pair.listening.endpoint.statistics().rejected >= 3)
     there = [r for r in caplog.records if r.name == "actors.peers.endpoint"]
     assert len(there) == 1, "repeats are counted, not logged"
     assert OTHER.decode() not in caplog.text
@@ -76,7 +77,7 @@ async def word_from(pair: Pair, *said: bytes) -> aiohttp.WSMessage:
         encode(Hello(VERSION, "", "one-1", b"n" * NONCE_BYTES)),
         encode(Hello(VERSION, "one", "x" * 10_000, b"n" * NONCE_BYTES)),
         encode(Proof(b"p" * 32)),
-        frame_of([encode(Replied(1, b""))]),
+        frame_of([encode(Reply(1, b""))]),
         b"\xc1 no msgpack",
         b"",
     ],
@@ -103,7 +104,7 @@ async def greeted(pair: Pair, socket: aiohttp.ClientWebSocketResponse) -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [b"\xc1", b"", frame_of([encode(Replied(1, b""))]), frame_of([encode(HELLO)])],
+    [b"\xc1", b"", frame_of([encode(Reply(1, b""))]), frame_of([encode(HELLO)])],
     ids=["no msgpack", "empty", "an answer", "a greeting"],
 )
 async def test_a_peer_that_misspeaks_loses_its_link(pair: Pair, frame: bytes) -> None:
@@ -135,7 +136,7 @@ async def test_a_frame_that_is_too_long_ends_the_link(
 
 
 async def test_who_says_nothing_is_cut_off(pair: Pair) -> None:
-    await pair.start(limits=msgspec.structs.replace(LIMITS, greeting_s=0.05))
+    await pair.start(limits=msgspec.structs.replace(LIMITS, handshake_timeout_s=0.05))
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(pair.relay.url + PEER_PATH) as socket,
@@ -147,7 +148,7 @@ async def test_who_says_nothing_is_cut_off(pair: Pair) -> None:
 
 
 async def test_only_so_many_strangers_at_a_time(pair: Pair) -> None:
-    await pair.start(limits=msgspec.structs.replace(LIMITS, greetings_max=1))
+    await pair.start(limits=msgspec.structs.replace(LIMITS, handshakes_max=1))
     url = pair.relay.url + PEER_PATH
     async with aiohttp.ClientSession() as session, session.ws_connect(url):
         with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
@@ -187,9 +188,9 @@ def test_a_proof_is_good_for_one_side_one_pair_and_one_nonce() -> None:
         ("connects", HELLO, replace(CHALLENGE, nonce=b"x" * NONCE_BYTES)),
         ("connects", HELLO, replace(CHALLENGE, incarnation="two-2")),
     ):
-        with pytest.raises(TurnedAwayError):
+        with pytest.raises(HandshakeError):
             secret.check(side, hello, challenge, proof)  # type: ignore[arg-type]  # a literal
-    with pytest.raises(TurnedAwayError):
+    with pytest.raises(HandshakeError):
         Secret(OTHER).check("connects", HELLO, CHALLENGE, proof)
 
 

@@ -12,10 +12,10 @@ import pytest
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.errors import EntityCrashedError
-from actors.peers.frames import AskedInTrace, decode_frame, encode, frame_of
-from actors.peers.link import PeerRequest
+from actors.peers.link import ask_of
+from actors.peers.protocol import TracedAsk, decode_frame, encode, frame_of
 from actors.peers.transport import PeerTransport
-from actors.transport import Answer
+from actors.transport import Answer, Request
 from booking.observability.tracing import TraceIds
 from tests.support.memory_tracer import MemoryTracer, SpanRecorder
 from tests.support.peer_links import ANN, Clerk, Pair, until
@@ -42,8 +42,8 @@ BEFORE = AskedBefore(3, ANN, b'"get"', KEY, 4_000, 1, 7, 0)
 
 
 def said(traceparent: str) -> bytes:
-    parcel = PeerRequest(ANN, 0, b'"get"', KEY, 0.0, 1, 7, traceparent)
-    return encode(parcel.asked(3, 4_000))
+    request = Request(ANN, "get", 0.0, KEY, 1, 7, traceparent)
+    return encode(ask_of(request, 3, 4_000, 0, b'"get"'))
 
 
 def test_without_a_trace_not_a_byte_is_added() -> None:
@@ -58,7 +58,7 @@ def test_a_release_that_knows_no_traces_understands_an_ask_that_has_one() -> Non
 
 def test_an_ask_of_such_a_release_belongs_to_no_trace() -> None:
     (heard,) = decode_frame(frame_of([msgspec.msgpack.encode(BEFORE)]))
-    assert isinstance(heard, AskedInTrace)
+    assert isinstance(heard, TracedAsk)
     assert (heard.traceparent, heard.epoch, heard.key) == ("", 7, KEY)
 
 
@@ -77,9 +77,7 @@ class Attentive(Clerk):
 
 async def ask(pair: Pair, transport: PeerTransport, command: Any, traceparent: str = "") -> Any:
     deadline = pair.in_s(5)
-    return await transport.ask(
-        "two", ANN, command, key=None, deadline=deadline, traceparent=traceparent
-    )
+    return await transport.ask("two", Request(ANN, command, deadline, traceparent=traceparent))
 
 
 async def test_what_is_asked_in_a_trace_is_decided_in_it(pair: Pair) -> None:

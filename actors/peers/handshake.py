@@ -1,0 +1,153 @@
+"""The handshake: two instances prove to each other that they know the cluster's secret.
+
+::
+
+    client                               server
+    Hello(version, name, nonce)    ->
+                                   <-    Challenge(version, name, nonce)
+    Proof(mac)                     ->                                       checked first
+                                   <-    Proof(mac)                         checked too
+
+Each mac is keyed BLAKE2b over the sender's side and all that was said, so it is valid for this pair
+of incarnations, these nonces and this direction only. It keeps strangers out. It neither hides nor
+seals what follows: for that the network has to be private, or the address one of TLS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from hmac import compare_digest
+from typing import Literal, TypeVar
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from actors.membership.contract import Member
+from actors.peers.protocol import VERSION, Challenge, Hello, Proof, decode_handshake, encode
+
+NONCE_BYTES = 16
+"""Never drawn twice in the life of a secret."""
+MAC_BYTES = 32
+SECRET_BYTES_MIN = 16
+"""A proof that is overheard can be tested against guesses at leisure: 128 bits resist that."""
+NAME_MAX = 200
+"""Characters of an instance or an incarnation."""
+
+WRONG_SECRET = 1008
+"""Close code "policy violation": the proof is wrong."""
+NOT_UNDERSTOOD = 1002
+"""Close code "protocol error": another version, or not this protocol at all."""
+
+Side = Literal["connects", "listens"]
+Nonces = Callable[[int], bytes]
+"""Draws that many random bytes, as :func:`secrets.token_bytes`."""
+
+Socket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
+_Expected = TypeVar("_Expected", Hello, Challenge, Proof)
+
+
+class HandshakeError(Exception):
+    """The other side is no member of this cluster; ``code`` is the websocket's close code."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Secret:
+    """The cluster's secret, used only as a key and never printed.
+
+    While secrets are rotated an instance knows several. A server accepts any of them and replies
+    with the one that was used; a client tries them in turn, one with each attempt.
+    """
+
+    def __init__(self, secret: bytes, *others: bytes) -> None:
+        """Raises :class:`ValueError` if a secret is too short."""
+        secrets = (secret, *others)
+        if any(len(one) < SECRET_BYTES_MIN for one in secrets):
+            raise ValueError(f"the cluster's secret needs at least {SECRET_BYTES_MIN} bytes")
+        self._keys = [
+            blake2b(one, digest_size=64, person=b"peer-link-key").digest() for one in secrets
+        ]
+
+    def proof(self, side: Side, hello: Hello, challenge: Challenge, which: int = 0) -> Proof:
+        """What this side sends to prove that it knows the secret with this index."""
+        said = msgspec.msgpack.encode([side, hello, challenge])
+        key = self._keys[which % len(self._keys)]
+        return Proof(blake2b(said, key=key, digest_size=MAC_BYTES).digest())
+
+    def check(self, side: Side, hello: Hello, challenge: Challenge, proof: Proof) -> int:
+        """The index of the secret that this side knows. Raises :class:`HandshakeError` if it knows
+        none."""
+        for which in range(len(self._keys)):
+            if compare_digest(self.proof(side, hello, challenge, which).mac, proof.mac):
+                return which
+        raise HandshakeError(WRONG_SECRET, "the cluster's secret is not the same")
+
+
+class Handshake:
+    """One instance's side of it: ``member`` is the instance itself."""
+
+    def __init__(self, member: Member, secret: Secret, nonces: Nonces) -> None:
+        self._member = member
+        self._secret = secret
+        self._nonces = nonces
+        self._which = 0
+        """The secret that the next client handshake tries."""
+
+    async def connect(self, socket: Socket, wanted: str) -> Challenge:
+        """Introduce this instance as a client of the wanted one. Raises :class:`HandshakeError`."""
+        member = self._member
+        hello = Hello(VERSION, member.instance, member.incarnation, self._nonces(NONCE_BYTES))
+        await socket.send_bytes(encode(hello))
+        challenge = await _receive(socket, Challenge)
+        _check(challenge)
+        if challenge.instance != wanted:
+            # The address is out of date: another instance listens there now.
+            raise HandshakeError(NOT_UNDERSTOOD, f"{wanted} is wanted, not {challenge.instance}")
+        proof = self._secret.proof("connects", hello, challenge, self._which)
+        await socket.send_bytes(encode(proof))
+        # Unless all goes well, the next attempt tries the next secret.
+        self._which += 1
+        self._secret.check("listens", hello, challenge, await _receive(socket, Proof))
+        self._which -= 1
+        return challenge
+
+    async def accept(self, socket: Socket) -> Hello:
+        """Let a client in, and return its introduction. Raises :class:`HandshakeError`."""
+        hello = await _receive(socket, Hello)
+        _check(hello)
+        member, nonce = self._member, self._nonces(NONCE_BYTES)
+        challenge = Challenge(VERSION, member.instance, member.incarnation, nonce)
+        await socket.send_bytes(encode(challenge))
+        which = self._secret.check("connects", hello, challenge, await _receive(socket, Proof))
+        await socket.send_bytes(encode(self._secret.proof("listens", hello, challenge, which)))
+        return hello
+
+
+async def _receive(socket: Socket, expected: type[_Expected]) -> _Expected:
+    """The next message; if the other side closes the link instead, its reason is raised."""
+    message = await socket.receive()
+    if message.type is not aiohttp.WSMsgType.BINARY:
+        code = socket.close_code or NOT_UNDERSTOOD
+        reason = message.extra if isinstance(message.extra, str) else ""
+        raise HandshakeError(code, reason[:100] or "the link was closed while greeting")
+    try:
+        received = decode_handshake(message.data)
+    except msgspec.DecodeError as error:
+        raise HandshakeError(NOT_UNDERSTOOD, "not a greeting") from error
+    if not isinstance(received, expected):
+        raise HandshakeError(NOT_UNDERSTOOD, "a greeting out of turn")
+    return received
+
+
+def _check(received: Hello | Challenge) -> None:
+    if received.version != VERSION:
+        detail = f"version {VERSION} is spoken here, not {received.version}"
+        raise HandshakeError(NOT_UNDERSTOOD, detail)
+    if len(received.nonce) != NONCE_BYTES or not 0 < len(received.instance) <= NAME_MAX:
+        raise HandshakeError(NOT_UNDERSTOOD, "a name or nonce of a wrong length")
+    if not 0 < len(received.incarnation) <= NAME_MAX:
+        raise HandshakeError(NOT_UNDERSTOOD, "an incarnation of a wrong length")
