@@ -1,11 +1,11 @@
-"""Each command of ``booking admin``: one call, and how its answer is shown."""
+"""Each command of ``booking admin``: a call, and how its answer is shown."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,53 +30,54 @@ IMPORT_TIMEOUT_S = 120.0
 
 
 class Admin:
-    """One run of the command. Every method is a command and returns its exit status."""
+    """One run of the command. Every method is a command and returns its exit status; its docstring
+    is the command's help."""
 
     def __init__(self, client: Client, *, as_json: bool) -> None:
         self.client = client
         self._as_json = as_json
 
-    def show(self, data: Any, drawn: Callable[[], tables.Drawn]) -> int:
+    def show(self, data: Any, drawn: tables.Drawn) -> int:
         """Print the answer: as it came, or for people."""
         if self._as_json:
             print(msgspec.json.format(msgspec.json.encode(data), indent=1).decode(), flush=True)
         else:
-            tables.terminal().print(*drawn(), sep="\n")
+            tables.terminal().print(*drawn, sep="\n")
         return DONE
 
     # -- the cluster -------------------------------------------------------------------------------
 
     def cluster(self, args: argparse.Namespace) -> int:
+        """Instances, leader, and what is unusual of shards."""
         data = self.client.ask("GET", "/admin/cluster")
-        return self.show(
-            data,
-            lambda: tables.cluster(
-                msgspec.convert(data, ClusterView), _now_ms(), all_shards=args.shards
-            ),
-        )
+        now_ms = time.time_ns() // 1_000_000
+        view = msgspec.convert(data, ClusterView)
+        return self.show(data, tables.cluster(view, now_ms, all_shards=args.shards))
 
     def plan(self, args: argparse.Namespace) -> int:
+        """The moves that would make the shards even; does nothing."""
         data = self.client.ask("POST", "/admin/rebalance", {"dryRun": True})
-        return self.show(
-            data,
-            lambda: tables.plan(msgspec.convert(data, tables.PlanView), all_moves=args.moves),
-        )
+        view = msgspec.convert(data, tables.PlanView)
+        return self.show(data, tables.plan(view, all_moves=args.moves))
 
     def apply(self, args: argparse.Namespace) -> int:
+        """Do exactly the moves of a plan."""
         data = self.client.ask("POST", "/admin/rebalance", {"planId": args.plan})
         if not args.wait:
             return self._progress(data)
         return self._follow(data)
 
     def progress(self, args: argparse.Namespace) -> int:
+        """How far the plan is that was begun last."""
         data = self.client.ask("GET", "/admin/rebalance")
         return self._follow(data) if args.wait else self._progress(data)
 
     def abort(self, args: argparse.Namespace) -> int:
+        """Begin no more moves of the plan; what moved stays."""
         return self._progress(self.client.ask("DELETE", "/admin/rebalance"))
 
     def _progress(self, data: Any) -> int:
-        return self.show(data, lambda: [tables.progress(msgspec.convert(data, Rebalance))])
+        return self.show(data, [tables.progress(msgspec.convert(data, Rebalance))])
 
     def _follow(self, data: Any) -> int:
         """Until the plan is over; status 1 if it did not come to its end."""
@@ -98,37 +99,45 @@ class Admin:
     # -- shards and instances ----------------------------------------------------------------------
 
     def move(self, args: argparse.Namespace) -> int:
+        """Move a shard now, once."""
         return self._shard(args.shard, "move", {"to": args.to}, f"moves to {args.to}")
 
     def pin(self, args: argparse.Namespace) -> int:
+        """Move a shard to an instance and keep it there."""
         return self._shard(args.shard, "pin", {"to": args.to}, f"is pinned to {args.to}")
 
     def unpin(self, args: argparse.Namespace) -> int:
+        """Let balance decide again."""
         return self._shard(args.shard, "unpin", None, "is pinned no more")
 
     def freeze(self, args: argparse.Namespace) -> int:
+        """Keep a shard where it is, whatever the plan."""
         reason = " ".join(args.reason)
         return self._shard(args.shard, "freeze", {"reason": reason}, "stays where it is")
 
     def unfreeze(self, args: argparse.Namespace) -> int:
+        """Let it move again."""
         return self._shard(args.shard, "unfreeze", None, "may move again")
 
     def _shard(self, shard: int, verb: str, body: object, words: str) -> int:
         data = self.client.ask("POST", f"/admin/shards/{shard}/{verb}", body)
-        return self.show(data, lambda: [f"Shard {shard} {words}."])
+        return self.show(data, [f"Shard {shard} {words}."])
 
     def drain(self, args: argparse.Namespace) -> int:
+        """Move everything away from an instance."""
         data = self._instance(args.instance, "drain")
         if not args.wait:
             line = f"{args.instance} is given nothing more, and its shards move away."
-            return self.show(data, lambda: [line])
+            return self.show(data, [line])
         return self._await_empty(args.instance, data)
 
     def undrain(self, args: argparse.Namespace) -> int:
+        """Give it shards again, also after an eviction."""
         data = self._instance(args.instance, "undrain")
-        return self.show(data, lambda: [f"{args.instance} may have shards again."])
+        return self.show(data, [f"{args.instance} may have shards again."])
 
     def evict(self, args: argparse.Namespace) -> int:
+        """Take a sick instance's shards without asking it."""
         if not args.yes and sys.stdin.isatty():
             question = (
                 f"The others take all shards of {args.instance} without asking it; what it has"
@@ -138,7 +147,7 @@ class Admin:
                 _say("nothing was done")
                 return FAILED
         data = self._instance(args.instance, "evict")
-        return self.show(data, lambda: [f"The shards of {args.instance} are taken over."])
+        return self.show(data, [f"The shards of {args.instance} are taken over."])
 
     def _instance(self, instance: str, verb: str) -> Any:
         return self.client.ask("POST", f"/admin/instances/{path_part(instance)}/{verb}")
@@ -149,7 +158,7 @@ class Admin:
             view = msgspec.convert(self._look("/admin/cluster"), ClusterView)
             left = [shard for shard in view.shards if shard.owner == instance]
             if not left:
-                return self.show(data, lambda: [f"{instance} is empty."])
+                return self.show(data, [f"{instance} is empty."])
             if all(shard.frozen for shard in left):
                 numbers = ", ".join(str(shard.shard) for shard in left)
                 raise AdminError(f"frozen shards stay on {instance}: {numbers}")
@@ -173,6 +182,7 @@ class Admin:
     # -- queues ------------------------------------------------------------------------------------
 
     def queues_show(self, args: argparse.Namespace) -> int:
+        """One queue, or all."""
         if args.queue is None:
             data = self.client.ask("GET", "/admin/queues")
             return self._queues(data, data["items"])
@@ -180,6 +190,7 @@ class Admin:
         return self._queues(data, [data])
 
     def queues_set(self, args: argparse.Namespace) -> int:
+        """Change these rules and no others, at once."""
         named = {
             "mode": args.mode,
             "maxActive": args.max_active,
@@ -196,21 +207,29 @@ class Admin:
             raise AdminError("nothing to change: name a limit, see --help", status=400)
         return self._change(args.queue, change)
 
-    def queues_mode(self, args: argparse.Namespace) -> int:
-        return self._change(args.queue, {"mode": args.mode})
+    def queues_pause(self, args: argparse.Namespace) -> int:
+        """Let nobody in; who is inside stays."""
+        return self._change(args.queue, {"mode": "paused"})
+
+    def queues_resume(self, args: argparse.Namespace) -> int:
+        """Let in who has room."""
+        return self._change(args.queue, {"mode": "open"})
+
+    def queues_queue_all(self, args: argparse.Namespace) -> int:
+        """Line everybody up, also when there is room."""
+        return self._change(args.queue, {"mode": "queue_all"})
 
     def _change(self, queue: str, change: dict[str, Any]) -> int:
         data = self.client.ask("PATCH", f"/admin/queues/{path_part(queue)}", change)
         return self._queues(data, [data])
 
     def _queues(self, data: Any, reports: Sequence[Any]) -> int:
-        return self.show(
-            data, lambda: tables.queues([msgspec.convert(each, QueueReport) for each in reports])
-        )
+        return self.show(data, tables.queues(msgspec.convert(reports, list[QueueReport])))
 
     # -- catalogue, audit, trail -------------------------------------------------------------------
 
     def concerts_put(self, args: argparse.Namespace) -> int:
+        """A document of whole concerts, all or nothing."""
         try:
             text = _read(args.file)
         except OSError as error:
@@ -219,15 +238,11 @@ class Admin:
         if args.concert is not None:
             path += f"/{path_part(args.concert)}"
         data = self.client.ask("PUT", path, text, timeout_s=IMPORT_TIMEOUT_S)
-        return self.show(
-            data,
-            lambda: [
-                f"{data['concerts']} concerts, {data['dates']} dates; catalogue version"
-                f" {data['version']}"
-            ],
-        )
+        counts = f"{data['concerts']} concerts, {data['dates']} dates"
+        return self.show(data, [f"{counts}; catalogue version {data['version']}"])
 
     def audit(self, args: argparse.Namespace) -> int:
+        """What the last audit of the journal found."""
         data = self.client.ask("GET", "/admin/audit")
         before = data["endedAt"]
         if args.begin:
@@ -241,10 +256,11 @@ class Admin:
                 raise AdminError("the audit stopped without a verdict: look into the service's log")
             time.sleep(WAIT_EVERY_S)
             data = self._look("/admin/audit")
-        self.show(data, lambda: tables.audit(data))
+        self.show(data, tables.audit(data))
         return FAILED if data["verdict"] in ("violated", "failed") else DONE
 
     def log(self, args: argparse.Namespace) -> int:
+        """Who changed what, newest first."""
         items: list[Any] = []
         after = ""
         while len(items) < args.limit:
@@ -254,7 +270,7 @@ class Admin:
             if not page["has_more"]:
                 break
             after = f"&starting_after={items[-1]['id']}"
-        return self.show({"items": items}, lambda: tables.trail(items) or ["No change so far."])
+        return self.show({"items": items}, tables.trail(items) or ["No change so far."])
 
 
 def _read(file: str) -> bytes:
@@ -267,7 +283,3 @@ def _read(file: str) -> bytes:
 def _say(line: str) -> None:
     """On the way, beside the answer: not a part of it."""
     print(line, file=sys.stderr, flush=True)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""The words of ``booking admin``."""
+"""The words of ``booking admin``. What a verb does is told by the docstring of its command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from booking.cli.admin.client import AdminError, client_of
 from booking.cli.admin.commands import DONE, FAILED, WRONG_USAGE, Admin
@@ -15,8 +16,7 @@ from booking.cli.admin.top import run_top
 
 Command = Callable[[Admin, argparse.Namespace], int]
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-Add = Callable[[Verbs, str, Command, str], argparse.ArgumentParser]
-"""Adds a verb, with the common options and its command."""
+Argument: TypeAlias = tuple[str, dict[str, Any]]
 
 _USAGE_STATUSES = (400, 401, 403)
 """Refusals for what was typed or set wrong, and not for the state of the service."""
@@ -27,24 +27,95 @@ SHARDS_MAX = 1_000_000
 
 
 def add_parser(subparsers: Verbs) -> None:
-    common = _common()
+    """Add ``booking admin`` with all its verbs."""
     parser = subparsers.add_parser(
         "admin",
         help="see and steer a running service: cluster, plans, draining, queues, audit",
         description="See and steer a running service through its /admin.",
-        parents=[common],
+        parents=[_common()],
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_cluster(verbs)
+    _add_shards(verbs)
+    _add_queues(_group(verbs, "queues", "waiting queues: rules, and how they are doing"))
+    concerts = _group(verbs, "concerts", "change the catalogue while the service runs")
+    file = _arg("file", metavar="FILE", help='a path, or "-" for the standard stream')
+    one = _arg("--concert", metavar="ID", help="FILE is this one concert, not a list")
+    _add(concerts, "put", Admin.concerts_put, file, one)
+    begin = _arg("--run", dest="begin", action="store_true", help="begin one now")
+    _add(verbs, "audit", Admin.audit, begin, _flag("--wait", "until it has ended"))
+    limit = {"type": _lines, "default": 20, "metavar": "N", "help": "lines (default 20)"}
+    _add(verbs, "log", Admin.log, ("--limit", limit))
 
-    def add(into: Verbs, name: str, command: Command, words: str) -> argparse.ArgumentParser:
-        sub = into.add_parser(name, help=words, description=words, parents=[common])
-        sub.set_defaults(run=lambda args: _run(args, command))
-        return sub
 
-    _add_cluster(verbs, add)
-    _add_shards(verbs, add)
-    _add_queues(verbs, add, common)
-    _add_rest(verbs, add, common)
+def _add_cluster(verbs: Verbs) -> None:
+    instance = _arg("instance", metavar="INSTANCE")
+    until_over = _flag("--wait", "until it is over")
+    every = _arg(
+        "--interval", type=_seconds, default=1.0, metavar="S", help="between two looks (default 1)"
+    )
+    _add(verbs, "cluster", Admin.cluster, _flag("--shards", "every shard"))
+    _add(verbs, "top", run_top, _flag("--once", "one picture, for scripts"), every)
+    _add(verbs, "plan", Admin.plan, _flag("--moves", "every move, however many"))
+    _add(verbs, "apply", Admin.apply, _arg("plan", metavar="PLAN", help="its id"), until_over)
+    _add(verbs, "progress", Admin.progress, until_over)
+    _add(verbs, "abort", Admin.abort)
+    _add(verbs, "drain", Admin.drain, instance, _flag("--wait", "until it is empty"))
+    _add(verbs, "undrain", Admin.undrain, instance)
+    _add(verbs, "evict", Admin.evict, instance, _flag("--yes", "without asking you"))
+
+
+def _add_shards(verbs: Verbs) -> None:
+    shard, to = _arg("shard", type=_shard, metavar="SHARD"), _arg("to", metavar="INSTANCE")
+    reason = _arg("reason", nargs="+", metavar="REASON", help="for whoever finds it frozen")
+    _add(verbs, "move", Admin.move, shard, to)
+    _add(verbs, "pin", Admin.pin, shard, to)
+    _add(verbs, "unpin", Admin.unpin, shard)
+    _add(verbs, "freeze", Admin.freeze, shard, reason)
+    _add(verbs, "unfreeze", Admin.unfreeze, shard)
+
+
+def _add_queues(verbs: Verbs) -> None:
+    queue, number = _arg("queue", metavar="QUEUE"), partial(_arg, type=int, metavar="N")
+    _add(verbs, "show", Admin.queues_show, _arg("queue", nargs="?", metavar="QUEUE"))
+    _add(
+        verbs,
+        "set",
+        Admin.queues_set,
+        queue,
+        _arg("--mode", choices=("open", "paused", "queue_all")),
+        number("--max-active", help="users inside at once; 0: no such limit"),
+        number("--admit", help="users let in per interval; 0: no such limit"),
+        number("--interval", help="seconds"),
+        number("--active", help="seconds that a user may stay inside"),
+        number("--max-waiting", help="users"),
+        _arg("--opens-at", metavar="TIME", help="RFC 3339, or none"),
+    )
+    _add(verbs, "pause", Admin.queues_pause, queue)
+    _add(verbs, "resume", Admin.queues_resume, queue)
+    _add(verbs, "queue-all", Admin.queues_queue_all, queue)
+
+
+def _arg(name: str, **options: Any) -> Argument:
+    return name, options
+
+
+def _flag(name: str, words: str) -> Argument:
+    return name, {"action": "store_true", "help": words}
+
+
+def _add(verbs: Verbs, name: str, command: Command, *arguments: Argument) -> None:
+    words = (command.__doc__ or "").replace("\n       ", "").rstrip(".")
+    words = words[:1].lower() + words[1:]
+    parser = verbs.add_parser(name, help=words, description=words, parents=[_common()])
+    for argument, options in arguments:
+        parser.add_argument(argument, **options)
+    parser.set_defaults(run=lambda args: _run(args, command))
+
+
+def _group(verbs: Verbs, name: str, words: str) -> Verbs:
+    parser = verbs.add_parser(name, help=words, description=words, parents=[_common()])
+    return parser.add_subparsers(dest="does", required=True, metavar="VERB")
 
 
 def _run(args: argparse.Namespace, command: Command) -> int:
@@ -77,91 +148,6 @@ def _common() -> argparse.ArgumentParser:
     where.add_argument("--user", metavar="NAME", help="for the audit trail; default: your login")
     common.add_argument("--json", action="store_true", help="the answer as JSON")
     return common
-
-
-def _add_cluster(verbs: Verbs, add: Add) -> None:
-    sub = add(verbs, "cluster", Admin.cluster, "instances, leader, and what is unusual of shards")
-    sub.add_argument("--shards", action="store_true", help="every shard")
-    sub = add(verbs, "top", run_top, "the cluster and the queues, live; q ends it")
-    sub.add_argument("--once", action="store_true", help="one picture, for scripts")
-    sub.add_argument(
-        "--interval", type=_seconds, default=1.0, metavar="S", help="between two looks (default 1)"
-    )
-    sub = add(verbs, "plan", Admin.plan, "the moves that would make the shards even; does nothing")
-    sub.add_argument("--moves", action="store_true", help="every move, however many")
-    sub = add(verbs, "apply", Admin.apply, "do exactly the moves of a plan")
-    sub.add_argument("plan", metavar="PLAN", help="its id")
-    sub.add_argument("--wait", action="store_true", help="until it is over")
-    sub = add(verbs, "progress", Admin.progress, "how far the plan is that was begun last")
-    sub.add_argument("--wait", action="store_true", help="until it is over")
-    add(verbs, "abort", Admin.abort, "begin no more moves of the plan; what moved stays")
-    sub = add(verbs, "drain", Admin.drain, "move everything away from an instance")
-    sub.add_argument("instance", metavar="INSTANCE")
-    sub.add_argument("--wait", action="store_true", help="until it is empty")
-    sub = add(verbs, "undrain", Admin.undrain, "give it shards again, also after an eviction")
-    sub.add_argument("instance", metavar="INSTANCE")
-    sub = add(verbs, "evict", Admin.evict, "take a sick instance's shards without asking it")
-    sub.add_argument("instance", metavar="INSTANCE")
-    sub.add_argument("--yes", action="store_true", help="without asking you")
-
-
-def _add_shards(verbs: Verbs, add: Add) -> None:
-    for name, command, words in (
-        ("move", Admin.move, "move a shard now, once"),
-        ("pin", Admin.pin, "move a shard to an instance and keep it there"),
-    ):
-        sub = add(verbs, name, command, words)
-        sub.add_argument("shard", type=_shard, metavar="SHARD")
-        sub.add_argument("to", metavar="INSTANCE")
-    sub = add(verbs, "unpin", Admin.unpin, "let balance decide again")
-    sub.add_argument("shard", type=_shard, metavar="SHARD")
-    sub = add(verbs, "freeze", Admin.freeze, "keep a shard where it is, whatever the plan")
-    sub.add_argument("shard", type=_shard, metavar="SHARD")
-    sub.add_argument("reason", nargs="+", metavar="REASON", help="for whoever finds it frozen")
-    sub = add(verbs, "unfreeze", Admin.unfreeze, "let it move again")
-    sub.add_argument("shard", type=_shard, metavar="SHARD")
-
-
-def _add_queues(verbs: Verbs, add: Add, common: argparse.ArgumentParser) -> None:
-    words = "waiting queues: rules, and how they are doing"
-    queues = verbs.add_parser("queues", help=words, description=words, parents=[common])
-    does = queues.add_subparsers(dest="does", required=True, metavar="VERB")
-    sub = add(does, "show", Admin.queues_show, "one queue, or all")
-    sub.add_argument("queue", nargs="?", metavar="QUEUE")
-    sub = add(does, "set", Admin.queues_set, "change these rules and no others, at once")
-    sub.add_argument("queue", metavar="QUEUE")
-    sub.add_argument("--mode", choices=("open", "paused", "queue_all"))
-    for option, unit in (
-        ("--max-active", "users inside at once; 0: no such limit"),
-        ("--admit", "users let in per interval; 0: no such limit"),
-        ("--interval", "seconds"),
-        ("--active", "seconds that a user may stay inside"),
-        ("--max-waiting", "users"),
-    ):
-        sub.add_argument(option, type=int, metavar="N", help=unit)
-    sub.add_argument("--opens-at", metavar="TIME", help="RFC 3339, or none")
-    for name, mode, words in (
-        ("pause", "paused", "let nobody in; who is inside stays"),
-        ("resume", "open", "let in who has room"),
-        ("queue-all", "queue_all", "line everybody up, also when there is room"),
-    ):
-        sub = add(does, name, Admin.queues_mode, words)
-        sub.add_argument("queue", metavar="QUEUE")
-        sub.set_defaults(mode=mode)
-
-
-def _add_rest(verbs: Verbs, add: Add, common: argparse.ArgumentParser) -> None:
-    words = "change the catalogue while the service runs"
-    concerts = verbs.add_parser("concerts", help=words, description=words, parents=[common])
-    does = concerts.add_subparsers(dest="does", required=True, metavar="VERB")
-    sub = add(does, "put", Admin.concerts_put, "a document of whole concerts, all or nothing")
-    sub.add_argument("file", metavar="FILE", help='a path, or "-" for the standard stream')
-    sub.add_argument("--concert", metavar="ID", help="FILE is this one concert, not a list")
-    sub = add(verbs, "audit", Admin.audit, "what the last audit of the journal found")
-    sub.add_argument("--run", dest="begin", action="store_true", help="begin one now")
-    sub.add_argument("--wait", action="store_true", help="until it has ended")
-    sub = add(verbs, "log", Admin.log, "who changed what, newest first")
-    sub.add_argument("--limit", type=_lines, default=20, metavar="N", help="lines (default 20)")
 
 
 def _shard(text: str) -> int:

@@ -36,7 +36,7 @@ class Look(msgspec.Struct):
 
 
 def run_top(admin: Admin, args: argparse.Namespace) -> int:
-    """Draw one picture, or one after the other until somebody wants to leave."""
+    """The cluster and the queues, live; q ends it."""
     terminal = tables.terminal()
     if args.once or not terminal.is_terminal or terminal.is_dumb_terminal:
         look = _look(admin.client)
