@@ -31,10 +31,12 @@ class PostgresBinaries:
 
     @property
     def postgres(self) -> Path:
+        """The server."""
         return self.bin_dir / "postgres"
 
     @property
     def initdb(self) -> Path:
+        """The tool that makes a data directory."""
         return self.bin_dir / "initdb"
 
     def major(self) -> int:
@@ -134,7 +136,7 @@ def _copy_whole(wanted: Mapping[Path, Path], copies: Path) -> None:
     """Copy files and trees to their places under ``copies``, readable by everybody.
 
     Under a temporary name until all is there: a copy that was interrupted is never taken for a
-    whole one. ViewReplicas of other versions, which nobody runs under the lock, go.
+    whole one. Copies of other versions, which nobody runs under the lock, go.
     """
     room = copies.parent
     room.mkdir(mode=0o755, exist_ok=True)

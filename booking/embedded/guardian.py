@@ -47,6 +47,7 @@ class Server:
         self._lock_fd = lock_fd
 
     def start(self) -> None:
+        """Start the process and tell its pid."""
         identity = self._spec["identity"]
         with open(self._spec["log"], "ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - what our own application asked for

@@ -7,20 +7,15 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from booking.embedded.account import Account
-from booking.embedded.binaries import PostgresBinaries
-from booking.embedded.errors import EmbeddedServersError
-from booking.embedded.words import first_cause
+from booking.embedded.binaries import PostgresBinaries, reachable_postgres
+from booking.embedded.errors import EmbeddedServersError, first_cause
+from booking.embedded.site import CLEAN_ENVIRONMENT, Site
 
 NAME = "booking"
 """Both the superuser and the database of the private cluster."""
-
-CLEAN_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-"""All that a server gets: the caller's ``LC_ALL``, ``TZ`` and ``PG*`` change how it behaves."""
 
 BUILTIN_LOCALES_SINCE = 17
 """The first version with C.UTF-8 of its own, which is the same on every system."""
@@ -58,69 +53,17 @@ STOP_STAGES = [("SIGINT", 10.0), ("SIGQUIT", 3.0), ("SIGKILL", 2.0)]
 """Fast (SIGTERM would wait for clients to leave), immediate, kill; seconds given to each."""
 
 
-def prepare_cluster(
-    binaries: PostgresBinaries,
-    cluster: Path,
-    account: Account,
-    lock_fd: int,
-    *,
-    durable: bool,
-    progress: Callable[[str], None],
-) -> None:
-    """Make the data directory if there is none, and the stale pid file go if there is.
-
-    To be called under the lock. It is made under another name and renamed when whole, so a start
-    that was killed half-way leaves nothing that looks finished.
-    """
-    major = binaries.major()
-    half = cluster.with_name(f"{cluster.name}.new")
-    if half.exists():
-        shutil.rmtree(half)
-    if cluster.exists():
-        _check_version(cluster, major)
-        (cluster / "postmaster.pid").unlink(missing_ok=True)
-        return
-    progress("setting up a new PostgreSQL data directory")
-    account.require_passwd_entry()
-    half.mkdir(mode=0o700)
-    account.give(half)
-    _run_setup(_initdb(binaries, half, major, durable=durable), b"", account, lock_fd)
-    sync = "on" if durable else "off"
-    said = _run_setup(
-        [str(binaries.postgres), "--single", "-D", str(half), "-c", f"fsync={sync}", "postgres"],
-        f"CREATE DATABASE {NAME}\n".encode(),
-        account,
-        lock_fd,
-    )
-    if "ERROR" in said or "FATAL" in said:
-        raise EmbeddedServersError(f"PostgreSQL could not make the database: {first_cause(said)}")
-    half.replace(cluster)
-    _sync_directory(cluster.parent)
-
-
-def server_spec(
-    binaries: PostgresBinaries,
-    cluster: Path,
-    sockets: Path,
-    log: Path,
-    account: Account,
-    *,
-    durable: bool,
-) -> dict[str, Any]:
-    """What the guardian needs to run the server."""
-    settings = SETTINGS | (DURABLE if durable else FOR_TESTS)
-    settings["unix_socket_directories"] = str(sockets)
+def server_spec(found: PostgresBinaries, site: Site) -> dict[str, Any]:
+    """Make the data directory if there is none; what the guardian needs to run the server."""
+    binaries = reachable_postgres(found, site.account, site.data_dir, site.progress)
+    cluster = site.data_dir / "postgres"
+    _prepare(binaries, cluster, site)
+    settings = SETTINGS | (DURABLE if site.durable else FOR_TESTS)
+    settings["unix_socket_directories"] = str(site.sockets)
     argv = [str(binaries.postgres), "-D", str(cluster)]
     for name, value in settings.items():
         argv += ["-c", f"{name}={value}"]
-    return {
-        "name": "postgres",
-        "argv": argv,
-        "env": CLEAN_ENVIRONMENT,
-        "log": str(log),
-        "identity": account.identity,
-        "stages": STOP_STAGES,
-    }
+    return site.server_spec("postgres", argv, STOP_STAGES)
 
 
 def is_ready(cluster: Path) -> bool:
@@ -130,6 +73,31 @@ def is_ready(cluster: Path) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def _prepare(binaries: PostgresBinaries, cluster: Path, site: Site) -> None:
+    """Make the data directory, or make a stale pid file in it go. It is made under another name and
+    renamed when whole, so a start that was killed half-way leaves nothing that looks finished."""
+    major = binaries.major()
+    half = cluster.with_name(f"{cluster.name}.new")
+    if half.exists():
+        shutil.rmtree(half)
+    if cluster.exists():
+        _check_version(cluster, major)
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
+        return
+    site.progress("setting up a new PostgreSQL data directory")
+    site.account.require_passwd_entry()
+    half.mkdir(mode=0o700)
+    site.account.give(half)
+    _run_setup(_initdb(binaries, half, major, durable=site.durable), b"", site)
+    argv = [str(binaries.postgres), "--single", "-D", str(half)]
+    argv += ["-c", f"fsync={'on' if site.durable else 'off'}", "postgres"]
+    said = _run_setup(argv, f"CREATE DATABASE {NAME}\n".encode(), site)
+    if "ERROR" in said or "FATAL" in said:
+        raise EmbeddedServersError(f"PostgreSQL could not make the database: {first_cause(said)}")
+    half.replace(cluster)
+    _sync_directory(cluster.parent)
 
 
 def _initdb(binaries: PostgresBinaries, directory: Path, major: int, *, durable: bool) -> list[str]:
@@ -143,11 +111,11 @@ def _initdb(binaries: PostgresBinaries, directory: Path, major: int, *, durable:
     return argv if durable else [*argv, "--no-sync"]
 
 
-def _run_setup(argv: list[str], text: bytes, account: Account, lock_fd: int) -> str:
+def _run_setup(argv: list[str], text: bytes, site: Site) -> str:
     """Run a set-up step to its end; it holds the servers' lock, so that a start after our own
     death waits for it. Returns what it said."""
     try:
-        status, said = _run_to_its_end(argv, text, account, lock_fd)
+        status, said = _run_to_its_end(argv, text, site)
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedServersError(f"PostgreSQL cannot be set up: {error}") from error
     if status != 0:
@@ -156,9 +124,7 @@ def _run_setup(argv: list[str], text: bytes, account: Account, lock_fd: int) -> 
     return said
 
 
-def _run_to_its_end(
-    argv: list[str], text: bytes, account: Account, lock_fd: int
-) -> tuple[int, str]:
+def _run_to_its_end(argv: list[str], text: bytes, site: Site) -> tuple[int, str]:
     """Exit status and words. When we are interrupted, what it has started itself ends with it."""
     with subprocess.Popen(  # noqa: S603 - our own command line, no shell
         argv,
@@ -167,9 +133,9 @@ def _run_to_its_end(
         stderr=subprocess.STDOUT,
         cwd="/",
         env=CLEAN_ENVIRONMENT,
-        pass_fds=(lock_fd,),
+        pass_fds=(site.servers_fd,),
         start_new_session=True,
-        **account.identity,
+        **site.account.identity,
     ) as process:
         try:
             said, _ = process.communicate(text, SETUP_MAX_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -9,36 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from booking.embedded import guardian, postgres, valkey
-from booking.embedded.account import Account, choose_account
-from booking.embedded.binaries import (
-    PostgresBinaries,
-    find_postgres,
-    find_valkey,
-    reachable_postgres,
-    reachable_valkey,
-)
+from booking.embedded.binaries import find_postgres
 from booking.embedded.errors import EmbeddedServersError
-from booking.embedded.lock import DataDirectoryLock
-from booking.embedded.sockets import SocketDirectory
-from booking.embedded.words import last_cause
+from booking.embedded.site import Progress, Site
 
 START_MAX_S = 60.0
 """A start takes a tenth of a second; crash recovery of 2 GB of log may take most of a minute."""
 
 STOP_MAX_S = 20.0
 """The guardian's slowest stop is 15 s: three stages of PostgreSQL."""
-
-LOG_BYTES_MAX = 10_000_000
-"""A server's log is set aside once at a start when it is longer, so two such files at most."""
-_LOG_TAIL_BYTES = 4_096
-"""Of a log, where the cause of an end is looked for: some forty lines."""
 
 _POLL_S = 0.01
 _GUARDIAN_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -58,19 +43,18 @@ def default_data_dir() -> Path:
 class EmbeddedServers:
     """Running private servers. Made by :meth:`start`; usable from plain, non-async code."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], lock: DataDirectoryLock, data_dir: Path
-    ) -> None:
+    def __init__(self, site: Site, process: subprocess.Popen[bytes]) -> None:
+        self._site = site
         self._guardian = process
-        self._lock = lock
         self._buffer = b""
         self._stopped = False
-        self.data_dir = data_dir
+        self.data_dir = site.data_dir
+        self.sockets = site.sockets
         self.pids: dict[str, int] = {"guardian": process.pid}
         """By name: ``guardian``, ``postgres``, ``valkey``."""
-        self.sockets = data_dir
-        self.database_url = ""
-        self.redis_url = ""
+        host, path = quote(str(site.sockets)), quote(str(valkey.socket_path(site.sockets)))
+        self.database_url = f"postgresql://{postgres.NAME}@/{postgres.NAME}?host={host}&port=5432"
+        self.redis_url = f"unix://{path}"
         self.postgres_bin: Path | None = None
         """Where ``psql`` is; ``None`` when the database is not ours."""
 
@@ -80,7 +64,7 @@ class EmbeddedServers:
         data_dir: Path,
         *,
         durable: bool = True,
-        progress: Callable[[str], None] = lambda line: None,
+        progress: Progress = lambda line: None,
         database_url: str = "",
         redis_url: str = "",
         postgres_dir: Path | None = None,
@@ -92,35 +76,21 @@ class EmbeddedServers:
         wheel's binaries. :class:`EmbeddedServersError` when it cannot be, in one line.
         """
         data_dir = data_dir.expanduser().absolute()
-        account, lock = _occupy(data_dir, progress)
-        sockets = None
+        site = Site.occupy(data_dir, durable=durable, progress=progress)
         try:
-            sockets = SocketDirectory.prepare(data_dir, account)
-            room = _Room(data_dir, sockets.path, account, lock.servers_fd, durable, progress)
-            psql = None
-            specs = []
-            if not database_url:
-                found = find_postgres(postgres_dir)
-                psql = found.bin_dir
-                specs.append(room.postgres(found))
+            found = None if database_url else find_postgres(postgres_dir)
+            specs = [] if found is None else [postgres.server_spec(found, site)]
             if not redis_url:
-                specs.append(room.valkey())
-            process = _start_guardian(specs, sockets, lock)
+                specs.append(valkey.server_spec(site))
+            servers = cls(site, _start_guardian(specs, site))
         except BaseException:
-            if sockets is not None:
-                sockets.discard()
-            lock.release()
+            site.abandon()
             raise
-        servers = cls(process, lock, data_dir)
-        servers.sockets = sockets.path
-        servers.postgres_bin = psql
-        servers.database_url = database_url or (
-            f"postgresql://{postgres.NAME}@/{postgres.NAME}"
-            f"?host={quote(str(sockets.path))}&port=5432"
-        )
-        servers.redis_url = redis_url or f"unix://{quote(str(valkey.socket_path(sockets.path)))}"
+        servers.postgres_bin = None if found is None else found.bin_dir
+        servers.database_url = database_url or servers.database_url
+        servers.redis_url = redis_url or servers.redis_url
         try:
-            servers._wait_until_ready(specs)
+            servers._wait_until_ready({spec["name"] for spec in specs})
         except BaseException:
             servers.stop(quick=True)
             raise
@@ -137,8 +107,8 @@ class EmbeddedServers:
             if word == "exited":
                 said.append(f"{name} ended with status {rest[0]}, starting it again")
             elif word == "gave-up":
-                tail = _log_tail(self.data_dir / f"{name}.log")
-                raise EmbeddedServersError(f"{name} dies again and again: {tail}")
+                why = self._site.why(name)
+                raise EmbeddedServersError(f"{name} dies again and again: {why}")
         if self._guardian.poll() is not None:
             raise EmbeddedServersError("the process that watches the private servers is gone")
         return said
@@ -166,38 +136,33 @@ class EmbeddedServers:
             pass  # Reading them keeps the pids true: those that ended are not signalled below.
         self._guardian.stdout.close()
         self._kill_survivors()
-        self._lock.release()
+        self._site.release()
 
     def _kill_survivors(self) -> None:
-        for name in ("postgres", "valkey"):
-            pid = self.pids.get(name)
-            if pid is not None:
-                try:
-                    os.kill(pid, signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+        for name, number in (("postgres", signal.SIGQUIT), ("valkey", signal.SIGKILL)):
+            if name in self.pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pids[name], number)
 
-    def _wait_until_ready(self, specs: list[dict[str, Any]]) -> None:
-        waiting = {spec["name"]: spec["log"] for spec in specs}
-        deadline = time.monotonic() + START_MAX_S
+    def _wait_until_ready(self, waiting: set[str]) -> None:
+        end_s = time.monotonic() + START_MAX_S
         while waiting:
             for event in self._events(_POLL_S):
                 word, name, *rest = event.split()
                 if word != "started":
                     status = f" (status {rest[0]})" if rest else ""
-                    raise EmbeddedServersError(
-                        f"{name} does not start{status}: {_log_tail(Path(waiting[name]))}"
-                    )
+                    why = self._site.why(name)
+                    raise EmbeddedServersError(f"{name} does not start{status}: {why}")
             if self._guardian.poll() is not None:
                 raise EmbeddedServersError("the private servers could not be started")
             if "postgres" in waiting and postgres.is_ready(self.data_dir / "postgres"):
-                del waiting["postgres"]
+                waiting.remove("postgres")
             if "valkey" in waiting and valkey.is_ready(self.sockets):
-                del waiting["valkey"]
-            if waiting and time.monotonic() > deadline:
-                name, log = next(iter(waiting.items()))
+                waiting.remove("valkey")
+            if waiting and time.monotonic() > end_s:
+                name = min(waiting)
                 raise EmbeddedServersError(
-                    f"{name} was not ready within {START_MAX_S:.0f} s: {_log_tail(Path(log))}"
+                    f"{name} was not ready within {START_MAX_S:.0f} s: {self._site.why(name)}"
                 )
 
     def _events(self, wait_s: float) -> list[str]:
@@ -221,100 +186,21 @@ class EmbeddedServers:
         return events
 
 
-@dataclass(frozen=True)
-class _Room:
-    """What both servers are prepared with."""
-
-    data_dir: Path
-    sockets: Path
-    account: Account
-    lock_fd: int
-    durable: bool
-    progress: Callable[[str], None]
-
-    def postgres(self, found: PostgresBinaries) -> dict[str, Any]:
-        """Make its data directory if need be; returns what the guardian runs."""
-        binaries = reachable_postgres(found, self.account, self.data_dir, self.progress)
-        cluster = self.data_dir / "postgres"
-        postgres.prepare_cluster(
-            binaries,
-            cluster,
-            self.account,
-            self.lock_fd,
-            durable=self.durable,
-            progress=self.progress,
-        )
-        log = _log_file(self.data_dir, "postgres")
-        return postgres.server_spec(
-            binaries, cluster, self.sockets, log, self.account, durable=self.durable
-        )
-
-    def valkey(self) -> dict[str, Any]:
-        """What the guardian runs; there is nothing to prepare."""
-        binary = reachable_valkey(find_valkey(), self.account, self.data_dir)
-        log = _log_file(self.data_dir, "valkey")
-        return valkey.server_spec(binary, self.sockets, log, self.account)
-
-
-def _occupy(data_dir: Path, progress: Callable[[str], None]) -> tuple[Account, DataDirectoryLock]:
-    """Make the directory if there is none, let the servers' account in, and lock it."""
-    try:
-        data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-        account = choose_account(data_dir, data_dir / "postgres")
-        _let_in(account, data_dir)
-        return account, DataDirectoryLock.acquire(data_dir, progress)
-    except OSError as error:
-        raise EmbeddedServersError(
-            f"cannot use the data directory {data_dir}: {error.strerror or error}"
-        ) from error
-
-
-def _let_in(account: Account, data_dir: Path) -> None:
-    """Make sure the account can enter; only the data directory itself is ever changed."""
-    if account.can("-x", data_dir):
-        return
-    if data_dir.stat().st_uid == os.geteuid():
-        data_dir.chmod(0o711)
-    if not account.can("-x", data_dir):
-        raise EmbeddedServersError(
-            f"the account {account.name!r}, which has to run PostgreSQL for root, cannot enter "
-            f"{data_dir}: name a directory outside closed ones with --data"
-        )
-
-
-def _log_file(data_dir: Path, name: str) -> Path:
-    path = data_dir / f"{name}.log"
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))
-    return path
-
-
-def _log_tail(path: Path) -> str:
-    try:
-        said = path.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace")
-    except FileNotFoundError:
-        said = ""
-    cause = last_cause(said)
-    return f"{cause} (see {path})" if cause else f"see {path}"
-
-
-def _start_guardian(
-    specs: list[dict[str, Any]], sockets: SocketDirectory, lock: DataDirectoryLock
-) -> subprocess.Popen[bytes]:
-    kept = {name: os.environ[name] for name in _GUARDIAN_ENVIRONMENT if name in os.environ}
+def _start_guardian(specs: list[dict[str, Any]], site: Site) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
         [sys.executable, "-I", "-S", guardian.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd="/",
-        env=kept,
+        env={name: os.environ[name] for name in _GUARDIAN_ENVIRONMENT if name in os.environ},
         bufsize=0,
-        pass_fds=(lock.servers_fd,),
+        pass_fds=(site.servers_fd,),
         start_new_session=True,
     )
+    elsewhere = site.sockets_elsewhere
     spec = {
-        "lock_fd": lock.servers_fd,
-        "remove": [str(sockets.path)] if sockets.temporary else [],
+        "lock_fd": site.servers_fd,
+        "remove": [] if elsewhere is None else [str(elsewhere)],
         "servers": specs,
     }
     assert process.stdin is not None

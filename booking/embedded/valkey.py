@@ -10,8 +10,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from booking.embedded.account import Account
-from booking.embedded.postgres import CLEAN_ENVIRONMENT
+from booking.embedded.binaries import find_valkey, reachable_valkey
+from booking.embedded.site import Site
 
 STOP_STAGES = [("SIGTERM", 5.0), ("SIGKILL", 2.0)]
 """Seconds given to each; without anything to save, the first takes milliseconds."""
@@ -20,24 +20,19 @@ _PING_TIMEOUT_S = 1.0
 
 
 def socket_path(sockets: Path) -> Path:
+    """The socket that it listens on in the sockets' directory."""
     return sockets / "valkey.sock"
 
 
-def server_spec(binary: Path, sockets: Path, log: Path, account: Account) -> dict[str, Any]:
-    """What the guardian needs to run the server."""
-    argv = [str(binary), "--port", "0", "--unixsocket", str(socket_path(sockets))]
-    argv += ["--unixsocketperm", "700", "--dir", str(sockets), "--daemonize", "no"]
+def server_spec(site: Site) -> dict[str, Any]:
+    """What the guardian needs to run the server; there is nothing to prepare."""
+    binary = reachable_valkey(find_valkey(), site.account, site.data_dir)
+    argv = [str(binary), "--port", "0", "--unixsocket", str(socket_path(site.sockets))]
+    argv += ["--unixsocketperm", "700", "--dir", str(site.sockets), "--daemonize", "no"]
     argv += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
     # Hints are kilobytes; an accident must not take the machine's memory.
     argv += ["--maxmemory", "128mb", "--maxmemory-policy", "noeviction"]
-    return {
-        "name": "valkey",
-        "argv": argv,
-        "env": CLEAN_ENVIRONMENT,
-        "log": str(log),
-        "identity": account.identity,
-        "stages": STOP_STAGES,
-    }
+    return site.server_spec("valkey", argv, STOP_STAGES)
 
 
 def is_ready(sockets: Path) -> bool:

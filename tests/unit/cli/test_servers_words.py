@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from booking.embedded.words import first_cause, last_cause
+from booking.embedded.errors import first_cause, last_cause
 
 FULL_DISK = """\
 bootstrap script ... 2026-11-24 13:55 UTC [18395] FATAL:  could not write: No space left on device
