@@ -92,7 +92,7 @@ class App:
         return QueueKeeper(
             ask=self.node.router.ask,
             queues=self.views.queues,
-            owns=lambda name: self.node.runtime.epoch_of(queue_address(name).slot) > 0,
+            owns=lambda name: self.node.runtime.shards.epoch_of(queue_address(name).slot) > 0,
             clock=self._clock,
             idle_ms=self._settings.queue_idle_s * 1000,
             draw_seed=seed,

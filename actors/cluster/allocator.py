@@ -61,7 +61,7 @@ class ShardTable:
         self.read_s = self._clock.monotonic()
         if [placed for placed in table if self._learn(placed)]:
             self._on_news()
-        for shard, epoch in self._runtime.epochs().items():
+        for shard, epoch in self._runtime.shards.epochs().items():
             self._directory.confirm(shard, epoch, self.read_s)
         return table
 

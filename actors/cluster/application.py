@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.core.context import Observer
 from actors.core.limits import Limits
 from actors.election.candidacy import Times
 from actors.election.contract import Election
@@ -15,6 +14,7 @@ from actors.journal.contract import Journal
 from actors.membership.contract import Membership
 from actors.placement.contract import OperationStore, PlacementStore
 from actors.placement.inputs import Rules
+from actors.subscription import Subscription
 
 TIMES = Times(
     renew_every_s=0.6,
@@ -33,10 +33,8 @@ class Application:
     """The entities, and callbacks. All are called synchronously, on the loop of the instance."""
 
     behaviours: Sequence[Behaviour]
-    observer: Observer
-    """Learns what this instance decides."""
-    follower: Observer
-    """Learns what other instances decide. May be the observer."""
+    subscriptions: Sequence[Subscription]
+    """Learn what this instance decides, and what others decide of the kinds in ``shown``."""
     shown: Mapping[str, bool]
     """Kinds of entities that views are made of, and whether the view wants states or only
     events."""

@@ -48,13 +48,13 @@ class ShardAvailability:
         """Raises :class:`StaleError` unless this instance serves the shard itself or has heard its
         owner recently."""
         self.check_here()
-        if not self._runtime.holds(shard) and self._stale(shard, self._clock.monotonic()):
+        if not self._runtime.shards.holds(shard) and self._stale(shard, self._clock.monotonic()):
             raise StaleError("the owner was not heard for a while", 0.5)
 
     def check_here(self) -> None:
         """Raises :class:`StaleError` if this instance was paused and has not checked its leases
         since."""
-        if not self._runtime.trustworthy:
+        if not self._runtime.shards.trustworthy:
             raise StaleError("this instance stood still and is looking around", 0.2)
 
     def stale(self, shards: Iterable[int]) -> frozenset[int]:
@@ -69,14 +69,14 @@ class ShardAvailability:
 
     def owner_of(self, shard: int) -> Owner | None:
         """The owner as far as it is known, for refusals that redirect the caller."""
-        if epoch := self._runtime.epoch_of(shard):
+        if epoch := self._runtime.shards.epoch_of(shard):
             return Owner(self._members.me.instance, epoch)
         known = self._directory.owner(shard)
         return Owner(known.instance, known.epoch) if known.instance else None
 
     def problem(self) -> str | None:
         """Why some shards have no owner that answers, in a few words; ``None`` if all have."""
-        if (problem := self._runtime.problem()) is not None:
+        if (problem := self._runtime.health.problem()) is not None:
             return problem
         unserved = sum(not self._served(shard) for shard in range(SLOT_COUNT))
         if unserved:
@@ -84,7 +84,7 @@ class ShardAvailability:
         return self._unconfirmed()
 
     def _served(self, shard: int) -> bool:
-        if self._runtime.holds(shard):
+        if self._runtime.shards.holds(shard):
             return True
         owner = self._directory.owner(shard).instance
         if owner == self._members.me.instance:
@@ -97,7 +97,7 @@ class ShardAvailability:
         if not self._all_confirmed:
             now_s = self._clock.monotonic()
             unheard = sum(
-                not self._runtime.holds(n) and self._directory.unconfirmed_s(n, now_s) == inf
+                not self._runtime.shards.holds(n) and self._directory.unconfirmed_s(n, now_s) == inf
                 for n in range(SLOT_COUNT)
             )
             if unheard:

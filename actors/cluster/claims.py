@@ -42,7 +42,7 @@ class ShardClaims:
 
     def held(self, shard: int) -> bool:
         """Whether this instance has the shard, or is about to claim its own shard again."""
-        return self._runtime.holds(shard) or shard in self._runtime.claiming
+        return self._runtime.shards.holds(shard) or shard in self._runtime.shards.claiming
 
     def claimed_before(self, shard: int) -> bool:
         """Whether this run has claimed the shard at any time."""
@@ -52,7 +52,7 @@ class ShardClaims:
         self, placed: Sequence[PlacedShard], warm: Mapping[Address, Folded] | None = None
     ) -> int:
         """Claim shards that are desired here; returns how many. ``warm`` are entities that
-        :meth:`actors.runtime.Runtime.preload` has read of them."""
+        :meth:`actors.ownership.owned_shards.OwnedShards.preload` has read of them."""
         return await self._claim(placed, self._stores.placement.claim, warm)
 
     async def reclaim(self, placed: Sequence[PlacedShard]) -> int:
@@ -70,11 +70,11 @@ class ShardClaims:
         again when the table is read next."""
         epochs = {one.shard: one.epoch for one in placed}
         count = 0
-        for part, shards in self._runtime.parted(epochs).items():
+        for shards in self._runtime.shards.claimable(epochs):
             wanted = [(shard, epochs[shard]) for shard in shards]
             claim_these = partial(claim, wanted, self._member.instance, self._member.incarnation)
             try:
-                gained = await self._runtime.adopt(claim_these, warm, part=part)
+                gained = await self._runtime.shards.adopt(claim_these, shards, warm)
             except JournalError as error:
                 log.info("%d shards cannot be claimed yet: %s", len(wanted), error)
                 continue
@@ -85,7 +85,7 @@ class ShardClaims:
     def _gained(self, shards: Collection[int]) -> None:
         for shard in shards:
             self._claimed_before.add(shard)
-            epoch = self._runtime.epoch_of(shard)
+            epoch = self._runtime.shards.epoch_of(shard)
             self._directory.learn(shard, self._member.instance, epoch, self._member.incarnation)
             self._directory.wake(shard)
         self.total += len(shards)

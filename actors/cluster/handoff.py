@@ -90,10 +90,10 @@ class ShardReleases:
     async def release(self, message: ReleaseShard) -> ControlReply:
         """Answer all callers of a shard and stop serving it."""
         shard, epoch = message.shard, message.epoch
-        if self._runtime.epoch_of(shard) != epoch:
+        if self._runtime.shards.epoch_of(shard) != epoch:
             return NotShardOwner()
         try:
-            if not await self._runtime.release(shard, RELEASE_TIMEOUT_S):
+            if not await self._runtime.shards.release(shard, RELEASE_TIMEOUT_S):
                 log.info("shard %d does not come to rest and stays", shard)
                 return ShardBusy()
         except NotOwnedError:
@@ -151,7 +151,7 @@ class HandoffRequests:
         """Have the owner release a shard, and claim it. A failure is tried again when the table is
         read next."""
         try:
-            warm = await self._runtime.preload(self._hot(placed.shard))
+            warm = await self._runtime.shards.preload(self._hot(placed.shard))
         except JournalError as error:
             log.warning("shard %d cannot be read yet: %s", placed.shard, error)
             return

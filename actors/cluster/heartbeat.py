@@ -143,13 +143,13 @@ class Heartbeat:
     def _health(self) -> Health:
         now_s = self._clock.monotonic()
         passed_s, self._beaten_s = max(now_s - self._beaten_s, 0.001), now_s
-        turns = self._runtime.turns()
+        turns = self._runtime.shards.turns()
         rates = self._rates.update({n: count for n, (count, _) in turns.items()}, passed_s)
-        age_s = self._runtime.commit_age_s
+        age_s = self._runtime.health.commit_age_s
         return Health(
-            loop_lag_ms=round(self._runtime.lag_s * 1000, 1),
+            loop_lag_ms=round(self._runtime.health.lag_s * 1000, 1),
             commit_age_ms=None if age_s is None else round(age_s * 1000),
-            journal_away=self._runtime.journal_away,
+            journal_away=self._runtime.shards.journal_away,
             loads=tuple(
                 (n, round(rates[n], 2), activations) for n, (_, activations) in turns.items()
             ),

@@ -1,8 +1,8 @@
 """One instance of a cluster: a runtime that serves its shards, and all that connects it to others.
 
-The application gives behaviours and observers (:class:`~actors.cluster.application.Application`)
-and stores (:class:`~actors.cluster.application.Stores`), and asks entities through
-:attr:`ClusterNode.router`.
+The application gives behaviours and subscriptions
+(:class:`~actors.cluster.application.Application`) and stores
+(:class:`~actors.cluster.application.Stores`), and asks entities through :attr:`ClusterNode.router`.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class ClusterNode:
             journal=stores.journal,
             clock=clock,
             limits=options.limits,
-            observer=application.observer,
+            subscriptions=application.subscriptions,
             lanes=options.lanes,
             ask_anywhere=self._forward,
         )
@@ -136,21 +136,23 @@ class ClusterNode:
         replicas = ViewReplicas(
             application.shown,
             self.behaviour_of,
-            application.follower,
+            application.subscriptions,
             stores.journal,
-            lambda address: runtime.holds(address.slot),
+            lambda address: runtime.shards.holds(address.slot),
         )
         streams = UpdateStreams(
             member,
             self.control.ask,
             clock,
             self._tasks,
-            owned=lambda: list(runtime.epochs().items()) if runtime.trustworthy else None,
-            latest=lambda: replicas.latest_seqs(runtime.holds),
+            owned=lambda: (
+                list(runtime.shards.epochs().items()) if runtime.shards.trustworthy else None
+            ),
+            latest=lambda: replicas.latest_seqs(runtime.shards.holds),
             known=lambda name: self.members.member(name) is not None,
         )
         publisher = ReplicationPublisher(replicas, streams, self.sharding.directory.distrust)
-        runtime.listen(publisher)
+        runtime.subscribe(publisher)
         return publisher
 
     # -- life ----------------------------------------------------------------------------------
@@ -178,10 +180,10 @@ class ClusterNode:
                 while self._serving() and self.somebody_else():  # noqa: ASYNC110 - two conditions
                     await asyncio.sleep(DRAIN_CHECK_S)
         except TimeoutError:
-            log.warning("%d shards were not taken in time", len(self.runtime.epochs()))
+            log.warning("%d shards were not taken in time", len(self.runtime.shards.epochs()))
 
     def _serving(self) -> bool:
-        return bool(self.runtime.epochs()) or self.sharding.allocator.moving > 0
+        return bool(self.runtime.shards.epochs()) or self.sharding.allocator.moving > 0
 
     def somebody_else(self) -> bool:
         """Whether another instance can take shards and requests."""
@@ -210,11 +212,8 @@ class ClusterNode:
     def ask_here(self, request: Request) -> asyncio.Future[Answer]:
         """Answer what another instance asks: an entity's command, or a control message."""
         if request.address.kind != CONTROL_KIND:
-            timeout_s = request.deadline - self._clock.monotonic()
-            return self.runtime.ask(
-                request.address, request.command, key=request.key, timeout_s=timeout_s
-            )
-        if self.runtime.trustworthy:
+            return self.runtime.send(request)
+        if self.runtime.shards.trustworthy:
             return self.control.receive(request.command)
         # The message may have waited here for as long as this process stood still.
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -266,7 +265,7 @@ class ClusterNode:
             self.sharding.releases.forget(shard)
         stale = self.availability.stale(shards)
         replicas = self.replication.replicas
-        replicas.distrust_gained({shard: self.runtime.epoch_of(shard) for shard in stale})
+        replicas.distrust_gained({shard: self.runtime.shards.epoch_of(shard) for shard in stale})
         self.replication.streams.publish_ownership()
         self.sharding.coordinator.kick()
         on_gained(shards)

@@ -50,7 +50,7 @@ class PartitionDetector:
             isolated = self._isolated()
             if isolated and not was_isolated:
                 log.warning("nobody is heard: asking the journal whose the shards are")
-                self._runtime.doubt()
+                self._runtime.shards.doubt()
             was_isolated = isolated
             await asyncio.sleep(CHECK_EVERY_S)
 

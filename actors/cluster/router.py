@@ -94,7 +94,7 @@ class Router:
         """
         wait_s = ASK_TIMEOUT_S if timeout_s is None else timeout_s
         again = repeatable or key is not None
-        if self._runtime.epoch_of(address.slot):
+        if self._runtime.shards.epoch_of(address.slot):
             return self._here(address, command, key, wait_s, again)
         deadline = self._clock.monotonic() + wait_s
         return self._anywhere(Request(address, command, deadline, key), again)
@@ -106,7 +106,7 @@ class Router:
 
     def abandon(self, address: Address, key: CommandKey) -> None:
         """End such an operation early, as :meth:`actors.runtime.Runtime.abandon`."""
-        if self._runtime.epoch_of(address.slot):
+        if self._runtime.shards.epoch_of(address.slot):
             self._runtime.abandon(address, key)
             return
         owner = self._directory.owner(address.slot).instance
@@ -115,7 +115,7 @@ class Router:
 
     def forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
         """Send a step of a saga, as :meth:`actors.runtime.Runtime.ask_inside` does here."""
-        if self._runtime.holds(address.slot):
+        if self._runtime.shards.holds(address.slot):
             return self._runtime.ask_inside(address, command)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         deadline = self._clock.monotonic() + ASK_TIMEOUT_S
@@ -198,12 +198,12 @@ class Router:
             left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
                 raise DeadlineExceededError("no owner in time")
-            if self._runtime.epoch_of(slot):
+            if self._runtime.shards.epoch_of(slot):
                 return await self._runtime.ask(address, command, key=key, timeout_s=left_s)
             owner = self._directory.owner(slot)
             if owner.instance in ("", self._instance):
                 # Nobody can claim it then, so there is nothing to hold the caller back for.
-                self._runtime.check_journal(slot)
+                self._runtime.shards.check_journal(slot)
                 raise NotOwnedError("nobody owns it now")
             self.sent_on += 1
             try:

@@ -98,9 +98,9 @@ class ClusterSharding:
         """An owner publishes which shards it serves."""
         now_s = self._clock.monotonic()
         for shard, epoch in update.owned or ():
-            if 0 < self._runtime.epoch_of(shard) < epoch:
+            if 0 < self._runtime.shards.epoch_of(shard) < epoch:
                 log.warning("%s says that it owns shard %d", update.instance, shard)
-                self._runtime.doubt()
+                self._runtime.shards.doubt()
             if self.directory.learn(shard, update.instance, epoch, update.incarnation):
                 self.coordinator.kick()
             self.directory.confirm(shard, epoch, now_s)

@@ -4,17 +4,13 @@ applied."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.address import Address
 from actors.behaviour import CommandKey, Decision
-from actors.core.activation import Activation
-from actors.core.commit import Change, Commit
 from actors.core.envelope import Envelope
+from actors.core.shard import Activation, Commit, PendingChange, Shard
 from actors.journal.contract import OutcomeRow, Row, SnapshotRow, TimerEntry
-
-if TYPE_CHECKING:
-    from actors.core.shard import Shard
 
 NO_STATES: Mapping[Address, Any] = {}
 
@@ -68,20 +64,21 @@ def _add_events(
     known = decision.states or NO_STATES
     number, epoch, seq = shard.number, shard.epoch, shard.seq
     command = None if key is None else key.id
-    changes: dict[Address, Change] = {}
+    changes: dict[Address, PendingChange] = {}
     for address, event in decision.events:
         change = changes.get(address)
         if change is None:
             owner = activation if address == activation.address else others[address]
-            change = changes[address] = Change(owner, known.get(address, owner.state))
+            state = known.get(address, owner.state)
+            change = changes[address] = PendingChange(address, state, epoch, activation=owner)
         behaviour = change.activation.behaviour
         if address not in known:
             change.state = behaviour.evolve(change.state, event)
         change.events.append(event)
         kind, version, payload = behaviour.encode_event(event)
         seq += 1
-        change.last_seq = seq
-        change.bytes += len(payload)
+        change.seq = seq
+        change.size += len(payload)
         row = Row(number, seq, epoch, address, kind, version, payload, now_ms, command)
         commit.rows.append(row)
         change.rows.append(row)
@@ -90,22 +87,19 @@ def _add_events(
         _look_ahead(commit, change)
 
 
-def _look_ahead(commit: Commit, change: Change) -> None:
+def _look_ahead(commit: Commit, change: PendingChange) -> None:
     """Timers, sagas and snapshot of the changed entity."""
     activation, state, shard = change.activation, change.state, commit.shard
-    change.wake_ms = activation.behaviour.next_timer_ms(state)
+    address = change.address
+    change.timer_ms = activation.behaviour.next_timer_ms(state)
     change.unfinished = activation.behaviour.unfinished(state)
-    if (change.wake_ms is not None or change.unfinished) and activation.address not in shard.marked:
-        commit.timers = [
-            *commit.timers,
-            TimerEntry(shard.number, shard.epoch, activation.address, True),
-        ]
+    if (change.timer_ms is not None or change.unfinished) and address not in shard.armed:
+        entry = TimerEntry(shard.number, shard.epoch, address, True)
+        commit.timers = [*commit.timers, entry]
     threshold = max(shard.snapshot_bytes_min, activation.snapshot_bytes)
-    if activation.event_bytes + change.bytes > threshold:
+    if activation.event_bytes + change.size > threshold:
         change.snapshot = activation.behaviour.encode_state(state)
-        row = SnapshotRow(
-            shard.number, shard.epoch, activation.address, change.last_seq, change.snapshot
-        )
+        row = SnapshotRow(shard.number, shard.epoch, address, change.seq, change.snapshot)
         commit.snapshots = [*commit.snapshots, row]
 
 

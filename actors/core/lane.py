@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from actors.core.commit import Commit
 from actors.core.limits import Limits
+from actors.core.shard import Commit
 from actors.journal.contract import Batch, Journal, JournalError, TimerEntry
 
 QUIET_ROUNDS = 3
@@ -59,7 +59,7 @@ class Lane:
     def callers(self) -> int:
         """Who waits for these commits."""
         commits = (*self._in_flight, *self._pending)
-        return sum(len(commit.answers) + len(commit.followers or ()) for commit in commits)
+        return sum(len(commit.answers) + len(commit.readers or ()) for commit in commits)
 
     def submit(self, commit: Commit) -> None:
         """Put a commit behind the others; its shard's come in the order of their seqs."""
@@ -151,7 +151,7 @@ class Lane:
 
 
 def batch_of(commits: Sequence[Commit]) -> Batch:
-    """One batch of all their parts; of several timers of one entity the last one counts."""
+    """One batch of all their parts; of several timer entries of one entity the last one counts."""
     if len(commits) == 1:
         only = commits[0]
         return Batch(only.rows, list(only.outcomes), list(only.snapshots), list(only.timers))

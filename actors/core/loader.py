@@ -11,19 +11,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.core.activation import Activation
+from actors.core.entities import Entities
 from actors.core.envelope import Envelope
 from actors.core.limits import Limits
 from actors.core.replay import Folded, fold, fold_on
+from actors.core.shard import Activation, Shard
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded
-
-if TYPE_CHECKING:
-    from actors.core.shard import Shard
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +29,25 @@ FOLD_BYTES_MAX = 128 * 1024
 
 
 class Loader:
-    """Bounded by the activations in memory, the mailboxes and ``recovery_queue_max``."""
+    """What shards see of one database of the journal (:class:`actors.core.shard.JournalView`).
+    ``away`` is told when it does not answer.
+
+    Bounded by the activations in memory, the mailboxes and ``recovery_queue_max``.
+    """
 
     def __init__(
-        self, journal: Journal, limits: Limits, away: Callable[[JournalError], None]
+        self,
+        journal: Journal,
+        limits: Limits,
+        entities: Entities,
+        away: Callable[[JournalError], None],
     ) -> None:
         self._journal = journal
         self._limits = limits
+        self._entities = entities
         self._away = away
+        self.halted = False
+        """Nothing of its shards may be decided now."""
         self._activations: deque[Activation] = deque()
         self._look_ups: deque[tuple[Activation, Envelope]] = deque()
         self._recovery: deque[tuple[Shard, Address]] = deque()
@@ -48,12 +56,12 @@ class Loader:
         self._idle: list[asyncio.Future[None]] = []
 
     def load(self, activation: Activation) -> None:
-        """Have the activation filled; ``activation.shard`` hears of it."""
+        """Have the activation filled; :class:`Entities` hears of it."""
         self._activations.append(activation)
         self._rouse()
 
     def look_up(self, activation: Activation, envelope: Envelope) -> None:
-        """Have the envelope's key looked up; ``activation.shard`` hears of it."""
+        """Have the envelope's key looked up; :class:`Entities` hears of it."""
         self._look_ups.append((activation, envelope))
         self._rouse()
 
@@ -69,6 +77,7 @@ class Loader:
         self._paused = True
 
     def resume(self) -> None:
+        """The journal is back: ask again."""
         self._paused = False
         self._rouse(everybody=True)
 
@@ -100,11 +109,10 @@ class Loader:
             self._look_ups.popleft()
             for _ in range(min(len(self._look_ups), self._limits.loads_max))
         ]
-        wanted = [
-            (activation, e) for activation, e in asked if not (activation.shard.closed or e.over)
-        ]
         keys = [
-            (activation.shard.number, e.key.id) for activation, e in wanted if e.key is not None
+            (activation.shard.number, envelope.key.id)
+            for activation, envelope in asked
+            if envelope.key is not None and not (activation.shard.closed or envelope.over)
         ]
         try:
             rows = await self._journal.outcomes(keys) if keys else {}
@@ -114,13 +122,13 @@ class Loader:
             return
         for activation, envelope in asked:
             assert envelope.key is not None
-            activation.shard.checked(activation, envelope, rows.get(envelope.key.id))
+            self._entities.checked(activation, envelope, rows.get(envelope.key.id))
 
     async def _load_activations(self) -> None:
         activations: list[Activation] = []
         while self._activations and len(activations) < self._limits.loads_max:
             activation = self._activations.popleft()
-            if activation.shard.wanted(activation):
+            if self._entities.still_wanted(activation):
                 activations.append(activation)
         if activations:
             await self._fill(activations)
@@ -131,7 +139,7 @@ class Loader:
             shard, address = self._recovery.popleft()
             if shard.closed:
                 continue
-            activation = shard.open(address)
+            activation = self._entities.open(shard, address)
             if not (activation.loaded or activation.loading or activation.crashed):
                 activation.loading = True
                 activations.append(activation)
@@ -188,9 +196,9 @@ class Loader:
             try:
                 folded = fold_on(activation.behaviour, base, loaded)
             except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                activation.shard.crashes.in_load(activation, error)
+                self._entities.crashed_in_load(activation, error)
             else:
-                activation.shard.loaded(activation, folded)
+                self._entities.loaded(activation, folded)
         return [activation for activation, base in warm if base is None]
 
     async def preload(
@@ -209,14 +217,13 @@ class Loader:
                 warm[loaded.address] = folded
         return warm
 
-    @staticmethod
-    def _hand_over(activation: Activation, loaded: Loaded) -> bool:
+    def _hand_over(self, activation: Activation, loaded: Loaded) -> bool:
         """Give the shard its entity; false if the whole journal of the entity is needed."""
         try:
             folded = fold(activation.behaviour, loaded)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            activation.shard.crashes.in_load(activation, error)
+            self._entities.crashed_in_load(activation, error)
             return True
         if folded is not None:
-            activation.shard.loaded(activation, folded)
+            self._entities.loaded(activation, folded)
         return folded is not None

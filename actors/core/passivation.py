@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from actors.core.activation import Activation
+from actors.core.shard import Activation
 
 LOOKS_MAX = 128
 """Entities looked at for each one that comes in: some 20 us. When all were used since the last
@@ -23,9 +23,10 @@ class Pool:
         self._entities_max = entities_max
         self._ring: deque[Activation] = deque()
         self.size = 0
+        """Entities in memory."""
 
     def admit(self, activation: Activation) -> None:
-        """The activation is in memory now; beyond the bound, idle ones have to go."""
+        """Count an activation that came into memory; beyond the bound, idle ones have to go."""
         self._ring.append(activation)
         self.size += 1
         if self.size > self._entities_max:
@@ -34,9 +35,14 @@ class Pool:
             self._ring = deque(activation for activation in self._ring if not activation.gone)
 
     def leave(self, activation: Activation) -> None:
-        """The activation is no longer in memory."""
+        """Count an activation that left memory with its shard."""
         activation.gone = True
         self.size -= 1
+
+    def drop(self, activation: Activation) -> None:
+        """Forget an entity; its next message loads it again."""
+        del activation.shard.activations[activation.address]
+        self.leave(activation)
 
     def _shrink(self) -> None:
         for _ in range(min(LOOKS_MAX, len(self._ring))):
@@ -47,7 +53,7 @@ class Pool:
                 activation.touched = False
                 self._ring.append(activation)
             elif activation.idle:
-                activation.shard.drop(activation)
+                self.drop(activation)
             else:
                 self._ring.append(activation)
             if self.size <= self._entities_max:

@@ -19,25 +19,20 @@ class Folded:
         "seq",
         "snapshot_bytes",
         "state",
+        "timer_ms",
         "unfinished",
-        "wake_ms",
     )
 
-    def __init__(
-        self,
-        behaviour: Behaviour,
-        state: Any,
-        loaded: Loaded,
-    ) -> None:
+    def __init__(self, behaviour: Behaviour, state: Any, loaded: Loaded) -> None:
         rows, snapshot = loaded.rows, loaded.snapshot
         self.state = state
         self.seq = rows[-1].seq if rows else 0 if snapshot is None else snapshot.seq
-        """Of its last event; 0 for an entity without any."""
+        """The seq of its last event; 0 for an entity without any."""
         self.at_ms = rows[-1].at_ms if rows else 0
         """When its last event was decided, if that is known."""
         self.event_bytes = sum([len(row.payload) for row in rows])
         self.snapshot_bytes = 0 if snapshot is None else len(snapshot.state)
-        self.wake_ms: int | None = behaviour.next_timer_ms(state)
+        self.timer_ms: int | None = behaviour.next_timer_ms(state)
         self.unfinished: Collection[str] = behaviour.unfinished(state)
         self.keys: Sequence[CommandKey | None] = [
             behaviour.saga_key(state, saga) for saga in self.unfinished

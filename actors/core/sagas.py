@@ -12,19 +12,16 @@ import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.address import Address
 from actors.behaviour import Ask
-from actors.core.activation import ABSENT, Activation
 from actors.core.context import ShardContext
+from actors.core.shard import ABSENT, Activation, Saga
 from actors.core.supervision import Backoff, where
+from actors.core.tracing import Trace
 from actors.errors import UnavailableError
 from actors.transport import Answer
-
-if TYPE_CHECKING:
-    from actors.core.shard import Shard
-    from actors.core.tracing import Trace
 
 log = logging.getLogger(__name__)
 
@@ -32,27 +29,6 @@ Asker = Callable[[Address, Any], "asyncio.Future[Answer]"]
 """Sends a saga's command to whoever owns the entity."""
 
 UNTRACED: nullcontext[None] = nullcontext()
-
-
-class Saga:
-    """One running saga: the replies so far, and what it waits for."""
-
-    __slots__ = ("activation", "answers", "backoff", "handle", "name", "trace")
-
-    def __init__(
-        self, activation: Activation, name: str, backoff: Backoff, trace: Trace | None
-    ) -> None:
-        self.activation = activation
-        self.name = name
-        self.answers: list[Any] = []
-        self.backoff = backoff
-        self.handle: asyncio.TimerHandle | None = None
-        self.trace = trace
-        """Of the message that began it; a saga that is taken up again after a crash has none."""
-
-    @property
-    def shard(self) -> Shard:
-        return self.activation.shard
 
 
 class Sagas:
@@ -65,7 +41,7 @@ class Sagas:
         self._ask_here = ask_here
 
     def begin(self, activation: Activation, name: str, trace: Trace | None = None) -> None:
-        """Drive this saga of the entity, unless it runs already."""
+        """Drive this unfinished saga of the entity, unless it runs already."""
         running = activation.shard.sagas
         if (activation.address, name) in running:
             return
@@ -80,10 +56,11 @@ class Sagas:
         self._drive(saga)
 
     def end(self, saga: Saga) -> None:
-        """Drive it no longer: it is settled, or its shard is closed."""
-        if saga.shard.sagas.pop((saga.activation.address, saga.name), None) is None:
+        """Drive the saga no longer: it is settled, or its shard is closed."""
+        activation = saga.activation
+        if activation.shard.sagas.pop((activation.address, saga.name), None) is None:
             return
-        saga.activation.pins -= 1
+        activation.pins -= 1
         self._context.counters.sagas -= 1
         if saga.handle is not None:
             saga.handle.cancel()
@@ -92,10 +69,9 @@ class Sagas:
     def _drive(self, saga: Saga) -> None:
         saga.handle = None
         activation = saga.activation
-        if saga.shard.closed:
+        if activation.shard.closed:
             return
-        if activation.committed is ABSENT:
-            saga.shard.want(activation)
+        if activation.committed is ABSENT:  # It crashed, and is being loaded again.
             self._later(saga, saga.backoff.next_s())
             return
         behaviour = activation.behaviour
@@ -128,7 +104,7 @@ class Sagas:
 
     def _told(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
         """The last step was decided and committed: the saga has to be settled."""
-        if self._failed(saga, future) or saga.shard.closed:
+        if self._failed(saga, future) or saga.activation.shard.closed:
             return
         activation = saga.activation
         if saga.name in activation.behaviour.unfinished(activation.committed):
@@ -158,5 +134,5 @@ class Sagas:
         return True
 
     def _later(self, saga: Saga, wait_s: float) -> None:
-        if not saga.shard.closed:
+        if not saga.activation.shard.closed:
             saga.handle = self._context.loop.call_later(wait_s, self._drive, saga)

@@ -1,51 +1,219 @@
-"""A shard, for as long as this instance holds it under one epoch.
+"""What a shard holds in memory, for as long as this instance owns it under one epoch.
 
-When the shard is lost, or the journal does not say what became of a batch, the whole object is
-closed and forgotten; after a new claim a new one starts from what the journal says. So whatever
-still refers to the old one only has to look whether it is closed.
+Here are the data: entities, decisions on their way to the journal, sagas and timers.
+:mod:`actors.core.entities` brings entities in and out, :mod:`actors.core.writer` decides, and
+:mod:`actors.core.sagas` carries sagas forward. When the shard is lost, or the journal does not say
+what became of a batch, the whole object is closed and forgotten; after a new claim a new one starts
+from what the journal says. So whatever still refers to the old one only has to look whether it is
+closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, Decision
-from actors.core.activation import Activation
-from actors.core.commit import Commit
+from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision
 from actors.core.context import ShardContext
-from actors.core.crashes import Crashes
-from actors.core.envelope import Envelope
+from actors.core.envelope import Envelope, Mailbox, Probe
 from actors.core.keys import KeyBook
 from actors.core.replay import Folded
-from actors.core.sagas import Saga
-from actors.core.timers import Timer
-from actors.core.writer import Writer
-from actors.errors import (
-    KeyReusedError,
-    NotOwnedError,
-    OutcomeUnknownError,
-    OverloadedError,
-)
-from actors.journal.contract import Lease, Loaded, OutcomeRow, TimerEntry, part_number
+from actors.core.supervision import Backoff
+from actors.core.tracing import Trace
+from actors.errors import OutcomeUnknownError
+from actors.journal.contract import Lease, OutcomeRow, Row, SnapshotRow, TimerEntry
+from actors.subscription import Change
 from actors.transport import Answer
 
-ON_THE_MOVE_S = 0.1
-"""What callers of a shard on the move are told to wait: about as long as a hand-over takes."""
+ABSENT: Final = Probe("ABSENT")
+"""Stands for a state that is not in memory."""
+
+
+class Activation(Mailbox):
+    """One entity in memory, with its mailbox. Only the shard's writer changes ``state``."""
+
+    __slots__ = (
+        "address",
+        "behaviour",
+        "committed",
+        "crashed",
+        "event_bytes",
+        "gone",
+        "has_companions",
+        "loaded",
+        "loading",
+        "pins",
+        "queued",
+        "shard",
+        "snapshot_bytes",
+        "state",
+        "touched",
+        "uncommitted",
+        "waits",
+        "watchers",
+    )
+
+    def __init__(self, address: Address, behaviour: Behaviour, shard: Shard) -> None:
+        super().__init__()
+        self.address = address
+        self.behaviour = behaviour
+        self.has_companions = type(behaviour).companions is not Behaviour.companions
+        self.shard = shard
+        self.state: Any = ABSENT
+        """After every decision, committed or not. Meaningless unless ``loaded``."""
+        self.committed: Any = ABSENT
+        """After the last decision that the journal accepted: all that may leave the shard."""
+        self.loaded = False
+        self.loading = False
+        self.queued = False
+        """In the shard's queue of runnable activations."""
+        self.waits = False
+        """The next message waits for a companion to be loaded."""
+        self.touched = True
+        """Used since passivation last looked."""
+        self.gone = False
+        """No longer in memory; whoever still refers to it has to look again."""
+        self.crashed = False
+        """To be loaded again as soon as nothing of it is uncommitted."""
+        self.uncommitted = 0
+        """Decisions submitted and not yet committed."""
+        self.pins = 0
+        """Running sagas, which keep the entity in memory."""
+        self.event_bytes = 0
+        """Size of the events since the last snapshot."""
+        self.snapshot_bytes = 0
+        self.watchers: list[Activation] | None = None
+        """Activations whose next message needs this one as a companion."""
+
+    @property
+    def needed(self) -> bool:
+        """Whether something waits for this entity to be loaded."""
+        return self.size > 0 or self.pins > 0 or bool(self.watchers)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost by forgetting it."""
+        return not (self.needed or self.loading or self.queued or self.uncommitted)
+
+
+@dataclass(slots=True, eq=False)
+class PendingChange(Change):
+    """What a decision makes of one entity, with what only its shard needs."""
+
+    activation: Activation = field(kw_only=True)
+    size: int = 0
+    """Bytes of the events' payloads."""
+    snapshot: bytes | None = None
+    unfinished: Collection[str] = ()
+    """Sagas that are begun and not settled in the new state."""
+    timer_ms: int | None = None
+    """When the entity's timer is due from now on."""
+
+
+@dataclass(slots=True, eq=False)
+class Commit:
+    """One decision on its way through a lane. ``answers`` leave when the journal has accepted the
+    rows."""
+
+    shard: Shard
+    rows: list[Row] = field(default_factory=list)
+    outcomes: Sequence[OutcomeRow] = ()
+    snapshots: Sequence[SnapshotRow] = ()
+    timers: Sequence[TimerEntry] = ()
+    changes: Sequence[PendingChange] = ()
+    answers: Sequence[tuple[Envelope, Answer]] = ()
+    stored: Sequence[tuple[CommandKey, Any]] = ()
+    """Keys whose outcome is in ``outcomes``, with the reply."""
+    readers: list[tuple[Envelope, Answer]] | None = None
+    """Answers of later decisions without rows: they tell of a state that this commit makes true."""
+    trace: Trace | None = None
+    """The trace of the message that was decided."""
+    weight: int = 0
+    """Rows of all tables, counted by the lane."""
+
+    def release(self) -> None:
+        """The journal has it: answer everybody who waited for it."""
+        if self.trace is not None:
+            self.trace.committed(None)
+        for envelope, answer in self.answers:
+            envelope.answer(answer)
+        for envelope, answer in self.readers or ():
+            envelope.answer(answer)
+
+    def refuse(self, refusal: Callable[[], Exception]) -> None:
+        """The journal does not have it, or did not say: refuse everybody who waited for it."""
+        if self.trace is not None:
+            self.trace.committed(refusal())
+        for envelope, _ in self.answers:
+            envelope.refuse(refusal())
+        for envelope, _ in self.readers or ():
+            envelope.refuse(refusal())
+
+
+@dataclass(slots=True, eq=False)
+class Saga:
+    """One running saga: the replies so far, and what it waits for."""
+
+    activation: Activation
+    name: str
+    backoff: Backoff
+    trace: Trace | None
+    """The trace of the message that began it; a saga that is resumed after a crash has none."""
+    answers: list[Any] = field(default_factory=list)
+    handle: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Timer:
+    """When one entity wants :data:`~actors.behaviour.TIMER_FIRED`. The heap may hold an earlier
+    time, never a later one: a timer that moves back costs nothing until the earlier time comes."""
+
+    shard: Shard
+    address: Address
+    armed_ms: int | None = None
+    """``None`` for a timer that was disarmed."""
+    queued_ms: int | None = None
+    """The time under which it is in the heap."""
+
+
+class JournalView(Protocol):
+    """What a shard sees of the journal."""
+
+    halted: bool
+    """Nothing may be decided now: the journal is away, or may have given the shard to another."""
+
+    def load(self, activation: Activation) -> None:
+        """Have the activation filled."""
+
+    def look_up(self, activation: Activation, envelope: Envelope) -> None:
+        """Have the journal asked whether it knows the outcome of the envelope's key."""
 
 
 class Shard:
-    """See the module. Everything in here happens on the event loop's thread."""
+    """The memory of one shard. Everything in here happens on the event loop's thread.
 
-    def __init__(self, lease: Lease, context: ShardContext, began_ms: int = 0) -> None:
+    ``submit`` puts a commit into the shard's lane.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        context: ShardContext,
+        journal: JournalView,
+        submit: Callable[[Commit], None],
+        began_ms: int = 0,
+    ) -> None:
         self.number = lease.shard
         self.epoch = lease.epoch
-        self.part = context.parts[part_number(lease.shard, len(context.parts))]
+        self.journal = journal
         self.seq = lease.last_seq
-        """Of the last event decided."""
+        """The seq of the last event decided."""
         self.committed_seq = lease.last_seq
-        """Of the last event known to be in the journal."""
+        """The seq of the last event known to be in the journal."""
         self.closed = False
         self.frozen = False
         """On the move: nobody new is let in, and what is there is decided."""
@@ -59,76 +227,81 @@ class Shard:
         """Callers who wait for a saga of this name."""
         self.sagas: dict[tuple[Address, str], Saga] = {}
         self.timers: dict[Address, Timer] = {}
+        self.firing: set[Address] = set()
+        """Entities with a fired timer in their mailbox."""
         self.warm: dict[Address, Folded] = {}
         """Entities that were read before the shard was claimed; only what came since is missing."""
-        self.marked: set[Address] = set()
-        """Entities with a armed timer, in the journal or on the way there."""
-        self.unneeded: dict[Address, None] = {}
-        """Marked entities that want no wake any more."""
+        self.armed: set[Address] = set()
+        """Entities with a timer entry, in the journal or on the way there."""
+        self.disarmed: dict[Address, None] = {}
+        """Those of them that have neither a timer nor a saga any more."""
         self.snapshot_bytes_min = context.limits.snapshot_bytes_min
-        self.crashes = Crashes(self, context)
-        self.writer = Writer(self, context)
         self._context = context
+        self._submit = submit
         self._tail: Commit | None = None
         """The last commit submitted, until the journal has it."""
-        self._waking: set[Address] = set()
-        """Entities with a wake in their mailbox."""
         self._now_ms = began_ms
+        self.runnable: deque[Activation] = deque()
+        """Loaded activations with mail; each is in it at most once."""
+        self.wakeup: asyncio.Future[None] | None = None
+        """Set while the writer sleeps."""
 
     def now_ms(self) -> int:
-        """Wall time that never falls within this shard."""
+        """Wall time in milliseconds that never falls within this shard."""
         now_ms = self._context.clock.now_ms()
         if now_ms > self._now_ms:
             self._now_ms = now_ms
         return self._now_ms
 
+    def not_before(self, at_ms: int) -> None:
+        """Something of this shard was decided at this time: it is not earlier now."""
+        self._now_ms = max(self._now_ms, at_ms)
+
     # -- mail ----------------------------------------------------------------------------------
 
-    def post(self, address: Address, envelope: Envelope) -> None:
-        """Put a message into the entity's mailbox, or answer it at once. Raises what refuses it."""
-        if self.frozen and envelope.external:
-            raise NotOwnedError("the shard is on the move", ON_THE_MOVE_S)
-        activation = self.activations.get(address) or self.open(address)
-        if envelope.external and activation.size >= self._context.limits.mailbox_max:
-            raise OverloadedError("the entity's mailbox is full", self._context.retry_after_s())
-        if envelope.key is not None:
-            now = self._context.clock.monotonic()
-            known = self.keys.admit(envelope.key, envelope, now)
-            if known is not None:
-                envelope.answer(Answer(known.reply, replayed=True))
-                return
-            if envelope.unchecked:
-                self.part.loader.look_up(activation, envelope)
+    def put(self, activation: Activation, envelope: Envelope) -> None:
+        """Put a message into a mailbox."""
         activation.put(envelope)
         self.mail += 1
         if envelope.external:
             self._context.counters.waiting += 1
-        if activation.loaded:
-            self.writer.queue(activation)
-        else:
-            self.want(activation)
 
     def take(self, activation: Activation) -> Envelope:
-        """The next message out of the mailbox."""
+        """Take the next message out of a mailbox."""
         envelope = activation.take()
         self.mail -= 1
         if envelope.external:
             self._context.counters.waiting -= 1
         if envelope.command is TIMER_FIRED:
-            self._waking.discard(activation.address)
+            self.firing.discard(activation.address)
         return envelope
 
-    def wake_entity(self, address: Address) -> None:
-        """The entity's timer has come."""
-        if address not in self._waking:
-            self._waking.add(address)
-            self.post(address, Envelope(TIMER_FIRED))
+    def queue(self, activation: Activation) -> None:
+        """Have the writer serve this loaded activation, unless its next message waits for a
+        companion."""
+        if not (activation.queued or activation.waits):
+            activation.queued = True
+            self.runnable.append(activation)
+            if self.wakeup is not None:
+                self.wake_writer()
 
-    def saga_answers(
+    def wake_writer(self) -> None:
+        """Have the writer look again."""
+        if self.wakeup is not None:
+            self.wakeup.set_result(None)
+            self.wakeup = None
+
+    def resume(self, watcher: Activation) -> None:
+        """What the activation's next message waited for is there, or will not come."""
+        watcher.waits = False
+        if watcher.size and watcher.loaded:
+            self.queue(watcher)
+
+    def answers_of(
         self, activation: Activation, envelope: Envelope, decision: Decision
     ) -> list[tuple[Envelope, Answer]]:
-        """Who gets the reply of a decision that begins or settles a saga: the caller, unless the
-        decision lets it wait, and those who waited."""
+        """Who gets the reply of a decision: the caller, unless it is to wait for a saga, and those
+        who waited for the saga that the decision settles."""
         answer = Answer(decision.reply)
         waiting = [(envelope, answer)] if decision.awaits is None else []
         if decision.awaits is not None:
@@ -145,134 +318,6 @@ class Shard:
         waiting[:] = [waiter for waiter in waiting if waiter.key is not None or not waiter.over]
         waiting.append(envelope)
 
-    def checked(self, activation: Activation, envelope: Envelope, row: OutcomeRow | None) -> None:
-        """The journal was asked for an envelope's key."""
-        envelope.unchecked = False
-        if self.closed:
-            return
-        if row is not None:
-            self.keys.release(envelope)
-            self._replay(activation, envelope, row)
-        if activation.loaded and activation.size:
-            self.writer.queue(activation)
-
-    def _replay(self, activation: Activation, envelope: Envelope, row: OutcomeRow) -> None:
-        assert envelope.key is not None
-        if row.fingerprint != envelope.key.fingerprint:
-            envelope.refuse(KeyReusedError())
-            return
-        try:
-            reply = activation.behaviour.decode_reply(row.reply)
-        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            self.crashes.in_reply(activation, envelope, error)
-            return
-        self.keys.remember(row.command, row.fingerprint, reply)
-        envelope.answer(Answer(reply, replayed=True))
-
-    # -- entities ------------------------------------------------------------------------------
-
-    def open(self, address: Address) -> Activation:
-        """The entity's activation, empty if it was not in memory."""
-        activation = self.activations.get(address)
-        if activation is None:
-            assert address.slot == self.number, f"{address.kind} belongs to another shard"
-            activation = Activation(address, self._context.behaviours[address.kind], self)
-            self.activations[address] = activation
-            self._context.pool.admit(activation)
-        return activation
-
-    def want(self, activation: Activation) -> None:
-        """Have the entity loaded, unless it is or will be."""
-        if activation.loaded or activation.loading or activation.crashed:
-            return
-        state = activation.behaviour.infer(activation.address, self._state_of)
-        if state is None:
-            activation.loading = True
-            self.part.loader.load(activation)
-        else:
-            self.loaded(
-                activation,
-                Folded(activation.behaviour, state, Loaded(activation.address, None, ())),
-            )
-
-    def _state_of(self, address: Address) -> Any | None:
-        activation = self.activations.get(address)
-        return activation.state if activation is not None and activation.loaded else None
-
-    def wanted(self, activation: Activation) -> bool:
-        """Whether the entity is still worth loading; if not, it is forgotten."""
-        if activation.gone:
-            return False
-        while activation.head is not None and activation.head.over:
-            self.keys.release(self.take(activation))
-        if activation.needed or activation.address in self.marked:
-            return True
-        self.drop(activation)
-        return False
-
-    def loaded(self, activation: Activation, folded: Folded) -> None:
-        """The journal's state of an entity."""
-        address = activation.address
-        activation.loading = False
-        activation.loaded = True
-        activation.state = activation.committed = folded.state
-        activation.event_bytes = folded.event_bytes
-        activation.snapshot_bytes = folded.snapshot_bytes
-        self._now_ms = max(self._now_ms, folded.at_ms)
-        self._context.counters.loads += 1
-        self._context.observer.loaded(address, folded.state)
-        if self._context.tap is not None:
-            self._context.tap.loaded(self, address, folded.state, folded.seq)
-        for key in folded.keys:
-            if key is not None:
-                self.keys.hold_for_saga(key)
-        if folded.wake_ms is not None:
-            if address not in self._waking:
-                self.arm(address, folded.wake_ms)
-        elif not folded.unfinished and address in self.marked:
-            self.unneeded[address] = None
-        for saga in folded.unfinished:
-            self._context.sagas.begin(activation, saga)
-        watchers, activation.watchers = activation.watchers, None
-        for watcher in watchers or ():
-            self.rouse(watcher)
-        if activation.size:
-            self.writer.queue(activation)
-
-    def rouse(self, watcher: Activation) -> None:
-        """What the activation's next message waited for is there, or will not come."""
-        watcher.waits = False
-        if watcher.size and watcher.loaded:
-            self.writer.queue(watcher)
-
-    def drop(self, activation: Activation) -> None:
-        """Forget an entity; its next message loads it again."""
-        del self.activations[activation.address]
-        self._context.pool.leave(activation)
-
-    # -- timers ----------------------------------------------------------------------------------
-
-    def arm(self, address: Address, at_ms: int | None) -> None:
-        """Wake the entity at this time, or not at all."""
-        timer = self.timers.get(address)
-        if timer is None:
-            timer = self.timers[address] = Timer(self, address)
-        self._context.timers.arm(timer, at_ms)
-
-    def sweep(self, marks_max: int) -> int:
-        """Take back timer entries that are not needed any more; returns how many. Let go of begun
-        operations past their time."""
-        self.keys.expire(self._context.clock.monotonic())
-        addresses = list(self.unneeded)[:marks_max]
-        if addresses:
-            commit = Commit(self)
-            commit.timers = [TimerEntry(self.number, self.epoch, a, False) for a in addresses]
-            for address in addresses:
-                del self.unneeded[address]
-                self.marked.discard(address)
-            self.submit(commit)
-        return len(addresses)
-
     # -- the journal ---------------------------------------------------------------------------
 
     def submit(self, commit: Commit) -> None:
@@ -281,61 +326,46 @@ class Shard:
         self.seq += len(commit.rows)
         for timer in commit.timers:
             if timer.armed:
-                self.marked.add(timer.address)
+                self.armed.add(timer.address)
         self._tail = commit
-        self._context.keeper.submit(commit)
+        self._submit(commit)
 
-    def reply(self, replies: list[tuple[Envelope, Answer]]) -> None:
+    def reply(self, answers: list[tuple[Envelope, Answer]]) -> None:
         """Answer a decision that writes nothing, as soon as what it saw is true."""
         if self._tail is not None:
-            if self._tail.followers is None:
-                self._tail.followers = replies
+            if self._tail.readers is None:
+                self._tail.readers = answers
             else:
-                self._tail.followers += replies
+                self._tail.readers += answers
             return
-        for envelope, answer in replies:
+        for envelope, answer in answers:
             envelope.answer(answer)
 
-    @property
-    def settled(self) -> bool:
-        """Nothing of this shard is on its way to the journal."""
-        return self._tail is None
-
-    @property
-    def quiet(self) -> bool:
-        """Nobody waits for anything of this shard: it can be left without a word."""
-        if self.mail or self._tail is not None:
-            return False
-        return all(waiter.over for waiting in self.parked.values() for waiter in waiting)
-
-    def committed(self, commit: Commit) -> None:
-        """The journal has it: tell the views, the sagas, and who waits."""
+    def accepted(self, commit: Commit) -> None:
+        """The journal has the commit, which is the next one. A gap is a broken invariant."""
         self.ended(commit)
         if commit.rows:
             gap = commit.rows[0].seq - self.committed_seq - 1
             assert gap == 0, f"shard {self.number}: accepted {gap} rows ahead of its turn"
             self.committed_seq = commit.rows[-1].seq
-        for change in commit.changes:
-            activation = change.activation
-            activation.uncommitted -= 1
-            activation.committed = change.state
-            self._context.observer.committed(activation.address, change.events, change.state)
-            if self._context.tap is not None:
-                self._context.tap.committed(self, change)
-            if self.closed:
-                continue
-            for saga in change.unfinished:
-                self._context.sagas.begin(activation, saga, commit.trace)
-            if activation.crashed and not activation.uncommitted:
-                self.crashes.reload(activation)
-        for key, reply in commit.stored:
-            self.keys.store(key, reply)
-        commit.release()
 
     def ended(self, commit: Commit) -> None:
         """The commit is no longer on its way, whatever became of it."""
         if self._tail is commit:
             self._tail = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of this shard is on its way to the journal."""
+        return self._tail is None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody waits for anything of this shard, so that it can be left without a
+        word."""
+        if self.mail or self._tail is not None:
+            return False
+        return all(waiter.over for waiting in self.parked.values() for waiter in waiting)
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -348,19 +378,16 @@ class Shard:
                     envelope.refuse(refusal())
 
     def close(self, refusal: Callable[[], Exception]) -> None:
-        """Forget everything. Undecided messages are refused with ``refusal``; what is in a lane
-        is the lane's to answer."""
+        """Answer everybody and forget everything. Undecided messages are refused with ``refusal``;
+        what is in a lane is the lane's to answer."""
         self.closed = True
         for activation in self.activations.values():
             while activation.size:
                 self.take(activation).refuse(refusal())
-            self._context.pool.leave(activation)
         for waiting in self.parked.values():
             for waiter in waiting:
                 waiter.refuse(OutcomeUnknownError("the shard was left while the saga ran"))
-        for saga in list(self.sagas.values()):
-            self._context.sagas.end(saga)
         self.activations.clear()
         self.parked.clear()
         self.timers.clear()
-        self.writer.rouse()
+        self.wake_writer()

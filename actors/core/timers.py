@@ -1,51 +1,47 @@
-"""Timers: when which entity wants to be woken. One heap and one loop timer for the instance.
+"""Timers: which entity gets :data:`~actors.behaviour.TIMER_FIRED` when. One heap and one loop timer
+for the instance.
 
 Timers are kept beside the activations, so they survive passivation; after a crash they come back
-from the entities' states, which the timer entries in the journal name.
+from the states of the entities that the timer entries in the journal name.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
 from actors.address import Address
 from actors.clock import Clock
 from actors.core.limits import Limits
-
-if TYPE_CHECKING:
-    from actors.core.shard import Shard
-
-
-class Timer:
-    """One entity's wish. The heap may hold an earlier time than the wish, never a later one:
-    a wish that moves back costs nothing until the earlier time comes."""
-
-    __slots__ = ("address", "queued_ms", "shard", "wanted_ms")
-
-    def __init__(self, shard: Shard, address: Address) -> None:
-        self.shard = shard
-        self.address = address
-        self.wanted_ms: int | None = None
-        self.queued_ms: int | None = None
+from actors.core.shard import Shard, Timer
 
 
 class Timers:
     """Bounded by the entities that have a timer, of which there is one each."""
 
-    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        fire: Callable[[Shard, Address], None],
+    ) -> None:
         self._clock = clock
         self._loop = loop
         self._limits = limits
+        self._due = fire
         self._heap: list[tuple[int, int, Timer]] = []
         self._count = 0
         self._handle: asyncio.TimerHandle | None = None
         self._handle_ms = 0
 
-    def arm(self, timer: Timer, at_ms: int | None) -> None:
-        """Wake the entity at this time, or not at all."""
-        timer.wanted_ms = at_ms
+    def arm(self, shard: Shard, address: Address, at_ms: int | None) -> None:
+        """Fire the entity's timer at this time, or not at all."""
+        timer = shard.timers.get(address)
+        if timer is None:
+            timer = shard.timers[address] = Timer(shard, address)
+        timer.armed_ms = at_ms
         if at_ms is not None and (timer.queued_ms is None or at_ms < timer.queued_ms):
             self._push(timer, at_ms)
 
@@ -80,16 +76,18 @@ class Timers:
         self._schedule()
 
     def _ring(self, timer: Timer, now_ms: int) -> None:
-        if timer.shard.closed:
+        shard, at_ms = timer.shard, timer.armed_ms
+        if shard.closed:
             return
-        if timer.wanted_ms is not None and timer.wanted_ms > now_ms:
-            self._push(timer, timer.wanted_ms)
+        if at_ms is not None and at_ms > now_ms:
+            self._push(timer, at_ms)
             return
-        del timer.shard.timers[timer.address]
-        if timer.wanted_ms is not None:
-            timer.shard.wake_entity(timer.address)
+        del shard.timers[timer.address]
+        if at_ms is not None:
+            self._due(shard, timer.address)
 
     def close(self) -> None:
+        """Fire no more."""
         if self._handle is not None:
             self._handle.cancel()
         self._heap.clear()

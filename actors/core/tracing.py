@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from actors.address import Address
-from actors.core.envelope import Probe
 from actors.transport import Answer
 
 
@@ -51,8 +50,3 @@ class Tracer(Protocol):
 
     def held(self, slot: int) -> None:
         """What is going on now has to wait, because the slot has no owner."""
-
-
-def name_of(command: Any) -> str:
-    """The name of a command, which says nothing of whose it is."""
-    return repr(command) if isinstance(command, Probe) else type(command).__name__

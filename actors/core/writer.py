@@ -3,68 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.address import Address
 from actors.behaviour import TIMER_FIRED, Decision, Turn
-from actors.core.activation import Activation
-from actors.core.commit import Commit
 from actors.core.context import ShardContext
 from actors.core.draft import draft
+from actors.core.entities import Entities
 from actors.core.envelope import QUERY, Envelope, Probe
+from actors.core.sagas import Sagas
+from actors.core.shard import Activation, Commit, Shard
 from actors.errors import DeadlineExceededError, KeyInFlightError, UnavailableError
 from actors.transport import Answer
 
-if TYPE_CHECKING:
-    from actors.core.shard import Shard
-
-NO_CELLS: Mapping[Address, Activation] = {}
+NO_OTHERS: Mapping[Address, Activation] = {}
 NO_STATES: Mapping[Address, Any] = {}
 
 
 class Writer:
-    """Takes one message at a time from the runnable activations of its shard, in turn.
+    """Takes one message at a time from the runnable activations of each shard, in turn; each shard
+    has a :meth:`run` of its own."""
 
-    Bounded by the activations in memory: an activation is in the queue at most once.
-    """
-
-    def __init__(self, shard: Shard, context: ShardContext) -> None:
-        self._shard = shard
+    def __init__(self, context: ShardContext, entities: Entities, sagas: Sagas) -> None:
         self._context = context
-        self._runnable: deque[Activation] = deque()
-        self._wakeup: asyncio.Future[None] | None = None
+        self._entities = entities
+        self._sagas = sagas
 
-    def queue(self, activation: Activation) -> None:
-        """Serve this loaded activation, unless its next message waits for a companion."""
-        if not (activation.queued or activation.waits):
-            activation.queued = True
-            self._runnable.append(activation)
-            if self._wakeup is not None:
-                self.rouse()
-
-    def rouse(self) -> None:
-        """Look again."""
-        if self._wakeup is not None:
-            self._wakeup.set_result(None)
-            self._wakeup = None
-
-    async def run(self) -> None:
+    async def run(self, shard: Shard) -> None:
         """Decide what comes until the shard is closed."""
-        runnable, part = self._runnable, self._shard.part
-        while not self._shard.closed:
-            if not runnable or part.away or part.unverified:
-                self._wakeup = self._context.loop.create_future()
-                await self._wakeup
+        runnable, journal = shard.runnable, shard.journal
+        while not shard.closed:
+            if not runnable or journal.halted:
+                shard.wakeup = self._context.loop.create_future()
+                await shard.wakeup
             else:
-                self._slice()
+                self._slice(shard)
                 if runnable:
                     await asyncio.sleep(0)
 
-    def _slice(self) -> None:
+    def _slice(self, shard: Shard) -> None:
         """As many turns as may pass before other work gets the event loop."""
-        runnable, shard = self._runnable, self._shard
+        runnable = shard.runnable
         now, now_ms = self._context.clock.monotonic(), shard.now_ms()
         if self._context.pause_detector.jumped(now):
             return
@@ -79,14 +59,14 @@ class Writer:
                 and activation.size
                 and activation.loaded
             ):
-                self.queue(activation)
+                shard.queue(activation)
             if shard.closed:
                 return
 
     def _serve(self, activation: Activation, envelope: Envelope, now: float, now_ms: int) -> bool:
         """Take the next message of a loaded entity; false if it has to wait for a look-up or a
         companion, which queues the activation again."""
-        shard, key, others = self._shard, envelope.key, NO_CELLS
+        shard, key, others = activation.shard, envelope.key, NO_OTHERS
         activation.touched = True
         if envelope.over:
             shard.keys.release(shard.take(activation))
@@ -97,7 +77,8 @@ class Writer:
             try:
                 found = self._companions(activation, envelope)
             except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                shard.crashes.in_turn(activation, NO_CELLS, shard.take(activation), error)
+                taken = shard.take(activation)
+                self._entities.crashed_in_turn(activation, NO_OTHERS, taken, error)
                 return True
             if found is None:
                 activation.waits = True
@@ -123,8 +104,9 @@ class Writer:
             activation.address, activation.state, envelope.command
         )
         if not addresses:
-            return NO_CELLS
-        found = {address: self._shard.open(address) for address in addresses}
+            return NO_OTHERS
+        shard, entities = activation.shard, self._entities
+        found = {address: entities.open(shard, address) for address in addresses}
         missing = [other for other in found.values() if not other.loaded]
         for other in found.values():
             other.touched = True
@@ -133,14 +115,14 @@ class Writer:
                 other.watchers = [activation]
             else:
                 other.watchers.append(activation)
-            self._shard.want(other)
+            entities.want(other)
         return found if all(other.loaded for other in missing) else None
 
     def _probe(self, activation: Activation, envelope: Envelope) -> None:
         if envelope.command is QUERY:
             envelope.answer(Answer(activation.state))
             return
-        keys = self._shard.keys
+        keys = activation.shard.keys
         assert envelope.key is not None
         keys.release(envelope)
         try:
@@ -159,7 +141,7 @@ class Writer:
         now_ms: int,
     ) -> None:
         """One decision: first all of it on the side, then all of it at once."""
-        shard = self._shard
+        shard = activation.shard
         self._context.counters.turns += 1
         shard.turns += 1
         if envelope.trace is None:
@@ -173,7 +155,7 @@ class Writer:
         if decision.awaits is None and decision.settles is None:
             replies = [(envelope, Answer(decision.reply))]
         else:
-            replies = shard.saga_answers(activation, envelope, decision)
+            replies = shard.answers_of(activation, envelope, decision)
         if commit is None:
             shard.reply(replies)
         else:
@@ -181,7 +163,7 @@ class Writer:
             commit.trace = envelope.trace
             self._apply(commit)
         if envelope.command is TIMER_FIRED:
-            self._after_wake(activation, commit, now_ms)
+            self._after_timer(activation, commit, now_ms)
 
     def _decide(
         self,
@@ -191,7 +173,7 @@ class Writer:
         now_ms: int,
     ) -> tuple[Decision, Commit | None] | None:
         """The decision and what it writes; ``None`` if it crashed."""
-        shard = self._shard
+        shard = activation.shard
         states = {a: other.state for a, other in others.items()} if others else NO_STATES
         try:
             decision = activation.behaviour.decide(
@@ -206,36 +188,57 @@ class Writer:
             )
             return decision, draft(shard, activation, others, envelope, decision, now_ms)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            shard.crashes.in_turn(activation, others, envelope, error)
+            self._entities.crashed_in_turn(activation, others, envelope, error)
             return None
 
     def _apply(self, commit: Commit) -> None:
         """Make the decision the shard's newest state, and send it to the journal."""
-        shard = self._shard
+        shard = commit.shard
         for change in commit.changes:
-            activation, address = change.activation, change.activation.address
+            activation, address = change.activation, change.address
             activation.state = change.state
             activation.uncommitted += 1
-            activation.event_bytes += change.bytes
+            activation.event_bytes += change.size
             if change.snapshot is not None:
                 activation.event_bytes = 0
                 activation.snapshot_bytes = len(change.snapshot)
-            wanted = change.wake_ms is not None
-            if wanted or address in shard.timers:
-                shard.arm(address, change.wake_ms)
-            if address in shard.marked:
-                if wanted or change.unfinished:
-                    shard.unneeded.pop(address, None)
+            armed = change.timer_ms is not None
+            if armed or address in shard.timers:
+                self._entities.timers.arm(shard, address, change.timer_ms)
+            if address in shard.armed:
+                if armed or change.unfinished:
+                    shard.disarmed.pop(address, None)
                 else:
-                    shard.unneeded[address] = None
+                    shard.disarmed[address] = None
         shard.submit(commit)
 
-    def _after_wake(self, activation: Activation, commit: Commit | None, now_ms: int) -> None:
-        """A wake that changed nothing is not repeated at once. A wish for later stands: what was to
-        be done has been done by a command that came a moment before."""
+    def _after_timer(self, activation: Activation, commit: Commit | None, now_ms: int) -> None:
+        """A timer that changed nothing does not fire again at once. One for later stands: what was
+        to be done has been done by a command that came a moment before."""
         if commit is not None and any(change.activation is activation for change in commit.changes):
             return
-        wish_ms = activation.behaviour.next_timer_ms(activation.state)
-        if wish_ms is not None:
+        armed_ms = activation.behaviour.next_timer_ms(activation.state)
+        if armed_ms is not None:
             again_ms = now_ms + self._context.limits.timer_again_ms
-            self._shard.arm(activation.address, wish_ms if wish_ms > now_ms else again_ms)
+            at_ms = armed_ms if armed_ms > now_ms else again_ms
+            self._entities.timers.arm(activation.shard, activation.address, at_ms)
+
+    def committed(self, commit: Commit) -> None:
+        """The journal has a decision: tell the subscriptions, the sagas, and who waits."""
+        shard = commit.shard
+        shard.accepted(commit)
+        for change in commit.changes:
+            activation = change.activation
+            activation.uncommitted -= 1
+            activation.committed = change.state
+            for subscription in self._context.subscriptions:
+                subscription.committed(change)
+            if shard.closed:
+                continue
+            for saga in change.unfinished:
+                self._sagas.begin(activation, saga, commit.trace)
+            if activation.crashed and not activation.uncommitted:
+                self._entities.reload(activation)
+        for key, reply in commit.stored:
+            shard.keys.store(key, reply)
+        commit.release()

@@ -4,9 +4,6 @@ A shard leaves service in three ways. *Fenced*: the journal refused its rows, be
 instance claimed it; it is lost. *In doubt*: the journal did not say what became of a batch; the
 shard is claimed again with a higher epoch, which keeps what is still on its way out of the journal,
 and then the journal tells. *Crash loop*: it rests for a while and is claimed again.
-
-Each database of the journal has rounds of its own, so that one which is away holds up nobody but
-its own shards.
 """
 
 from __future__ import annotations
@@ -16,16 +13,17 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from actors.address import Address
-from actors.core.commit import Commit
 from actors.core.context import ShardContext
+from actors.core.entities import Entities
 from actors.core.lane import Lane
 from actors.core.replay import Folded
-from actors.core.shard import Shard
-from actors.core.supervision import Backoff
-from actors.errors import JournalUnavailableError, NotOwnedError, OutcomeUnknownError
-from actors.journal.contract import Journal, JournalError, Lease, ShardInfo, part_number
-from actors.ownership.in_doubt import Missed, read_missed
+from actors.core.sagas import Sagas
+from actors.core.shard import Commit, Shard
+from actors.core.writer import Writer
+from actors.errors import NotOwnedError, OutcomeUnknownError
+from actors.journal.contract import Journal, JournalError, Lease, part_number
 from actors.ownership.partition import JournalPartition
+from actors.ownership.table import Reclaim, ShardTable
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -34,106 +32,45 @@ QUIET_CHECK_S = 0.002
 """Between two looks whether a shard that is to be left has come to rest; a commit takes a few
 milliseconds, and its callers wait."""
 
-SETTLE_CHECK_S = 0.05
-"""Between two looks whether a closed shard's last commits have left the lane; a commit takes a
-few milliseconds."""
 
-
-class Reclaim:
-    """A shard this instance wants to hold (again)."""
-
-    __slots__ = ("doubtful", "not_before", "number", "old")
-
-    def __init__(self, number: int, old: Shard | None = None, not_before: float = 0.0) -> None:
-        self.number = number
-        self.old = old
-        """As it was held before; ``None`` for a shard that is taken from whoever has it."""
-        self.not_before = not_before
-        self.doubtful: dict[Address, None] = {}
-        """Entities with rows whose fate is not known."""
-
-
-class Ownership:
-    """The shards of one instance. Bounded by the number of shards."""
+class OwnedShards:
+    """The shards of one instance."""
 
     def __init__(
-        self, journal: Journal, instance: str, incarnation: str, tasks: Tasks, lanes: int
+        self,
+        journal: Journal,
+        context: ShardContext,
+        sagas: Sagas,
+        tasks: Tasks,
+        owner: tuple[str, str],
+        lanes: int,
     ) -> None:
-        self._journal = journal
-        self._instance = instance
-        self._incarnation = incarnation
-        self._tasks = tasks
-        self._lane_count = lanes
-        self._context: ShardContext
-        count = len(journal.parts)
-        self.parts = [
-            JournalPartition(number, count, one) for number, one in enumerate(journal.parts)
-        ]
-        self.lanes: list[Lane] = []
-        self.shards: dict[int, Shard] = {}
-        self.pending: dict[int, Reclaim] = {}
-        self._left = False
-        self.lost: set[int] = set()
-        """Shards that another instance claimed."""
-
-    def enter(self, context: ShardContext) -> None:
-        """Meet the collaborators, which refer to each other."""
-        limits = context.limits
         self._context = context
-        for part in self.parts:
-            part.backoff = Backoff(
-                limits.journal_backoff_min_s, limits.journal_backoff_max_s, context.random.random
-            )
-        self.lanes = [
-            Lane(number, self._journal, limits, self) for number in range(self._lane_count)
+        self._tasks = tasks
+        self.entities = Entities(context, sagas, self._rest)
+        self._writer = Writer(context, self.entities, sagas)
+        self._table = ShardTable(context, self.entities, self._writer, tasks)
+        self.by_number = self._table.shards
+        """Those that are served here, for the way of a message."""
+        self._table.lanes = self.lanes = [
+            Lane(number, journal, context.limits, self) for number in range(lanes)
+        ]
+        count = len(journal.parts)
+        self._parts = [
+            JournalPartition((number, count), one, context, self._table, self.entities, owner)
+            for number, one in enumerate(journal.parts)
         ]
 
-    def part_of(self, number: int) -> JournalPartition:
-        """The database of this shard."""
-        return self.parts[part_number(number, len(self.parts))]
+    def _part_of(self, number: int) -> JournalPartition:
+        return self._parts[part_number(number, len(self._parts))]
 
-    # -- what shards and loaders tell ----------------------------------------------------------
-
-    def submit(self, commit: Commit) -> None:
-        """Put a commit into its shard's lane."""
-        self.lanes[commit.shard.number % self._lane_count].submit(commit)
-
-    def fence(self, shard: Shard) -> None:
+    def _rest(self, shard: Shard) -> None:
         """Close a shard that crashes in a loop, and claim it again later."""
         limits = self._context.limits
         not_before = self._context.clock.monotonic() + limits.crash_backoff_s
-        self.pending[shard.number] = Reclaim(shard.number, shard, not_before)
-        self._close(shard, lambda: NotOwnedError("the shard rests", limits.crash_backoff_s))
-        shard.part.kick.set()
-
-    def journal_lost(self, part: JournalPartition, error: JournalError) -> None:
-        """It is away: refuse everybody who asks for its shards until it is back."""
-        if part.away:
-            return
-        log.warning("%s is away: %s", part.name, type(error).__name__)
-        part.away = True
-        part.loader.pause()
-        for shard in self.shards.values():
-            if shard.part is part:
-                shard.refuse_mail(self.unavailable)
-        part.kick.set()
-
-    def stood_still(self) -> None:
-        """This process did nothing for so long that its shards may be others' by now."""
-        log.warning("stood still for a while: asking the journal whose the shards are")
-        self.doubt()
-        if self._context.tap is not None:
-            self._context.tap.stood_still()
-
-    def doubt(self) -> None:
-        """Decide and tell nothing until the journal has said whose the shards are."""
-        for part in self.parts:
-            part.unverified = part.suspicious = True
-            part.kick.set()
-
-    def unavailable(self) -> JournalUnavailableError:
-        """What callers are told while the journal is away."""
-        return JournalUnavailableError(retry_after_s=self._context.limits.journal_retry_after_s)
+        self._table.pending[shard.number] = Reclaim(shard.number, shard, not_before)
+        self._table.close(shard, lambda: NotOwnedError("the shard rests", limits.crash_backoff_s))
+        self._part_of(shard.number).claim_soon()
 
     # -- what the lanes tell -------------------------------------------------------------------
 
@@ -143,7 +80,7 @@ class Ownership:
         counters.last_commit = self._context.clock.monotonic()
         for commit in commits:
             counters.rows += len(commit.rows)
-            commit.shard.committed(commit)
+            self._writer.committed(commit)
 
     def fenced(self, shards: Collection[int], commits: Sequence[Commit]) -> None:
         """These were not written, because somebody else owns their shards now."""
@@ -152,243 +89,85 @@ class Ownership:
             commit.refuse(NotOwnedError)
         for shard in dict.fromkeys(commit.shard for commit in commits):
             if not shard.closed:
-                self._close(shard, NotOwnedError)
-                self._lose(shard.number)
-        for part in {self.part_of(number) for number in shards}:
-            part.suspicious = True
-            part.kick.set()
+                self._table.close(shard, NotOwnedError)
+                self._table.lose(shard.number)
+        for part in {self._part_of(number) for number in shards}:
+            part.suspect()
 
     def doubtful(
         self, error: JournalError, sent: Sequence[Commit], unsent: Sequence[Commit]
     ) -> None:
         """The journal is away: ``sent`` may be written or not, ``unsent`` are not."""
-        parts = {commit.shard.part for commit in (*sent, *unsent)}
+        pending, unavailable = self._table.pending, self._table.unavailable
         for commit in (*sent, *unsent):
             shard = commit.shard
             shard.ended(commit)
             if not shard.closed:
-                self.pending[shard.number] = Reclaim(shard.number, shard)
-                self._close(shard, self.unavailable)
+                pending[shard.number] = Reclaim(shard.number, shard)
+                self._table.close(shard, unavailable)
         for commit in sent:
-            reclaim = self.pending.get(commit.shard.number)
+            reclaim = pending.get(commit.shard.number)
             if reclaim is not None:
                 reclaim.doubtful.update((row.address, None) for row in commit.rows)
             commit.refuse(OutcomeUnknownError)
         for commit in unsent:
-            commit.refuse(self.unavailable)
-        for part in parts:
-            self.journal_lost(part, error)
+            commit.refuse(unavailable)
+        for part in {self._part_of(commit.shard.number) for commit in (*sent, *unsent)}:
+            part.went_away(error)
 
-    def _close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
-        self.shards.pop(shard.number, None)
-        shard.close(refusal)
-
-    def _lose(self, number: int) -> None:
-        log.warning("shard %d belongs to another instance now", number, extra={"shard": number})
-        self._context.counters.fenced += 1
-        self.lost.add(number)
-        self._context.observer.lost(number)
-        if self._context.tap is not None:
-            self._context.tap.lost(number)
-
-    # -- claiming ------------------------------------------------------------------------------
+    # -- taking shards -------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Commit, and claim again what falls due, until the tasks are closed."""
+        """Commit, load, and claim again what falls due, until the tasks are closed."""
         for number, lane in enumerate(self.lanes):
             self._tasks.spawn(lane.run(), f"lane-{number}")
-        for part in self.parts:
-            self._tasks.spawn(self._run(part), f"reclaim-{part.number}")
+        for part in self._parts:
+            self._tasks.spawn(part.run(), f"reclaim-{part.number}")
+            for number in range(self._context.limits.loaders):
+                self._tasks.spawn(part.loader.run(), f"loader-{part.number}-{number}")
+        self._context.pause_detector.start(self._stood_still)
 
     async def claim(self, numbers: Iterable[int]) -> None:
-        """Take these shards from whoever has them, and serve. Raises :class:`JournalError`, then
-        those of other databases may be served all the same."""
+        """Take these shards from whoever has them, and serve; subscriptions learn of their entities
+        as these are loaded. Raises :class:`JournalError`, then those of other databases may be
+        served all the same."""
         wanted = list(numbers)
-        for part in self.parts:
-            await self._claim_fresh(part, [n for n in wanted if self.part_of(n) is part])
+        for part in self._parts:
+            await part.claim([number for number in wanted if part.has(number)])
 
-    async def _claim_fresh(self, part: JournalPartition, numbers: Sequence[int]) -> None:
-        async with part.claiming:
-            absent = [number for number in numbers if number not in self.shards]
-            fresh = [Reclaim(number) for number in absent if number not in self.pending]
-            self.pending.update((reclaim.number, reclaim) for reclaim in fresh)
-            try:
-                await self._claim(part, fresh)
-            except JournalError:
-                for reclaim in fresh:
-                    del self.pending[reclaim.number]
-                raise
-
-    async def _run(self, part: JournalPartition) -> None:
-        """Claim shards again as they fall due, and notice when the database is back."""
-        while True:
-            if not (self._wanted(part) or part.away or part.suspicious):
-                part.kick.clear()
-                await self._wait_for_kick(part)
-            try:
-                if not await self._claim_due(part):
-                    await asyncio.sleep(SETTLE_CHECK_S)
-                    continue
-            except JournalError as error:
-                self.journal_lost(part, error)
-                await asyncio.sleep(part.backoff.next_s())
-            else:
-                part.backoff.reset()
-                self._back(part)
-
-    async def _wait_for_kick(self, part: JournalPartition) -> None:
-        """Wait for something to do, at most until the leases are to be looked at again."""
-        try:
-            async with asyncio.timeout(self._context.limits.lease_check_s):
-                await part.kick.wait()
-        except TimeoutError:
-            part.suspicious = True
-
-    async def _claim_due(self, part: JournalPartition) -> bool:
-        """One round, if there is anything to claim or to look at."""
-        async with part.claiming:
-            due = self._due(part)
-            if due or part.away or part.suspicious:
-                await self._claim(part, due)
-                return True
-        return False
-
-    def _wanted(self, part: JournalPartition) -> list[Reclaim]:
-        return [one for one in self.pending.values() if self.part_of(one.number) is part]
-
-    def _due(self, part: JournalPartition) -> list[Reclaim]:
-        now = self._context.clock.monotonic()
-        return [
-            reclaim
-            for reclaim in self._wanted(part)
-            if reclaim.not_before <= now and (reclaim.old is None or reclaim.old.settled)
-        ]
-
-    def _back(self, part: JournalPartition) -> None:
-        if not (part.away or part.unverified):
-            return
-        if part.away:
-            log.warning("%s is back", part.name)
-            part.loader.resume()
-            part.away = False
-        if not part.suspicious:
-            part.unverified = False
-        for shard in self.shards.values():
-            if shard.part is part:
-                shard.writer.rouse()
-
-    async def _claim(self, part: JournalPartition, reclaims: Sequence[Reclaim]) -> None:
-        """One round for all of them. Those not granted stay pending for the next, which sees who
-        was faster."""
-        wanted: list[tuple[int, int]] = []
-        infos = await self._look(part)
-        held = [shard for shard in self.shards.values() if shard.part is part]
-        for shard in [each for each in held if self._superseded(each, infos)]:
-            self._close(shard, NotOwnedError)
-            self._lose(shard.number)
-        for reclaim in reclaims:
-            info = infos[reclaim.number]
-            if reclaim.old is None or info.incarnation == self._incarnation:
-                wanted.append((info.shard, info.epoch))
-            else:
-                del self.pending[reclaim.number]
-                self._lose(reclaim.number)
-        if not wanted:
-            return
-        leases = await part.journal.claim(wanted, self._instance, self._incarnation)
-        marked = await self._marks(part, leases)
-        missed = [await self._missed(part, self.pending[lease.shard]) for lease in leases]
-        for lease, events in zip(leases, missed, strict=True):
-            for each in events:
-                self._tell_missed(each)
-            self._install(lease, marked[lease.shard])
-
-    def _tell_missed(self, missed: Missed) -> None:
-        if missed.event is None:
-            self._context.observer.loaded(missed.address, missed.state)
-        else:
-            self._context.observer.committed(missed.address, (missed.event,), missed.state)
-        if self._context.tap is not None:
-            self._context.tap.missed(missed.address, missed.state, missed.seq)
-
-    async def _look(self, part: JournalPartition) -> dict[int, ShardInfo]:
-        """Its shards as they are. What becomes suspicious meanwhile is not settled by an answer
-        that may have been on its way before."""
-        part.suspicious = False
-        try:
-            return {info.shard: info for info in await part.journal.shards()}
-        except JournalError:
-            part.suspicious = True
-            raise
-
-    async def _marks(
-        self, part: JournalPartition, leases: Sequence[Lease]
-    ) -> dict[int, list[Address]]:
-        """The entities of these shards that want to be woken."""
-        marked: dict[int, list[Address]] = {lease.shard: [] for lease in leases}
-        if marked:
-            for address in await part.journal.armed_timers(marked):
-                marked[address.slot].append(address)
-        return marked
-
-    @staticmethod
-    def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
-        """Whether somebody claimed the shard after this instance did. What was read before our own
-        latest claim has a lower epoch, and says nothing."""
-        return infos[shard.number].epoch > shard.epoch
-
-    def _install(
-        self,
-        lease: Lease,
-        marked: Collection[Address],
-        warm: Mapping[Address, Folded] | None = None,
-    ) -> None:
-        # The older of two writers would answer reads from its past until it wrote something.
-        assert lease.shard not in self.shards, f"shard {lease.shard} is served already"
-        reclaim = self.pending.pop(lease.shard, None)
-        old = None if reclaim is None else reclaim.old
-        began_ms = 0 if old is None else old.now_ms()
-        shard = self.shards[lease.shard] = Shard(lease, self._context, began_ms)
-        shard.marked.update(marked)
-        shard.warm.update(warm or {})
-        self.lost.discard(lease.shard)
-        self._tasks.spawn(shard.writer.run(), f"shard-{lease.shard}-{lease.epoch}")
-        shard.part.loader.recover(shard, marked)
-
-    async def _missed(self, part: JournalPartition, reclaim: Reclaim) -> list[Missed]:
-        """What was in doubt when the shard was closed, and is in the journal."""
-        if not reclaim.doubtful:
-            return []
-        assert reclaim.old is not None
-        addresses, known_seq = list(reclaim.doubtful), reclaim.old.committed_seq
-        return await read_missed(part.journal, self._context, addresses, known_seq)
-
-    # -- planned moves -------------------------------------------------------------------------
+    def claimable(self, numbers: Iterable[int]) -> list[list[int]]:
+        """These in groups that can be claimed one without the other, without those that cannot be
+        claimed now."""
+        wanted = list(numbers)
+        groups = ([n for n in wanted if part.has(n)] for part in self._parts if not part.away)
+        return [group for group in groups if group]
 
     async def adopt(
         self,
-        part: JournalPartition,
         claim: Callable[[], Awaitable[Sequence[Lease]]],
+        wanted: Sequence[int],
         warm: Mapping[Address, Folded] | None = None,
     ) -> list[int]:
-        """Serve the shards that ``claim`` gets in this part; returns which. ``warm`` are entities
-        of theirs that were read before. Raises :class:`JournalError`; then shards may be ours in
-        the journal that are not served, and have to be claimed again."""
-        async with part.claiming:
-            leases = [] if self._left else await claim()
-            marked = await self._marks(part, leases)
-            if self._left:
-                return []  # Whoever takes over from this instance takes these too.
-            for lease in leases:
-                ready = {a: known for a, known in (warm or {}).items() if a.slot == lease.shard}
-                self._install(lease, marked[lease.shard], ready)
-            return [lease.shard for lease in leases]
+        """Serve those shards of one group of :meth:`claimable` that ``claim`` gets; returns which.
+        ``warm`` is what :meth:`preload` read of them. Raises :class:`JournalError`; then shards may
+        be ours in the journal that are not served, and have to be claimed again."""
+        return await self._part_of(wanted[0]).adopt(claim, warm or {})
+
+    async def preload(self, addresses: Sequence[Address]) -> dict[Address, Folded]:
+        """Read entities of a shard that is about to come, so that only what happens until then is
+        to be read when it does. Raises :class:`JournalError`."""
+        if not addresses:
+            return {}
+        loader = self._part_of(addresses[0].slot).loader
+        return await loader.preload(addresses, self._context.behaviours)
+
+    # -- letting go ----------------------------------------------------------------------------
 
     async def release(self, number: int, limit_s: float) -> bool:
         """Let go of a shard once everybody who waits for it has been answered; false if that took
         longer than ``limit_s``, and then it is served on. Meanwhile newcomers are refused with
         :class:`~actors.errors.NotOwnedError`, which is also raised if the shard is not ours."""
-        shard = self.shards.get(number)
+        shard = self.by_number.get(number)
         if shard is None or shard.frozen:
             raise NotOwnedError
         shard.frozen = True
@@ -402,17 +181,15 @@ class Ownership:
             await asyncio.sleep(QUIET_CHECK_S)
         if shard.closed:
             raise NotOwnedError
-        self._close(shard, NotOwnedError)
+        self._table.close(shard, NotOwnedError)
         return True
-
-    # -- the end -------------------------------------------------------------------------------
 
     def leave(self, refusal: Callable[[], Exception]) -> None:
         """Let go of all shards, and take no more. Whatever is in the lanes is answered after they
         stopped."""
-        self._left = True
-        for shard in list(self.shards.values()):
-            self._close(shard, refusal)
+        self._table.left = True
+        for shard in list(self.by_number.values()):
+            self._table.close(shard, refusal)
 
     def answer_unfinished(self, refusal: Callable[[], Exception]) -> None:
         """After the lanes were cancelled: nobody waits for them any more."""
@@ -422,3 +199,73 @@ class Ownership:
                 commit.refuse(OutcomeUnknownError)
             for commit in unsent:
                 commit.refuse(refusal)
+
+    # -- which there are -----------------------------------------------------------------------
+
+    def epoch_of(self, number: int) -> int:
+        """The epoch under which this instance serves the shard now; 0 if it does not."""
+        shard = self.by_number.get(number)
+        return 0 if shard is None or shard.frozen else shard.epoch
+
+    def holds(self, number: int) -> bool:
+        """Whether the shard is here, also if it is on the move already."""
+        return number in self.by_number
+
+    def epochs(self) -> dict[int, int]:
+        """The epochs of all shards that are served here."""
+        return {n: shard.epoch for n, shard in self.by_number.items() if not shard.frozen}
+
+    def turns(self) -> dict[int, tuple[int, int]]:
+        """Of each shard: messages decided since it was claimed, and entities in memory."""
+        return {n: (shard.turns, len(shard.activations)) for n, shard in self.by_number.items()}
+
+    @property
+    def claiming(self) -> frozenset[int]:
+        """Shards that were ours a moment ago and are being claimed again."""
+        return frozenset(self._table.pending)
+
+    @property
+    def lost(self) -> frozenset[int]:
+        """Shards that another instance claimed."""
+        return frozenset(self._table.lost)
+
+    # -- trust ---------------------------------------------------------------------------------
+
+    def _stood_still(self) -> None:
+        log.warning("stood still for a while: asking the journal whose the shards are")
+        self.doubt()
+        for subscription in self._context.subscriptions:
+            subscription.stood_still()
+
+    def doubt(self) -> None:
+        """Others may have taken shards over. Decide and tell nothing until the journal has said
+        whose they are."""
+        for part in self._parts:
+            part.suspect(unverified=True)
+
+    @property
+    def trustworthy(self) -> bool:
+        """False after this process stood still, and after :meth:`doubt`, until the journal has said
+        whose the shards are; what is in memory must not be told before."""
+        if self._context.pause_detector.jumped(self._context.clock.monotonic()):
+            return False
+        return not any(part.unverified for part in self._parts)
+
+    def check_journal(self, number: int) -> None:
+        """Raises :class:`~actors.errors.JournalUnavailableError` while the shard's journal is
+        away."""
+        if self._part_of(number).away:
+            raise self._table.unavailable()
+
+    @property
+    def journal_away(self) -> bool:
+        """Whether any database of the journal is out of reach."""
+        return any(part.away for part in self._parts)
+
+    def problem(self) -> str | None:
+        """Why shards are not served as they should, in a few words; ``None`` if they are. One
+        database of several that is away is none: others would serve its shards no better."""
+        if all(part.away for part in self._parts):
+            return "the journal is out of reach"
+        unclaimed = sum(not self._part_of(number).away for number in self._table.pending)
+        return f"{unclaimed} shards not claimed" if unclaimed else None

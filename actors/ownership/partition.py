@@ -1,56 +1,260 @@
-"""One database of the journal, as this instance finds it.
+"""One database of the journal, as this instance finds it, and the claims of its shards.
 
-A journal may be spread over several; then one of them can be away while the others answer. So
-whatever waits for the journal, doubts it or pauses for it does that for one part: its shards are
-refused, and nobody else's.
+A journal may be spread over several databases; then one of them can be away while the others
+answer. So whatever waits for the journal, doubts it or pauses for it does that for one partition:
+its shards are refused, and nobody else's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-from actors.journal.contract import Journal
+from actors.address import Address
+from actors.core.context import ShardContext
+from actors.core.entities import Entities
+from actors.core.loader import Loader
+from actors.core.replay import Folded
+from actors.core.shard import Shard
+from actors.core.supervision import Backoff
+from actors.errors import NotOwnedError
+from actors.journal.contract import Journal, JournalError, Lease, ShardInfo, part_number
+from actors.ownership.in_doubt import read_missed
+from actors.ownership.table import Reclaim, ShardTable
+from actors.subscription import Change
 
-if TYPE_CHECKING:
-    from actors.core.loader import Loader
-    from actors.core.supervision import Backoff
+log = logging.getLogger(__name__)
+
+SETTLE_CHECK_S = 0.05
+"""Between two looks whether a closed shard's last commits have left the lane; a commit takes a
+few milliseconds."""
 
 
 class JournalPartition:
-    """Which shards are in it: :func:`actors.journal.contract.part_number`."""
+    """The database that holds the shards of one :func:`actors.journal.contract.part_number`, with
+    rounds of claims of its own. ``owner`` is the instance and its incarnation."""
 
-    __slots__ = (
-        "away",
-        "backoff",
-        "claiming",
-        "journal",
-        "kick",
-        "loader",
-        "name",
-        "number",
-        "suspicious",
-        "unverified",
-    )
-
-    backoff: Backoff
-    loader: Loader
-
-    def __init__(self, number: int, parts: int, journal: Journal) -> None:
-        self.number = number
-        self.journal = journal
-        """This database alone."""
-        self.name = "the journal" if parts == 1 else f"database {number + 1} of {parts}"
-        """For people."""
+    def __init__(
+        self,
+        place: tuple[int, int],
+        journal: Journal,
+        context: ShardContext,
+        table: ShardTable,
+        entities: Entities,
+        owner: tuple[str, str],
+    ) -> None:
+        self.number, self._count = place
+        self._journal = journal
+        self._context = context
+        self._table = table
+        self._owner = owner
+        self._name = (
+            "the journal" if self._count == 1 else f"database {self.number + 1} of {self._count}"
+        )
+        limits = context.limits
+        self.loader = Loader(journal, limits, entities, self.went_away)
+        self._backoff = Backoff(
+            limits.journal_backoff_min_s, limits.journal_backoff_max_s, context.random.random
+        )
         self.away = False
         """Out of reach: nothing of its shards is decided until it is back."""
         self.unverified = False
         """This process may have been replaced as the owner of its shards without noticing: nothing
         of them is decided or told until the journal says whose they are."""
-        self.suspicious = False
+        self._suspicious = False
         """One shard was found to be lost, so all are looked at: a shard that appends nothing would
         never notice, and answer reads and repeated keys from a past that is over."""
-        self.kick = asyncio.Event()
+        self._kick = asyncio.Event()
         """There is something to claim or to look at."""
-        self.claiming = asyncio.Lock()
+        self._claiming = asyncio.Lock()
         """One round of claims at a time, so that none sees the half of another."""
+
+    def has(self, number: int) -> bool:
+        """Whether this shard is in it."""
+        return part_number(number, self._count) == self.number
+
+    @property
+    def _held(self) -> Iterator[Shard]:
+        return (shard for shard in self._table.shards.values() if self.has(shard.number))
+
+    # -- what it is told -----------------------------------------------------------------------
+
+    def went_away(self, error: JournalError) -> None:
+        """It does not answer: refuse everybody who asks for its shards until it is back."""
+        if self.away:
+            return
+        log.warning("%s is away: %s", self._name, type(error).__name__)
+        self.away = self.loader.halted = True
+        self.loader.pause()
+        for shard in self._held:
+            shard.refuse_mail(self._table.unavailable)
+        self._kick.set()
+
+    def suspect(self, *, unverified: bool = False) -> None:
+        """Ask whose its shards are, and decide and tell nothing before if they are unverified."""
+        if unverified:
+            self.unverified = self.loader.halted = True
+        self._suspicious = True
+        self._kick.set()
+
+    def claim_soon(self) -> None:
+        """Something waits to be claimed."""
+        self._kick.set()
+
+    # -- rounds --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Claim shards again as they fall due, and notice when the database is back."""
+        while True:
+            if not (any(self._wanted) or self.away or self._suspicious):
+                self._kick.clear()
+                await self._wait_for_kick()
+            try:
+                if not await self._claim_due():
+                    await asyncio.sleep(SETTLE_CHECK_S)
+                    continue
+            except JournalError as error:
+                self.went_away(error)
+                await asyncio.sleep(self._backoff.next_s())
+            else:
+                self._backoff.reset()
+                self._back()
+
+    async def _wait_for_kick(self) -> None:
+        """Wait for something to do, at most until the leases are to be looked at again."""
+        try:
+            async with asyncio.timeout(self._context.limits.lease_check_s):
+                await self._kick.wait()
+        except TimeoutError:
+            self._suspicious = True
+
+    async def _claim_due(self) -> bool:
+        """One round, if there is anything to claim or to look at."""
+        async with self._claiming:
+            due = self._due()
+            if due or self.away or self._suspicious:
+                await self._claim(due)
+                return True
+        return False
+
+    @property
+    def _wanted(self) -> Iterator[Reclaim]:
+        return (one for one in self._table.pending.values() if self.has(one.number))
+
+    def _due(self) -> list[Reclaim]:
+        now = self._context.clock.monotonic()
+        return [
+            reclaim
+            for reclaim in self._wanted
+            if reclaim.not_before <= now and (reclaim.old is None or reclaim.old.settled)
+        ]
+
+    def _back(self) -> None:
+        if not (self.away or self.unverified):
+            return
+        if self.away:
+            log.warning("%s is back", self._name)
+            self.loader.resume()
+            self.away = False
+        if not self._suspicious:
+            self.unverified = False
+        self.loader.halted = self.unverified
+        for shard in self._held:
+            shard.wake_writer()
+
+    async def claim(self, numbers: Sequence[int]) -> None:
+        """Take these shards from whoever has them. Raises :class:`JournalError`."""
+        pending = self._table.pending
+        async with self._claiming:
+            absent = [number for number in numbers if number not in self._table.shards]
+            fresh = [Reclaim(number) for number in absent if number not in pending]
+            pending.update((reclaim.number, reclaim) for reclaim in fresh)
+            try:
+                await self._claim(fresh)
+            except JournalError:
+                for reclaim in fresh:
+                    del pending[reclaim.number]
+                raise
+
+    async def _claim(self, reclaims: Sequence[Reclaim]) -> None:
+        """One round for all of them. Those not granted stay pending for the next, which sees who
+        was faster."""
+        infos = await self._look()
+        for shard in [each for each in self._held if _superseded(each, infos)]:
+            self._table.close(shard, NotOwnedError)
+            self._table.lose(shard.number)
+        wanted: list[tuple[int, int]] = []
+        for reclaim in reclaims:
+            info = infos[reclaim.number]
+            if reclaim.old is None or info.incarnation == self._owner[1]:
+                wanted.append((info.shard, info.epoch))
+            else:
+                del self._table.pending[reclaim.number]
+                self._table.lose(reclaim.number)
+        if not wanted:
+            return
+        leases = await self._journal.claim(wanted, *self._owner)
+        armed = await self._armed(leases)
+        missed = [await self._missed(self._table.pending[lease.shard]) for lease in leases]
+        for lease, changes in zip(leases, missed, strict=True):
+            for change in changes:
+                self._tell_missed(change)
+            self._table.install(lease, self.loader, armed[lease.shard], {})
+
+    async def _look(self) -> dict[int, ShardInfo]:
+        """Its shards as they are. What becomes suspicious meanwhile is not settled by an answer
+        that may have been on its way before."""
+        self._suspicious = False
+        try:
+            return {info.shard: info for info in await self._journal.shards()}
+        except JournalError:
+            self._suspicious = True
+            raise
+
+    async def _armed(self, leases: Sequence[Lease]) -> dict[int, list[Address]]:
+        """The entities of these shards that have a timer entry."""
+        armed: dict[int, list[Address]] = {lease.shard: [] for lease in leases}
+        if armed:
+            for address in await self._journal.armed_timers(armed):
+                armed[address.slot].append(address)
+        return armed
+
+    async def _missed(self, reclaim: Reclaim) -> list[Change]:
+        """What was in doubt when the shard was closed, and is in the journal."""
+        if not reclaim.doubtful:
+            return []
+        assert reclaim.old is not None
+        addresses, known_seq = list(reclaim.doubtful), reclaim.old.committed_seq
+        return await read_missed(self._journal, self._context, addresses, known_seq)
+
+    def _tell_missed(self, missed: Change) -> None:
+        for subscription in self._context.subscriptions:
+            if missed.events:
+                subscription.committed(missed)
+            else:
+                subscription.loaded(missed.address, missed.state, missed.seq, missed.epoch)
+
+    async def adopt(
+        self,
+        claim: Callable[[], Awaitable[Sequence[Lease]]],
+        warm: Mapping[Address, Folded],
+    ) -> list[int]:
+        """Serve the shards that ``claim`` gets; returns which. ``warm`` are entities of theirs that
+        were read before. Raises :class:`JournalError`; then shards may be ours in the journal that
+        are not served, and have to be claimed again."""
+        async with self._claiming:
+            leases = [] if self._table.left else await claim()
+            armed = await self._armed(leases)
+            if self._table.left:
+                return []  # Whoever takes over from this instance takes these too.
+            for lease in leases:
+                ready = {a: known for a, known in warm.items() if a.slot == lease.shard}
+                self._table.install(lease, self.loader, armed[lease.shard], ready)
+            return [lease.shard for lease in leases]
+
+
+def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
+    """Whether somebody claimed the shard after this instance did. What was read before our own
+    latest claim has a lower epoch, and says nothing."""
+    return infos[shard.number].epoch > shard.epoch

@@ -14,11 +14,11 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.core.context import Observer
 from actors.core.replay import fold
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded, part_number
 from actors.replication.messages import EntityChange
+from actors.subscription import Change, Subscription
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -80,13 +80,13 @@ class ViewReplicas:
         self,
         kinds: Mapping[str, bool],
         behaviour_of: Callable[[str], Behaviour],
-        observer: Observer,
+        subscriptions: Sequence[Subscription],
         journal: Journal,
         owned: Callable[[Address], bool],
     ) -> None:
         self._kinds = kinds
         self._behaviour_of = behaviour_of
-        self._observer = observer
+        self._subscriptions = subscriptions
         self._journal = journal
         self._owned = owned
         self._replicas: dict[Address, _Replica] = {}
@@ -121,14 +121,11 @@ class ViewReplicas:
         replica.wanted_seq = max(replica.wanted_seq, seq)
         self._keep(address, replica, state)
 
-    def own_committed(
-        self, address: Address, state: Any, seq: int, epoch: int | None = None
-    ) -> int:
-        """The own runtime has committed events up to ``seq``; returns the seq before. ``epoch`` is
-        ``None`` for a commit that was in doubt, which is resolved before the shard is served."""
+    def own_committed(self, address: Address, state: Any, seq: int, epoch: int) -> int:
+        """The own runtime has committed events up to ``seq``, under this epoch of their shard;
+        returns the seq before."""
         replica = self._open(address)
-        if epoch is not None:
-            replica.own_epoch = epoch
+        replica.own_epoch = epoch
         before, replica.seq, replica.wanted_seq = replica.seq, seq, seq
         self._keep(address, replica, state)
         return before
@@ -185,7 +182,9 @@ class ViewReplicas:
             self._give_up(address, error)
             return
         replica.seq, replica.state = change.last_seq, state
-        self._observer.committed(address, events, state)
+        told = Change(address, state, seq=replica.seq, events=events)
+        for subscription in self._subscriptions:
+            subscription.committed(told)
 
     def _give_up(self, address: Address, error: Exception) -> None:
         """Stop serving an entity that cannot be read here, and try again after a while. Other
@@ -342,7 +341,8 @@ class ViewReplicas:
         if folded.seq > replica.seq and not self._owned(address):
             replica.seq = folded.seq
             self._keep(address, replica, folded.state)
-            self._observer.loaded(address, folded.state)
+            for subscription in self._subscriptions:
+                subscription.loaded(address, folded.state, folded.seq, 0)
         return True
 
     def _settle(self, address: Address) -> None:

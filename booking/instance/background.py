@@ -64,7 +64,7 @@ class ViewLoader:
     async def load(self, addresses: Collection[Address]) -> None:
         """Have these in memory, sooner or later; raises as
         :meth:`actors.runtime.Runtime.load_state`."""
-        here = [each for each in addresses if self._node.runtime.holds(each.slot)]
+        here = [each for each in addresses if self._node.runtime.shards.holds(each.slot)]
         self._node.replication.replicas.track(addresses)
         for first in range(0, len(here), LOADED_TOGETHER_MAX):
             await self._node.runtime.load_state(here[first : first + LOADED_TOGETHER_MAX])
@@ -79,7 +79,7 @@ class ViewLoader:
                 # Lost again, or the journal is away; whoever has them by then does this too.
                 log.info("the views of %d shards wait: %s", len(shards), error)
                 await asyncio.sleep(LOAD_AGAIN_S)
-                held = {n for n in shards if self._node.runtime.holds(n)}
+                held = {n for n in shards if self._node.runtime.shards.holds(n)}
                 if held:
                     self.gained(held)
 

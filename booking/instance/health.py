@@ -65,7 +65,7 @@ class ReadinessCheck:
         """Why this instance should get no requests, in a few words. Until it knows of everything
         once, that is what is missing. Afterwards only what is its own: a shard on its way, or one
         whose owner has died, is no reason to send nobody to all the instances that wait for it."""
-        if (problem := self._node.runtime.problem()) is not None or self._complete:
+        if (problem := self._node.runtime.health.problem()) is not None or self._complete:
             return problem
         if (problem := self._node.availability.problem()) is not None:
             return problem
@@ -99,7 +99,7 @@ class NodeFreshness:
             raise StaleError("looking again at what others decided meanwhile", 0.2)
 
     def newest(self, address: Address) -> bool:
-        return self._node.runtime.holds(address.slot)
+        return self._node.runtime.shards.holds(address.slot)
 
 
 class SupersededError(Exception):

@@ -122,7 +122,7 @@ def gauges(
     node: ClusterNode, queues: Collection[QueueView], tallies: Tallies
 ) -> Mapping[str, float]:
     """By name, without the prefix ``booking_``."""
-    seen = node.runtime.statistics()
+    seen = node.runtime.health.statistics()
     leader = node.sharding.leader.view()
     numbers: dict[str, float] = {
         "shards_owned": seen.shards,
@@ -141,7 +141,7 @@ def gauges(
         "shards_fenced_total": seen.fenced,
         "entity_crashes_total": seen.crashes,
         "shards_claimed_total": node.sharding.claims.total,
-        "shards_moving": len(node.runtime.claiming) + node.sharding.allocator.moving,
+        "shards_moving": len(node.runtime.shards.claiming) + node.sharding.allocator.moving,
         "instances_alive": len(node.members.others()) + 1,
         "leader": float(leader.mine),
         "leader_term": leader.term,
@@ -150,7 +150,7 @@ def gauges(
         "messages_held_in_vain_total": node.router.refused,
         "messages_sent_on_total": node.router.sent_on,
         "view_reads_total": node.replication.replicas.reads,
-        "loop_lag_seconds": node.runtime.lag_s,
+        "loop_lag_seconds": node.runtime.health.lag_s,
         "queue_waiting": sum(view.waiting for view in queues),
         "queue_active": sum(view.active for view in queues),
         **tallies.counts(),

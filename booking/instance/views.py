@@ -9,6 +9,7 @@ from typing import Any
 from actors.address import Address
 from actors.clock import Clock
 from actors.cluster.application import Application
+from actors.subscription import Change, Subscription
 from booking.accounts.entity import AccountBehaviour
 from booking.addresses import LEDGER, QUEUE
 from booking.catalogue.domain import Catalogue
@@ -77,8 +78,7 @@ class Views:
                 LedgerBehaviour(rules),
                 QueueBehaviour(lambda: self._policy),
             ],
-            observer=Projections(self.seats, self.queues, self.tallies, on_lost),
-            follower=Projections(self.seats, self.queues, None, on_lost),
+            subscriptions=[Projections(self.seats, self.queues, self.tallies, on_lost)],
             shown=SHOWN,
             on_gained=on_gained,
             on_told=on_told,
@@ -86,8 +86,8 @@ class Views:
         )
 
 
-class Projections:
-    """The runtime's observer.
+class Projections(Subscription):
+    """Follow what any instance decides.
 
     ``loaded`` gives an entity's whole state, ``committed`` what happened since; the runtime calls
     them in order for each entity, so a view that follows both has missed nothing. After ``lost``
@@ -101,25 +101,26 @@ class Projections:
         tallies: Tallies | None,
         on_lost: Callable[[int], None],
     ) -> None:
-        """Without ``tallies`` for what other instances decide: they count it themselves."""
+        """``tallies`` count what this instance decides; the others count what they decide."""
         self._seats = seats
         self._queues = queues
         self._tallies = tallies
         self._on_lost = on_lost
 
-    def loaded(self, address: Address, state: Any) -> None:
+    def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         if address.kind == LEDGER:
             self._seats.put(address.key, state)
         elif address.kind == QUEUE and (view := self._queues.get(address.key)) is not None:
             view.reset(state)
 
-    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
-        if self._tallies is not None:
-            self._tallies.note(events)
+    def committed(self, change: Change) -> None:
+        address = change.address
+        if self._tallies is not None and change.rows:
+            self._tallies.note(change.events)
         if address.kind == LEDGER:
-            self._seats.put(address.key, state)
+            self._seats.put(address.key, change.state)
         elif address.kind == QUEUE and (view := self._queues.get(address.key)) is not None:
-            view.apply(events)
+            view.apply(change.events)
 
     def lost(self, shard: int) -> None:
         self._on_lost(shard)

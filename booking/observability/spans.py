@@ -19,7 +19,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from actors.address import Address
-from actors.core.tracing import name_of
+from actors.core.envelope import name_of
 from actors.peers import PeerTransport
 from actors.transport import Answer, Request
 from booking.domain.decision import Rejected

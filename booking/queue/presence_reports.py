@@ -50,7 +50,7 @@ class NodeOthers:
         self._node = node
 
     def holds(self, slot: int) -> bool:
-        return self._node.runtime.holds(slot)
+        return self._node.runtime.shards.holds(slot)
 
     def owner_of(self, slot: int) -> str:
         return self._node.sharding.directory.owner(slot).instance

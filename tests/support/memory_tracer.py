@@ -23,7 +23,8 @@ from opentelemetry.trace import (
 )
 
 from actors.address import Address
-from actors.core.tracing import Tracer, name_of
+from actors.core.envelope import name_of
+from actors.core.tracing import Tracer
 from actors.transport import Answer
 from booking.observability.spans import SpanTracer
 from booking.observability.tracing import Tracing

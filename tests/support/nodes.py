@@ -22,6 +22,7 @@ from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.peers.link import ServerContext
 from actors.placement.inputs import Rules
 from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
+from actors.subscription import Change
 from actors.transport import Answer, Transport
 from tests.support.network import LIMITS, Door, Line, Network
 from tests.support.runtimes import Views, until
@@ -36,7 +37,7 @@ STOP_MAX_S = 20.0
 
 
 class FollowedViews(Views):
-    """What an observer is told, which has to follow without a gap: each change follows on the state
+    """What a subscription is told. It follows without a gap: each change follows on the state
     that was known."""
 
     def __init__(self, behaviours: Sequence[Behaviour], on_lost: Callable[[int], None]) -> None:
@@ -45,14 +46,15 @@ class FollowedViews(Views):
         self._on_lost = on_lost
         self.known: dict[Address, Any] = {}
 
-    def loaded(self, address: Address, state: Any) -> None:
-        super().loaded(address, state)
+    def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
+        super().loaded(address, state, seq, epoch)
         self.known[address] = state
 
-    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
-        super().committed(address, events, state)
+    def committed(self, change: Change) -> None:
+        super().committed(change)
+        address, state = change.address, change.state
         assert address in self.known, f"{address.text}: a change of something unknown"
-        for event in events:
+        for event in change.events:
             after = self._behaviours[address.kind].evolve(self.known[address], event)
             self.known[address] = after
         assert state is None or self.known[address] == state, f"{address.text}: a gap"
@@ -102,8 +104,7 @@ class Node:
             self.stores,
             Application(
                 behaviours=behaviours,
-                observer=self.views,
-                follower=self.views,
+                subscriptions=[self.views],
                 shown=SHOWN,
                 on_gained=self._gained,
                 on_told=lambda topic, body: self.told.append((topic, body)),
@@ -126,7 +127,7 @@ class Node:
             self.process.spawn(self._load(mine))
 
     async def _load(self, addresses: Sequence[Address]) -> None:
-        held = [address for address in addresses if self.node.runtime.holds(address.slot)]
+        held = [address for address in addresses if self.node.runtime.shards.holds(address.slot)]
         try:
             await self.node.runtime.load_state(held)
         except UnavailableError:
@@ -175,7 +176,7 @@ class Node:
     @property
     def shards(self) -> dict[int, int]:
         """Those it serves, with their epochs."""
-        return self.node.runtime.epochs()
+        return self.node.runtime.shards.epochs()
 
     @property
     def leads(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
@@ -12,6 +12,7 @@ from actors.core.limits import Limits
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.journal.partitioned import PartitionedJournal
 from actors.runtime import Runtime
+from actors.subscription import Change, Subscription
 from tests.support.toys import Alarm, Bank, Counter, Pair
 from tests.support.virtual_time import VirtualClock
 
@@ -19,8 +20,8 @@ WAIT_MAX_S = 120.0
 """Virtual seconds a test waits for a condition."""
 
 
-class Views:
-    """Remembers what an observer is told."""
+class Views(Subscription):
+    """Remembers what a subscription is told."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Address, tuple[Any, ...], Any]] = []
@@ -29,13 +30,14 @@ class Views:
         """Both in order; without events for a load."""
         self.lost_shards: list[int] = []
 
-    def loaded(self, address: Address, state: Any) -> None:
+    def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         self.loads.append((address, state))
         self.all.append((address, None, state))
 
-    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
-        self.told.append((address, tuple(events), state))
-        self.all.append((address, tuple(events), state))
+    def committed(self, change: Change) -> None:
+        told = (change.address, tuple(change.events), change.state)
+        self.told.append(told)
+        self.all.append(told)
 
     def lost(self, shard: int) -> None:
         self.lost_shards.append(shard)
@@ -64,7 +66,7 @@ class Instance:
             journal=self.journal if databases == 1 else PartitionedJournal(self.databases),
             clock=self.clock,
             limits=limits,
-            observer=self.views,
+            subscriptions=[self.views],
             lanes=options.pop("lanes", databases),
             **options,
         )

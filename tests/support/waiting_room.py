@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any
 
 from actors.address import Address
@@ -11,6 +11,7 @@ from actors.behaviour import CommandKey
 from actors.core.limits import Limits
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
+from actors.subscription import Change
 from actors.transport import Answer
 from booking.accounts.entity import AccountBehaviour
 from booking.accounts.service import AccountService
@@ -43,9 +44,9 @@ class Observer(Projections):
         super().__init__(*args)
         self.admissions: list[tuple[int, int]] = []
 
-    def committed(self, address: Address, events: Sequence[Any], state: Any) -> None:
-        super().committed(address, events, state)
-        for event in events:
+    def committed(self, change: Change) -> None:
+        super().committed(change)
+        for event in change.events:
             if isinstance(event, Admitted):
                 self.admissions.append((event.at_ms, event.count))
             elif isinstance(event, Entered):
@@ -116,7 +117,7 @@ class WaitingRoom:
             journal=self.journal,
             clock=self.clock,
             limits=Limits(**{"mailbox_max": 100_000, "mailboxes_max": 100_000, **limits}),
-            observer=self.observer,
+            subscriptions=[self.observer],
         )
         client = ActorClient(Here(self.runtime))
         signer = TokenSigner(["a secret of thirty-two characters"])

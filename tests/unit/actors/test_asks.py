@@ -107,7 +107,7 @@ async def test_a_full_mailbox_refuses_the_next_command_with_a_time_to_come_back(
         await answers[3]
     assert 0.1 <= refusal.value.retry_after_s <= 10.0
     assert [(await answer).reply for answer in answers[:3]] == [1, 2, 3]
-    assert one.runtime.statistics().refused == 1
+    assert one.runtime.health.statistics().refused == 1
 
 
 async def test_a_full_instance_refuses_the_next_command_of_any_entity(cluster: Cluster) -> None:
@@ -129,7 +129,7 @@ async def test_a_command_past_its_deadline_is_refused_and_never_decided(one: Ins
     assert 0.3 <= one.clock.monotonic() - began <= 0.4
     one.journal.resume()
     assert await one.reply(ANN, "get") == 0
-    assert one.runtime.statistics().mailbox_depth == 0
+    assert one.runtime.health.statistics().mailbox_depth == 0
 
 
 async def test_a_caller_whose_commit_hangs_is_answered_by_the_deadline(one: Instance) -> None:
@@ -209,9 +209,9 @@ async def test_the_time_within_a_shard_never_falls(one: Instance) -> None:
 
 async def test_statistics_tell_what_happened(one: Instance) -> None:
     await asyncio.gather(*[one.ask(ANN, ("add", 1)) for _ in range(10)])
-    told = one.runtime.statistics()
+    told = one.runtime.health.statistics()
     assert (told.shards, told.entities, told.rows, told.loads) == (256, 1, 10, 1)
     assert (told.mailbox_depth, told.queued_commits, told.in_flight) == (0, 0, 0)
     assert told.last_commit_age_s is not None
     assert told.epochs[ANN.slot] == 1
-    assert one.runtime.healthy
+    assert one.runtime.health.healthy

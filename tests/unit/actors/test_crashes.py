@@ -23,7 +23,7 @@ async def test_a_crash_leaves_nothing_half_applied(one: Instance, command: str) 
     with pytest.raises(EntityCrashedError):
         await one.ask(ANN, command)
     assert await one.reply(ANN, "get") == 5
-    assert one.runtime.statistics().crashes == 1
+    assert one.runtime.health.statistics().crashes == 1
 
 
 async def test_an_event_for_an_entity_that_is_no_companion_is_a_crash(
@@ -71,11 +71,11 @@ async def test_an_entity_is_reloaded_once_its_events_are_in_the_journal(one: Ins
 
 async def test_companions_of_a_crashed_decision_are_loaded_again_too(one: Instance) -> None:
     await one.ask(A, ("move", 3))
-    before = one.runtime.statistics().loads
+    before = one.runtime.health.statistics().loads
     with pytest.raises(EntityCrashedError):
         await one.ask(A, "crash")
     assert await one.runtime.load_state([A, B]) == [7, 13]
-    assert one.runtime.statistics().loads == before + 2
+    assert one.runtime.health.statistics().loads == before + 2
 
 
 async def test_neighbours_of_a_crashed_entity_keep_their_place_in_memory(one: Instance) -> None:
@@ -107,11 +107,11 @@ async def test_a_crash_loop_fences_its_shard_for_a_while_and_no_other(cluster: C
     with pytest.raises(NotOwnedError) as refusal:
         await one.ask(ANN, "get")
     assert refusal.value.retry_after_s > 0
-    assert not one.runtime.healthy
+    assert not one.runtime.health.healthy
     assert await one.reply(Address("counter", "ben"), "get") == 0
-    await until(lambda: one.runtime.healthy)
+    await until(lambda: one.runtime.health.healthy)
     assert await one.reply(ANN, "get") == 5
-    assert one.runtime.statistics().epochs[ANN.slot] == 2
+    assert one.runtime.health.statistics().epochs[ANN.slot] == 2
     assert one.views.lost_shards == []
 
 
@@ -121,7 +121,7 @@ async def test_crashes_that_are_far_apart_fence_nothing(cluster: Cluster) -> Non
         with pytest.raises(EntityCrashedError):
             await one.ask(ANN, "crash")
         await pass_time(31.0)
-    assert one.runtime.statistics().epochs[ANN.slot] == 1
+    assert one.runtime.health.statistics().epochs[ANN.slot] == 1
 
 
 async def test_what_was_submitted_before_a_crash_loop_is_still_answered(cluster: Cluster) -> None:
@@ -133,5 +133,5 @@ async def test_what_was_submitted_before_a_crash_loop_is_still_answered(cluster:
     with pytest.raises(EntityCrashedError):
         await one.ask(other[1], "crash")
     assert (await added).reply == 5
-    await until(lambda: one.runtime.healthy)
+    await until(lambda: one.runtime.health.healthy)
     assert await one.reply(other[0], "get") == 5

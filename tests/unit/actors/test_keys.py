@@ -106,7 +106,7 @@ async def test_a_key_whose_command_was_never_decided_is_free_again(one: Instance
     with pytest.raises(DeadlineExceededError):
         await one.ask(ANN, ("add", 5), key=key(1), timeout_s=0.1)
     one.journal.resume()
-    await until(lambda: one.runtime.statistics().mailbox_depth == 0)
+    await until(lambda: one.runtime.health.statistics().mailbox_depth == 0)
     assert (await one.ask(ANN, ("add", 5), key=key(1))).replayed is False
 
 
@@ -192,7 +192,7 @@ async def test_a_key_that_a_saga_will_settle_is_in_flight_after_a_crash(
     await two.runtime.start()
     with pytest.raises(KeyInFlightError):
         await two.ask(RICH, ("send", "t1", "poor", 40), key=key(7))
-    await until(lambda: not two.runtime.statistics().sagas)
+    await until(lambda: not two.runtime.health.statistics().sagas)
     again = await two.ask(RICH, ("send", "t1", "poor", 40), key=key(7))
     assert (again.reply, again.replayed) == (["sent", "t1"], True)
     assert await two.reply(POOR, "get") == 40

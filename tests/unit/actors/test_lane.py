@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from actors.core.commit import Commit
 from actors.core.lane import QUIET_ROUNDS, Lane
 from actors.core.limits import Limits
+from actors.core.shard import Commit
 from actors.journal.contract import Batch, JournalError
 from actors.tasks import Tasks
 from tests.support.journal_rows import address_in, event

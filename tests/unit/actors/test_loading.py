@@ -53,7 +53,7 @@ async def test_callers_come_before_recovery(cluster: Cluster, one: Instance) -> 
     began = two.clock.monotonic()
     assert await two.reply(ANN, "get") == 0
     assert two.clock.monotonic() - began <= 1.0
-    await until(lambda: two.runtime.statistics().timers == 1_000)
+    await until(lambda: two.runtime.health.statistics().timers == 1_000)
     assert two.clock.monotonic() - began >= 2.0
 
 
@@ -62,7 +62,7 @@ async def test_only_so_many_entities_stay_in_memory(cluster: Cluster) -> None:
     addresses = [Address("counter", f"user-{number}") for number in range(1_000)]
     for start in range(0, 1_000, 50):
         await asyncio.gather(*[one.ask(a, ("add", 1)) for a in addresses[start:][:50]])
-    assert one.runtime.statistics().entities <= 151
+    assert one.runtime.health.statistics().entities <= 151
     assert await one.runtime.load_state(addresses) == [1] * 1_000
 
 
@@ -71,7 +71,7 @@ async def test_an_entity_in_use_stays_in_memory_while_others_come_and_go(cluster
     for number in range(200):
         await one.ask(Address("counter", f"user-{number}"), ("add", 1))
         await one.ask(ANN, ("add", 1))
-    assert one.runtime.statistics().loads <= 202
+    assert one.runtime.health.statistics().loads <= 202
 
 
 async def test_an_entity_with_uncommitted_events_is_not_forgotten(cluster: Cluster) -> None:
@@ -167,7 +167,7 @@ async def test_a_load_that_hangs_does_not_outlast_the_deadline_of_its_callers(
         await one.ask(ANN, "get")
     one.journal.resume()
     await pass_time(0.1)
-    assert one.runtime.statistics().mailbox_depth == 0
+    assert one.runtime.health.statistics().mailbox_depth == 0
 
 
 async def test_an_entity_read_ahead_of_its_shard_needs_only_newer_events(
@@ -176,10 +176,12 @@ async def test_an_entity_read_ahead_of_its_shard_needs_only_newer_events(
     for amount in (1, 2, 3):
         await one.ask(ANN, ("add", amount))
     two = await cluster.start("two-1", shards=())
-    warm = await two.runtime.preload([ANN])
+    warm = await two.runtime.shards.preload([ANN])
     await one.ask(ANN, ("add", 10))
     seen = cluster.store.leases[ANN.slot].epoch
-    await two.runtime.adopt(lambda: two.journal.claim([(ANN.slot, seen)], "two", "two-1"), warm)
+    await two.runtime.shards.adopt(
+        lambda: two.journal.claim([(ANN.slot, seen)], "two", "two-1"), [ANN.slot], warm
+    )
     assert await two.reply(ANN, "get") == 16
     assert await two.reply(ANN, ("add", 1)) == 17
     assert [address for address, _ in two.views.loads] == [ANN]
@@ -191,4 +193,4 @@ async def test_what_cannot_be_read_ahead_is_left_to_the_owner_to_be(
     ben = Address("counter", "ben")
     await one.ask(ANN, ("add", 1))
     one.counter.unreadable.add("ben")
-    assert set(await one.runtime.preload([ANN, ben])) == {ANN}
+    assert set(await one.runtime.shards.preload([ANN, ben])) == {ANN}

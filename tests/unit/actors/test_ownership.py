@@ -25,8 +25,8 @@ ANN = Address("counter", "ann")
 async def test_a_start_claims_every_shard_with_a_higher_epoch(cluster: Cluster) -> None:
     one = await cluster.start("one-1")
     two = await cluster.start("two-1")
-    assert set(one.runtime.statistics().epochs.values()) == {1}
-    assert set(two.runtime.statistics().epochs.values()) == {2}
+    assert set(one.runtime.health.statistics().epochs.values()) == {1}
+    assert set(two.runtime.health.statistics().epochs.values()) == {2}
     assert {info.incarnation for info in cluster.store.leases} == {"two-1"}
 
 
@@ -35,7 +35,7 @@ async def test_a_start_without_a_journal_fails(cluster: Cluster) -> None:
     one.journal.go_away()
     with pytest.raises(JournalError):
         await one.runtime.start()
-    assert one.runtime.problem() == "not started"
+    assert one.runtime.health.problem() == "not started"
 
 
 async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
@@ -46,9 +46,9 @@ async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
     with pytest.raises(NotOwnedError):
         await one.ask(ANN, ("add", 1))
     assert await two.reply(ANN, "get") == 1
-    assert ANN.slot in one.runtime.lost_shards
+    assert ANN.slot in one.runtime.shards.lost
     assert ANN.slot in one.views.lost_shards
-    assert one.runtime.problem() is None, "to own less is no failure"
+    assert one.runtime.health.problem() is None, "to own less is no failure"
 
 
 async def test_one_fenced_shard_makes_the_owner_look_at_all_others(
@@ -75,7 +75,7 @@ async def test_an_owner_without_anything_to_write_notices_that_it_was_replaced(
     await pass_time(Limits().lease_check_s + 0.1)
     with pytest.raises(NotOwnedError):
         await one.reply(ANN, "get")
-    assert one.runtime.lost_shards == frozenset(range(SLOT_COUNT))
+    assert one.runtime.shards.lost == frozenset(range(SLOT_COUNT))
 
 
 async def test_a_fence_takes_only_the_shards_that_were_claimed(
@@ -126,13 +126,13 @@ async def test_a_commit_without_an_answer_is_claimed_again_and_the_key_tells(
     getattr(one.journal, fault)()
     with pytest.raises(OutcomeUnknownError):
         await one.ask(ANN, ("add", 10), key=key(1))
-    await until(lambda: one.runtime.healthy)
+    await until(lambda: one.runtime.health.healthy)
     again = await one.ask(ANN, ("add", 10), key=key(1))
     assert again.reply == 11
     assert again.replayed is (fault == "unknown_after_write")
     await pass_time(1.0)
     assert await one.reply(ANN, "get") == 11
-    assert one.runtime.statistics().epochs[ANN.slot] == 2
+    assert one.runtime.health.statistics().epochs[ANN.slot] == 2
     assert len(cluster.store.events(ANN)) == 2
 
 
@@ -143,7 +143,7 @@ async def test_events_whose_commit_was_in_doubt_reach_the_views_exactly_once(one
     one.journal.unknown_after_write()
     answers = [one.ask(first, ("add", 2)), one.ask(second, ("add", 3))]
     await asyncio.gather(*answers, return_exceptions=True)
-    await until(lambda: one.runtime.healthy)
+    await until(lambda: one.runtime.health.healthy)
     await one.ask(first, ("add", 4))
     assert one.views.events(first) == [("added", 1), ("added", 2), ("added", 4)]
     assert one.views.events(second) == [("added", 3)]
@@ -154,7 +154,7 @@ async def test_events_that_turned_out_unwritten_never_reach_the_views(one: Insta
     one.journal.fail_next()
     with pytest.raises(OutcomeUnknownError):
         await one.ask(ANN, ("add", 1))
-    await until(lambda: one.runtime.healthy)
+    await until(lambda: one.runtime.health.healthy)
     await one.ask(ANN, ("add", 2))
     assert one.views.events(ANN) == [("added", 2)]
 
@@ -178,7 +178,7 @@ async def test_while_the_journal_is_away_callers_are_refused_at_once(one: Instan
     one.journal.go_away()
     with pytest.raises(OutcomeUnknownError):
         await one.ask(ANN, ("add", 1))
-    assert one.runtime.problem() == "the journal is out of reach"
+    assert one.runtime.health.problem() == "the journal is out of reach"
     began = one.clock.monotonic()
     for address in (ANN, Address("counter", "ben")):
         with pytest.raises(JournalUnavailableError) as refusal:
@@ -196,7 +196,7 @@ async def test_serving_goes_on_by_itself_when_the_journal_is_back(
         await one.ask(ANN, ("add", 1))
     await pass_time(600.0)
     one.journal.come_back()
-    await until(lambda: one.runtime.healthy, wait_max_s=2.1)
+    await until(lambda: one.runtime.health.healthy, wait_max_s=2.1)
     assert await one.reply(ANN, ("add", 1)) == 2
     assert one.views.lost_shards == []
 
@@ -209,9 +209,9 @@ async def test_a_load_that_finds_the_journal_away_refuses_and_serves_again_later
     results = await asyncio.gather(*answers, return_exceptions=True)
     assert [type(result) for result in results] == [JournalUnavailableError] * 2
     one.journal.come_back()
-    await until(lambda: one.runtime.healthy)
+    await until(lambda: one.runtime.health.healthy)
     assert (await one.ask(ANN, "get", key=key(1))).reply == 0
-    assert one.runtime.statistics().epochs[ANN.slot] == 1
+    assert one.runtime.health.statistics().epochs[ANN.slot] == 1
 
 
 async def test_timers_that_come_due_in_an_outage_wake_after_it(one: Instance) -> None:
@@ -236,7 +236,7 @@ async def test_an_owner_replaced_during_an_outage_learns_of_it_afterwards(
         await one.ask(ANN, ("add", 1))
     await cluster.start("two-1", shards=[ANN.slot])
     one.journal.come_back()
-    await until(lambda: one.runtime.lost_shards)
+    await until(lambda: one.runtime.shards.lost)
     with pytest.raises(NotOwnedError):
         await one.ask(ANN, "get")
     assert ANN.slot in one.views.lost_shards
@@ -260,12 +260,12 @@ async def test_a_hanging_journal_lets_nobody_wait_for_ever(one: Instance) -> Non
     assert one.clock.monotonic() - began <= 5.1
 
 
-async def test_a_failing_observer_ends_the_runtime_loudly(one: Instance) -> None:
-    del one.views.told  # the next event finds the observer broken
+async def test_a_failing_subscription_ends_the_runtime_loudly(one: Instance) -> None:
+    del one.views.told  # the next event finds the subscription broken
     answer = one.ask(ANN, ("add", 1))
     error = await one.runtime.failed
     assert isinstance(error, AttributeError)
-    assert one.runtime.problem() == "ended by a failure"
+    assert one.runtime.health.problem() == "ended by a failure"
     with pytest.raises(UnavailableError):
         await answer
 
@@ -276,10 +276,10 @@ async def test_a_lost_shard_may_be_claimed_back(cluster: Cluster, one: Instance)
     await two.ask(ANN, ("add", 1))
     with pytest.raises(NotOwnedError):
         await one.ask(ANN, ("add", 1))
-    await one.runtime.claim(one.runtime.lost_shards)
-    assert one.runtime.healthy
+    await one.runtime.shards.claim(one.runtime.shards.lost)
+    assert one.runtime.health.healthy
     assert await one.reply(ANN, ("add", 1)) == 3
-    assert one.runtime.statistics().epochs[ANN.slot] == 3
+    assert one.runtime.health.statistics().epochs[ANN.slot] == 3
 
 
 async def test_a_start_that_failed_may_be_repeated(cluster: Cluster) -> None:
@@ -298,7 +298,7 @@ async def test_views_learn_the_state_when_a_snapshot_hides_events(cluster: Clust
     one.journal.unknown_after_write()
     with pytest.raises(OutcomeUnknownError):
         await one.ask(ANN, ("add", 2))
-    await until(lambda: one.runtime.healthy)
+    await until(lambda: one.runtime.health.healthy)
     assert one.views.events(ANN) == [("added", 1)]
     assert one.views.loads[-1] == (ANN, 3)
 
@@ -308,10 +308,10 @@ async def test_an_answer_that_was_on_its_way_before_the_doubt_does_not_settle_it
 ) -> None:
     one = await cluster.start()
     one.journal.latency_s = 0.4
-    one.runtime.doubt()
+    one.runtime.shards.doubt()
     await pass_time(0.2)
-    one.runtime.doubt()
+    one.runtime.shards.doubt()
     await pass_time(0.3)
-    assert not one.runtime.trustworthy, "the first look was sent before the second doubt"
+    assert not one.runtime.shards.trustworthy, "the first look was sent before the second doubt"
     await pass_time(0.4)
-    assert one.runtime.trustworthy
+    assert one.runtime.shards.trustworthy

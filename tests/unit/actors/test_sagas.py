@@ -69,7 +69,7 @@ async def test_many_sagas_of_one_entity_run_at_a_time(rich: Instance) -> None:
     asked = [rich.ask(RICH, ("send", f"t{n}", "poor", 1)) for n in range(100)]
     await asyncio.gather(*asked)
     assert await balances(rich) == (0, 100)
-    assert rich.runtime.statistics().sagas == 0
+    assert rich.runtime.health.statistics().sagas == 0
 
 
 async def test_no_step_is_sent_before_the_decision_that_began_it_is_committed(
@@ -104,9 +104,9 @@ async def test_a_caller_is_answered_by_the_deadline_while_the_saga_goes_on(
     await one.ask(RICH, ("deposit", "d1", 100))
     with pytest.raises(DeadlineExceededError):
         await one.ask(RICH, ("send", "t1", "poor", 40), key=key(1))
-    assert one.runtime.statistics().sagas == 1
+    assert one.runtime.health.statistics().sagas == 1
     target.reachable = True
-    await until(lambda: one.runtime.statistics().sagas == 0)
+    await until(lambda: one.runtime.health.statistics().sagas == 0)
     again = await one.ask(RICH, ("send", "t1", "poor", 40), key=key(1))
     assert (again.reply, again.replayed) == (["sent", "t1"], True)
 
@@ -122,7 +122,7 @@ async def test_a_step_that_finds_nobody_is_repeated_with_growing_waits(cluster: 
     assert 0.025 <= waits[0] <= 0.05
     assert 2.5 <= waits[-1] <= 5.0
     target.reachable = True
-    await until(lambda: one.runtime.statistics().sagas == 0)
+    await until(lambda: one.runtime.health.statistics().sagas == 0)
     assert await balances(one) == (60, 40)
 
 
@@ -152,7 +152,7 @@ async def test_a_saga_of_a_lost_shard_has_an_unknown_outcome(cluster: Cluster) -
         await one.ask(RICH, ("deposit", "d2", 100))
     with pytest.raises(OutcomeUnknownError):
         await asked
-    await until(lambda: two.runtime.statistics().sagas == 0)
+    await until(lambda: two.runtime.health.statistics().sagas == 0)
     assert await balances(two) == (60, 40)
 
 

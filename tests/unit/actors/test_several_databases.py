@@ -40,7 +40,7 @@ async def test_shards_of_a_database_away_are_refused_until_it_is_back(one: Insta
         assert refused.value.retry_after_s > 0
         await pass_time(0.1)
     one.databases[1].come_back()
-    await until(lambda: not one.runtime.journal_away, 5.0)
+    await until(lambda: not one.runtime.shards.journal_away, 5.0)
     assert await one.reply(THERE, "get") == 1, "nothing was written, and nothing lost"
     assert await one.reply(THERE, ("add", 1)) == 2
 
@@ -51,10 +51,10 @@ async def test_an_instance_is_ready_as_long_as_one_database_answers(one: Instanc
     with pytest.raises(OutcomeUnknownError):
         await one.reply(THERE, ("add", 1))
     await pass_time(5.0)
-    assert one.runtime.journal_away
-    assert one.runtime.problem() is None
+    assert one.runtime.shards.journal_away
+    assert one.runtime.health.problem() is None
     one.databases[0].go_away()
-    await until(lambda: one.runtime.problem() == "the journal is out of reach")
+    await until(lambda: one.runtime.health.problem() == "the journal is out of reach")
 
 
 async def test_cold_entities_are_loaded_while_the_other_database_hangs(one: Instance) -> None:
@@ -75,7 +75,7 @@ async def test_a_lost_lease_is_noticed_while_the_other_database_hangs(
     two = cluster.new("two-1", databases=2)
     seen = cluster.store.leases[HERE.slot].epoch
     assert await two.databases[0].claim([(HERE.slot, seen)], "two", "two-1")
-    await until(lambda: HERE.slot in one.runtime.lost_shards, LEASE_SEEN_MAX_S)
+    await until(lambda: HERE.slot in one.runtime.shards.lost, LEASE_SEEN_MAX_S)
 
 
 async def test_a_storm_on_both_finds_every_count_right_after_outages_of_each(one: Instance) -> None:
@@ -103,7 +103,7 @@ async def test_a_storm_on_both_finds_every_count_right_after_outages_of_each(one
         await pass_time(0.5)
         one.databases[number].come_back()
     await adding
-    await until(lambda: one.runtime.healthy and not one.runtime.journal_away)
+    await until(lambda: one.runtime.health.healthy and not one.runtime.shards.journal_away)
     for address in addresses:
         count = await one.reply(address, "get")
         assert done[address] <= count <= done[address] + unknown[address]

@@ -26,7 +26,7 @@ async def test_a_wake_that_is_not_wished_any_more_does_not_come(one: Instance) -
     await one.ask(ANN, ("unset",))
     await pass_time(120.0)
     assert one.alarm.woken == []
-    assert one.runtime.statistics().timers == 0
+    assert one.runtime.health.statistics().timers == 0
 
 
 async def test_a_wish_may_move_to_an_earlier_and_to_a_later_time(one: Instance) -> None:
@@ -47,7 +47,7 @@ async def test_a_timer_at_the_moment_of_an_idle_one_is_not_put_off(one: Instance
     one.alarm.stubborn = True
     # The wake is in the mailbox behind a command that has just moved the wish on.
     moved = one.ask(ANN, ("set", START_MS + MINUTE_MS + 25))
-    one.runtime._owned.shards[ANN.slot].wake_entity(ANN)
+    one.runtime._entities._timer_fired(one.runtime.shards.by_number[ANN.slot], ANN)
     await moved
     await until(lambda: len(one.alarm.woken) == 2, wait_max_s=0.1)
     assert one.alarm.woken[1][1] - START_MS <= MINUTE_MS + 30
@@ -64,7 +64,7 @@ async def test_timers_survive_the_end_of_their_instance(cluster: Cluster, one: I
     await asyncio.gather(*asked)
     await cluster.stop(one)
     two = await cluster.start("one-2")
-    await until(lambda: two.runtime.statistics().timers == 500)
+    await until(lambda: two.runtime.health.statistics().timers == 500)
     assert two.journal.loads == 3
     await pass_time(61.0)
     assert {address for address, _ in two.alarm.woken} == set(addresses)
@@ -86,7 +86,7 @@ async def test_timers_survive_passivation(cluster: Cluster) -> None:
     others = [Address("alarm", f"user-{number}") for number in range(50)]
     for start in range(0, 50, 5):
         await asyncio.gather(*[one.ask(a, ("unset",)) for a in others[start:][:5]])
-    assert one.runtime.statistics().entities <= 11
+    assert one.runtime.health.statistics().entities <= 11
     await pass_time(59.0)
     await until(lambda: one.alarm.woken)
     assert one.alarm.woken[0][0] == ANN
@@ -119,7 +119,7 @@ async def test_a_mark_left_over_from_an_earlier_owner_is_taken_back(
     two = await cluster.start("two-1")
     assert ANN in cluster.store.timers
     await until(lambda: ANN not in cluster.store.timers)
-    assert two.runtime.healthy
+    assert two.runtime.health.healthy
 
 
 async def test_an_entity_that_ignores_its_wake_is_not_woken_in_a_tight_loop(one: Instance) -> None:
@@ -136,8 +136,8 @@ async def test_an_entity_that_crashes_on_its_wake_is_woken_again_later(one: Inst
     assert len(one.alarm.woken) == 1
     one.alarm.crashing = False
     await until(lambda: len(one.alarm.woken) == 2)
-    assert one.runtime.statistics().crashes == 1
-    assert one.runtime.healthy
+    assert one.runtime.health.statistics().crashes == 1
+    assert one.runtime.health.healthy
 
 
 async def test_thousands_of_wakes_at_one_moment_are_all_served(one: Instance) -> None:

@@ -137,7 +137,7 @@ async def test_after_a_pause_nothing_is_decided_before_the_journal_answers(nodes
     a.go_on()
     await asyncio.sleep(1.0)
     assert not asked.done()
-    assert not a.node.runtime.trustworthy
+    assert not a.node.runtime.shards.trustworthy
     for slot in (mine.slot, other.slot):
         with pytest.raises(StaleError):
             a.node.availability.check(slot)
@@ -145,5 +145,5 @@ async def test_after_a_pause_nothing_is_decided_before_the_journal_answers(nodes
         await b.reply(mine, "get", timeout_s=0.5)
     a.journal.resume()
     assert (await asked).reply == 1
-    await until(lambda: a.node.runtime.trustworthy, 1.0)
+    await until(lambda: a.node.runtime.shards.trustworthy, 1.0)
     a.node.availability.check(mine.slot)

@@ -29,7 +29,7 @@ async def test_who_hears_nobody_tells_nothing_before_anybody_else_may(nodes: Nod
     cut_off(nodes, a)
     began = nodes.clock.monotonic()
     epoch = nodes.store.leases[mine.slot].epoch
-    await until(lambda: not a.node.runtime.trustworthy, 5.0)
+    await until(lambda: not a.node.runtime.shards.trustworthy, 5.0)
     assert nodes.clock.monotonic() - began < DOUBTED_MAX_S
     assert nodes.store.leases[mine.slot].epoch == epoch, "nobody else had claimed it by then"
     with pytest.raises(StaleError):
@@ -37,7 +37,7 @@ async def test_who_hears_nobody_tells_nothing_before_anybody_else_may(nodes: Nod
     await until(lambda: mine.slot in {**b.shards, **c.shards}, 10.0)
     nodes.heal()
     await nodes.settled()
-    assert a.node.runtime.trustworthy
+    assert a.node.runtime.shards.trustworthy
 
 
 async def test_an_eviction_during_a_hanging_read_is_told_by_the_next_owner(nodes: Nodes) -> None:
@@ -47,10 +47,10 @@ async def test_an_eviction_during_a_hanging_read_is_told_by_the_next_owner(nodes
     await b.node.admin.evict("a", "ops")
     await until(lambda: len(nodes.store.claims) > claimed, 5.0)
     began = nodes.clock.monotonic()
-    await until(lambda: not a.node.runtime.trustworthy, 5.0)
+    await until(lambda: not a.node.runtime.shards.trustworthy, 5.0)
     assert nodes.clock.monotonic() - began < 0.1
     a.journal.resume()
-    await until(lambda: a.node.runtime.trustworthy, 5.0)
+    await until(lambda: a.node.runtime.shards.trustworthy, 5.0)
     assert a.shards == {}
 
 
@@ -59,13 +59,13 @@ async def test_an_instance_with_a_link_or_a_store_goes_on(nodes: Nodes) -> None:
     nodes.redis_away()
     nodes.journal_away()
     await asyncio.sleep(20.0)
-    assert all(node.node.runtime.trustworthy for node in (a, b, c)), "they hear each other"
+    assert all(node.node.runtime.shards.trustworthy for node in (a, b, c)), "they hear each other"
     nodes.heal()
     await nodes.settled()
     for other in (b, c):
         nodes.network.cut("a", other.name)
     await asyncio.sleep(20.0)
-    assert a.node.runtime.trustworthy, "it hears the stores"
+    assert a.node.runtime.shards.trustworthy, "it hears the stores"
 
 
 async def test_an_instance_that_was_always_alone_goes_on(nodes: Nodes) -> None:
@@ -73,5 +73,5 @@ async def test_an_instance_that_was_always_alone_goes_on(nodes: Nodes) -> None:
     nodes.redis_away()
     nodes.journal_away()
     await asyncio.sleep(20.0)
-    assert a.node.runtime.trustworthy
+    assert a.node.runtime.shards.trustworthy
     assert len(a.shards) == SLOT_COUNT

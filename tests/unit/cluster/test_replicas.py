@@ -16,6 +16,7 @@ from actors.journal.memory import MemoryJournal
 from actors.replication import replicas as limits
 from actors.replication.messages import EntityChange
 from actors.replication.replicas import ViewReplicas
+from actors.subscription import Change
 from actors.tasks import Tasks
 from tests.support.nodes import FollowedViews
 from tests.support.runtimes import until
@@ -49,7 +50,7 @@ class Reader:
         self.replicas = ViewReplicas(
             {"counter": True, "bank": False},
             self.behaviours.__getitem__,
-            self.views,
+            [self.views],
             self.journal,
             self.mine.__contains__,
         )
@@ -193,10 +194,10 @@ async def test_a_copy_goes_on_from_what_its_own_runtime_knew(reader: Reader) -> 
     reader.mine.add(ANN)
     await reader.decide(1)
     reader.replicas.own_loaded(ANN, 1, 1, 1)
-    reader.views.loaded(ANN, 1)
+    reader.views.loaded(ANN, 1, 1, 1)
     await reader.decide(10)
-    assert reader.replicas.own_committed(ANN, 11, 2) == 1
-    reader.views.committed(ANN, [("added", 10)], 11)
+    assert reader.replicas.own_committed(ANN, 11, 2, 1) == 1
+    reader.views.committed(Change(ANN, 11, 1, 2, [("added", 10)]))
     assert reader.replicas.latest_seqs(lambda shard: shard == ANN.slot) == [(ANN.text, 2)]
     reader.mine.clear()
     reader.replicas.on_change(await reader.decide(100))

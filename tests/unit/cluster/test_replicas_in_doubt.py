@@ -26,7 +26,7 @@ class Other:
         self.replicas = ViewReplicas(
             {"counter": True},
             owner.runtime.behaviour,
-            self.views,
+            [self.views],
             journal,
             lambda address: self.owns,
         )

@@ -62,6 +62,7 @@ class FakeRuntime:
         self.asked: list[tuple[Any, CommandKey | None, float]] = []
         self.abandoned: list[CommandKey] = []
         self.journal_away = False
+        self.shards = self
 
     def check_journal(self, shard: int) -> None:
         if self.journal_away:

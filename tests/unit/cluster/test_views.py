@@ -102,7 +102,7 @@ async def test_who_does_not_know_yet_that_it_lost_a_shard_misses_nothing(nodes: 
     )
     await other.ask(TALLY, ("add", 5))
     await asyncio.sleep(0.5)
-    assert last.node.runtime.holds(TALLY.slot)
+    assert last.node.runtime.shards.holds(TALLY.slot)
     last.journal.resume()
     await nodes.views_follow([TALLY], wait_max_s=2.0)
     await until(lambda: last.node.replication.replicas.ready(TALLY), 1.0)

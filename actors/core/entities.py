@@ -1,0 +1,266 @@
+"""Entities on their way in and out of memory: mail, loading, timers, crashes, passivation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from actors.address import Address
+from actors.behaviour import TIMER_FIRED
+from actors.core.context import ShardContext
+from actors.core.envelope import Envelope
+from actors.core.passivation import Pool
+from actors.core.replay import Folded
+from actors.core.sagas import Sagas
+from actors.core.shard import ABSENT, Activation, Commit, Shard
+from actors.core.supervision import CrashWindow, where
+from actors.core.timers import Timers
+from actors.errors import EntityCrashedError, KeyReusedError, NotOwnedError, OverloadedError
+from actors.journal.contract import Loaded, OutcomeRow, TimerEntry
+from actors.transport import Answer
+
+log = logging.getLogger(__name__)
+
+ON_THE_MOVE_S = 0.1
+"""What callers of a shard on the move are told to wait: about as long as a hand-over takes."""
+
+
+class Entities:
+    """The entities of one instance's shards.
+
+    A broken invariant of a behaviour costs its caller the answer, the entities concerned their
+    place in memory, and a shard that crashes in a loop a rest: ``fence`` closes it for a while.
+    Nobody else notices. Logs name the place of an error, never its message.
+    """
+
+    def __init__(self, context: ShardContext, sagas: Sagas, fence: Callable[[Shard], None]) -> None:
+        self._context = context
+        self._sagas = sagas
+        self._fence = fence
+        self.pool = Pool(context.limits.entities_max)
+        self.timers = Timers(context.clock, context.loop, context.limits, self._timer_fired)
+        self._crashes = CrashWindow(context.limits)
+
+    # -- mail ----------------------------------------------------------------------------------
+
+    def post(self, shard: Shard, address: Address, envelope: Envelope) -> None:
+        """Put a message into the entity's mailbox, or answer it at once. Raises what refuses it
+        (:mod:`actors.errors`)."""
+        if shard.frozen and envelope.external:
+            raise NotOwnedError("the shard is on the move", ON_THE_MOVE_S)
+        activation = shard.activations.get(address) or self.open(shard, address)
+        if envelope.external and activation.size >= self._context.limits.mailbox_max:
+            raise OverloadedError("the entity's mailbox is full", self._context.retry_after_s())
+        if envelope.key is not None:
+            known = shard.keys.admit(envelope.key, envelope, self._context.clock.monotonic())
+            if known is not None:
+                envelope.answer(Answer(known.reply, replayed=True))
+                return
+            if envelope.unchecked:
+                shard.journal.look_up(activation, envelope)
+        shard.put(activation, envelope)
+        if activation.loaded:
+            shard.queue(activation)
+        else:
+            self.want(activation)
+
+    def checked(self, activation: Activation, envelope: Envelope, row: OutcomeRow | None) -> None:
+        """The journal was asked for an envelope's key: answer a repeat, serve anything else."""
+        shard = activation.shard
+        envelope.unchecked = False
+        if shard.closed:
+            return
+        if row is not None:
+            shard.keys.release(envelope)
+            self._replay(activation, envelope, row)
+        if activation.loaded and activation.size:
+            shard.queue(activation)
+
+    def _replay(self, activation: Activation, envelope: Envelope, row: OutcomeRow) -> None:
+        assert envelope.key is not None
+        if row.fingerprint != envelope.key.fingerprint:
+            envelope.refuse(KeyReusedError())
+            return
+        try:
+            reply = activation.behaviour.decode_reply(row.reply)
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            self._log(activation, "cannot read a stored reply", error)
+            envelope.refuse(EntityCrashedError(activation.address.text))
+            self._count_crash(activation.shard)
+            return
+        activation.shard.keys.remember(row.command, row.fingerprint, reply)
+        envelope.answer(Answer(reply, replayed=True))
+
+    # -- loading -------------------------------------------------------------------------------
+
+    def open(self, shard: Shard, address: Address) -> Activation:
+        """The entity's activation, empty if it was not in memory."""
+        activation = shard.activations.get(address)
+        if activation is None:
+            assert address.slot == shard.number, f"{address.kind} belongs to another shard"
+            activation = Activation(address, self._context.behaviours[address.kind], shard)
+            shard.activations[address] = activation
+            self.pool.admit(activation)
+        return activation
+
+    def want(self, activation: Activation) -> None:
+        """Have the entity loaded, unless it is or will be."""
+        if activation.loaded or activation.loading or activation.crashed:
+            return
+        address, behaviour, shard = activation.address, activation.behaviour, activation.shard
+        state = behaviour.infer(address, partial(_state_of, shard))
+        if state is None:
+            activation.loading = True
+            shard.journal.load(activation)
+        else:
+            self.loaded(activation, Folded(behaviour, state, Loaded(address, None, ())))
+
+    def still_wanted(self, activation: Activation) -> bool:
+        """Whether the entity is still worth loading; if not, it is forgotten."""
+        if activation.gone:
+            return False
+        shard = activation.shard
+        while activation.head is not None and activation.head.over:
+            shard.keys.release(shard.take(activation))
+        if activation.needed or activation.address in shard.armed:
+            return True
+        self.pool.drop(activation)
+        return False
+
+    def loaded(self, activation: Activation, folded: Folded) -> None:
+        """Take the journal's state of an entity, and serve it."""
+        address, shard, state = activation.address, activation.shard, folded.state
+        activation.loading = False
+        activation.loaded = True
+        activation.state = activation.committed = state
+        activation.event_bytes = folded.event_bytes
+        activation.snapshot_bytes = folded.snapshot_bytes
+        shard.not_before(folded.at_ms)
+        self._context.counters.loads += 1
+        for subscription in self._context.subscriptions:
+            subscription.loaded(address, state, folded.seq, shard.epoch)
+        for key in folded.keys:
+            if key is not None:
+                shard.keys.hold_for_saga(key)
+        if folded.timer_ms is not None:
+            if address not in shard.firing:
+                self.timers.arm(shard, address, folded.timer_ms)
+        elif not folded.unfinished and address in shard.armed:
+            shard.disarmed[address] = None
+        for saga in folded.unfinished:
+            self._sagas.begin(activation, saga)
+        self._resume_watchers(activation)
+        if activation.size:
+            shard.queue(activation)
+
+    @staticmethod
+    def _resume_watchers(activation: Activation) -> None:
+        watchers, activation.watchers = activation.watchers, None
+        for watcher in watchers or ():
+            activation.shard.resume(watcher)
+
+    # -- timers --------------------------------------------------------------------------------
+
+    def _timer_fired(self, shard: Shard, address: Address) -> None:
+        if address not in shard.firing:
+            shard.firing.add(address)
+            self.post(shard, address, Envelope(TIMER_FIRED))
+
+    def sweep(self, shard: Shard, entries_max: int) -> int:
+        """Take back timer entries that are not needed any more; returns how many. Let go of begun
+        operations past their time."""
+        shard.keys.expire(self._context.clock.monotonic())
+        addresses = [] if shard.journal.halted else list(shard.disarmed)[:entries_max]
+        if addresses:
+            commit = Commit(shard)
+            commit.timers = [TimerEntry(shard.number, shard.epoch, a, False) for a in addresses]
+            for address in addresses:
+                del shard.disarmed[address]
+                shard.armed.discard(address)
+            shard.submit(commit)
+        return len(addresses)
+
+    def close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
+        """Take a shard out of memory; see :meth:`actors.core.shard.Shard.close`."""
+        for activation in shard.activations.values():
+            self.pool.leave(activation)
+        for saga in list(shard.sagas.values()):
+            self._sagas.end(saga)
+        shard.close(refusal)
+
+    # -- crashes -------------------------------------------------------------------------------
+
+    def crashed_in_turn(
+        self,
+        activation: Activation,
+        others: Mapping[Address, Activation],
+        envelope: Envelope,
+        error: Exception,
+    ) -> None:
+        """A decision crashed: tell the caller, and forget the entities concerned once what they
+        submitted is committed."""
+        self._log(activation, f"crashed on {type(envelope.command).__name__}", error)
+        self._fail(activation, envelope)
+        for concerned in (activation, *others.values()):
+            concerned.loaded = False
+            concerned.crashed = True
+            if not concerned.uncommitted:
+                self.reload(concerned)
+        self._count_crash(activation.shard)
+
+    def crashed_in_load(self, activation: Activation, error: Exception) -> None:
+        """The entity's events could not be read: nobody who needs it can be served."""
+        shard = activation.shard
+        self._log(activation, "cannot be loaded", error)
+        activation.loading = False
+        while activation.size:
+            self._fail(activation, shard.take(activation))
+        for watcher in activation.watchers or ():
+            if watcher.waits and watcher.size:
+                self._fail(watcher, shard.take(watcher))
+        self._resume_watchers(activation)
+        for saga in [saga for saga in shard.sagas.values() if saga.activation is activation]:
+            self._sagas.end(saga)
+            self._retry_later(activation)
+        self.pool.drop(activation)
+        self._count_crash(shard)
+
+    def reload(self, activation: Activation) -> None:
+        """Have a crashed entity as the journal has it, as soon as somebody needs it."""
+        activation.crashed = False
+        activation.state = activation.committed = ABSENT
+        if activation.needed:
+            self.want(activation)
+        else:
+            self.pool.drop(activation)
+
+    @staticmethod
+    def _log(activation: Activation, what: str, error: Exception) -> None:
+        place = {"shard": activation.shard.number, "epoch": activation.shard.epoch}
+        log.error("%s %s: %s", activation.address.text, what, where(error), extra=place)
+
+    def _fail(self, activation: Activation, envelope: Envelope) -> None:
+        activation.shard.keys.release(envelope)
+        envelope.refuse(EntityCrashedError(activation.address.text))
+        if envelope.command is TIMER_FIRED:
+            self._retry_later(activation)
+
+    def _retry_later(self, activation: Activation) -> None:
+        """Fire the entity's timer when it may have been forgiven."""
+        shard = activation.shard
+        at_ms = shard.now_ms() + int(self._context.limits.crash_retry_s * 1000)
+        self.timers.arm(shard, activation.address, at_ms)
+
+    def _count_crash(self, shard: Shard) -> None:
+        self._context.counters.crashes += 1
+        if self._crashes.crashed(shard.number, self._context.clock.monotonic()):
+            place = {"shard": shard.number, "epoch": shard.epoch}
+            log.error("shard %d crashes in a loop: fenced for a while", shard.number, extra=place)
+            self._fence(shard)
+
+
+def _state_of(shard: Shard, address: Address) -> Any | None:
+    activation = shard.activations.get(address)
+    return activation.state if activation is not None and activation.loaded else None

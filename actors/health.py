@@ -1,0 +1,95 @@
+"""Whether a runtime serves as it should, and what it has counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from actors.core.context import ShardContext
+from actors.core.deadlines import Deadlines
+from actors.core.envelope import Envelope
+from actors.core.statistics import RuntimeStatistics
+from actors.ownership.owned_shards import OwnedShards
+
+
+class Health:
+    """What is told of one runtime."""
+
+    def __init__(
+        self,
+        context: ShardContext,
+        shards: OwnedShards,
+        deadlines: Deadlines,
+        failed: asyncio.Future[BaseException],
+    ) -> None:
+        self._context = context
+        self._shards = shards
+        self._deadlines = deadlines
+        self._failed = failed
+        self.started = False
+        self.stopping = False
+
+    def problem(self) -> str | None:
+        """Why the runtime does not serve as it should, in a few words; ``None`` if it does."""
+        problems = {
+            "ended by a failure": self._failed.done(),
+            "stopping": self.stopping,
+            "not started": not self.started,
+        }
+        told = next((words for words, wrong in problems.items() if wrong), None)
+        return told or self._shards.problem()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is no :meth:`problem`."""
+        return self.problem() is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody still waits for an answer that can come."""
+        return (
+            self._context.counters.waiting > 0
+            or any(lane.pending for lane in self._shards.lanes)
+            or any(not waiter.over for waiter in self._parked())
+        ) and not self._failed.done()
+
+    def _parked(self) -> Iterator[Envelope]:
+        for shard in self._shards.by_number.values():
+            for waiting in shard.parked.values():
+                yield from waiting
+
+    @property
+    def commit_age_s(self) -> float | None:
+        """Seconds since the last commit; ``None`` before the first."""
+        last_commit = self._context.counters.last_commit
+        return None if last_commit is None else self._context.clock.monotonic() - last_commit
+
+    @property
+    def lag_s(self) -> float:
+        """How late the event loop runs what is due, in seconds."""
+        return self._context.pause_detector.lag_s
+
+    def statistics(self) -> RuntimeStatistics:
+        """Counts and gauges at this moment."""
+        counters, lanes, shards = self._context.counters, self._shards.lanes, self._shards.by_number
+        return RuntimeStatistics(
+            shards=len(shards),
+            lost_shards=tuple(sorted(self._shards.lost)),
+            entities=self._shards.entities.pool.size,
+            mailbox_depth=counters.waiting,
+            queued_commits=sum(lane.pending for lane in lanes),
+            in_flight=sum(lane.callers for lane in lanes)
+            + sum(not waiter.over for waiter in self._parked()),
+            turns=counters.turns,
+            batches=sum(lane.batches for lane in lanes),
+            rows=counters.rows,
+            last_commit_age_s=self.commit_age_s,
+            fenced=counters.fenced,
+            crashes=counters.crashes,
+            refused=counters.refused,
+            deadlines_exceeded=self._deadlines.exceeded,
+            loads=counters.loads,
+            timers=sum(len(shard.timers) for shard in shards.values()),
+            sagas=counters.sagas,
+            epochs={number: shard.epoch for number, shard in sorted(shards.items())},
+        )

@@ -1,0 +1,48 @@
+"""The seam for everybody who follows what became true: views, other instances, consumers of events.
+
+An instance calls its subscriptions on the event loop, one after the other, in order within a shard,
+and only with what the journal has accepted. What a subscription raises is a broken invariant and
+ends the runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.address import Address
+from actors.journal.contract import Row
+
+
+@dataclass(slots=True, eq=False)
+class Change:
+    """Events of one entity that are in the journal."""
+
+    address: Address
+    state: Any
+    """The state after the events; ``None`` if an instance that did not decide them keeps none."""
+    epoch: int = 0
+    """The epoch of the shard that decided them; 0 if another instance did."""
+    seq: int = 0
+    """The seq of the last event."""
+    events: list[Any] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    """The events as they are journalled; empty if another instance decided them."""
+
+
+class Subscription:
+    """Follows what became true. Override what you want to know; the rest is ignored."""
+
+    def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
+        """The entity was read from the journal, up to and including ``seq``: ``state`` is all that
+        is known of it so far. ``epoch`` is 0 if another instance owns it."""
+
+    def committed(self, change: Change) -> None:
+        """These events are in the journal. Each is told once, also when its commit was in doubt for
+        a while."""
+
+    def lost(self, shard: int) -> None:
+        """Another instance owns this shard now: what is known of it grows stale."""
+
+    def stood_still(self) -> None:
+        """This process did nothing for a while, so what it hears next may be old."""
