@@ -17,6 +17,7 @@ from booking_http.settings import EdgeSettings
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{name}"
+_TEXT: Json = {"type": "string"}
 _TAGS = {
     "queue": "The waiting queue. Everything about a concert needs a token that has been admitted.",
     "concert": "Dates and seats.",
@@ -37,71 +38,59 @@ _ADMIN_CODES = (
     "too_many_attempts",
 )
 _KEY_CODES = ("idempotency_key_reused", "idempotency_key_in_flight")
-_HEADERS: Json = {
-    "XRequestId": {
-        "description": "The request's id: the one sent, or a new one.",
-        "schema": {"type": "string", "maxLength": REQUEST_ID_LENGTH_MAX},
-    },
-    "Location": {"description": "Where it can be read.", "schema": {"type": "string"}},
-    "ETag": {
-        "description": "Names this content; send it back in If-None-Match.",
-        "schema": {"type": "string"},
-    },
-    "RetryAfter": {
-        "description": "Seconds to wait before asking again.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    "IdempotentReplayed": {
-        "description": "true: the stored outcome of an earlier request with this key.",
-        "schema": {"type": "string", "enum": ["true"]},
-    },
-    "RateLimitPolicy": {
-        "description": "The limit: q requests in w seconds (draft-ietf-httpapi-ratelimit-headers).",
-        "schema": {"type": "string"},
-    },
-    "RateLimit": {
-        "description": "What is left of it: r requests; all of them again in t seconds.",
-        "schema": {"type": "string"},
-    },
-    "WwwAuthenticate": {"description": "RFC 6750.", "schema": {"type": "string"}},
+
+
+def _described(description: str, schema: Json = _TEXT, **more: Any) -> Json:
+    return {"description": description, "schema": schema, **more}
+
+
+def _sent(name: str, description: str, schema: Json = _TEXT) -> Json:
+    """A header of requests."""
+    return _described(description, schema, name=name, **{"in": "header"})
+
+
+_HEADERS = {
+    "X-Request-Id": _described(
+        "The request's id: the one sent, or a new one.",
+        {"type": "string", "maxLength": REQUEST_ID_LENGTH_MAX},
+    ),
+    "Location": _described("Where it can be read."),
+    "ETag": _described("Names this content; send it back in If-None-Match."),
+    "Retry-After": _described(
+        "Seconds to wait before asking again.", {"type": "integer", "minimum": 1}
+    ),
+    "Idempotent-Replayed": _described(
+        "true: the stored outcome of an earlier request with this key.",
+        {"type": "string", "enum": ["true"]},
+    ),
+    "RateLimit-Policy": _described(
+        "The limit: q requests in w seconds (draft-ietf-httpapi-ratelimit-headers)."
+    ),
+    "RateLimit": _described("What is left of it: r requests; all of them again in t seconds."),
+    "WWW-Authenticate": _described("RFC 6750."),
 }
-_HEADER_NAMES = {
-    "X-Request-Id": "XRequestId",
-    "Location": "Location",
-    "ETag": "ETag",
-    "Retry-After": "RetryAfter",
-    "Idempotent-Replayed": "IdempotentReplayed",
-    "WWW-Authenticate": "WwwAuthenticate",
-    "RateLimit-Policy": "RateLimitPolicy",
-    "RateLimit": "RateLimit",
+_KEY_SCHEMA: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": KEY_LENGTH_MAX,
+    "pattern": "^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$",
 }
-_PARAMETERS: Json = {
-    "RequestId": {
-        "name": "X-Request-Id",
-        "in": "header",
-        # No maxLength: what does not fit is not refused.
-        "description": f"At most {REQUEST_ID_LENGTH_MAX} characters of printable ASCII; anything "
-        "else is replaced.",
-        "schema": {"type": "string"},
-    },
-    "IdempotencyKey": {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Printable ASCII, quoted or bare. The first outcome is stored with the "
+_PARAMETERS = {
+    # No maxLength: what does not fit is not refused.
+    "RequestId": _sent(
+        "X-Request-Id",
+        f"At most {REQUEST_ID_LENGTH_MAX} characters of printable ASCII; "
+        "anything else is replaced.",
+    ),
+    "IdempotencyKey": _sent(
+        "Idempotency-Key",
+        "Printable ASCII, quoted or bare. The first outcome is stored with the "
         "effect and replayed for at least 24 hours. Scoped to user and call.",
-        "schema": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": KEY_LENGTH_MAX,
-            "pattern": "^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$",
-        },
-    },
-    "IfNoneMatch": {
-        "name": "If-None-Match",
-        "in": "header",
-        "description": "The entity tag of what you have; 304 if it is still true.",
-        "schema": {"type": "string"},
-    },
+        _KEY_SCHEMA,
+    ),
+    "IfNoneMatch": _sent(
+        "If-None-Match", "The entity tag of what you have; 304 if it is still true."
+    ),
 }
 _SECURITY_SCHEMES: Json = {
     "queueToken": {
@@ -126,16 +115,11 @@ _TOKEN_SECURITY: list[Json] = [{"queueToken": []}, {"bearerToken": []}]
 
 def document(routes: Sequence[Route], settings: EdgeSettings) -> bytes:
     """The document of these rows, as JSON."""
-    shown = list(routes)
-    shapes = _Shapes(shown)
+    shapes = _Shapes(routes)
     paths: dict[str, Json] = defaultdict(dict)
-    for route in shown:
+    for route in routes:
         paths[route.path][route.method.lower()] = _operation(route, shapes, settings)
-    tags = [
-        {"name": name, "description": words}
-        for name, words in _TAGS.items()
-        if any(route.tag == name for route in shown)
-    ]
+    tags = {route.tag for route in routes}
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -147,13 +131,14 @@ def document(routes: Sequence[Route], settings: EdgeSettings) -> bytes:
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": "/"}],
-            "tags": tags,
+            "tags": [{"name": n, "description": words} for n, words in _TAGS.items() if n in tags],
             "paths": paths,
             "components": {
                 "schemas": shapes.components,
                 "parameters": _PARAMETERS,
                 "headers": _HEADERS,
-                "responses": {"Problem": _problem_response()},
+                # What no call describes for itself: unknown paths (404) and methods (405).
+                "responses": {"Problem": _problem("A refusal.", ["X-Request-Id"])},
                 "securitySchemes": _SECURITY_SCHEMES,
             },
             "x-problems": [
@@ -186,9 +171,7 @@ class _Shapes:
             types += [shape for shape in (route.body, *_structs(route.answer)) if shape is not None]
         schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
         self._by_type = dict(zip(map(repr, types), schemas, strict=True))
-        self.components: Json = {
-            name: _without_unset(schema) for name, schema in sorted(components.items())
-        }
+        self.components = {name: _without_unset(components[name]) for name in sorted(components)}
 
     def of(self, shape: Any) -> Json:
         return self._by_type[repr(shape)]
@@ -217,11 +200,8 @@ def _operation(route: Route, shapes: _Shapes, settings: EdgeSettings) -> Json:
         "responses": _responses(route, shapes),
     }
     if route.body is not None:
-        schema = dict(shapes.of(route.body))
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
+        content = {"application/json": {"schema": shapes.of(route.body)}}
+        operation["requestBody"] = {"required": True, "content": content}
     security = _security(route, settings)
     if security:
         operation["security"] = security
@@ -229,18 +209,21 @@ def _operation(route: Route, shapes: _Shapes, settings: EdgeSettings) -> Json:
 
 
 def _security(route: Route, settings: EdgeSettings) -> list[Json]:
-    if route.gate == "admin":
-        return [{"adminToken": []}]
-    if route.gate in ("required", "admitted"):
-        return _TOKEN_SECURITY
-    if route.gate in ("sent", "user"):
-        needed = settings.user_auth == "token" and route.gate == "user"
-        return _TOKEN_SECURITY if needed else [{}, *_TOKEN_SECURITY]
-    return []
+    match route.gate:
+        case "none":
+            return []
+        case "admin":
+            return [{"adminToken": []}]
+        case "user" if settings.user_auth == "token":
+            return _TOKEN_SECURITY
+        case "user" | "sent":
+            return [{}, *_TOKEN_SECURITY]
+        case _:
+            return _TOKEN_SECURITY
 
 
 def _parameters(route: Route) -> list[Json]:
-    parameters: list[Json] = [_query_parameter(param) for param in route.params]
+    parameters = [_query_parameter(param) for param in route.params]
     if "{id}" in route.path:
         parameters.append({"name": "id", "in": "path", "required": True, "schema": ID_SCHEMA})
     names = ["RequestId"]
@@ -252,12 +235,7 @@ def _parameters(route: Route) -> list[Json]:
 
 
 def _query_parameter(param: Param) -> Json:
-    described: Json = {
-        "name": param.name,
-        "in": "query",
-        "description": param.description,
-        "schema": param.schema,
-    }
+    described = _described(param.description, param.schema, name=param.name, **{"in": "query"})
     if param.required:
         described["required"] = True
     if param.allow_empty:
@@ -265,7 +243,7 @@ def _query_parameter(param: Param) -> Json:
     return described
 
 
-def codes_of(route: Route) -> tuple[str, ...]:
+def _codes_of(route: Route) -> tuple[str, ...]:
     """Every code that a call may answer."""
     codes = [*_EVERYWHERE, *route.problems]
     if route.gate == "admin":
@@ -279,21 +257,20 @@ def codes_of(route: Route) -> tuple[str, ...]:
         codes += _KEY_CODES
     if route.tag != "system":
         codes += ("rate_limited", *UNAVAILABLE)
-    return tuple(dict.fromkeys(map(str, codes)))
+    return tuple(dict.fromkeys(codes))
 
 
 def _responses(route: Route, shapes: _Shapes) -> Json:
     responses: Json = {str(route.answer.status): _success(route, shapes)}
     for status in route.answer.also:
-        responses[str(status)] = {
-            "description": "It has not changed." if status == 304 else "Done.",
-            "headers": _headers(["X-Request-Id", *route.answer.headers]),
-        }
+        words = "It has not changed." if status == 304 else "Done."
+        headers = _headers(["X-Request-Id", *route.answer.headers])
+        responses[str(status)] = {"description": words, "headers": headers}
     by_status: dict[int, list[str]] = defaultdict(list)
-    for code in codes_of(route):
-        by_status[CODES[code].status].append(code)
+    for code in _codes_of(route):
+        by_status[CODES[code].status].append(f"`{code}`")
     for status, codes in sorted(by_status.items()):
-        responses[str(status)] = _problem(status, codes, route)
+        responses[str(status)] = _problem(", ".join(codes), _problem_headers(status, route))
     return responses
 
 
@@ -303,18 +280,19 @@ def _success(route: Route, shapes: _Shapes) -> Json:
     if route.idempotent:
         names.append("Idempotent-Replayed")
     response: Json = {"description": answer.description, "headers": _headers(names)}
-    if isinstance(answer.data, dict):
-        response["content"] = {answer.media: {"schema": answer.data}}
-    elif answer.data is not None:
-        kinds = [shapes.of(shape) for shape in _structs(answer)]
-        data = kinds[0] if len(kinds) == 1 else {"oneOf": kinds}
-        response["content"] = {answer.media: {"schema": _envelope(data)}}
+    if answer.data is not None:
+        response["content"] = {answer.media: {"schema": _body(answer, shapes)}}
     elif answer.status not in (101, 204):
-        response["content"] = {answer.media: {"schema": {"type": "string"}}}
+        response["content"] = {answer.media: {"schema": _TEXT}}
     return response
 
 
-def _envelope(data: Json) -> Json:
+def _body(answer: Answer, shapes: _Shapes) -> Json:
+    """The schema of the whole body, which is the envelope around ``data``."""
+    if isinstance(answer.data, dict):
+        return answer.data
+    kinds = [shapes.of(shape) for shape in _structs(answer)]
+    data = kinds[0] if len(kinds) == 1 else {"oneOf": kinds}
     return {
         "type": "object",
         "properties": {"success": {"const": True}, "data": data},
@@ -324,10 +302,10 @@ def _envelope(data: Json) -> Json:
 
 
 def _headers(names: Iterable[str]) -> Json:
-    return {name: {"$ref": f"#/components/headers/{_HEADER_NAMES[name]}"} for name in names}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _problem(status: int, codes: list[str], route: Route) -> Json:
+def _problem_headers(status: int, route: Route) -> list[str]:
     names = ["X-Request-Id"]
     if status in (403, 429, 503):
         names.append("Retry-After")
@@ -337,21 +315,13 @@ def _problem(status: int, codes: list[str], route: Route) -> Json:
         names.append("WWW-Authenticate")
     if route.idempotent and status in (402, 404, 409, 410, 422, 503):
         names.append("Idempotent-Replayed")
+    return names
+
+
+def _problem(description: str, headers: Iterable[str]) -> Json:
+    schema = {"$ref": _REF.format(name="Problem")}
     return {
-        "description": ", ".join(f"`{code}`" for code in codes),
-        "headers": _headers(names),
-        "content": {"application/problem+json": {"schema": _problem_schema()}},
-    }
-
-
-def _problem_schema() -> Json:
-    return {"$ref": _REF.format(name="Problem")}
-
-
-def _problem_response() -> Json:
-    """What no call describes for itself: unknown paths (404) and methods (405)."""
-    return {
-        "description": "A refusal.",
-        "headers": _headers(["X-Request-Id"]),
-        "content": {"application/problem+json": {"schema": _problem_schema()}},
+        "description": description,
+        "headers": _headers(headers),
+        "content": {"application/problem+json": {"schema": schema}},
     }

@@ -65,7 +65,7 @@ class AsyncBooking:
         await self.close()
 
     async def close(self) -> None:
-        """Ends all connections."""
+        """End all connections."""
         await self._transport.close()
 
     async def request(
@@ -93,6 +93,7 @@ class AsyncBooking:
         return await self._transport.call(Place, "POST", "/queue/issue", body=body, key=key)
 
     async def status(self, token: str) -> Place:
+        """Where the token stands."""
         return await self._transport.call(Place, "GET", "/queue/status", token=token)
 
     async def leave(self, token: str) -> None:
@@ -158,6 +159,7 @@ class AsyncBooking:
         )
 
     async def reservation(self, token: str, reservation: str) -> Reservation:
+        """One of the caller's own. :class:`~booking_client.errors.NotFound`."""
         return await self._transport.call(
             Reservation, "GET", f"/reservation/{quote(reservation, safe='')}", token=token
         )
@@ -185,6 +187,7 @@ class AsyncBooking:
         return charged.balance
 
     async def balance(self, user: str, *, token: str | None = None) -> int:
+        """The balance in won; 0 for a user never seen."""
         found = await self._transport.call(
             Balance, "GET", "/user/check", query={"userId": user}, token=token
         )
@@ -218,6 +221,7 @@ class AsyncBooking:
         )
 
     async def payment(self, user: str, payment: str, *, token: str | None = None) -> Payment:
+        """One payment of the user. :class:`~booking_client.errors.NotFound`."""
         return await self._transport.call(
             Payment,
             "GET",

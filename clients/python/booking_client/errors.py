@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from booking_client.answers import Problem
@@ -26,6 +27,11 @@ class Refused(BookingError):
     """The service said no. ``problem`` is its whole answer."""
 
     codes: ClassVar[tuple[str, ...]] = ()
+    """By themselves the one code that the class is named after."""
+
+    def __init_subclass__(cls) -> None:
+        if not cls.codes:
+            cls.codes = (re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower(),)
 
     def __init__(self, problem: Problem, retry_after_s: float | None = None) -> None:
         super().__init__(f"{problem.code} ({problem.status}): {problem.detail}")
@@ -35,10 +41,12 @@ class Refused(BookingError):
 
     @property
     def code(self) -> str:
+        """The stable word of the problem document."""
         return self.problem.code
 
     @property
     def status(self) -> int:
+        """The HTTP status."""
         return self.problem.status
 
     @property
@@ -68,78 +76,68 @@ class NotFound(Refused):
 
 
 class TokenMissing(Refused):
-    codes = ("token_missing",)
+    """The call needs a queue token."""
 
 
 class TokenInvalid(Refused):
-    codes = ("token_invalid",)
+    """The token is not one of the service, or was damaged."""
 
 
 class TokenExpired(Refused):
     """Ended, used up by a payment, or given back. Line up again."""
 
-    codes = ("token_expired",)
-
 
 class NotAdmitted(Refused):
     """The token still waits; ``problem`` has the place."""
-
-    codes = ("not_admitted",)
 
 
 class AlreadyQueued(Refused):
     """The user has a place already, and keeps it."""
 
-    codes = ("already_queued",)
-
 
 class QueueFull(Refused):
-    codes = ("queue_full",)
+    """The queue takes nobody more; with the same key the answer stays this one."""
 
 
 class SeatUnavailable(Refused):
-    codes = ("seat_unavailable",)
+    """Somebody else holds the seat or has bought it."""
 
 
 class BookingClosed(Refused):
     """The date cannot be booked now."""
 
-    codes = ("booking_closed",)
-
 
 class HoldLimitReached(Refused):
-    codes = ("hold_limit_reached",)
+    """The user holds as many seats of the date as one may."""
 
 
 class HoldCoolingDown(Refused):
     """The user let this very seat go a moment ago, and others come first: ``retry_after_s``. Other
     seats may be held at once."""
 
-    codes = ("hold_cooling_down",)
-
 
 class HoldExpired(Refused):
-    codes = ("hold_expired",)
+    """The hold has ended, and others may take the seat."""
 
 
 class ReservationEnded(Refused):
-    codes = ("reservation_ended",)
+    """The reservation was given back or has expired."""
 
 
 class AlreadyPaid(Refused):
-    codes = ("already_paid",)
+    """The seat is the user's already."""
 
 
 class PaymentInProgress(Refused):
-    codes = ("payment_in_progress",)
+    """A payment for the seat is under way; look at the reservation in a moment."""
 
 
 class InsufficientBalance(Refused):
-    codes = ("insufficient_balance",)
+    """Charge the balance, then pay with a new key."""
 
 
 class BalanceLimit(Refused):
-    codes = ("balance_limit",)
+    """The balance would be higher than an account may have."""
 
 
 class RateLimited(Refused):

@@ -1,32 +1,58 @@
-"""The same client for programs without an event loop: a thin wrapper, call for call."""
+"""The same client for programs without an event loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import wraps
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from booking_client.answers import (
-    AvailableDate,
-    HistoryEntry,
-    HistoryPage,
-    Payment,
-    PaymentPage,
-    Place,
-    Reservation,
-    Seat,
-    SeatState,
-)
 from booking_client.client import AsyncBooking
 from booking_client.retry import Retry
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _blocking(
+    call: Callable[Concatenate[AsyncBooking, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Booking, P], T]:
+    """The same call, which returns when it is answered."""
+
+    @wraps(call)
+    def blocking(self: Booking, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(call(self._calls, *args, **kwargs))
+
+    return blocking
+
+
+def _iterating(
+    call: Callable[Concatenate[AsyncBooking, P], AsyncIterator[T]],
+) -> Callable[Concatenate[Booking, P], Iterator[T]]:
+    """The same call, which waits at each step."""
+
+    @wraps(call)
+    def iterating(self: Booking, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        items = call(self._calls, *args, **kwargs)
+
+        async def next_one() -> tuple[T, ...]:
+            async for item in items:
+                return (item,)
+            return ()
+
+        while found := self._run(next_one()):
+            yield from found
+
+    return iterating
 
 
 class Booking:
-    """As :class:`~booking_client.client.AsyncBooking`, blocking. One thread uses it at a time, and
-    none that runs an event loop. Ended by :meth:`close` or a ``with`` block."""
+    """As :class:`~booking_client.client.AsyncBooking`, call for call, but blocking.
+
+    One thread uses it at a time, and none that runs an event loop. :meth:`close` or a ``with``
+    block ends it.
+    """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, retry: Retry | None = None) -> None:
         self._runner = asyncio.Runner()
@@ -45,84 +71,26 @@ class Booking:
         self.close()
 
     def close(self) -> None:
-        """Ends all connections."""
+        """End all connections."""
         self._run(self._calls.close())
         self._runner.close()
 
-    def issue(self, user: str, queue: str | None = None, *, key: str | None = None) -> Place:
-        return self._run(self._calls.issue(user, queue, key=key))
-
-    def status(self, token: str) -> Place:
-        return self._run(self._calls.status(token))
-
-    def leave(self, token: str) -> None:
-        self._run(self._calls.leave(token))
-
-    def watch(self, token: str, *, until_active: bool = True) -> Iterator[Place]:
-        return self._each(self._calls.watch(token, until_active=until_active))
-
-    def dates(self, token: str, concert: str | None = None) -> list[AvailableDate]:
-        return self._run(self._calls.dates(token, concert))
-
-    def seats(self, token: str, date: str, *, all_states: bool = False) -> list[Seat]:
-        return self._run(self._calls.seats(token, date, all_states=all_states))
-
-    def watch_seats(self, token: str, date: str) -> Iterator[dict[int, SeatState]]:
-        return self._each(self._calls.watch_seats(token, date))
-
-    def reserve(self, token: str, seat: str, *, key: str | None = None) -> Reservation:
-        return self._run(self._calls.reserve(token, seat, key=key))
-
-    def reserve_number(
-        self, token: str, date: str, number: int, *, key: str | None = None
-    ) -> Reservation:
-        return self._run(self._calls.reserve_number(token, date, number, key=key))
-
-    def reservation(self, token: str, reservation: str) -> Reservation:
-        return self._run(self._calls.reservation(token, reservation))
-
-    def reservations(self, token: str) -> list[Reservation]:
-        return self._run(self._calls.reservations(token))
-
-    def release(self, token: str, reservation: str) -> None:
-        self._run(self._calls.release(token, reservation))
-
-    def charge(
-        self, user: str, amount: int, *, key: str | None = None, token: str | None = None
-    ) -> int:
-        return self._run(self._calls.charge(user, amount, key=key, token=token))
-
-    def balance(self, user: str, *, token: str | None = None) -> int:
-        return self._run(self._calls.balance(user, token=token))
-
-    def history_page(
-        self, user: str, *, limit: int = 20, after: str | None = None, token: str | None = None
-    ) -> HistoryPage:
-        return self._run(self._calls.history_page(user, limit=limit, after=after, token=token))
-
-    def history(self, user: str, *, token: str | None = None) -> Iterator[HistoryEntry]:
-        return self._each(self._calls.history(user, token=token))
-
-    def pay(self, token: str, seat: str, *, key: str | None = None) -> Payment:
-        return self._run(self._calls.pay(token, seat, key=key))
-
-    def payment(self, user: str, payment: str, *, token: str | None = None) -> Payment:
-        return self._run(self._calls.payment(user, payment, token=token))
-
-    def payments_page(
-        self, user: str, *, limit: int = 20, after: str | None = None, token: str | None = None
-    ) -> PaymentPage:
-        return self._run(self._calls.payments_page(user, limit=limit, after=after, token=token))
-
-    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        async def next_one() -> tuple[bool, T | None]:
-            try:
-                return True, await anext(items)
-            except StopAsyncIteration:
-                return False, None
-
-        while True:
-            more, item = self._run(next_one())
-            if not more:
-                return
-            yield item  # type: ignore[misc]  # None only when there is no more
+    issue = _blocking(AsyncBooking.issue)
+    status = _blocking(AsyncBooking.status)
+    leave = _blocking(AsyncBooking.leave)
+    watch = _iterating(AsyncBooking.watch)
+    dates = _blocking(AsyncBooking.dates)
+    seats = _blocking(AsyncBooking.seats)
+    watch_seats = _iterating(AsyncBooking.watch_seats)
+    reserve = _blocking(AsyncBooking.reserve)
+    reserve_number = _blocking(AsyncBooking.reserve_number)
+    reservation = _blocking(AsyncBooking.reservation)
+    reservations = _blocking(AsyncBooking.reservations)
+    release = _blocking(AsyncBooking.release)
+    charge = _blocking(AsyncBooking.charge)
+    balance = _blocking(AsyncBooking.balance)
+    history_page = _blocking(AsyncBooking.history_page)
+    history = _iterating(AsyncBooking.history)
+    pay = _blocking(AsyncBooking.pay)
+    payment = _blocking(AsyncBooking.payment)
+    payments_page = _blocking(AsyncBooking.payments_page)

@@ -68,6 +68,7 @@ class Transport:
         return self._session
 
     async def close(self) -> None:
+        """End all connections."""
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()

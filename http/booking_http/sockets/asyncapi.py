@@ -3,12 +3,13 @@ that encode."""
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from booking_http.routes import Param, Route
+from booking_http.routes import Route
 from booking_http.settings import EdgeSettings
 from booking_http.sockets.codes import CLOSE_CODES
 from booking_http.sockets.handshake import PROTOCOL
@@ -24,10 +25,11 @@ from booking_http.sockets.messages import (
 )
 
 Json = dict[str, Any]
+Kinds = tuple[type[msgspec.Struct], ...]
 _SCHEMA = "#/components/schemas/{name}"
 
-_EVERY_CHANNEL: tuple[type[msgspec.Struct], ...] = (Hello, Ended, Reconnect, Pong)
-CHANNELS: dict[str, tuple[str, tuple[type[msgspec.Struct], ...]]] = {
+_EVERY_CHANNEL: Kinds = (Hello, Ended, Reconnect, Pong)
+CHANNELS: dict[str, tuple[str, Kinds]] = {
     "/queue/ws": ("queue", (QueueUpdate, *_EVERY_CHANNEL)),
     "/concert/seats/ws": ("seats", (SeatsUpdate, *_EVERY_CHANNEL)),
 }
@@ -51,10 +53,8 @@ def asyncapi(routes: Sequence[Route], version: str, settings: EdgeSettings) -> b
                 "license": {"name": "Apache-2.0"},
             },
             "defaultContentType": "application/json",
-            "channels": dict(_channel(route) for route in shown),
-            "operations": {
-                name: operation for route in shown for name, operation in _operations(route)
-            },
+            "channels": dict(map(_channel, shown)),
+            "operations": dict(ChainMap(*map(_operations, shown))),
             "components": {
                 "schemas": schemas,
                 "messages": {kind.__name__: _message(kind) for kind in kinds},
@@ -76,10 +76,12 @@ def _description(settings: EdgeSettings) -> str:
 
 def _channel(route: Route) -> tuple[str, Json]:
     name, said = CHANNELS[route.path]
-    kinds: list[type[msgspec.Struct]] = [*said, Ping]
+    kinds: Kinds = (*said, Ping)
     query: Json = {
         "type": "object",
-        "properties": {param.name: _query(param) for param in route.params},
+        "properties": {
+            param.name: {**param.schema, "description": param.description} for param in route.params
+        },
         "required": [param.name for param in route.params if param.required],
         "additionalProperties": False,
     }
@@ -98,22 +100,16 @@ def _channel(route: Route) -> tuple[str, Json]:
     }
 
 
-def _query(param: Param) -> Json:
-    return {**param.schema, "description": param.description}
-
-
-def _operations(route: Route) -> tuple[tuple[str, Json], tuple[str, Json]]:
+def _operations(route: Route) -> dict[str, Json]:
     """What the service does there, seen from the service: it sends news and takes pings."""
     name, said = CHANNELS[route.path]
-    return (
-        (f"tell_{name}", _operation("send", name, route.summary, said)),
-        (f"hear_{name}", _operation("receive", name, "Answers a ping", (Ping,))),
-    )
+    return {
+        f"tell_{name}": _operation("send", name, route.summary, said),
+        f"hear_{name}": _operation("receive", name, "Answers a ping", (Ping,)),
+    }
 
 
-def _operation(
-    action: str, channel: str, summary: str, kinds: Sequence[type[msgspec.Struct]]
-) -> Json:
+def _operation(action: str, channel: str, summary: str, kinds: Kinds) -> Json:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
