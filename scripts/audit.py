@@ -32,6 +32,7 @@ sense, is something else: somebody was there."""
 
 
 def main(arguments: list[str]) -> int:
+    """Audit every lock; returns the worst exit status."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__)
         return 0

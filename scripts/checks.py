@@ -35,6 +35,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
+    """Run what the arguments name; returns the exit status."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__)
         return 0
@@ -87,6 +88,7 @@ def lanes() -> list[str]:
 
 
 def static_checks(caches: Path) -> dict[str, list[str]]:
+    """The commands of the checks that run no test, by name."""
     code = [folder for folder in CODE if (ROOT / folder).is_dir()]
     ruff = ["ruff", "--quiet"]
     cache = f"--cache-dir={caches}"
@@ -99,6 +101,7 @@ def static_checks(caches: Path) -> dict[str, list[str]]:
 
 
 def pytest_command(caches: Path) -> list[str]:
+    """How pytest is started, before any argument."""
     return [sys.executable, "-m", "pytest", "-o", f"cache_dir={caches}/.pytest_cache"]
 
 

@@ -33,6 +33,7 @@ class SetupError(Exception):
 
 
 def main(arguments: list[str]) -> None:
+    """Make the environment if need be and become the command."""
     kind, command, *rest = arguments
     try:
         venv = ensure(kind)
@@ -100,6 +101,7 @@ def wanted_stamp(kind: str) -> dict[str, str]:
 
 
 def read_stamp(venv: Path) -> dict[str, str]:
+    """What the environment was made from, or nothing if it says nothing."""
     try:
         stamp = json.loads((venv / "booking-stamp.json").read_text())
     except (OSError, ValueError):
@@ -108,6 +110,7 @@ def read_stamp(venv: Path) -> dict[str, str]:
 
 
 def is_fresh(venv: Path, kind: str) -> bool:
+    """Whether the environment is what would be made now."""
     stamp = read_stamp(venv)
     python = stamp.pop("python", "")
     if not any(stamp == wanted_stamp(enough) for enough in SATISFIED_BY[kind]):
@@ -132,6 +135,7 @@ def venv_version(venv: Path) -> str | None:
 
 
 def running_version() -> str:
+    """The version of the Python that runs this."""
     return "{}.{}.{}".format(*sys.version_info[:3])
 
 
@@ -156,6 +160,7 @@ def only_one(venv: Path) -> Iterator[None]:
 
 
 def build(venv: Path, kind: str) -> None:
+    """Make or update the environment, and stamp it."""
     stamp = wanted_stamp(kind)
     moved = stamp["root"] != read_stamp(venv).get("root", stamp["root"])
     (venv / "booking-stamp.json").unlink(missing_ok=True)
@@ -175,6 +180,7 @@ def build(venv: Path, kind: str) -> None:
 
 
 def run(*command: str) -> None:
+    """Run a command of the set-up; :class:`SetupError` if it fails."""
     result = subprocess.run(  # noqa: S603 - commands of this file only
         command, stdout=sys.stderr, env=clean_environment(), check=False
     )
@@ -198,6 +204,7 @@ def write_stamp(venv: Path, stamp: dict[str, str]) -> None:
 
 
 def say(text: str) -> None:
+    """Tell the person at the terminal."""
     print(f"booking: {text}", file=sys.stderr, flush=True)
 
 

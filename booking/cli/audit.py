@@ -20,6 +20,7 @@ CLEAN, VIOLATED, UNUSABLE = 0, 1, 2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the grammar of ``booking``."""
     text = "check the invariants over the whole journal; safe while the service runs"
     parser = subparsers.add_parser("audit", help=text, description=text)
     parser.add_argument("--json", action="store_true", help="the report as JSON")

@@ -18,6 +18,7 @@ DONE, REFUSED, UNUSABLE = 0, 1, 2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the grammar of ``booking``."""
     parser = subparsers.add_parser(
         "catalog", help="import or export concerts, dates and seats as JSON"
     )

@@ -8,8 +8,7 @@ import os
 import sys
 import time
 
-from booking.crowd.run import FANS_MAX, SECONDS_MAX, run
-from booking.crowd.target import CrowdError, loopback_url
+from booking.crowd.run import FANS_MAX, SECONDS_MAX, CrowdError, loopback_url, run
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 FANS = 1_500
@@ -20,6 +19,7 @@ TELL_FILE_EVERY_S = 10.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the grammar of ``booking``."""
     text = "send simulated fans to a service on this machine, to see the queue and the seats move"
     parser = subparsers.add_parser(
         "crowd", help=text, description=f"{text}. Ctrl-C calls them back."

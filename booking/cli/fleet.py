@@ -65,7 +65,7 @@ class Fleet:
             place = Place(reached_by, settings.port, environ)
             self.instances = [Instance("the service", lambda: place, say, None, command)]
         else:
-            places = Places(environ, settings, count)
+            places = _Places(environ, settings, count)
             self.instances = [
                 Instance(name, places.finder(name), say, shared.fileno(), command)
                 for name in places.names
@@ -110,7 +110,7 @@ class Fleet:
             instance.kill()
 
 
-class Places:
+class _Places:
     """Names and ports for several instances on one machine."""
 
     def __init__(self, environ: Mapping[str, str], settings: Settings, count: int) -> None:

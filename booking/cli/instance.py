@@ -45,6 +45,7 @@ class Place:
 
     @property
     def url(self) -> str:
+        """Where others reach it, without a final slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
@@ -69,7 +70,8 @@ class Instance:
         self._shared = () if shared_fd is None else (shared_fd,)
         self._command = [*command, *(part for fd in self._shared for part in (LISTEN_FD, str(fd)))]
         self._deaths: deque[float] = deque(maxlen=DEATHS_MAX)
-        self._was_ready = False
+        self.was_ready = False
+        """Whether it has served at least once."""
         self._start_at_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -77,11 +79,6 @@ class Instance:
     def pid(self) -> int:
         """0 between a death and the next start."""
         return self._process.pid if self._process is not None else 0
-
-    @property
-    def was_ready(self) -> bool:
-        """Whether it has served at least once."""
-        return self._was_ready
 
     def tend(self, now_s: float) -> None:
         """Start it if it is due, notice its end. :class:`InstanceError` when it is hopeless."""
@@ -93,7 +90,7 @@ class Instance:
         if status is None:
             return
         self._forget()
-        if not self._was_ready:
+        if not self.was_ready:
             raise InstanceError(f"{self.title} did not start; its last lines say why")
         if status == DRAINED:
             self._start_at_s = now_s
@@ -125,7 +122,7 @@ class Instance:
             return False
         finally:
             client.close()
-        self._was_ready = self._was_ready or is_ready
+        self.was_ready = self.was_ready or is_ready
         return is_ready
 
     def ask_to_end(self) -> None:
@@ -157,7 +154,7 @@ class Instance:
         return time.monotonic() - self._start_at_s
 
     def _start(self) -> None:
-        if self._was_ready:
+        if self.was_ready:
             self.place = self._find_place()
         self._start_at_s = time.monotonic()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -167,7 +164,7 @@ class Instance:
             pass_fds=self._shared,
             start_new_session=True,  # Ctrl-C is for us: we decide in which order things stop
         )
-        if self._was_ready:
+        if self.was_ready:
             self._say(f"{self.title} is started again as pid {self.pid}")
 
     def _forget(self) -> None:

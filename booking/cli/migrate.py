@@ -16,6 +16,7 @@ DONE, FAILED = 0, 1
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the grammar of ``booking``."""
     parser = subparsers.add_parser(
         "migrate",
         help="create or update the tables in BOOKING_DATABASE_URL",

@@ -16,6 +16,7 @@ LISTEN_FD = "--listen-fd"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the grammar of ``booking``."""
     parser = subparsers.add_parser(
         "serve",
         help="run one instance (needs BOOKING_DATABASE_URL, _REDIS_URL and _TOKEN_SECRET)",

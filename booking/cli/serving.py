@@ -7,6 +7,7 @@ import errno
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -15,7 +16,6 @@ import asyncpg
 import uvloop
 
 from actors.journal.contract import JournalError
-from booking.cli.open_files import allow_open_files
 from booking.schema import migrate, parts
 from booking.server import Server
 from booking.settings import Settings
@@ -30,6 +30,9 @@ _STOP_MAX_S = DRAIN_MAX_S + 3.0
 GC_ALLOCATIONS = 50_000
 """Net allocations between two looks of the garbage collector at the young objects: about a second
 of full load, where the default of 700 means many looks a second; some 5 MB."""
+
+OPEN_FILES_WANTED = 32_768
+"""10,000 connections, 20,000 websockets, and room for the rest; a login often allows 1,024."""
 
 _EXPECTED = (
     OSError,
@@ -118,6 +121,20 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
         return _refuse(failure)
     log.info("stopped")
     return DONE
+
+
+def allow_open_files(wanted: int = OPEN_FILES_WANTED) -> int:
+    """Raise this process's limit as far as the system allows, up to ``wanted``; the limit then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (ValueError, OSError) as error:  # macOS has a lower limit that it does not tell
+        log.warning("open files stay limited to %d: %s", soft, error)
+        return soft
+    return most
 
 
 def _calm_the_collector() -> None:

@@ -43,6 +43,7 @@ _NO_SERVER_YET = {"BOOKING_DATABASE_URL": "postgresql:///", "BOOKING_REDIS_URL":
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the grammar of ``booking``."""
     parser = subparsers.add_parser(
         "up",
         help="run everything here: private PostgreSQL and Valkey, tables, demo data, the service",
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         return _fail(f"--instances must be from 1 to {INSTANCES_MAX}", WRONG_USAGE)
     if args.port is not None and not 0 <= args.port <= 65_535:
         return _fail("--port must be from 0 to 65535", WRONG_USAGE)
-    up = Up(args, os.environ)
+    up = _Up(args, os.environ)
     try:
         return up.run()
     except (PortTakenError, InstanceError, EmbeddedServersError, *_REFUSALS) as error:
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         return _fail(f"cannot start: {str(error) or type(error).__name__}")
 
 
-class Up:
+class _Up:
     """One run of the command: set up, watch, stop in order."""
 
     def __init__(self, args: argparse.Namespace, environ: Mapping[str, str]) -> None:

@@ -1,18 +1,20 @@
-"""Sends a crowd, tells how it goes, and calls it back."""
+"""Sends a crowd to a service on this machine, tells how it goes, and calls it back."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
+from urllib.parse import urlsplit
 
 from actors.tasks import Tasks
 from booking.crowd.fan import Fan
 from booking.crowd.tally import Tally
-from booking.crowd.target import CrowdError
 from booking_client import AsyncBooking, Retry, Unreachable
 
 FANS_MAX = 5_000
@@ -31,6 +33,30 @@ NO_QUEUE = (
     "nobody has to wait: the service lets in more at once than there are fans. Send more with "
     "--fans, or start the service with fewer places, as in BOOKING_QUEUE_MAX_ACTIVE=50 ./scripts/up"
 )
+
+
+class CrowdError(Exception):
+    """A crowd cannot be sent there. ``str()`` is one line."""
+
+
+def loopback_url(url: str) -> str:
+    """The URL without a final slash; :class:`CrowdError` unless its host is this machine, by all
+    addresses that its name has."""
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise CrowdError(f"{url} is not a URL: {error}") from error
+    if parts.scheme != "http" or not host or parts.username or parts.query or parts.fragment:
+        raise CrowdError(f"{url} is not of the form http://127.0.0.1:8080")
+    try:
+        found = socket.getaddrinfo(host, port or 80, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise CrowdError(f"{host} has no address: {error}") from error
+    addresses = {str(address[4][0]) for address in found}
+    if not all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in addresses):
+        raise CrowdError(f"{host} is not this machine: a crowd is for trying a service of your own")
+    return url.rstrip("/")
 
 
 async def run(

@@ -27,14 +27,11 @@ class Tally:
         self._doing[after] += 1
         self.ever_waited = self.ever_waited or after == "waiting"
 
-    def doing(self, what: Doing) -> int:
-        return self._doing[what]
-
     def line(self, left_s: float) -> str:
         """One line for the terminal."""
-        inside, holding = self.doing("inside"), self.doing("holding")
+        inside, holding = self._doing["inside"], self._doing["holding"]
         return (
-            f"waiting {self.doing('waiting')}, inside {inside + holding}, of them holding "
+            f"waiting {self._doing['waiting']}, inside {inside + holding}, of them holding "
             f"{holding}; paid {self.paid}, gave up {self.gave_up}, beaten to a seat "
             f"{self.beaten}, refused {self.refused}; {max(0, round(left_s))} s left"
         )

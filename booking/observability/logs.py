@@ -33,7 +33,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 """Attributes every record has; what is beyond them came in ``extra`` and is logged as fields."""
 
 
-class Redaction:
+class _Redaction:
     """Blanks secrets in a text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -48,10 +48,10 @@ class Redaction:
         return text
 
 
-class TextFormatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     """``12:30:01.123 INFO booking.app: message key=value``, in UTC."""
 
-    def __init__(self, redact: Redaction) -> None:
+    def __init__(self, redact: _Redaction) -> None:
         super().__init__()
         self._redact = redact
 
@@ -63,10 +63,10 @@ class TextFormatter(logging.Formatter):
         return self._redact(f"{line}\n{trouble}" if trouble else line)
 
 
-class JsonFormatter(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     """One JSON object a line: ``time, level, logger, message``, the extras, ``exception``."""
 
-    def __init__(self, redact: Redaction) -> None:
+    def __init__(self, redact: _Redaction) -> None:
         super().__init__()
         self._redact = redact
 
@@ -95,13 +95,13 @@ def configure(
 ) -> None:
     """Send every log record from INFO up to ``stream`` (standard output), redacted; ``traced``:
     with the ids of the span that it happens in."""
-    redact = Redaction(secrets)
+    redact = _Redaction(secrets)
     handler = logging.StreamHandler(stream if stream is not None else sys.stdout)
     if traced:
         from booking.observability.tracing import TraceIds
 
         handler.addFilter(TraceIds())
-    handler.setFormatter(JsonFormatter(redact) if kind == "json" else TextFormatter(redact))
+    handler.setFormatter(_JsonFormatter(redact) if kind == "json" else _TextFormatter(redact))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

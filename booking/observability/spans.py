@@ -73,23 +73,25 @@ class SpanTracer:
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
-    def received(self, address: Address, command: Any) -> MessageTrace | None:
+    def received(self, address: Address, command: Any) -> _MessageTrace | None:
+        """Begin the span of a message, or none if no sampled request is behind it."""
         asker = trace.get_current_span()
         asking = asker.get_span_context()
         if not asking.is_valid:
             return None  # Of a timer, or of instances among themselves: no request is behind it.
         if not asking.trace_flags.sampled:
-            return MessageTrace(asker)
+            return _MessageTrace(asker)
         about = _about(address, name_of(command))
         span = self._tracer.start_span(
             f"decide {about['booking.command']}",
             kind=SpanKind.SERVER if asking.is_remote else SpanKind.INTERNAL,
             attributes=about,
         )
-        return MessageSpans(self._tracer, span, address.slot)
+        return _MessageSpans(self._tracer, span, address.slot)
 
     @contextmanager
     def continued(self, traceparent: str) -> Iterator[None]:
+        """Put what is begun inside beneath the span, elsewhere, that this text names."""
         token = current.attach(_TEXTS.extract({CARRIER: traceparent}))
         try:
             yield
@@ -97,10 +99,11 @@ class SpanTracer:
             current.detach(token)
 
     def held(self, slot: int) -> None:
+        """Note in the current span that the message waits for an owner."""
         trace.get_current_span().add_event("held back", {"booking.shard": slot})
 
 
-class MessageTrace:
+class _MessageTrace:
     """Implements :class:`actors.core.tracing.Trace` for what is not sampled: no span is made, but
     lines that are logged meanwhile have the trace's id, and other instances learn it too."""
 
@@ -113,20 +116,16 @@ class MessageTrace:
     def turn(self, epoch: int) -> AbstractContextManager[Span]:
         return self.within()
 
-    def submitted(self, lane: int, rows: int) -> None:
-        """Nothing to tell."""
+    def submitted(self, lane: int, rows: int) -> None: ...
 
-    def sent(self, batch: int, commits: int, rows: int) -> None:
-        """Nothing to tell."""
+    def sent(self, batch: int, commits: int, rows: int) -> None: ...
 
-    def committed(self, error: BaseException | None) -> None:
-        """Nothing to tell."""
+    def committed(self, error: BaseException | None) -> None: ...
 
-    def answered(self, future: asyncio.Future[Answer]) -> None:
-        """Nothing to tell."""
+    def answered(self, future: asyncio.Future[Answer]) -> None: ...
 
 
-class MessageSpans(MessageTrace):
+class _MessageSpans(_MessageTrace):
     """The same for what is sampled: a span from mailbox to answer, and one of the commit beneath
     it.
 
@@ -198,6 +197,7 @@ class TracedLinks:
         self.close = links.close
 
     async def ask(self, instance: str, request: Request) -> Answer:
+        """Ask another instance within a span, which travels along."""
         if not trace.get_current_span().get_span_context().trace_flags.sampled:
             return await self._links.ask(instance, replace(request, traceparent=_traceparent()))
         about = _about(request.address, name_of(request.command))

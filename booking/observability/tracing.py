@@ -163,6 +163,7 @@ class TraceIds(logging.Filter):
         self._current = get_current_span
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Add the ids; no record is left out."""
         context = self._current().get_span_context()
         if context.is_valid:
             record.__dict__.setdefault("trace_id", f"{context.trace_id:032x}")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from booking.crowd import run as crowd
-from booking.crowd.target import CrowdError
+from booking.crowd.run import CrowdError
 from tests.support.api_client import eventually, new_user
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.served import free_port

@@ -10,7 +10,7 @@ from tests.support.house import ROOT
 PROGRAM = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (200, 400))
-from booking.cli.open_files import allow_open_files
+from booking.cli.serving import allow_open_files
 print(*(allow_open_files(wanted) for wanted in (100, 300, 5_000)))
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
