@@ -2,59 +2,110 @@
 
 from __future__ import annotations
 
-from booking.audit import events as e
-from booking.audit.matching import Matching, digest
+from collections.abc import Mapping
+
+import msgspec
+
+from booking.audit.events import Event, Reconciliation, Take, digest
 from booking.audit.report import Findings
 
 
-class _Account:
-    __slots__ = ("balance", "paid", "pending", "reservations")
+class _Charged(Event, tag="Charged"):
+    amount: int
+    balance: int
 
-    def __init__(self) -> None:
-        self.balance = 0
-        self.reservations: dict[str, e.ReservationNoted] = {}
-        self.paid: dict[str, str] = {}
-        """Reservation to what closed it for payments: a payment's id, or "cancelled"."""
-        self.pending: dict[str, tuple[e.PaymentStarted, int]] = {}
-        """Payments begun and not ended, each with its row's seq."""
+
+class _ReservationNoted(Event, tag="ReservationNoted"):
+    id: str
+    schedule: str
+    seat: int
+    price: int
+    created_ms: int
+    until_ms: int
+
+
+class _ReservationCancelled(Event, tag="ReservationCancelled"):
+    id: str
+
+
+class _PaymentStarted(Event, tag="PaymentStarted"):
+    id: str
+    reservation: str
+    schedule: str
+    seat: int
+    amount: int
+    balance: int
+    at_ms: int
+
+
+class _PaymentCompleted(Event, tag="PaymentCompleted"):
+    id: str
+    reservation: str
+    schedule: str
+    seat: int
+    amount: int
+
+
+class _PaymentRefunded(Event, tag="PaymentRefunded"):
+    id: str
+    reservation: str
+    amount: int
+    balance: int
+
+
+class _Account(msgspec.Struct):
+    balance: int = 0
+    reservations: dict[str, _ReservationNoted] = {}
+    closed_by: dict[str, str] = {}
+    """Reservation to what closed it for payments: a payment's id, or "cancelled"."""
+    pending: dict[str, tuple[_PaymentStarted, int]] = {}
+    """Payments begun and not ended, each with its row's seq."""
 
 
 class AccountBook:
     """The accounts of one shard. A payment begun before ``overdue_ms`` has to have ended."""
 
     def __init__(
-        self, shard: int, found: Findings, holds: Matching, sales: Matching, overdue_ms: int
+        self, found: Findings, holds: Reconciliation, sales: Reconciliation, overdue_ms: int
     ) -> None:
-        self._shard, self._found = shard, found
-        self._holds, self._sales = holds, sales
+        self._found, self._holds, self._sales = found, holds, sales
         self._overdue_ms = overdue_ms
         self._accounts: dict[str, _Account] = {}
 
-    # -- money ------------------------------------------------------------------------------------
+    def takes(self) -> dict[str, Mapping[type[Event], Take]]:
+        """For each kind of entity, event to the method that takes it."""
+        return {
+            "account": {
+                _Charged: self._charge,
+                _ReservationNoted: self._note,
+                _ReservationCancelled: self._cancel,
+                _PaymentStarted: self._start,
+                _PaymentCompleted: self._complete,
+                _PaymentRefunded: self._refund,
+            }
+        }
 
-    def charged(self, entity: str, event: e.Charged, seq: int, at_ms: int) -> None:
+    def _charge(self, entity: str, event: _Charged, at_ms: int) -> None:
         account = self._account(entity)
         if event.amount <= 0:
-            self._wrong("I2", f"charge of {event.amount}", seq, entity)
+            self._found.report("I2", f"charge of {event.amount}")
         self._found.charged += event.amount
-        self._money(account, event.amount, event.balance, seq, entity)
+        self._money(account, event.amount, event.balance)
 
-    def _money(self, account: _Account, change: int, stated: int, seq: int, entity: str) -> None:
+    def _money(self, account: _Account, change: int, stated: int) -> None:
         balance = account.balance + change
         if balance != stated:
             message = f"balance stated as {stated}, but {account.balance} {change:+} = {balance}"
-            self._wrong("I2", message, seq, entity)
+            self._found.report("I2", message)
         if balance < 0 or stated < 0:
-            self._wrong("I2", f"balance below zero: {min(balance, stated)}", seq, entity)
+            self._found.report("I2", f"balance below zero: {min(balance, stated)}")
         account.balance = balance
 
-    # -- reservations -----------------------------------------------------------------------------
-
-    def noted(self, entity: str, event: e.ReservationNoted, seq: int, at_ms: int) -> None:
+    def _note(self, entity: str, event: _ReservationNoted, at_ms: int) -> None:
         account = self._account(entity)
         known = account.reservations.get(event.id)
         if known is not None and event.created_ms <= known.created_ms:
-            self._wrong("I7", f"reservation {event.id} noted twice for one hold", seq, entity)
+            self._found.report("I7", f"reservation {event.id} noted twice for one hold")
         account.reservations[event.id] = event
         fact = digest(
             f"{event.id} {entity[8:]} {event.schedule} {event.seat} {event.price}"
@@ -62,54 +113,52 @@ class AccountBook:
         )
         self._holds.second(f"{event.id} {event.until_ms}", fact, at_ms)
         # A later hold under the same id (an attempt retried after its first hold lapsed).
-        if account.paid.get(event.id) == "cancelled":
-            del account.paid[event.id]
+        if account.closed_by.get(event.id) == "cancelled":
+            del account.closed_by[event.id]
 
-    def cancelled(self, entity: str, event: e.ReservationCancelled, seq: int, at_ms: int) -> None:
+    def _cancel(self, entity: str, event: _ReservationCancelled, at_ms: int) -> None:
         account = self._account(entity)
-        closed = account.paid.get(event.id)
+        closed = account.closed_by.get(event.id)
         if event.id not in account.reservations:
-            self._wrong("I7", f"reservation {event.id} cancelled, never noted", seq, entity)
+            self._found.report("I7", f"reservation {event.id} cancelled, never noted")
         elif closed is not None:
             message = f"reservation {event.id} cancelled, already closed by {closed}"
-            self._wrong("I7", message, seq, entity)
-        account.paid[event.id] = "cancelled"
+            self._found.report("I7", message)
+        account.closed_by[event.id] = "cancelled"
 
-    # -- payments ---------------------------------------------------------------------------------
-
-    def started(self, entity: str, event: e.PaymentStarted, seq: int, at_ms: int) -> None:
+    def _start(self, entity: str, event: _PaymentStarted, at_ms: int) -> None:
         account = self._account(entity)
         self._found.checked["I7"] += 1
         self._found.spent += event.amount
-        self._money(account, -event.amount, event.balance, seq, entity)
+        self._money(account, -event.amount, event.balance)
         noted = account.reservations.get(event.reservation)
         wanted = (event.schedule, event.seat, event.amount)
         if noted is None or (noted.schedule, noted.seat, noted.price) != wanted:
             message = f"payment {event.id} is for {wanted}, which no reservation is for"
-            self._wrong("I7", message, seq, entity)
-        closed = account.paid.get(event.reservation)
+            self._found.report("I7", message)
+        closed = account.closed_by.get(event.reservation)
         if closed is not None:
             message = f"payment {event.id} begun for a reservation closed by {closed}"
-            self._wrong("I7", message, seq, entity)
+            self._found.report("I7", message)
         if event.id in account.pending:
-            self._wrong("I7", f"payment {event.id} begun twice", seq, entity)
-        account.paid[event.reservation] = event.id
-        account.pending[event.id] = (event, seq)
+            self._found.report("I7", f"payment {event.id} begun twice")
+        account.closed_by[event.reservation] = event.id
+        account.pending[event.id] = (event, self._found.seq)
 
-    def completed(self, entity: str, event: e.PaymentCompleted, seq: int, at_ms: int) -> None:
+    def _complete(self, entity: str, event: _PaymentCompleted, at_ms: int) -> None:
         account = self._account(entity)
-        begun = self._ended(account, event.id, event.reservation, event.amount, seq, entity)
+        begun = self._ended(account, event.id, event.reservation, event.amount)
         if begun is not None and (begun.schedule, begun.seat) != (event.schedule, event.seat):
             message = f"payment {event.id} completed for another seat than it was begun for"
-            self._wrong("I7", message, seq, entity)
+            self._found.report("I7", message)
         self._sales.second(event.id, _sale(entity, event), at_ms)
 
-    def refunded(self, entity: str, event: e.PaymentRefunded, seq: int, at_ms: int) -> None:
+    def _refund(self, entity: str, event: _PaymentRefunded, at_ms: int) -> None:
         account = self._account(entity)
-        self._ended(account, event.id, event.reservation, event.amount, seq, entity)
+        self._ended(account, event.id, event.reservation, event.amount)
         self._found.refunded += event.amount
-        self._money(account, event.amount, event.balance, seq, entity)
-        account.paid.pop(event.reservation, None)
+        self._money(account, event.amount, event.balance)
+        account.closed_by.pop(event.reservation, None)
 
     def _ended(
         self,
@@ -117,19 +166,14 @@ class AccountBook:
         payment: str,
         reservation: str,
         amount: int,
-        seq: int,
-        entity: str,
-    ) -> e.PaymentStarted | None:
+    ) -> _PaymentStarted | None:
         begun, _ = account.pending.pop(payment, (None, 0))
         if begun is None:
-            message = f"payment {payment} ended, but none of this name is under way"
-            self._wrong("I7", message, seq, entity)
+            self._found.report("I7", f"payment {payment} ended, but none of this name is under way")
         elif (begun.reservation, begun.amount) != (reservation, amount):
             message = f"payment {payment} ended with other terms than it was begun with"
-            self._wrong("I7", message, seq, entity)
+            self._found.report("I7", message)
         return begun
-
-    # -- the end ----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """All rows of the shard have been seen."""
@@ -139,7 +183,7 @@ class AccountBook:
             for payment, (begun, seq) in account.pending.items():
                 if begun.at_ms < self._overdue_ms:
                     message = f"payment {payment} begun at {begun.at_ms} has not ended"
-                    self._wrong("I7", message, seq, entity)
+                    self._found.report("I7", message, seq=seq, entity=entity)
                 else:
                     self._found.payments_in_flight += 1
                     self._sales.expect(payment, _sale(entity, begun))
@@ -150,11 +194,8 @@ class AccountBook:
             account = self._accounts[entity] = _Account()
         return account
 
-    def _wrong(self, check: str, message: str, seq: int, entity: str) -> None:
-        self._found.report(check, message, self._shard, seq, entity)
 
-
-def _sale(account: str, payment: e.PaymentStarted | e.PaymentCompleted) -> int:
+def _sale(account: str, payment: _PaymentStarted | _PaymentCompleted) -> int:
     """What the seat has to say of this payment."""
     return digest(
         f"{payment.id} {account[8:]} {payment.schedule} {payment.seat} {payment.amount}"

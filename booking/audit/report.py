@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 import msgspec
 
 NAMED_MAX = 20
 """Violations told one by one for each check; the rest are counted. One is enough to look closer."""
 
+READABLE = "every event is of a known type and readable"
 CHECKS: dict[str, tuple[str, str]] = {
-    "events": ("events", "every event is of a known type and readable"),
+    "events": ("events", READABLE),
     "I1": ("seats", "a seat is one user's at a time, sold for good, and the ledger agrees"),
     "I2": ("users", "balance = charges - payments begun + refunds, never negative"),
     "I4": ("rows", "seq gapless, epochs known and never falling, rows in their shard"),
@@ -45,11 +48,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
+        """Whether the check found nothing."""
         return self.violations == 0
 
 
 class AuditReport(msgspec.Struct, frozen=True):
-    """All verdicts over one snapshot of the journal."""
+    """All verdicts over one snapshot of the journal. Money is the sum over all users, in won."""
 
     ok: bool
     snapshot_ms: int
@@ -60,7 +64,6 @@ class AuditReport(msgspec.Struct, frozen=True):
     payments_in_flight: int
     """Begun, not settled, and younger than the longest retry."""
     charged: int
-    """Sum over all users, in won; so are the next three."""
     spent: int
     """Taken for payments begun."""
     refunded: int
@@ -70,34 +73,47 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 class Findings:
-    """Collects violations and counts while the journal goes by."""
+    """Collects violations and counts while the journal goes by. ``shard``, ``seq`` and ``entity``
+    are of the row that is looked at."""
 
-    def __init__(self) -> None:
-        self.checked = dict.fromkeys(CHECKS, 0)
+    def __init__(self, checks: Mapping[str, tuple[str, str]] = CHECKS) -> None:
+        self.shard, self.seq, self.entity = -1, 0, ""
+        self.checked = dict.fromkeys(checks, 0)
         self.events = self.shards = self.payments_in_flight = 0
         self.charged = self.spent = self.refunded = self.balances = 0
-        self._counts = dict.fromkeys(CHECKS, 0)
-        self._named: dict[str, list[Violation]] = {check: [] for check in CHECKS}
+        self._checks = checks
+        self._counts = dict.fromkeys(checks, 0)
+        self._named: dict[str, list[Violation]] = {check: [] for check in checks}
 
     def report(
-        self, check: str, message: str, shard: int = -1, seq: int = 0, entity: str = ""
+        self,
+        check: str,
+        message: str,
+        *,
+        shard: int | None = None,
+        seq: int | None = None,
+        entity: str | None = None,
     ) -> None:
+        """Count a violation in the row that is looked at, or in this place, and keep the first."""
         self._counts[check] += 1
         if len(self._named[check]) < NAMED_MAX:
+            shard = self.shard if shard is None else shard
+            seq = self.seq if seq is None else seq
+            entity = self.entity if entity is None else entity
             self._named[check].append(Violation(message, shard, seq, entity))
 
-    def close(self, snapshot_ms: int, took_s: float) -> AuditReport:
-        verdicts = tuple(
-            Verdict(
-                check,
-                meaning,
-                self.checked[check],
-                unit,
-                self._counts[check],
-                tuple(self._named[check]),
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The outcome of every check."""
+        return tuple(
+            Verdict(check, meaning, self.checked[check], unit, self._counts[check], tuple(named))
+            for (check, (unit, meaning)), named in zip(
+                self._checks.items(), self._named.values(), strict=True
             )
-            for check, (unit, meaning) in CHECKS.items()
         )
+
+    def close(self, snapshot_ms: int, took_s: float) -> AuditReport:
+        """The report after all rows were seen."""
+        verdicts = self.verdicts()
         return AuditReport(
             ok=all(verdict.ok for verdict in verdicts),
             snapshot_ms=snapshot_ms,
@@ -113,16 +129,23 @@ class Findings:
         )
 
 
+def render_check(
+    check: str, words: str, violations: int, named: Sequence[Violation]
+) -> Iterator[str]:
+    """A check's line, and one for each violation that is named."""
+    yield f"{check:<6} {'FAIL' if violations else 'ok  '} {words}"
+    yield from (f"         {violation}" for violation in named)
+    if violations > len(named):
+        yield f"         and {violations - len(named):,} more"
+
+
 def render(report: AuditReport) -> str:
     """The verdicts as a few lines for people."""
-    lines = []
+    lines: list[str] = []
     for verdict in report.verdicts:
-        word = "ok  " if verdict.ok else "FAIL"
         counted = f"{verdict.checked:,} {verdict.unit}"
-        lines.append(f"{verdict.check:<6} {word} {counted:>26}   {verdict.meaning}")
-        lines += [f"         {violation}" for violation in verdict.named]
-        if verdict.violations > len(verdict.named):
-            lines.append(f"         and {verdict.violations - len(verdict.named):,} more")
+        words = f"{counted:>26}   {verdict.meaning}"
+        lines += render_check(verdict.check, words, verdict.violations, verdict.named)
     lines.append(
         f"money: {report.charged:,} charged - {report.spent:,} spent + {report.refunded:,}"
         f" refunded = {report.balances:,} in balances; {report.payments_in_flight} in flight"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import groupby
 from operator import itemgetter
 from typing import cast
 
 import asyncpg
 
+from actors.connections.postgres import connected
+from actors.connections.statements import texts
 from actors.journal.partitioned import together
-from booking.audit.book import Audit
-from booking.audit.culprits import Books
-from booking.audit.report import AuditReport
-from booking.audit.shard import Claims, JournalRow
-from booking.catalogue.statements import statements
+from booking.audit.events import digest
+from booking.audit.journal import JournalAudit, JournalRow, LeaseRecord
+from booking.audit.report import AuditReport, Findings
 from booking.schema import parts
 from booking.schema.migrate import SchemaMismatch
 
@@ -32,9 +33,10 @@ HOLD_S = 1
 after which an instance doubts its journal. It takes a few milliseconds unless one of them hangs."""
 HOLDS_MAX = 5
 """Tries, since a claim or an automatic clean-up may be in the way for a moment."""
+MISMATCHES_MAX = 1_000
+"""Rows named for each book that says what another does not; people look at the first few."""
 
-_SQL = statements("booking.audit", "statements.sql")
-
+_SQL = texts("booking.audit", "statements.sql")
 
 FAILURES = (
     OSError,
@@ -43,6 +45,7 @@ FAILURES = (
     asyncpg.InterfaceError,
     SchemaMismatch,
 )
+"""What keeps an audit from coming to its end."""
 
 
 class AuditError(Exception):
@@ -62,9 +65,9 @@ async def run(*dsns: str, payment_limit_s: float = PAYMENT_LIMIT_S) -> AuditRepo
     try:
         await parts.match(dsns)
         async with AsyncExitStack() as stack:
-            readers = [await stack.enter_async_context(_connected(dsn)) for dsn in dsns]
+            readers = [await stack.enter_async_context(connection(dsn)) for dsn in dsns]
             if len(dsns) == 1:
-                await stack.enter_async_context(_snapshot(readers[0]))
+                await stack.enter_async_context(snapshot(readers[0]))
             else:
                 await _one_moment(dsns, readers, stack)
             return await _audit(readers, payment_limit_s, started)
@@ -72,22 +75,18 @@ async def run(*dsns: str, payment_limit_s: float = PAYMENT_LIMIT_S) -> AuditRepo
         raise AuditError(str(error) or type(error).__name__) from error
 
 
-@asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    conn = await asyncpg.connect(
-        dsn, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "booking audit"}
-    )
-    try:
-        yield conn
-    finally:
-        await conn.close()
+def connection(dsn: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
+    """A connection for an audit."""
+    return connected(dsn, CONNECT_TIMEOUT_S, "booking audit")
 
 
 @asynccontextmanager
-async def _snapshot(conn: asyncpg.Connection) -> AsyncIterator[None]:
+async def snapshot(conn: asyncpg.Connection) -> AsyncIterator[int]:
+    """Everything read in the block is as it was at one moment, which is given in milliseconds of
+    the database's clock."""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        await conn.fetchval(_SQL["now_ms"])  # the first query: the snapshot is taken here
-        yield
+        # The first query: the snapshot is taken here.
+        yield int(await conn.fetchval(_SQL["now_ms"]))
 
 
 async def _one_moment(
@@ -97,7 +96,7 @@ async def _one_moment(
     a payment's end and another's, a little older, not yet its beginning."""
     for tries_left in reversed(range(HOLDS_MAX)):
         async with AsyncExitStack() as held:
-            holders = [await held.enter_async_context(_connected(dsn)) for dsn in dsns]
+            holders = [await held.enter_async_context(connection(dsn)) for dsn in dsns]
             for holder in holders:
                 await held.enter_async_context(holder.transaction())
             try:
@@ -107,7 +106,7 @@ async def _one_moment(
                     raise
                 continue
             for reader in readers:
-                await stack.enter_async_context(_snapshot(reader))
+                await stack.enter_async_context(snapshot(reader))
             return
 
 
@@ -120,33 +119,35 @@ async def _audit(
     readers: Sequence[asyncpg.Connection], payment_limit_s: float, started: float
 ) -> AuditReport:
     now_ms = max([int(await conn.fetchval(_SQL["now_ms"])) for conn in readers])
-    claims: dict[int, Claims] = {}
+    leases: dict[int, LeaseRecord] = {}
     for number, conn in enumerate(readers):
-        found = await _claims(conn)
-        claims |= {s: claim for s, claim in found.items() if s % len(readers) == number}
-    audit = Audit(claims, now_ms - int(payment_limit_s * 1000))
+        found = await _leases(conn)
+        leases |= {s: lease for s, lease in found.items() if s % len(readers) == number}
+    audit = JournalAudit(leases, now_ms - int(payment_limit_s * 1000))
     for number, conn in enumerate(readers):
         await _read_all(conn, audit, number, len(readers))
     audit.close()
-    books = Books(readers)
     if not audit.sales.agree:
-        await books.name_sales(audit.found, audit.sales.on_its_way)
+        await _name_sales(readers, audit.found, audit.sales.on_its_way)
     if not audit.holds.agree:
-        await books.name_reservations(audit.found)
+        for row in await _beyond(readers, "noted", await _count(readers, "held"), ()):
+            _name(
+                audit.found, "I1", row, f"reservation {row['name']} is of a hold that no seat has"
+            )
     return audit.found.close(now_ms, time.monotonic() - started)
 
 
-async def _claims(conn: asyncpg.Connection) -> dict[int, Claims]:
-    claims = {row["shard"]: Claims(row["epoch"], {}, 0) for row in await conn.fetch(_SQL["shards"])}
+async def _leases(conn: asyncpg.Connection) -> dict[int, LeaseRecord]:
+    leases = {row["shard"]: LeaseRecord(row["epoch"]) for row in await conn.fetch(_SQL["shards"])}
     for row in await conn.fetch(_SQL["epochs"]):
-        claimed = claims.setdefault(row["shard"], Claims(0, {}, 0))
-        claimed.incarnations[row["epoch"]] = row["incarnation"]
+        lease = leases.setdefault(row["shard"], LeaseRecord())
+        lease.incarnations[row["epoch"]] = row["incarnation"]
     for row in await conn.fetch(_SQL["snapshot_ends"]):
-        claims.setdefault(row["shard"], Claims(0, {}, 0)).snapshot_end = row["seq"]
-    return claims
+        leases.setdefault(row["shard"], LeaseRecord()).snapshot_end = row["seq"]
+    return leases
 
 
-async def _read_all(conn: asyncpg.Connection, audit: Audit, number: int, count: int) -> None:
+async def _read_all(conn: asyncpg.Connection, audit: JournalAudit, number: int, count: int) -> None:
     """Hand one database's journal to the audit page by page; the database prepares the next one
     meanwhile."""
     cursor = await conn.cursor(_SQL["rows"])
@@ -162,7 +163,7 @@ async def _read_all(conn: asyncpg.Connection, audit: Audit, number: int, count: 
         page = upcoming.result()
 
 
-def _take(audit: Audit, page: list[asyncpg.Record], number: int, count: int) -> None:
+def _take(audit: JournalAudit, page: list[asyncpg.Record], number: int, count: int) -> None:
     # Records unpack like tuples, in the order of the columns.
     rows = cast("list[JournalRow]", page)
     if count == 1 and rows[0][0] == rows[-1][0]:
@@ -172,6 +173,58 @@ def _take(audit: Audit, page: list[asyncpg.Record], number: int, count: int) -> 
         if shard % count == number:
             audit.take(shard, piece)
         else:
-            first = next(piece)
             message = f"is in database {number + 1}, where this shard does not live"
-            audit.found.report("I4", message, shard, first[1], first[6])
+            _, seq, *_, address, _, _ = next(piece)
+            audit.found.report("I4", message, shard=shard, seq=seq, entity=address)
+
+
+# -- a second look: which rows differ when the sums of two books do --------------------------------
+
+
+async def _name_sales(
+    readers: Sequence[asyncpg.Connection], found: Findings, on_its_way: Collection[str]
+) -> None:
+    """Name sales without their completed payment and the other way round."""
+    sold, completed = await _count(readers, "sold"), await _count(readers, "completed")
+    unpaid = await _beyond(readers, "sold", completed, on_its_way)
+    unsold = await _beyond(readers, "completed", sold, ())
+    for rows, other in ((unpaid, "completed payment"), (unsold, "sale of its seat")):
+        for row in rows:
+            _name(found, "I7", row, f"payment {row['name']} has no {other} on the same terms")
+    if not unpaid and not unsold:
+        found.report("I7", "sales and completed payments differ, but no row stands out")
+
+
+def _name(found: Findings, check: str, row: asyncpg.Record, message: str) -> None:
+    found.report(check, message, shard=row["shard"], seq=row["seq"], entity=row["address"])
+
+
+async def _count(readers: Sequence[asyncpg.Connection], book: str) -> Counter[int]:
+    return Counter([digest(row["fact"]) async for row in _rows(readers, book)])
+
+
+async def _beyond(
+    readers: Sequence[asyncpg.Connection],
+    book: str,
+    other: Counter[int],
+    excused: Collection[str],
+) -> list[asyncpg.Record]:
+    """The rows of one book that the other has not, or not as often."""
+    excused, seen = set(excused), Counter[int]()
+    beyond: list[asyncpg.Record] = []
+    async for row in _rows(readers, book):
+        fact = digest(row["fact"])
+        seen[fact] += 1
+        if seen[fact] > other[fact] and row["name"] not in excused:
+            beyond.append(row)
+            if len(beyond) == MISMATCHES_MAX:
+                break
+    return beyond
+
+
+async def _rows(readers: Sequence[asyncpg.Connection], book: str) -> AsyncIterator[asyncpg.Record]:
+    for conn in readers:
+        cursor = await conn.cursor(_SQL[book])
+        while page := await cursor.fetch(PAGE_ROWS):
+            for row in page:
+                yield row

@@ -13,17 +13,17 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import asyncpg
 import msgspec
 
 from actors.clock import Clock
+from actors.connections.statements import texts
 from actors.journal.contract import JournalError
 from actors.tasks import Tasks
 from booking.audit.admin import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import AuditReport
-from booking.catalogue.statements import statements
 from booking.catalogue.store import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ NICENESS = 19
 SCHEDULE = "schedule"
 """Who asked for those."""
 
-_SQL = statements("booking.audit", "schedule.sql")
+_SQL = texts("booking.audit", "schedule.sql")
 _COMMAND = (sys.executable, "-P", "-m", "booking.cli.main", "audit", "--json")
 _WORDS_MAX = 500
 """Of a failure that is kept: its last lines say what was wrong."""
@@ -82,23 +82,19 @@ class Audits:
         """Done when something broke that nobody foresaw."""
 
     async def state(self) -> AuditState:
+        """What runs, and what the last one found."""
         async with self._connected() as conn:
             since_ms = await conn.fetchval(_SQL["running_audit"], LOCK)
             row = await conn.fetchrow(_SQL["last_audit"])
         return AuditState(running_since_ms=since_ms, last=None if row is None else _run_of(row))
 
     async def begin(self, who: str) -> None:
-        conn = await self._connect()
-        try:
+        """Start an audit, unless one runs; the lock belongs to its connection, to the end."""
+        async with AsyncExitStack() as stack:
+            conn = await stack.enter_async_context(self._connected())
             if not await conn.fetchval(_SQL["lock_audit"], LOCK):
                 raise AuditRunningError
-        except DATABASE_TROUBLE as error:
-            conn.terminate()
-            raise JournalError(_words(error)) from error
-        except BaseException:
-            conn.terminate()
-            raise
-        self._tasks.spawn(self._audit(conn, who), "audit")
+            self._tasks.spawn(self._audit(conn, who, stack.pop_all()), "audit")
 
     async def run(self) -> None:
         """Begin one whenever it is due, for ever."""
@@ -126,21 +122,16 @@ class Audits:
                 rest_ms = max(rest_ms, int(state.last.report.took_s * 1000) * REST_FACTOR)
         return self._clock.now_ms() - ended_ms >= rest_ms
 
-    # -- one run -----------------------------------------------------------------------------------
-
-    async def _audit(self, conn: asyncpg.Connection, who: str) -> None:
-        """Holds the lock, which is the connection's, to the end."""
+    async def _audit(self, conn: asyncpg.Connection, who: str, lock: AsyncExitStack) -> None:
         try:
-            began_s = self._clock.monotonic()
-            ended = await self._outcome(began_s)
-            if not ended.ok:
-                log.error("the audit %s", ended.problem or "found violations: look at /admin/audit")
-            detail = msgspec.json.encode(ended).decode()
-            await conn.execute(_SQL["note_audit"], who, detail)
-        except DATABASE_TROUBLE as error:
-            log.warning("how the audit ended could not be written down: %s", _words(error))
-        finally:
-            conn.terminate()
+            async with lock:
+                ended = await self._outcome(self._clock.monotonic())
+                if not ended.ok:
+                    words = ended.problem or "found violations: look at /admin/audit"
+                    log.error("the audit %s", words)
+                await conn.execute(_SQL["note_audit"], who, msgspec.json.encode(ended).decode())
+        except JournalError as error:
+            log.warning("how the audit ended could not be written down: %s", error)
 
     async def _outcome(self, began_s: float) -> _Ended:
         process = await asyncio.create_subprocess_exec(
@@ -169,38 +160,27 @@ class Audits:
             return _Ended(False, took_s, words[-_WORDS_MAX:])
         return _Ended(report.ok, took_s, report=report)
 
-    # -- the database ------------------------------------------------------------------------------
-
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
-        conn = await self._connect()
         try:
-            yield conn
-        except DATABASE_TROUBLE as error:
-            raise JournalError(_words(error)) from error
-        finally:
-            conn.terminate()
-
-    async def _connect(self) -> asyncpg.Connection:
-        try:
-            return await asyncpg.connect(
+            conn = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
                 server_settings={"application_name": "booking audits"},
             )
+            try:
+                yield conn
+            finally:
+                conn.terminate()
         except DATABASE_TROUBLE as error:
-            raise JournalError(_words(error)) from error
+            raise JournalError(str(error) or type(error).__name__) from error
 
 
 def _run_of(row: asyncpg.Record) -> AuditRun:
     ended = msgspec.json.decode(row["detail"], type=_Ended)
-    return AuditRun(
-        asked_by=row["who"],
-        ended_at_ms=row["at_ms"],
-        problem=ended.problem,
-        report=ended.report,
-    )
+    who, at_ms = row["who"], row["at_ms"]
+    return AuditRun(asked_by=who, ended_at_ms=at_ms, problem=ended.problem, report=ended.report)
 
 
 def _environ(dsn: str, journal_urls: Sequence[str]) -> dict[str, str]:
@@ -208,7 +188,3 @@ def _environ(dsn: str, journal_urls: Sequence[str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BOOKING_")}
     urls = {"BOOKING_DATABASE_URL": dsn, "BOOKING_JOURNAL_URLS": " ".join(journal_urls)}
     return ours | urls
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

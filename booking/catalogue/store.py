@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from actors.address import stable_hash
+from actors.connections.statements import texts
 from booking.addresses import ledger_address
 from booking.catalogue.document import (
     ConcertEntry,
@@ -18,13 +19,12 @@ from booking.catalogue.document import (
     schedule_of,
 )
 from booking.catalogue.domain import Catalogue, Schedule, seat_id
-from booking.catalogue.statements import statements
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
 """An import of the largest document writes two million seats; the ordinary one takes a moment."""
 
-_SQL = statements("booking.catalogue", "statements.sql")
+_SQL = texts("booking.catalogue", "statements.sql")
 
 DATABASE_TROUBLE: tuple[type[Exception], ...] = (
     OSError,

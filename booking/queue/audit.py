@@ -7,11 +7,15 @@ before rules were written into them have no limit and no rate to check until the
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Mapping
 from hashlib import shake_256
+from typing import Literal
 
-from booking.audit import events as e
-from booking.audit.sliding import Sliding
+import msgspec
+
+from booking.audit.events import Event, Take
+from booking.audit.report import Findings
 
 GAP_MAX = 1_000_000
 """A number further than this beyond the last one is taken for damage and not followed: the book
@@ -21,9 +25,6 @@ REMEMBERED_MS = 60_000
 """A rate that an operator sets holds at once for what was admitted within the last minute, and for
 longer intervals from that moment on."""
 
-Report = Callable[[str, str, int, str], None]
-"""Takes one of :data:`ASPECTS`, what is wrong, seq and entity."""
-
 ASPECTS = {
     "order": "numbers given once, ascending; admitted in order among those still there",
     "limit": "never more inside than the limit in force",
@@ -31,6 +32,97 @@ ASPECTS = {
     "draw": "places of an opening are those of its seed, of all who came before it",
     "rules": "nobody admitted in a pause or before an opening",
 }
+
+
+class _Joined(Event, tag="Joined"):
+    user: str
+    number: int
+
+
+class _Admitted(Event, tag="Admitted"):
+    first: int
+    last: int
+    count: int
+    at_ms: int
+    until_ms: int
+
+
+class _Entered(Event, tag="Entered"):
+    user: str
+    number: int
+    at_ms: int
+    until_ms: int
+
+
+class _Left(Event, tag="Left"):
+    user: str
+    number: int
+
+
+class _WentSilent(Event, tag="WentSilent"):
+    numbers: tuple[int, ...]
+
+
+class _Policy(msgspec.Struct, frozen=True, gc=False):
+    max_active: int
+    admit_per_interval: int
+    active_ms: int
+    max_waiting: int
+    interval_ms: int
+    mode: Literal["open", "paused", "queue_all"]
+    opens_ms: int
+
+
+class _PolicyChanged(Event, tag="PolicyChanged"):
+    policy: _Policy
+    who: str
+    at_ms: int
+
+
+class _Drawn(Event, tag="Drawn"):
+    seed: str
+    first: int
+    last: int
+    at_ms: int
+
+
+class _TokenUsed(Event, tag="TokenUsed"):
+    user: str
+    number: int
+
+
+class _TokensExpired(Event, tag="TokensExpired"):
+    numbers: tuple[int, ...]
+
+
+class _SlidingWindow:
+    """Counts of the last ``interval_ms``, and what is kept beyond for a longer one to come."""
+
+    def __init__(self, interval_ms: int, kept_ms: int) -> None:
+        self.total = 0
+        """Within ``interval_ms`` of the last entry, its beginning left out."""
+        self._interval_ms = interval_ms
+        self._kept_ms = kept_ms
+        self._within: deque[tuple[int, int]] = deque()
+        self._beyond: deque[tuple[int, int]] = deque()
+
+    def add(self, at_ms: int, count: int) -> None:
+        """So many at ``at_ms``, which is not before the last."""
+        self._within.append((at_ms, count))
+        self.total += count
+        while self._within[0][0] <= at_ms - self._interval_ms:
+            entry = self._within.popleft()
+            self.total -= entry[1]
+            self._beyond.append(entry)
+        while self._beyond and self._beyond[0][0] <= at_ms - self._kept_ms:
+            self._beyond.popleft()
+
+    def resized(self, interval_ms: int) -> _SlidingWindow:
+        """The same entries, counted over another interval."""
+        resized = _SlidingWindow(interval_ms, self._kept_ms)
+        for at_ms, count in (*self._beyond, *self._within):
+            resized.add(at_ms, count)
+        return resized
 
 
 class QueueFacts:
@@ -43,24 +135,26 @@ class QueueFacts:
         self.joined_ms = array("q", [0])
         self.inside = self.most_inside = 0
         self.admitted = self.left = self.silent = self.used = self.expired = 0
-        self.policy: e.Policy | None = None
-        self.changes: list[e.PolicyChanged] = []
+        self.policy: _Policy | None = None
+        self.changes: list[_PolicyChanged] = []
         """As many as an operator makes."""
         self.gathering = 0
         """The first number of the draw to come; 0 without one."""
-        self.draws: list[e.Drawn] = []
+        self.draws: list[_Drawn] = []
         self.drawn: list[tuple[int, int, dict[int, int], dict[int, int]]] = []
         """First and last, number to place and place to number, of draws not admitted yet."""
-        self.window = Sliding(REMEMBERED_MS, REMEMBERED_MS)
+        self.window = _SlidingWindow(REMEMBERED_MS, REMEMBERED_MS)
         self.most_in_interval = 0
 
     def place(self, number: int) -> int:
+        """The number's place in the order of admission, drawn or as given."""
         for first, last, places, _ in self.drawn:
             if first <= number <= last:
                 return places[number]
         return number
 
     def number(self, place: int) -> int:
+        """The number at a place."""
         for first, last, _, numbers in self.drawn:
             if first <= place <= last:
                 return numbers[place]
@@ -76,20 +170,38 @@ class QueueFacts:
 class QueueBook:
     """The queues of one shard, or only one queue."""
 
-    def __init__(self, report: Report, count: Callable[[], None]) -> None:
-        """``count`` is called for each number."""
-        self._report = report
-        self._count = count
+    def __init__(self, found: Findings, check: str = "") -> None:
+        """With ``check`` all is reported under it, else under each of :data:`ASPECTS`."""
+        self._found, self._check = found, check
         self.queues: dict[str, QueueFacts] = {}
 
-    # -- numbers ----------------------------------------------------------------------------------
+    def takes(self) -> dict[str, Mapping[type[Event], Take]]:
+        """For each kind of entity, event to the method that takes it."""
+        return {
+            "queue": {
+                _Joined: self._join,
+                _Admitted: self._admit,
+                _Entered: self._enter,
+                _Left: self._leave,
+                _WentSilent: self._go_silent,
+                _TokenUsed: self._use,
+                _TokensExpired: self._expire,
+                _PolicyChanged: self._rule,
+                _Drawn: self._draw,
+            }
+        }
 
-    def joined(self, entity: str, event: e.Joined, seq: int, at_ms: int) -> None:
+    def _report(self, aspect: str, message: str) -> None:
+        if self._check:
+            self._found.report(self._check, f"{aspect}: {message}")
+        else:
+            self._found.report(aspect, message)
+
+    def _join(self, entity: str, event: _Joined, at_ms: int) -> None:
         queue = self._queue(entity)
-        self._count()
+        self._found.checked[self._check or "order"] += 1
         if not queue.last < event.number <= queue.last + GAP_MAX:
-            message = f"number {event.number} given after number {queue.last}"
-            self._report("order", message, seq, entity)
+            self._report("order", f"number {event.number} given after number {queue.last}")
             return
         missing = event.number - queue.last - 1
         queue.users.extend([0] * missing)
@@ -97,102 +209,94 @@ class QueueBook:
         queue.joined_ms.extend([at_ms] * (missing + 1))
         queue.last = event.number
 
-    def left(self, entity: str, event: e.Left, seq: int, at_ms: int) -> None:
+    def _leave(self, entity: str, event: _Left, at_ms: int) -> None:
         self._queue(entity).left += 1
-        self._end(entity, event.number, event.user, seq, "left")
+        self._end(entity, event.number, event.user, "left")
 
-    def silent(self, entity: str, event: e.WentSilent, seq: int, at_ms: int) -> None:
+    def _go_silent(self, entity: str, event: _WentSilent, at_ms: int) -> None:
         self._queue(entity).silent += len(event.numbers)
         for number in event.numbers:
-            self._end(entity, number, None, seq, "went silent")
+            self._end(entity, number, None, "went silent")
 
-    def used(self, entity: str, event: e.TokenUsed, seq: int, at_ms: int) -> None:
+    def _use(self, entity: str, event: _TokenUsed, at_ms: int) -> None:
         queue = self._queue(entity)
         queue.used += 1
         if 0 < event.number <= queue.last and queue.place(event.number) > queue.watermark:
-            self._report("order", f"number {event.number} used before admitted", seq, entity)
-        self._end(entity, event.number, event.user, seq, "used")
+            self._report("order", f"number {event.number} used before admitted")
+        self._end(entity, event.number, event.user, "used")
 
-    def expired(self, entity: str, event: e.TokensExpired, seq: int, at_ms: int) -> None:
+    def _expire(self, entity: str, event: _TokensExpired, at_ms: int) -> None:
         queue = self._queue(entity)
         queue.expired += len(event.numbers)
         for number in event.numbers:
             if queue.place(number) > queue.watermark:
-                message = f"number {number} expired before it was admitted"
-                self._report("order", message, seq, entity)
-            self._end(entity, number, None, seq, "expired")
+                self._report("order", f"number {number} expired before it was admitted")
+            self._end(entity, number, None, "expired")
 
-    def _end(self, entity: str, number: int, user: str | None, seq: int, how: str) -> None:
+    def _end(self, entity: str, number: int, user: str | None, how: str) -> None:
         """A number ends once, and for the user who got it."""
         queue = self._queue(entity)
         mark = queue.users[number] if 0 < number <= queue.last else 0
         if not mark:
-            self._report("order", f"number {number} {how}, but it is not open", seq, entity)
+            self._report("order", f"number {number} {how}, but it is not open")
             return
         if user is not None and mark != _mark(user):
-            message = f"number {number} {how} for {user}, who has another"
-            self._report("order", message, seq, entity)
+            self._report("order", f"number {number} {how} for {user}, who has another")
         queue.users[number] = 0
         if queue.place(number) <= queue.watermark:
             queue.inside -= 1
 
-    # -- admissions -------------------------------------------------------------------------------
-
-    def admitted(self, entity: str, event: e.Admitted, seq: int, at_ms: int) -> None:
+    def _admit(self, entity: str, event: _Admitted, at_ms: int) -> None:
         queue = self._queue(entity)
         if not queue.watermark < event.first <= event.last <= queue.last:
             message = (
                 f"admitted {event.first} to {event.last}, when {queue.watermark} were admitted"
                 f" and {queue.last} given"
             )
-            self._report("order", message, seq, entity)
+            self._report("order", message)
             return
         if queue.waiting(queue.watermark + 1, event.first - 1):
-            message = f"admitted from {event.first}, but a lower place still waits"
-            self._report("order", message, seq, entity)
+            self._report("order", f"admitted from {event.first}, but a lower place still waits")
         count = queue.waiting(event.first, event.last)
         if count != event.count:
             message = f"{event.count} admitted of {event.first} to {event.last}, {count} waited"
-            self._report("order", message, seq, entity)
+            self._report("order", message)
         if event.until_ms <= event.at_ms:
-            self._report("order", "admitted for no time at all", seq, entity)
+            self._report("order", "admitted for no time at all")
         queue.watermark = event.last
         queue.drawn = [drawn for drawn in queue.drawn if drawn[1] > event.last]
         queue.admitted += count
         queue.inside += count
         queue.most_inside = max(queue.most_inside, queue.inside)
         queue.window.add(event.at_ms, count)
-        self._check_rules(entity, queue, event, seq)
+        self._check_rules(queue, event)
 
-    def entered(self, entity: str, event: e.Entered, seq: int, at_ms: int) -> None:
+    def _enter(self, entity: str, event: _Entered, at_ms: int) -> None:
         """Who came in without waiting: both at once."""
         number = event.number
-        self.joined(entity, e.Joined(event.user, number), seq, at_ms)
-        admitted = e.Admitted(number, number, 1, event.at_ms, event.until_ms)
-        self.admitted(entity, admitted, seq, at_ms)
+        self._join(entity, _Joined(event.user, number), at_ms)
+        admitted = _Admitted(number, number, 1, event.at_ms, event.until_ms)
+        self._admit(entity, admitted, at_ms)
 
-    def _check_rules(self, entity: str, queue: QueueFacts, event: e.Admitted, seq: int) -> None:
+    def _check_rules(self, queue: QueueFacts, event: _Admitted) -> None:
         queue.most_in_interval = max(queue.most_in_interval, queue.window.total)
         if queue.gathering:
-            self._report("rules", "admitted before the opening", seq, entity)
+            self._report("rules", "admitted before the opening")
         policy = queue.policy
         if policy is None:
             return
         if policy.mode == "paused":
-            self._report("rules", "admitted in a pause", seq, entity)
+            self._report("rules", "admitted in a pause")
         if 0 < policy.max_active < queue.inside:
-            message = f"{queue.inside} inside, the limit is {policy.max_active}"
-            self._report("limit", message, seq, entity)
+            self._report("limit", f"{queue.inside} inside, the limit is {policy.max_active}")
         if 0 < policy.admit_per_interval < queue.window.total:
             message = (
                 f"{queue.window.total} admitted in {policy.interval_ms} ms,"
                 f" the rate is {policy.admit_per_interval}"
             )
-            self._report("rate", message, seq, entity)
+            self._report("rate", message)
 
-    # -- rules and draws --------------------------------------------------------------------------
-
-    def ruled(self, entity: str, event: e.PolicyChanged, seq: int, at_ms: int) -> None:
+    def _rule(self, entity: str, event: _PolicyChanged, at_ms: int) -> None:
         queue = self._queue(entity)
         old, new = queue.policy, event.policy
         queue.policy = new
@@ -204,28 +308,27 @@ class QueueBook:
             if new.interval_ms <= known_ms:
                 queue.window = queue.window.resized(new.interval_ms)
             else:
-                queue.window = Sliding(new.interval_ms, REMEMBERED_MS)
+                queue.window = _SlidingWindow(new.interval_ms, REMEMBERED_MS)
 
-    def drawn(self, entity: str, event: e.Drawn, seq: int, at_ms: int) -> None:
+    def _draw(self, entity: str, event: _Drawn, at_ms: int) -> None:
         queue = self._queue(entity)
         first, last = event.first, event.last
         opens_ms = queue.policy.opens_ms if queue.policy is not None else 0
         if not queue.gathering or first != queue.gathering or not first - 1 <= last <= queue.last:
             message = f"drawn from {first} to {last}, when numbers gathered from {queue.gathering}"
-            self._report("draw", message, seq, entity)
+            self._report("draw", message)
             return
         queue.gathering = 0
         queue.draws.append(event)
         if event.at_ms < opens_ms:
-            self._report("draw", f"drawn {opens_ms - event.at_ms} ms too early", seq, entity)
+            self._report("draw", f"drawn {opens_ms - event.at_ms} ms too early")
         if last >= first and queue.joined_ms[last] >= opens_ms:
-            self._report("draw", f"number {last} came after the opening", seq, entity)
+            self._report("draw", f"number {last} came after the opening")
         for number in range(last + 1, queue.last + 1):
             if queue.joined_ms[number] >= opens_ms:
                 break
             if queue.users[number]:
-                message = f"number {number} came before the opening and is left out"
-                self._report("draw", message, seq, entity)
+                self._report("draw", f"number {number} came before the opening and is left out")
         if last >= first:
             queue.drawn.append((first, last, *_places(event)))
 
@@ -239,7 +342,7 @@ class QueueBook:
         return queue
 
 
-def _places(event: e.Drawn) -> tuple[dict[int, int], dict[int, int]]:
+def _places(event: _Drawn) -> tuple[dict[int, int], dict[int, int]]:
     """The draw once more, as ``docs/explanation/queue.md`` says: ascending by eight bytes of
     SHAKE-256 over the seed, and by number."""
     numbers = range(event.first, event.last + 1)

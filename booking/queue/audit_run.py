@@ -10,13 +10,13 @@ import asyncpg
 import msgspec
 
 from actors.address import Address, stable_hash
-from booking.audit.report import NAMED_MAX, Violation
-from booking.audit.run import CONNECT_TIMEOUT_S, PAGE_ROWS, AuditError
-from booking.audit.shard import queue_readers
-from booking.catalogue.statements import statements
+from actors.connections.statements import texts
+from booking.audit.events import readers, take_event
+from booking.audit.report import READABLE, Findings, Violation, render_check
+from booking.audit.run import FAILURES, PAGE_ROWS, AuditError, connection, snapshot
 from booking.queue.audit import ASPECTS, QueueBook, QueueFacts
 
-_SQL = statements("booking.audit", "statements.sql")
+_SQL = texts("booking.audit", "statements.sql")
 
 
 class Aspect(msgspec.Struct, frozen=True):
@@ -61,88 +61,56 @@ async def run_queue(dsn: str, name: str) -> QueueVerdict:
     Memory holds some 20 bytes for each number ever given. Raises :class:`AuditError`, also for a
     queue that the journal does not know."""
     started = time.monotonic()
+    address = Address("queue", name)
+    found = Findings({"events": ("", READABLE), **{name: ("", ASPECTS[name]) for name in ASPECTS}})
+    book = QueueBook(found)
     try:
-        conn = await asyncpg.connect(
-            dsn, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "booking audit"}
-        )
-        try:
-            async with conn.transaction(isolation="repeatable_read", readonly=True):
-                now_ms = int(await conn.fetchval(_SQL["now_ms"]))
-                audit = _QueueAudit(Address("queue", name))
-                await _read(conn, audit)
-        finally:
-            await conn.close()
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        async with connection(dsn) as conn, snapshot(conn) as now_ms:
+            await _read(conn, address, found, book)
+    except FAILURES as error:
         raise AuditError(str(error) or type(error).__name__) from error
-    if not audit.events:
+    if not found.events:
         raise AuditError(f"the journal has no queue {name!r}")
-    return audit.verdict(name, now_ms, time.monotonic() - started)
+    facts = book.queues.get(address.text) or QueueFacts()
+    return _verdict(name, found, facts, now_ms, time.monotonic() - started)
 
 
-async def _read(conn: asyncpg.Connection, audit: _QueueAudit) -> None:
-    text = audit.address.text
-    cursor = await conn.cursor(_SQL["entity_rows"], stable_hash(text), text)
+async def _read(
+    conn: asyncpg.Connection, address: Address, found: Findings, book: QueueBook
+) -> None:
+    known = readers(book.takes()["queue"])
+    found.shard, found.entity = address.slot, address.text
+    cursor = await conn.cursor(_SQL["entity_rows"], stable_hash(address.text), address.text)
     while page := await cursor.fetch(PAGE_ROWS):
-        for seq, at_ms, version, type_, payload in page:
-            audit.take(seq, at_ms, version, type_, payload)
+        for found.seq, at_ms, version, type_, payload in page:
+            found.events += 1
+            take_event(known, found, address.text, at_ms, version, type_, payload)
 
 
-class _QueueAudit:
-    def __init__(self, address: Address) -> None:
-        self.address = address
-        self.events = 0
-        self._counts = dict.fromkeys(("events", *ASPECTS), 0)
-        self._named: dict[str, list[Violation]] = {aspect: [] for aspect in self._counts}
-        self._book = QueueBook(self._report, lambda: None)
-        self._readers = queue_readers(self._book)
-
-    def take(self, seq: int, at_ms: int, version: int, type_: str, payload: str) -> None:
-        self.events += 1
-        reader = self._readers.get(type_)
-        if reader is None or version != 1:
-            message = f"{type_} version {version} is not an event of a queue"
-            self._report("events", message, seq, self.address.text)
-            return
-        decode, take = reader
-        try:
-            event = decode(payload)
-        except msgspec.DecodeError as error:
-            self._report("events", f"{type_} cannot be read: {error}", seq, self.address.text)
-            return
-        take(self.address.text, event, seq, at_ms)
-
-    def _report(self, aspect: str, message: str, seq: int, entity: str) -> None:
-        self._counts[aspect] += 1
-        if len(self._named[aspect]) < NAMED_MAX:
-            self._named[aspect].append(Violation(message, self.address.slot, seq, entity))
-
-    def verdict(self, name: str, snapshot_ms: int, took_s: float) -> QueueVerdict:
-        facts = self._book.queues.get(self.address.text) or QueueFacts()
-        meanings = {"events": "every event is of a known type and readable", **ASPECTS}
-        open_numbers = sum(map(bool, facts.users))
-        return QueueVerdict(
-            ok=not any(self._counts.values()),
-            queue=name,
-            snapshot_ms=snapshot_ms,
-            events=self.events,
-            numbers=facts.last,
-            waiting=open_numbers - facts.inside,
-            inside=facts.inside,
-            admitted=facts.admitted,
-            left=facts.left,
-            silent=facts.silent,
-            used=facts.used,
-            expired=facts.expired,
-            most_inside=facts.most_inside,
-            most_in_interval=facts.most_in_interval,
-            changes=tuple(map(_plain, facts.changes)),
-            draws=tuple(map(_plain, facts.draws)),
-            aspects=tuple(
-                Aspect(aspect, meanings[aspect], count, tuple(self._named[aspect]))
-                for aspect, count in self._counts.items()
-            ),
-            took_s=round(took_s, 3),
-        )
+def _verdict(
+    name: str, found: Findings, facts: QueueFacts, snapshot_ms: int, took_s: float
+) -> QueueVerdict:
+    aspects = tuple(Aspect(v.check, v.meaning, v.violations, v.named) for v in found.verdicts())
+    return QueueVerdict(
+        ok=not any(aspect.violations for aspect in aspects),
+        queue=name,
+        snapshot_ms=snapshot_ms,
+        events=found.events,
+        numbers=facts.last,
+        waiting=sum(map(bool, facts.users)) - facts.inside,
+        inside=facts.inside,
+        admitted=facts.admitted,
+        left=facts.left,
+        silent=facts.silent,
+        used=facts.used,
+        expired=facts.expired,
+        most_inside=facts.most_inside,
+        most_in_interval=facts.most_in_interval,
+        changes=tuple(map(_plain, facts.changes)),
+        draws=tuple(map(_plain, facts.draws)),
+        aspects=aspects,
+        took_s=round(took_s, 3),
+    )
 
 
 def _plain(event: msgspec.Struct) -> Any:
@@ -153,13 +121,9 @@ def _plain(event: msgspec.Struct) -> Any:
 
 def render_queue(verdict: QueueVerdict) -> str:
     """The verdict as a few lines for people."""
-    lines = []
+    lines: list[str] = []
     for aspect in verdict.aspects:
-        word = "ok  " if aspect.violations == 0 else "FAIL"
-        lines.append(f"{aspect.aspect:<6} {word} {aspect.meaning}")
-        lines += [f"         {violation}" for violation in aspect.named]
-        if aspect.violations > len(aspect.named):
-            lines.append(f"         and {aspect.violations - len(aspect.named):,} more")
+        lines += render_check(aspect.aspect, aspect.meaning, aspect.violations, aspect.named)
     lines += [f"rules  {_when(change['at_ms'])} {_ruled(change)}" for change in verdict.changes]
     lines += [
         f"drawn  {_when(drawn['at_ms'])} numbers {drawn['first']} to {drawn['last']}"

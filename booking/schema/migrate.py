@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from hashlib import sha256
 from importlib import resources
 
 import asyncpg
 import msgspec
+
+from actors.connections.postgres import connected
 
 LOCK = 0x626F6F6B696E67
 """The advisory lock that migrations hold: any number that is only ours ("booking" in ASCII)."""
@@ -59,16 +61,20 @@ class SchemaMismatch(Exception):  # noqa: N818 -- named for what it says, as Sto
 
 
 class Migration(msgspec.Struct, frozen=True):
+    """One numbered file."""
+
     version: int
     name: str
     sql: str
 
     @property
     def label(self) -> str:
+        """The file's name without its ending."""
         return f"{self.version:04}_{self.name}"
 
     @property
     def checksum(self) -> str:
+        """Tells whether the file was changed after it was applied."""
         return sha256(self.sql.encode()).hexdigest()
 
     @property
@@ -92,6 +98,11 @@ def known() -> Sequence[Migration]:
     return found
 
 
+def connection_to(dsn: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
+    """A connection for a task on the schema."""
+    return connected(dsn, CONNECT_TIMEOUT_S, "booking migrate")
+
+
 async def migrate(dsn: str) -> list[str]:
     """Bring the database to the newest version; returns the names of what was applied now.
 
@@ -99,41 +110,31 @@ async def migrate(dsn: str) -> list[str]:
     database that this program can use is left as it is. Raises :class:`SchemaMismatch` if this
     program cannot use it, and what asyncpg raises if it cannot be reached.
     """
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-    try:
+    async with connection_to(dsn) as connection:
         await connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
         # The lock belongs to the session: it ends with the connection, however that ends.
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         await connection.execute(_CREATE_TABLE)
         await connection.execute(_ADD_COMPATIBLE_FROM)
-        applied = await _applied(connection)
+        applied = await connection.fetch(_APPLIED)
         _compare(applied)
         missing = known()[len(applied) :]
-        for migration in missing:
+        for new in missing:
             async with connection.transaction():
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    _REMEMBER,
-                    migration.version,
-                    migration.name,
-                    migration.checksum,
-                    migration.compatible_from,
-                )
-        return [migration.label for migration in missing]
-    finally:
-        await _close(connection)
+                await connection.execute(new.sql)
+                row = (new.version, new.name, new.checksum, new.compatible_from)
+                await connection.execute(_REMEMBER, *row)
+    return [migration.label for migration in missing]
 
 
 async def check(dsn: str) -> None:
     """Raise :class:`SchemaMismatch` unless the database has all of this program's migrations, and
     no later one that this program cannot go on with."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     try:
-        applied = await _applied(connection)
+        async with connection_to(dsn) as connection:
+            applied = await connection.fetch(_APPLIED)
     except asyncpg.UndefinedTableError:
         applied = []
-    finally:
-        await _close(connection)
     if not applied:
         raise SchemaMismatch("the database has no booking schema yet: run `booking migrate`")
     _compare(applied)
@@ -142,10 +143,6 @@ async def check(dsn: str) -> None:
             f"the database schema is at version {len(applied)}, this program needs "
             f"{missing[-1].version}: run `booking migrate`"
         )
-
-
-async def _applied(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-    return await connection.fetch(_APPLIED)
 
 
 def _compare(applied: Sequence[asyncpg.Record]) -> None:
@@ -165,9 +162,3 @@ def _compare(applied: Sequence[asyncpg.Record]) -> None:
                 f"with another content than this program's {migration.label}: "
                 "use the program that made it"
             )
-
-
-async def _close(connection: asyncpg.Connection) -> None:
-    """Close, without hiding what went wrong before."""
-    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        await connection.close(timeout=CONNECT_TIMEOUT_S)

@@ -12,11 +12,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from booking.catalogue.statements import statements
+from actors.connections.statements import texts
 from booking.schema import migrate
-from booking.schema.migrate import CONNECT_TIMEOUT_S, SchemaMismatch
+from booking.schema.migrate import SchemaMismatch, connection_to
 
-_SQL = statements("booking.schema", "parts.sql")
+_SQL = texts("booking.schema", "parts.sql")
 
 Recorded = tuple[UUID, int, int]
 """Journal, place of the database from 0, number of databases."""
@@ -96,28 +96,22 @@ async def _record(dsns: Sequence[str]) -> None:
 
 async def _look(dsn: str) -> tuple[Recorded | None, bool]:
     """What is recorded, and whether shards were ever claimed."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     try:
-        record = await connection.fetchrow(_SQL["recorded"])
-        begun = await connection.fetchval(_SQL["begun"])
+        async with connection_to(dsn) as connection:
+            record = await connection.fetchrow(_SQL["recorded"])
+            return (tuple(record) if record else None), await connection.fetchval(_SQL["begun"])
     except asyncpg.UndefinedTableError:
         return None, False  # of an earlier release, or not migrated yet
-    finally:
-        await connection.close(timeout=CONNECT_TIMEOUT_S)
-    return (tuple(record) if record else None), begun
 
 
 async def _write(dsn: str, wanted: Recorded) -> Recorded:
     """Record it, unless somebody else just did; returns what is recorded now."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-    try:
+    async with connection_to(dsn) as connection:
         await connection.execute(_SQL["record"], *wanted)
         record = await connection.fetchrow(_SQL["recorded"])
-    finally:
-        await connection.close(timeout=CONNECT_TIMEOUT_S)
     assert record is not None, "what was written just now is gone"
-    journal, part, parts = record
-    return journal, part, parts
+    journal, part, count = record
+    return journal, part, count
 
 
 def _name(number: int, dsns: Sequence[str]) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from booking.audit.book import Audit
+from booking.audit.journal import JournalAudit, LeaseRecord
 from booking.audit.report import AuditReport
-from booking.audit.shard import Claims
 from tests.support.journals import LONG_AGO_MS, JournalBuilder, JournalRow, season, user_id
 
 CLEAN = season()
@@ -21,12 +20,12 @@ NOW_MS = LONG_AGO_MS + 86_400_000
 
 def look(
     rows: list[JournalRow], book: JournalBuilder = CLEAN, now_ms: int = NOW_MS, ends: int = 0
-) -> tuple[AuditReport, Audit]:
+) -> tuple[AuditReport, JournalAudit]:
     claims = {
-        shard: Claims(last, {epoch: f"run-{epoch}" for epoch in range(1, last + 1)}, ends)
+        shard: LeaseRecord(last, {epoch: f"run-{epoch}" for epoch in range(1, last + 1)}, ends)
         for shard, last in book.epochs().items()
     }
-    audit = Audit(claims, now_ms - 60_000)
+    audit = JournalAudit(claims, now_ms - 60_000)
     for shard, piece in groupby(rows, lambda row: row.shard):
         audit.take(shard, [row.values for row in piece])
     audit.close()

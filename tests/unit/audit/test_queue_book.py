@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from booking.audit.book import Audit
+from booking.audit.journal import JournalAudit, LeaseRecord
 from booking.audit.report import AuditReport
-from booking.audit.shard import Claims
 from tests.support.journals import LONG_AGO_MS, JournalRow
 from tests.support.queue_sales import MAIN, a_sale
 
@@ -17,7 +16,7 @@ BOOK = a_sale()
 
 
 def look(rows: list[JournalRow]) -> AuditReport:
-    audit = Audit({MAIN.slot: Claims(1, {1: "run-1"}, 0)}, LONG_AGO_MS)
+    audit = JournalAudit({MAIN.slot: LeaseRecord(1, {1: "run-1"}, 0)}, LONG_AGO_MS)
     audit.take(MAIN.slot, [row.values for row in rows])
     audit.close()
     return audit.found.close(LONG_AGO_MS, 0.0)
