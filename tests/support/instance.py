@@ -33,7 +33,6 @@ from tests.support.journals import user_id
 
 HOUR_MS = 3_600_000
 START_MS = 1_800_000_000_000
-NAME = "one"
 LIMITS = Limits(timer_check_s=0.02)
 """Timers notice soon that a test has moved the clock."""
 
@@ -70,7 +69,6 @@ def settings(**given: object) -> Settings:
         "DATABASE_URL": "postgresql://nowhere",
         "REDIS_URL": "redis://nowhere",
         "TOKEN_SECRET": "a-secret-for-tests-that-is-long-enough",
-        "INSTANCE": NAME,
         "QUEUE_MAX_ACTIVE": "100",
     }
     environ |= {name.upper(): str(value) for name, value in given.items()}
@@ -78,19 +76,21 @@ def settings(**given: object) -> Settings:
 
 
 class WallClock:
-    """The loop's time, and a wall clock that stands still until a test moves it."""
+    """The loop's time, and a wall clock that stands still until a test moves it; or with ``runs``
+    goes on with the loop's."""
 
-    def __init__(self) -> None:
-        self._now_ms = START_MS
+    def __init__(self, *, runs: bool = False) -> None:
+        self._runs = runs
+        self._moved_ms = START_MS
 
     def now_ms(self) -> int:
-        return self._now_ms
+        return self._moved_ms + (round(self.monotonic() * 1000) if self._runs else 0)
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
 
     def advance(self, ms: int) -> None:
-        self._now_ms += ms
+        self._moved_ms += ms
 
 
 class Instance:
@@ -99,20 +99,31 @@ class Instance:
     Keyword arguments are settings by their names, without ``BOOKING_``.
     """
 
-    def __init__(self, dates: Catalogue | None = None, **given: object) -> None:
-        self.clock = WallClock()
-        self.store = MemoryStore()
+    def __init__(
+        self,
+        dates: Catalogue | None = None,
+        *,
+        store: MemoryStore | None = None,
+        clock: WallClock | None = None,
+        limits: Limits = LIMITS,
+        instance: str = "one",
+        **given: object,
+    ) -> None:
+        self.clock = clock or WallClock()
+        self.store = store or MemoryStore()
+        self.seeds: list[str] = []
+        """Of the draws of queues, in order."""
         self.journal = MemoryJournal(self.store)
         self.catalogue = MemoryCatalogue(
             catalogue(schedule("d1")) if dates is None else dates, self._is_booked
         )
         tables = MemoryTables(self.store, self.clock)
         for wish in tables.shards:
-            wish.desired = NAME  # as if it had run here before, so that nothing has to be planned
+            wish.desired = instance  # as after an earlier run: nothing is left to plan
         members = MemoryMembershipStore(self.clock)
         transport = MemoryTransport(self.clock)
         self.app = App(
-            settings(**given),
+            settings(instance=instance, **given),
             Stores(
                 journal=self.journal,
                 placement=MemoryPlacement(tables),
@@ -124,9 +135,14 @@ class Instance:
             ),
             lambda member: lambda url_of, behaviour_of: transport,
             self.clock,
-            limits=LIMITS,
+            limits=limits,
             draw=lambda: 0.5,
+            seed=self._seed,
         )
+
+    def _seed(self) -> str:
+        self.seeds.append(f"seed {len(self.seeds)}")
+        return self.seeds[-1]
 
     async def start(self) -> None:
         await self.app.load_catalogue()

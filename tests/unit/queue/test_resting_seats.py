@@ -23,7 +23,7 @@ async def reserve(
     room: WaitingRoom, token: QueueToken, seat: int = SEAT, key: str | None = None
 ) -> ReservationRecord | Rejected:
     attempt = Attempt(key, bytes(16)) if key else None
-    outcome = await room.seat_service.reserve(token, "d1", seat, attempt)
+    outcome = await room.services.seats.reserve(token, "d1", seat, attempt)
     assert isinstance(outcome.value, ReservationRecord | Rejected)
     return outcome.value
 
@@ -46,7 +46,7 @@ async def test_a_rest_outlives_the_process_that_decided_it(start_room: StartRoom
     await lapsed(room)
     left_before_ms = left_ms(await reserve(room, ANN))
     await room.stop()
-    other = await start_room(name="two-1")
+    other = await start_room(name="two")
     assert 0 < left_ms(await reserve(other, ANN)) <= left_before_ms <= REST_MS
     assert isinstance(await reserve(other, BOB), ReservationRecord)
 
@@ -97,5 +97,5 @@ async def test_a_hold_given_up_leaves_a_rest_of_its_share(start_room: StartRoom)
     held = await reserve(room, ANN)
     assert isinstance(held, ReservationRecord)
     await pass_time(HOLD_S / 2)
-    assert await room.seat_service.release(ANN, held.reservation.id) is None
+    assert await room.services.seats.release(ANN, held.reservation.id) is None
     assert left_ms(await reserve(room, ANN)) == pytest.approx(REST_MS / 2, abs=10)

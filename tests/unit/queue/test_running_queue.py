@@ -22,7 +22,7 @@ RATE = Policy(max_active=0, admit_per_interval=20_000, active_ms=600_000)
 
 
 async def change(room: WaitingRoom, **wanted: object) -> None:
-    await room.service.change("main", QueueChange(**wanted), "eve")  # type: ignore[arg-type]
+    await room.services.queue.change("main", QueueChange(**wanted), "eve")  # type: ignore[arg-type]
 
 
 # -- admissions ------------------------------------------------------------------------------------
@@ -33,23 +33,24 @@ async def test_twenty_thousand_a_minute_come_in_evenly_and_exactly(start_room: S
     await change(room, mode="paused")
     await room.crowd(27_100)
     await change(room, mode="open")
-    room.owned = False  # nobody polls here
-    await until(lambda: room.main.waiting == 0, wait_max_s=90.0)
-    began_ms = room.observer.admissions[0][0]
+    room.neglect()  # nobody polls here
+    await until(lambda: room.queue.waiting == 0, wait_max_s=90.0)
+    admissions = room.admissions
+    began_ms = admissions[0][0]
     by_second: Counter[int] = Counter()
-    for at_ms, count in room.observer.admissions:
+    for at_ms, count in admissions:
         by_second[(at_ms - began_ms) // 1000] += count
     full = [count for second, count in by_second.items() if second < max(by_second)]
     assert len(full) == 81
     assert all(abs(count - 20_000 / 60) <= 0.05 * 20_000 / 60 for count in full)
     in_window, first = 0, 0
-    for at_ms, count in room.observer.admissions:
+    for at_ms, count in admissions:
         in_window += count
-        while room.observer.admissions[first][0] <= at_ms - 60_000:
-            in_window -= room.observer.admissions[first][1]
+        while admissions[first][0] <= at_ms - 60_000:
+            in_window -= admissions[first][1]
             first += 1
         assert in_window <= 20_000
-    assert sum(count for at_ms, count in room.observer.admissions if at_ms < began_ms + 60_000) in (
+    assert sum(count for at_ms, count in admissions if at_ms < began_ms + 60_000) in (
         range(19_980, 20_001)
     )
 
@@ -60,7 +61,7 @@ async def test_a_freed_slot_admits_the_next_at_once(start_room: StartRoom) -> No
     inside, waiting = standings[0], standings[10]
     assert inside.active
     assert not waiting.active
-    await room.service.leave(QueueToken(inside.user, "main", inside.number, 0))
+    await room.services.queue.leave(QueueToken(inside.user, "main", inside.number, 0))
     seen = room.poll(waiting)
     assert seen is not None
     assert seen.active
@@ -97,14 +98,14 @@ async def test_rules_are_in_force_when_the_call_returns_and_survive_the_instance
 ) -> None:
     room = await start_room(SLOTS)
     standings = await room.crowd(40)
-    report = await room.service.change("main", QueueChange(max_active=25), "eve")
+    report = await room.services.queue.change("main", QueueChange(max_active=25), "eve")
     assert (report.max_active, report.active, report.waiting) == (25, 25, 15)
     assert [room.poll(each).active for each in standings].count(True) == 25  # type: ignore[union-attr]
     wanted = QueueChange(mode="paused", admit_per_interval=600, interval_s=30, active_s=90)
-    await room.service.change("main", wanted, "eve")
+    await room.services.queue.change("main", wanted, "eve")
     await room.stop()
-    again = await start_room(SLOTS, name="one-2")
-    report = await again.service.report("main")
+    again = await start_room(SLOTS)
+    report = await again.services.queue.report("main")
     assert (report.queue, report.mode, report.max_active) == ("main", "paused", 25)
     assert (report.admit_per_interval, report.interval_s, report.active_s) == (600, 30, 90)
     assert (report.waiting, report.active, report.watermark, report.last_number) == (15, 25, 25, 40)
@@ -121,11 +122,11 @@ async def test_rules_that_cannot_be_are_refused_in_words(start_room: StartRoom) 
         (QueueChange(interval_s=0), "intervalS"),
     ]:
         with pytest.raises(ValueError, match=words):
-            await room.service.change("main", wanted, "eve")
+            await room.services.queue.change("main", wanted, "eve")
     with pytest.raises(UnknownError):
-        await room.service.change("other", QueueChange(), "eve")
+        await room.services.queue.change("other", QueueChange(), "eve")
     with pytest.raises(UnknownError):
-        await room.service.report("other")
+        await room.services.queue.report("other")
 
 
 # -- openings --------------------------------------------------------------------------------------
@@ -151,11 +152,11 @@ async def test_an_opening_draws_within_a_tenth_of_a_second(start_room: StartRoom
         seen = room.poll(each)
         assert seen is not None
         assert seen.active == (lots.place(each.number) <= 10)
-    report = await room.service.report("main")
+    report = await room.services.queue.report("main")
     assert (report.seed, report.opens_at) == ("seed 0", "2027-01-15T08:01:00.000Z")
     await room.stop()
-    again = await start_room(SLOTS, name="one-2")
-    assert (await again.service.report("main")).seed == "seed 0"
+    again = await start_room(SLOTS)
+    assert (await again.services.queue.report("main")).seed == "seed 0"
     for each in early:
         seen = again.poll(each)
         assert seen is not None
@@ -168,11 +169,11 @@ async def test_only_the_owner_draws_and_drops(start_room: StartRoom) -> None:
     room = await start_room(SLOTS)
     await change(room, opens_at="2027-01-15T08:00:10Z")
     await room.crowd(3)
-    room.owned = False
+    room.neglect()
     await pass_time(10 * IDLE_MS / 1000)
     assert room.seeds == []
-    assert room.main.waiting == 3
-    room.owned = True
+    assert room.queue.waiting == 3
+    room.neglect(queues=False)
     await pass_time(0.2)
     assert room.seeds == ["seed 0"]
 
@@ -204,11 +205,11 @@ async def test_who_polls_as_told_is_never_absent_and_who_does_not_is_soon(
     polling = asyncio.ensure_future(poll_as_told(room, present, until_s=200.0))
     await asyncio.gather(*(room.join(number) for number in gone))
     await pass_time(IDLE_MS / 1000)
-    assert room.main.waiting == 4_399
-    await until(lambda: room.main.waiting == 3_999, wait_max_s=13.0)
+    assert room.queue.waiting == 4_399
+    await until(lambda: room.queue.waiting == 3_999, wait_max_s=13.0)
     await polling
-    assert room.main.waiting == 3_999
-    assert room.main.left_last_minute == 0
+    assert room.queue.waiting == 3_999
+    assert room.queue.left_last_minute == 0
 
 
 async def test_a_socket_is_a_sign_and_coming_back_in_time_keeps_the_place(
@@ -219,14 +220,14 @@ async def test_a_socket_is_a_sign_and_coming_back_in_time_keeps_the_place(
     listening, back, _ = await room.crowd(3)
     for _ in range(11):
         await pass_time(5.0)
-        room.service.mark_present(QueueToken(listening.user, "main", listening.number, 0))
+        room.services.queue.mark_present(QueueToken(listening.user, "main", listening.number, 0))
     assert room.poll(back) is not None
     for _ in range(11):
         await pass_time(5.0)
-        room.service.mark_present(QueueToken(listening.user, "main", listening.number, 0))
+        room.services.queue.mark_present(QueueToken(listening.user, "main", listening.number, 0))
     seen = [room.poll(listening), room.poll(back)]
     assert [each.ahead for each in seen if each] == [0, 1]
-    assert room.main.waiting == 2
+    assert room.queue.waiting == 2
 
 
 async def test_being_looked_up_for_a_push_is_no_sign_of_being_there(start_room: StartRoom) -> None:
@@ -239,7 +240,7 @@ async def test_being_looked_up_for_a_push_is_no_sign_of_being_there(start_room: 
         room.look(gone)
         assert room.poll(there) is not None
     assert room.look(gone) is None
-    assert room.main.waiting == 1
+    assert room.queue.waiting == 1
 
 
 async def test_after_a_takeover_everybody_counts_as_seen(start_room: StartRoom) -> None:
@@ -248,7 +249,7 @@ async def test_after_a_takeover_everybody_counts_as_seen(start_room: StartRoom) 
     standings = await room.crowd(20)
     await pass_time(55.0)
     await room.stop()
-    again = await start_room(SLOTS, name="one-2")
+    again = await start_room(SLOTS)
     await pass_time(55.0)
     assert all(again.poll(each) for each in standings)
 
@@ -263,13 +264,13 @@ async def test_one_let_in_who_never_came_back_gives_the_slot_to_the_next(
     assert room.poll(absent) is not None
     await pass_time(0.2)
     for each in standings[:2]:
-        await room.service.leave(QueueToken(each.user, "main", each.number, 0))
-    assert room.main.active == 10
+        await room.services.queue.leave(QueueToken(each.user, "main", each.number, 0))
+    assert room.queue.active == 10
     seen = room.poll(noticed)
     assert seen is not None
     assert seen.active
     await pass_time(IDLE_MS / 1000 + 11.0)
-    assert room.main.active == 9
+    assert room.queue.active == 9
     assert room.poll(absent) is None
     for each in (noticed, standings[5]):  # they know that they are inside, and may take their time
         seen = room.poll(each)
@@ -296,7 +297,7 @@ async def test_every_tenth_vanishes_and_the_queue_keeps_its_rate(start_room: Sta
             assert again is not None
             seen = again
         await asyncio.sleep(10.0)
-        await room.service.leave(QueueToken(seen.user, "main", seen.number, 0))
+        await room.services.queue.leave(QueueToken(seen.user, "main", seen.number, 0))
         paid.append(loop.time())
 
     await asyncio.gather(*(fan(number) for number in range(1, 1_601)))
@@ -305,7 +306,7 @@ async def test_every_tenth_vanishes_and_the_queue_keeps_its_rate(start_room: Sta
     assert served >= 0.95 * 36 / 11 * 240
     await pass_time(2 * IDLE_MS / 1000)
     # The four who vanished after coming straight in knew of their slots, and keep them.
-    assert (room.main.waiting, room.main.active) == (0, 4)
+    assert (room.queue.waiting, room.queue.active) == (0, 4)
 
 
 async def test_a_journal_out_of_reach_costs_nobody_the_place(
@@ -318,8 +319,8 @@ async def test_a_journal_out_of_reach_costs_nobody_the_place(
     await pass_time(40.0)
     assert caplog.text.count("queue main cannot be tended now") == 1
     room.journal.come_back()
-    await until(lambda: room.main.last_draw is not None)
-    assert room.main.waiting == 5
+    await until(lambda: room.queue.last_draw is not None)
+    assert room.queue.waiting == 5
 
 
 # -- several queues --------------------------------------------------------------------------------
@@ -328,25 +329,25 @@ async def test_a_journal_out_of_reach_costs_nobody_the_place(
 async def test_a_token_opens_only_what_its_queue_is_for(start_room: StartRoom) -> None:
     dates = catalogue(schedule("d1"), schedule("d2", concert="c2", queue="c2"))
     room = await start_room(SLOTS, dates)
-    assert set(room.queues) == {"main", "c2"}
+    assert set(room.services.queue.names()) == {"main", "c2"}
     mine, other = await room.join(1), await room.join(1, "c2")
     assert (mine.number, other.number) == (1, 1)
     tokens = {name: QueueToken(user_id(1), name, 1, 0) for name in ("main", "c2")}
     for name, date in (("main", "d2"), ("c2", "d1"), ("main", "d3")):
         with pytest.raises(UnknownError):
-            await room.seat_service.reserve(tokens[name], date, 1, None)
+            await room.services.seats.reserve(tokens[name], date, 1, None)
         with pytest.raises(UnknownError):
-            await room.account_service.pay(tokens[name], date, 1, None)
-    await room.service.change("c2", QueueChange(max_active=77), "eve")
-    assert room.queues["c2"].policy.max_active == 77
-    assert room.main.policy == SLOTS
+            await room.services.accounts.pay(tokens[name], date, 1, None)
+    await room.services.queue.change("c2", QueueChange(max_active=77), "eve")
+    assert room.app.views.queues["c2"].policy.max_active == 77
+    assert room.queue.policy == SLOTS
 
 
 async def test_a_changed_catalogue_brings_its_queues(start_room: StartRoom) -> None:
     room = await start_room(SLOTS)
     with pytest.raises(UnknownError):
-        await room.service.issue(user_id(1), "c2", None)
-    room.queues.use(catalogue(schedule("d2", concert="c2", queue="c2")))
+        await room.services.queue.issue(user_id(1), "c2", None)
+    room.use(catalogue(schedule("d2", concert="c2", queue="c2")))
     assert (await room.join(1, "c2")).active
-    room.queues.use(catalogue(schedule("d1")))
-    assert set(room.queues) == {"main", "c2"}
+    room.use(catalogue(schedule("d1")))
+    assert set(room.services.queue.names()) == {"main", "c2"}
