@@ -21,13 +21,12 @@ from actors.membership.contract import Member
 from actors.tasks import Tasks
 from booking.accounts.service import AccountService
 from booking.addresses import queue_address
-from booking.calls import ActorClient
+from booking.calls import ActorClient, Freshness
 from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
-from booking.instance.health import NodeFreshness, ReadinessCheck, Succession
+from booking.instance.health import ReadinessCheck, Succession
 from booking.instance.stores import LANES, Stores
 from booking.instance.views import Views
-from booking.queue.keeper import QueueKeeper
-from booking.queue.presence_reports import NodeOthers, PresenceReports
+from booking.queue.keeper import PresenceReports, QueueKeeper
 from booking.queue.service import QueueService
 from booking.queue.tokens import TokenSigner
 from booking.seats.service import SeatService
@@ -67,7 +66,12 @@ class App:
         self.node = self._make_node(links(self.member), limits)
         self.loader = ViewLoader(self.node, self.views.seats, self.views.queues)
         self._presence = PresenceReports(
-            settings.instance, NodeOthers(self.node), self.views.queues, clock
+            settings.instance,
+            self.views.queues,
+            clock,
+            owner_of=self._owner_of,
+            others=self.node.members.others,
+            send=self.node.control.send,
         )
         self.keeper = self._make_keeper(seed)
         self.readiness = ReadinessCheck(self.node, self.loader, stores.journal, clock)
@@ -100,7 +104,7 @@ class App:
 
     def _make_services(self) -> Services:
         actors, seats = ActorClient(self.node.router), self.views.seats
-        freshness = NodeFreshness(self.node)
+        freshness = Freshness(self.node)
         signer = TokenSigner(self._settings.token_secrets)
         return Services(
             queue=QueueService(actors, self.views.queues, signer, freshness, self._clock),
@@ -143,6 +147,11 @@ class App:
     def _lost(self, shard: int) -> None:
         self.node.sharding.allocator.kick()
         self._succession.lost(shard)
+
+    def _owner_of(self, slot: int) -> str:
+        if self.node.runtime.shards.holds(slot):
+            return self.member.instance
+        return self.node.sharding.directory.owner(slot).instance
 
     def _gained(self, shards: Collection[int]) -> None:
         self.loader.gained(shards)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from actors.address import Address
 from actors.behaviour import CommandKey
+from actors.cluster.availability import StaleError
+from actors.cluster.node import ClusterNode
+from actors.cluster.router import Router
 from actors.transport import Answer
 from booking.accounts.domain.account import NoteOutcome
 from booking.addresses import account_address
@@ -56,37 +59,27 @@ def new_id(kind: str, key: CommandKey | None = None) -> str:
     return f"{kind}_{(key.id if key else os.urandom(16)).hex()}"
 
 
-class Actors(Protocol):
-    """What the services need of the runtime."""
-
-    def ask(
-        self,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None = None,
-        repeatable: bool = False,
-    ) -> Awaitable[Answer]:
-        """The entity's answer to one command; see :meth:`actors.cluster.router.Router.ask`."""
-
-    async def begin(self, address: Address, key: CommandKey) -> Answer | None:
-        """The answer stored under the key, or ``None`` after marking the key as in flight."""
-
-    def abandon(self, address: Address, key: CommandKey) -> None:
-        """Forget that the key is in flight."""
-
-
-class Freshness(Protocol):
+class Freshness:
     """How well this instance knows what other instances decide."""
+
+    def __init__(self, node: ClusterNode) -> None:
+        self._node = node
 
     def check(self, address: Address) -> None:
         """Raise :class:`~actors.errors.UnavailableError` if the entity's view is too old."""
+        self._node.availability.check(address.slot)
+        if not self._node.replication.replicas.ready(address):
+            raise StaleError("not loaded yet", 0.2)
 
     def check_here(self) -> None:
         """Raise it if this instance heard nothing for a while and has not caught up yet."""
+        self._node.availability.check_here()
+        if self._node.replication.replicas.in_doubt:
+            raise StaleError("looking again at what others decided meanwhile", 0.2)
 
     def newest(self, address: Address) -> bool:
         """Whether no other instance knows more of the entity than this one."""
+        return self._node.runtime.shards.holds(address.slot)
 
 
 class ActorClient:
@@ -95,17 +88,17 @@ class ActorClient:
     Errors are those of :mod:`actors.errors`.
     """
 
-    def __init__(self, actors: Actors) -> None:
-        self._actors = actors
+    def __init__(self, router: Router) -> None:
+        self._router = router
 
     async def reply(self, address: Address, command: Any, *, repeatable: bool = True) -> Any:
         """The entity's reply. Set ``repeatable`` to false if deciding the command twice does
         harm."""
-        return (await self._actors.ask(address, command, repeatable=repeatable)).reply
+        return (await self._router.ask(address, command, repeatable=repeatable)).reply
 
     async def answer(self, address: Address, command: Any, key: CommandKey | None) -> Answer:
         """The answer to a command that is decided at most once for its key."""
-        return await self._actors.ask(address, command, key=key)
+        return await self._router.ask(address, command, key=key)
 
     async def once(
         self,
@@ -121,18 +114,18 @@ class ActorClient:
         retry should be decided anew.
         """
         owner = account_address(user)
-        earlier = await self._actors.begin(owner, key)
+        earlier = await self._router.begin(owner, key)
         if earlier is not None:
             return Outcome(stored.decode(earlier.reply.body), replayed=True)
         try:
             value = await run()
             if isinstance(value, Rejected) and value.retry_after_ms:
-                self._actors.abandon(owner, key)
+                self._router.abandon(owner, key)
             else:
                 note = NoteOutcome(msgspec.msgpack.encode(value))
-                await self._actors.ask(owner, note, key=key, repeatable=True)
+                await self._router.ask(owner, note, key=key, repeatable=True)
         except BaseException:
-            self._actors.abandon(owner, key)
+            self._router.abandon(owner, key)
             raise
         return Outcome(value)
 
@@ -140,8 +133,8 @@ class ActorClient:
         """The reply stored under the key in the user's account, or ``None``. Asking begins
         nothing."""
         owner = account_address(user)
-        answer = await self._actors.begin(owner, key)
+        answer = await self._router.begin(owner, key)
         if answer is None:
-            self._actors.abandon(owner, key)
+            self._router.abandon(owner, key)
             return None
         return answer.reply

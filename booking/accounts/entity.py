@@ -22,7 +22,7 @@ from booking.accounts.domain.rules import decide_account, evolve_account
 from booking.addresses import ACCOUNT, queue_address, seat_address
 from booking.codec import Codec
 from booking.domain.decision import Rejected
-from booking.queue.domain.queue import UseToken
+from booking.queue.domain.commands import UseToken
 from booking.seats.domain.seat import ConfirmSale
 
 

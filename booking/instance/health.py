@@ -1,13 +1,11 @@
-"""How an instance is doing: whether it is ready, up to date, and the newest run of its name."""
+"""How an instance is doing: whether it is ready, and the newest run of its name."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
-from actors.address import Address
 from actors.clock import Clock
-from actors.cluster.availability import StaleError
 from actors.cluster.node import ClusterNode
 from actors.journal.contract import Journal, JournalError
 from actors.membership.contract import Member
@@ -80,26 +78,6 @@ class ReadinessCheck:
         except (JournalError, TimeoutError):
             return "out of reach"
         return None
-
-
-class NodeFreshness:
-    """Implements :class:`booking.calls.Freshness`."""
-
-    def __init__(self, node: ClusterNode) -> None:
-        self._node = node
-
-    def check(self, address: Address) -> None:
-        self._node.availability.check(address.slot)
-        if not self._node.replication.replicas.ready(address):
-            raise StaleError("not loaded yet", 0.2)
-
-    def check_here(self) -> None:
-        self._node.availability.check_here()
-        if self._node.replication.replicas.in_doubt:
-            raise StaleError("looking again at what others decided meanwhile", 0.2)
-
-    def newest(self, address: Address) -> bool:
-        return self._node.runtime.shards.holds(address.slot)
 
 
 class SupersededError(Exception):

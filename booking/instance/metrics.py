@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from actors.cluster.node import ClusterNode
 from actors.peers import PeerStatistics
 from booking.accounts.domain.account import Charged, PaymentCompleted, PaymentRefunded
-from booking.queue.domain.queue import Admitted, Entered, Joined, Left, TokensExpired, TokenUsed
+from booking.queue.domain.events import Admitted, Entered, Joined, Left, TokensExpired, TokenUsed
 from booking.queue.view import QueueView
 from booking.seats.domain.seat import HoldExpired, HoldReleased, SeatHeld, SeatSold
 

@@ -14,12 +14,11 @@ from booking.accounts.entity import AccountBehaviour
 from booking.addresses import LEDGER, QUEUE
 from booking.catalogue.domain import Catalogue
 from booking.instance.metrics import Tallies
-from booking.queue.domain.queue import Policy
+from booking.queue.domain.events import Policy
 from booking.queue.entity import QueueBehaviour
 from booking.queue.view import QueueView, QueueViews
 from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
-from booking.seats.stock import Stocks
-from booking.seats.view import SeatMaps
+from booking.seats.view import SeatMaps, Stocks
 from booking.settings import Settings
 
 SHOWN = {LEDGER: True, QUEUE: False}

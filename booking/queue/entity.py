@@ -8,20 +8,11 @@ from actors.address import Address
 from actors.behaviour import Behaviour, Decision, TimerFired, Turn
 from booking.addresses import QUEUE
 from booking.codec import Codec
-from booking.queue.domain.queue import (
-    Admit,
-    Line,
-    LineSnapshot,
-    Policy,
-    QueueCommand,
-    QueueEvent,
-    QueueReply,
-    decide_queue,
-    evolve_queue,
-    line_from_snapshot,
-    line_to_snapshot,
-    queue_next_wake,
-)
+from booking.queue.domain.commands import Admit, QueueCommand, QueueReply
+from booking.queue.domain.events import Policy, QueueEvent
+from booking.queue.domain.line import Line, evolve_queue
+from booking.queue.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
+from booking.queue.domain.queue import decide_queue, queue_next_wake
 
 
 class QueueBehaviour(Codec, Behaviour):

@@ -1,22 +1,22 @@
-"""What a queue's owner does for it beside answering: makes the draw of an opening, and drops those
-who have been silent for too long.
+"""What an instance does for queues besides answering.
 
-The queue itself cannot: it decides by what is in its journal, and neither a random seed nor the
-polls of 100,000 waiting users are in there.
+The owner makes the draw of an opening, and drops those who have been silent for too long. The queue
+itself cannot: it decides by what is in its journal, and neither a random seed nor the polls of
+100,000 waiting users are in there. All other instances report to the owner who was seen there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from actors.address import Address
 from actors.clock import Clock
 from actors.errors import EntityCrashedError, UnavailableError
 from booking.addresses import queue_address
-from booking.queue.domain.queue import DrawPlaces, DropSilent
+from booking.queue.domain.commands import DrawPlaces, DropSilent
 from booking.queue.view import QueueView
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,15 @@ LOOK_EVERY_MS = 5_000
 
 DROPPED_TOGETHER_MAX = 250
 """Named in one command, some milliseconds of the owner's time."""
+
+
+REPORT_EVERY_S = 5.0
+"""A twelfth of the default limit of silence; at 100,000 waiting users some 20 kB each time."""
+
+MISSED_AFTER_MS = 12_000
+"""Two reports of an instance have not come. Less than the shortest limit of silence there is."""
+
+TOPIC = "presence"
 
 
 class QueueKeeper:
@@ -56,6 +65,7 @@ class QueueKeeper:
         self._troubled: set[str] = set()
 
     async def run(self) -> None:
+        """Tend all queues every :data:`TICK_S`, for ever."""
         while True:
             await asyncio.sleep(TICK_S)
             await self.tend()
@@ -93,3 +103,76 @@ class QueueKeeper:
         for at in range(0, len(silent), DROPPED_TOGETHER_MAX):
             numbers = tuple(silent[at : at + DROPPED_TOGETHER_MAX])
             await self._ask(queue_address(view.name), DropSilent(numbers))
+
+
+class PresenceReports:
+    """Tells the owners of queues who was seen here, so that nobody is dropped who polls elsewhere.
+
+    A report goes out also when it is empty: an instance that lives and is not heard of may have
+    seen anybody, so until it is heard again everybody counts as seen. A lost report is made up for
+    by the next poll of each user, which comes long before the limit.
+    """
+
+    def __init__(
+        self,
+        instance: str,
+        queues: Mapping[str, QueueView],
+        clock: Clock,
+        *,
+        owner_of: Callable[[int], str],
+        others: Callable[[], Collection[str]],
+        send: Callable[[str, str, bytes], None],
+    ) -> None:
+        """``owner_of`` names the owner of a slot, if one is known; ``others`` are all other
+        instances not taken for dead; ``send`` takes an instance, topic and body, and may lose
+        them."""
+        self._instance = instance
+        self._queues = queues
+        self._clock = clock
+        self._owner_of = owner_of
+        self._others = others
+        self._send = send
+        self._heard_ms: dict[tuple[str, str], int] = {}
+        """By queue and instance. Bounded by the instances there have been."""
+
+    async def run(self) -> None:
+        """Report every :data:`REPORT_EVERY_S`, for ever."""
+        while True:
+            await asyncio.sleep(REPORT_EVERY_S)
+            self.report()
+
+    def report(self) -> None:
+        """One round over all queues."""
+        for name, view in list(self._queues.items()):
+            owner = self._owner_of(queue_address(name).slot)
+            if owner == self._instance:
+                # The keeper reads the book here itself.
+                self._forgive_what_was_missed(name, view)
+            elif owner:
+                topic = f"{TOPIC}/{name}/{self._instance}"
+                self._send(owner, topic, view.presence.report())
+
+    def _forgive_what_was_missed(self, name: str, view: QueueView) -> None:
+        now_ms = self._clock.now_ms()
+        for instance in self._others():
+            # Whoever is met for the first time has until then to report.
+            heard_ms = self._heard_ms.setdefault((name, instance), now_ms)
+            if now_ms - heard_ms > MISSED_AFTER_MS:
+                log.info("queue %s: nothing heard of who is at %s", name, instance)
+                view.presence.forgive(now_ms)
+
+    def told(self, topic: str, body: bytes) -> None:
+        """Another instance reports."""
+        kind, _, rest = topic.partition("/")
+        name, _, instance = rest.partition("/")
+        view = self._queues.get(name)
+        if kind != TOPIC or view is None:
+            log.warning("another instance told of %r, which is not known here", topic[:100])
+            return
+        now_ms = self._clock.now_ms()
+        try:
+            view.presence.merge(body, now_ms)
+        except ValueError as error:
+            log.warning("a report that cannot be read: %s", error)
+        else:
+            self._heard_ms[name, instance] = now_ms

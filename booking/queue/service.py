@@ -19,7 +19,8 @@ from booking.calls import (
 )
 from booking.domain.decision import Rejected
 from booking.queue.admin import QueueChange, QueueReport, command_of, report_of
-from booking.queue.domain.queue import Join, Leave, Look, Place, RulesRefused, RulesSet
+from booking.queue.domain.commands import Join, Leave, Look, RulesRefused, RulesSet
+from booking.queue.domain.line import Place
 from booking.queue.tokens import QueueToken, TokenError, TokenSigner
 from booking.queue.view import QueueStatus, QueueView
 

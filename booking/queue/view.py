@@ -15,16 +15,12 @@ from typing import assert_never
 import msgspec
 
 from booking.catalogue.domain import Catalogue
-from booking.queue.domain.line import gathers_from, numbers_at, placed
-from booking.queue.domain.lots import Lots, draw
-from booking.queue.domain.queue import (
+from booking.queue.domain.events import (
     Admitted,
     Drawn,
     Entered,
     Joined,
     Left,
-    Line,
-    Place,
     Policy,
     PolicyChanged,
     QueueEvent,
@@ -32,10 +28,12 @@ from booking.queue.domain.queue import (
     TokenUsed,
     WentSilent,
 )
+from booking.queue.domain.line import Line, Place, gathers_from, numbers_at, placed
+from booking.queue.domain.lots import Lots, draw
 from booking.queue.forecast import Forecast, Recently
 from booking.queue.presence import PresenceBook
 from booking.queue.tokens import QueueToken, TokenError
-from booking.seats.stock import Stock
+from booking.seats.view import Stock
 
 POLL_NEAR_MS = 1_000
 POLL_PER_PLACE_MS = 10

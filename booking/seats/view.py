@@ -1,12 +1,16 @@
-"""Seat maps: which seats of a date are held or sold, as far as the journal has it."""
+"""Views of seats: which of a date are held or sold, and how many are left behind a queue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from typing import NamedTuple
 
 from booking.calls import UnknownError
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.seats.domain.ledger import EMPTY_LEDGER, Ledger
+
+COUNT_EVERY_MS = 1_000
+"""No client is told more often than about once a second, and all of a queue are told the same."""
 
 
 class SeatMap:
@@ -82,3 +86,41 @@ class SeatMaps:
     def _next_version(self) -> int:
         self._version += 1
         return self._version
+
+
+class Stock(NamedTuple):
+    """Seats of all dates whose sale is not over."""
+
+    free: int
+    held: int
+    """These come back if they are not paid for."""
+
+
+class Stocks:
+    """The stock behind each queue, counted at most once a second."""
+
+    def __init__(self, seats: SeatMaps) -> None:
+        self._seats = seats
+        self._counted: dict[str, tuple[int, Stock | None]] = {}
+        """By queue: until when it holds, and the count. As many as there are queues."""
+
+    def of(self, queue: str, now_ms: int) -> Stock | None:
+        """``None`` without a date to wait for."""
+        until_ms, stock = self._counted.get(queue, (0, None))
+        if now_ms >= until_ms:
+            stock = self._count(queue, now_ms)
+            self._counted[queue] = (now_ms + COUNT_EVERY_MS, stock)
+        return stock
+
+    def _count(self, queue: str, now_ms: int) -> Stock | None:
+        dates = [
+            seats
+            for seats in self._seats
+            if seats.schedule.queue == queue and now_ms < seats.schedule.booking_end_ms
+        ]
+        if not dates:
+            return None
+        total = sum(seats.schedule.total_seats for seats in dates)
+        held = sum(len(seats.held) for seats in dates)
+        sold = sum(len(seats.sold) for seats in dates)
+        return Stock(max(0, total - held - sold), held)

@@ -13,7 +13,7 @@ import pytest
 from actors.address import stable_hash
 from booking.addresses import queue_address
 from booking.catalogue.domain import MAIN_QUEUE
-from booking.queue.domain.queue import Joined, Policy
+from booking.queue.domain.events import Joined, Policy
 from booking.queue.entity import QueueBehaviour
 from tests.cluster.conftest import INSTANCES
 from tests.support.api_client import Api, eventually, new_user

@@ -6,20 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from booking.queue.domain.queue import (
-    Admit,
-    Join,
-    Line,
-    Policy,
-    QueueCommand,
-    decide_queue,
-    evolve_queue,
-    place_of,
-    queue_next_wake,
-)
+from booking.queue.domain.commands import Admit, Join, QueueCommand
+from booking.queue.domain.events import Policy
+from booking.queue.domain.line import Line, evolve_queue, place_of
+from booking.queue.domain.queue import decide_queue, queue_next_wake
 from booking.queue.tokens import QueueToken, TokenError
 from booking.queue.view import QueueStatus, QueueView
-from booking.seats.stock import Stock
+from booking.seats.view import Stock
 
 T0 = 1_800_000_000_000
 POLICY = Policy(max_active=2, admit_per_interval=0, active_ms=5_000)

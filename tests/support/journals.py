@@ -14,7 +14,7 @@ import msgspec
 from actors.address import Address, stable_hash
 from booking.accounts.domain import account
 from booking.domain.decision import Code
-from booking.queue.domain import queue
+from booking.queue.domain import events as queue_events
 from booking.seats.domain import ledger, seat
 
 COLUMNS = ("shard", "seq", "epoch", "entity", "at_ms", "version", "address", "type", "payload")
@@ -93,12 +93,12 @@ class JournalBuilder:
     def join(self, name: str, user: str) -> int:
         self.last_number[name] += 1
         number = self.last_number[name]
-        self.add(Address("queue", name), queue.Joined(user, number, self.now_ms))
+        self.add(Address("queue", name), queue_events.Joined(user, number, self.now_ms))
         return number
 
     def admit(self, name: str, last: int, count: int) -> None:
         first, self.watermark[name] = self.watermark[name] + 1, last
-        admitted = queue.Admitted(first, last, count, self.now_ms, self.now_ms + 600_000)
+        admitted = queue_events.Admitted(first, last, count, self.now_ms, self.now_ms + 600_000)
         self.add(Address("queue", name), admitted)
 
     def hold(self, user: str, date: str, number: int, price: int = 1_000) -> account.Reservation:
@@ -190,7 +190,7 @@ def season(at_ms: int = LONG_AGO_MS, *, users: int = 6, epoch_every: int = 7) ->
     people = [user_id(number) for number in range(1, users + 1)]
     for user in people:
         book.join("main", user)
-    book.add(Address("queue", "main"), queue.Left(people[1], 2))
+    book.add(Address("queue", "main"), queue_events.Left(people[1], 2))
     book.admit("main", 4, 3)
     for user in people:
         book.charge(user, 5_000)
@@ -203,8 +203,8 @@ def season(at_ms: int = LONG_AGO_MS, *, users: int = 6, epoch_every: int = 7) ->
     book.refund(people[1], expired, late)
     for place, user in enumerate(people[:3]):
         book.pay(user, book.hold(user, "d-one", 3 + place, 1_200))
-    book.add(Address("queue", "main"), queue.TokenUsed(people[0], 1))
-    book.add(Address("queue", "main"), queue.TokensExpired((3, 4)))
+    book.add(Address("queue", "main"), queue_events.TokenUsed(people[0], 1))
+    book.add(Address("queue", "main"), queue_events.TokensExpired((3, 4)))
     book.pay(people[3], book.hold(people[3], "d-two", 1, 2_000))
     book.hold(people[4], "d-two", 2)
     book.charge(people[0], 50)
@@ -225,7 +225,7 @@ def busy_season(events: int, *, users: int = 20_000, seats_a_date: int = 50) -> 
             other = book.hold(user_id((place + 1) % users + 1), date, number, 40_000)
             book.end_hold(user_id((place + 1) % users + 1), other, expired=False)
         book.pay(user, book.hold(user, date, number, 40_000))
-        book.add(Address("queue", "main"), queue.TokenUsed(user, joined))
+        book.add(Address("queue", "main"), queue_events.TokenUsed(user, joined))
         place += 1
     return book
 

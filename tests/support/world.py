@@ -23,7 +23,7 @@ import msgspec
 from booking.accounts.domain import account
 from booking.accounts.domain import rules as account_rules
 from booking.domain.decision import Code, Rejected
-from booking.queue.domain import queue
+from booking.queue.domain import commands, events, line, line_snapshot, queue
 from booking.seats.domain import ledger, seat
 from tests.support.scenario import T0, fold
 
@@ -52,7 +52,7 @@ class Books:
         self.joined: dict[int, int] = {}
         """Number to the time it was given."""
         self.gathering: int | None = None
-        self.rules: queue.Policy | None = None
+        self.rules: events.Policy | None = None
         self.ruled_ms = 0
         """Since when the rate in force has been in force."""
         self.active: dict[int, int] = {}
@@ -105,33 +105,33 @@ class Books:
         assert self.money[user] >= 0, "I2"
 
     def queue_moved(self, event: Any, now_ms: int) -> None:
-        if isinstance(event, queue.Joined):
+        if isinstance(event, events.Joined):
             self.waiting.append(event.number)
             self.joined[event.number] = now_ms
-        elif isinstance(event, queue.Admitted):
+        elif isinstance(event, events.Admitted):
             self._admitted(event, now_ms)
-        elif isinstance(event, queue.Entered):
+        elif isinstance(event, events.Entered):
             assert self.waiting == [], "I5 overtook somebody"
             self.queue_moved(event.joined, now_ms)
             self._admitted(event.admitted, now_ms)
-        elif isinstance(event, queue.TokensExpired):
+        elif isinstance(event, events.TokensExpired):
             for number in event.numbers:
                 assert self.active.pop(number) <= now_ms, "I5 ended before its time"
-        elif isinstance(event, queue.PolicyChanged):
+        elif isinstance(event, events.PolicyChanged):
             self._ruled(event, now_ms)
-        elif isinstance(event, queue.Drawn):
+        elif isinstance(event, events.Drawn):
             self._drawn(event, now_ms)
-        elif isinstance(event, queue.WentSilent):
+        elif isinstance(event, events.WentSilent):
             for number in event.numbers:
                 if self.active.pop(number, None) is None:
                     self.waiting.remove(number)
         elif event.number in self.active:
             assert self.active.pop(event.number) > now_ms, "I8 used after its time"
         else:
-            assert isinstance(event, queue.Left)
+            assert isinstance(event, events.Left)
             self.waiting.remove(event.number)
 
-    def _admitted(self, event: queue.Admitted, now_ms: int) -> None:
+    def _admitted(self, event: events.Admitted, now_ms: int) -> None:
         rules = self.rules
         assert rules is not None, "I5 admitted without rules"
         assert rules.mode != "paused", "I5 admitted in a pause"
@@ -146,7 +146,7 @@ class Books:
         recent = sum(at_ms > since for at_ms in self.admissions)
         assert recent <= (rules.admit_per_interval or recent), "I5 rate"
 
-    def _ruled(self, event: queue.PolicyChanged, now_ms: int) -> None:
+    def _ruled(self, event: events.PolicyChanged, now_ms: int) -> None:
         old, new = self.rules, event.policy
         if old is None or new.interval_ms > old.interval_ms > 60_000:
             self.ruled_ms = now_ms
@@ -155,7 +155,7 @@ class Books:
             self.gathering = (self.gathering or given + 1) if new.opens_ms else None
         self.rules = new
 
-    def _drawn(self, event: queue.Drawn, now_ms: int) -> None:
+    def _drawn(self, event: events.Drawn, now_ms: int) -> None:
         """The draw once more, by the words of the documents."""
         assert self.rules is not None
         assert event.first == self.gathering, "I5 draw"
@@ -179,9 +179,9 @@ class World:
         self.seats: dict[int, seat.SeatState] = dict.fromkeys(SEATS, seat.FREE)
         self.ledger = ledger.EMPTY_LEDGER
         self.accounts = {user: account.Account(user=user) for user in users}
-        self.line = queue.Line()
-        self.older: list[tuple[queue.Line, queue.LineSnapshot]] = []
-        self.policy = queue.Policy(max_active=2, admit_per_interval=2, active_ms=150_000)
+        self.line = line.Line()
+        self.older: list[tuple[line.Line, line_snapshot.LineSnapshot]] = []
+        self.policy = events.Policy(max_active=2, admit_per_interval=2, active_ms=150_000)
         self.books = Books()
 
     def ask_seat(self, number: int, command: seat.SeatCommand) -> seat.SeatReply:
@@ -222,11 +222,11 @@ class World:
         )
         return decided
 
-    def ask_queue(self, command: queue.QueueCommand) -> queue.QueueReply:
+    def ask_queue(self, command: commands.QueueCommand) -> commands.QueueReply:
         decided = queue.decide_queue(self.line, command, self.policy, self.now_ms)
         for event in decided.events:
             self.books.queue_moved(event, self.now_ms)
-        self.line = fold(queue.evolve_queue, self.line, decided.events)
+        self.line = fold(line.evolve_queue, self.line, decided.events)
         assert decided.line == self.line, "deciding and evolving differ"
         self._check_snapshot()
         wake_ms = queue.queue_next_wake(self.line, self.policy)
@@ -237,11 +237,13 @@ class World:
 
     def _check_snapshot(self) -> None:
         """A line that was taken down and taken up again is the same, and older ones stand."""
-        packed = msgspec.msgpack.encode(queue.line_to_snapshot(self.line))
-        taken_up = queue.line_from_snapshot(msgspec.msgpack.decode(packed, type=queue.LineSnapshot))
+        packed = msgspec.msgpack.encode(line_snapshot.line_to_snapshot(self.line))
+        taken_up = line_snapshot.line_from_snapshot(
+            msgspec.msgpack.decode(packed, type=line_snapshot.LineSnapshot)
+        )
         assert taken_up == self.line
-        assert all(queue.line_to_snapshot(line) == was for line, was in self.older)
-        self.older = [*self.older[-3:], (self.line, queue.line_to_snapshot(self.line))]
+        assert all(line_snapshot.line_to_snapshot(line) == was for line, was in self.older)
+        self.older = [*self.older[-3:], (self.line, line_snapshot.line_to_snapshot(self.line))]
 
     def saga_step(
         self, user: str, payment: str, answers: list[Any]
@@ -256,7 +258,7 @@ class World:
         elif isinstance(answers[0], Rejected):
             return account.SettlePayment(payment, answers[0].code, answers[0].detail)
         elif len(answers) == 1 and account.ends_token(state, payment, self.now_ms):
-            answers.append(self.ask_queue(queue.UseToken(user, pending.number)))
+            answers.append(self.ask_queue(commands.UseToken(user, pending.number)))
         else:
             return account.SettlePayment(payment)
         return None
@@ -292,6 +294,6 @@ class World:
             assert by_place == books.waiting, "I5 order"
             for ahead, number in enumerate(books.waiting):
                 member = self.line.numbers[number]
-                place = queue.place_of(self.line, member.user)
+                place = line.place_of(self.line, member.user)
                 assert place is not None
                 assert (place.number, place.ahead) == (number, ahead), "I5 place"

@@ -38,7 +38,6 @@ from booking.queue.domain.events import (
     Entered,
     Joined,
     Left,
-    Mode,
     Policy,
     PolicyChanged,
     QueueEvent,
@@ -55,50 +54,8 @@ from booking.queue.domain.line import (
     place_of,
     policy_in_force,
 )
-from booking.queue.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
 from booking.queue.domain.pacing import next_permitted_ms, paced_after, permitted
 from booking.queue.domain.rules import contradiction
-
-__all__ = [
-    "SETTINGS",
-    "AdmissionsDone",
-    "Admit",
-    "Admitted",
-    "ChangePolicy",
-    "DrawPlaces",
-    "Drawn",
-    "DropSilent",
-    "Entered",
-    "Join",
-    "Joined",
-    "Leave",
-    "Left",
-    "Line",
-    "LineSnapshot",
-    "Look",
-    "Member",
-    "Mode",
-    "Place",
-    "Policy",
-    "PolicyChanged",
-    "QueueCommand",
-    "QueueDecision",
-    "QueueEvent",
-    "QueueReply",
-    "RulesRefused",
-    "RulesSet",
-    "TokenEnded",
-    "TokenUsed",
-    "TokensExpired",
-    "UseToken",
-    "WentSilent",
-    "decide_queue",
-    "evolve_queue",
-    "line_from_snapshot",
-    "line_to_snapshot",
-    "place_of",
-    "queue_next_wake",
-]
 
 EXPIRED_TOGETHER_MAX = 500
 ADMITTED_TOGETHER_MAX = 500

@@ -14,7 +14,7 @@ from actors.address import Address
 from booking.audit import AuditError, AuditReport, run
 from booking.cli import audit as command
 from booking.queue.audit_run import render_queue, run_queue
-from booking.queue.domain.queue import Joined
+from booking.queue.domain.events import Joined
 from booking.schema import parts
 from tests.support.journal_rows import until
 from tests.support.journals import (

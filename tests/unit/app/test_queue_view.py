@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.queue.domain.lots import draw
-from booking.queue.domain.queue import (
+from booking.queue.domain.commands import (
     Admit,
     ChangePolicy,
     DrawPlaces,
     DropSilent,
     Leave,
-    Policy,
     UseToken,
-    place_of,
 )
+from booking.queue.domain.events import Policy
+from booking.queue.domain.line import place_of
+from booking.queue.domain.lots import draw
 from booking.queue.tokens import TokenError
 from booking.queue.view import POLL_FAR_MS, POLL_NEAR_MS, QueueView
 from tests.support.followed import T0, Followed, token

@@ -6,8 +6,7 @@ from msgspec.structs import replace
 
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
-from booking.seats.stock import COUNT_EVERY_MS, Stock, Stocks
-from booking.seats.view import SeatMaps
+from booking.seats.view import COUNT_EVERY_MS, SeatMaps, Stock, Stocks
 from tests.support.followed import T0, Followed
 
 DATE = Schedule("d", "c", "Concert", 0, 0, T0 + 50_000, T0 + 100_000, {1: 1, 2: 1, 3: 1, 4: 1})

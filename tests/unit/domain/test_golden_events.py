@@ -15,7 +15,8 @@ from booking.accounts.domain.account import (
     AccountEvent,
 )
 from booking.accounts.domain.rules import evolve_account
-from booking.queue.domain.queue import Line, QueueEvent, evolve_queue
+from booking.queue.domain.events import QueueEvent
+from booking.queue.domain.line import Line, evolve_queue
 from booking.seats.domain.ledger import EMPTY_LEDGER, LedgerEvent, Rest, evolve_ledger
 from booking.seats.domain.seat import FREE, SeatEvent, Sold, evolve_seat
 from tests.support.scenario import fold

@@ -7,31 +7,23 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
+from booking.queue.domain.commands import AdmissionsDone, Admit, Join, Leave, TokenEnded, UseToken
+from booking.queue.domain.events import (
+    Admitted,
+    Entered,
+    Joined,
+    Left,
+    Policy,
+    QueueEvent,
+    TokensExpired,
+    TokenUsed,
+)
+from booking.queue.domain.line import Line, Place, evolve_queue, place_of
+from booking.queue.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
 from booking.queue.domain.queue import (
     ADMITTED_TOGETHER_MAX,
     EXPIRED_TOGETHER_MAX,
-    AdmissionsDone,
-    Admit,
-    Admitted,
-    Entered,
-    Join,
-    Joined,
-    Leave,
-    Left,
-    Line,
-    LineSnapshot,
-    Place,
-    Policy,
-    QueueEvent,
-    TokenEnded,
-    TokensExpired,
-    TokenUsed,
-    UseToken,
     decide_queue,
-    evolve_queue,
-    line_from_snapshot,
-    line_to_snapshot,
-    place_of,
     queue_next_wake,
 )
 from tests.support.scenario import T0, GivenLine, fold

@@ -8,41 +8,37 @@ import pytest
 from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
-from booking.queue.domain.lots import draw
-from booking.queue.domain.queue import (
-    SETTINGS,
+from booking.queue.domain.commands import (
     AdmissionsDone,
     Admit,
-    Admitted,
     ChangePolicy,
-    Drawn,
     DrawPlaces,
     DropSilent,
-    Entered,
     Join,
-    Joined,
     Leave,
-    Left,
-    Line,
-    LineSnapshot,
-    Place,
-    Policy,
-    PolicyChanged,
     QueueCommand,
     RulesRefused,
     RulesSet,
     TokenEnded,
+    UseToken,
+)
+from booking.queue.domain.events import (
+    SETTINGS,
+    Admitted,
+    Drawn,
+    Entered,
+    Joined,
+    Left,
+    Policy,
+    PolicyChanged,
     TokensExpired,
     TokenUsed,
-    UseToken,
     WentSilent,
-    decide_queue,
-    evolve_queue,
-    line_from_snapshot,
-    line_to_snapshot,
-    place_of,
-    queue_next_wake,
 )
+from booking.queue.domain.line import Line, Place, evolve_queue, place_of
+from booking.queue.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
+from booking.queue.domain.lots import draw
+from booking.queue.domain.queue import decide_queue, queue_next_wake
 from booking.queue.domain.rules import DRAWS_MAX
 from tests.support.scenario import T0, GivenLine, fold
 

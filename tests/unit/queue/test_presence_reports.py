@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from actors.clock import ManualClock
-from booking.queue.domain.queue import Policy
-from booking.queue.presence_reports import MISSED_AFTER_MS, REPORT_EVERY_S, PresenceReports
+from booking.queue.domain.events import Policy
+from booking.queue.keeper import MISSED_AFTER_MS, REPORT_EVERY_S, PresenceReports
 from booking.queue.view import QueueView
 from tests.support.virtual_time import START_MS
 
@@ -21,18 +21,19 @@ class Neighbour:
         self.name, self.owns, self.cluster = name, owns, cluster
         self.view = QueueView("main", POLICY, now_ms=cluster.clock.now_ms)
         self.view.last_number = 30
-        self.reports = PresenceReports(name, self, {"main": self.view}, cluster.clock)
+        self.reports = PresenceReports(
+            name,
+            {"main": self.view},
+            cluster.clock,
+            owner_of=lambda slot: name if self.owns else "one",
+            others=self.others,
+            send=self.send,
+        )
 
-    def holds(self, slot: int) -> bool:
-        return self.owns
-
-    def owner_of(self, slot: int) -> str:
-        return "one"
-
-    def names(self) -> list[str]:
+    def others(self) -> list[str]:
         return [name for name in self.cluster.alive if name != self.name]
 
-    def tell(self, instance: str, topic: str, body: bytes) -> None:
+    def send(self, instance: str, topic: str, body: bytes) -> None:
         if self.name not in self.cluster.cut:
             self.cluster.all[instance].reports.told(topic, body)
 

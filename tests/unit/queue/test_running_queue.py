@@ -9,8 +9,8 @@ import pytest
 
 from booking.calls import UnknownError
 from booking.queue.admin import QueueChange
+from booking.queue.domain.events import Policy
 from booking.queue.domain.lots import draw
-from booking.queue.domain.queue import Policy
 from booking.queue.tokens import QueueToken
 from tests.support.instance import catalogue, schedule
 from tests.support.journals import user_id
