@@ -80,14 +80,12 @@ class ShardAllocator:
         claims: ShardClaims,
         handoffs: HandoffRequests,
         releases: ShardReleases,
-        tasks: Tasks,
     ) -> None:
         self._table = table
         self._members = members
         self._claims = claims
         self._handoffs = handoffs
         self._releases = releases
-        self._tasks = tasks
         self._kick = asyncio.Event()
         self._moving: set[int] = set()
         """Shards being taken from their owners."""
@@ -101,11 +99,11 @@ class ShardAllocator:
         """Read the table now."""
         self._kick.set()
 
-    async def run(self) -> None:
-        """Allocate until cancelled."""
+    async def run(self, tasks: Tasks) -> None:
+        """Allocate until cancelled. Each hand-over is one of the tasks."""
         while True:
             try:
-                await self._allocate()
+                await self._allocate(tasks)
             except JournalError as error:
                 log.info("the table of shards cannot be read: %s", error)
             try:
@@ -116,14 +114,14 @@ class ShardAllocator:
             finally:
                 self._kick.clear()
 
-    async def _allocate(self) -> None:
+    async def _allocate(self, tasks: Tasks) -> None:
         table = await self._table.read()
         if gained := await self._claims.claim_desired([p for p in table if self._unserved(p)]):
             log.info("claimed %d shards", gained)
         for placed in table:
             if self._to_hand_over(placed):
                 self._moving.add(placed.shard)
-                self._tasks.spawn(self._hand_over(placed), f"handoff-{placed.shard}")
+                tasks.spawn(self._hand_over(placed), f"handoff-{placed.shard}")
         if gained := await self._claims.reclaim([p for p in table if self._abandoned(p)]):
             log.warning("claimed %d shards back that nobody came for", gained)
 

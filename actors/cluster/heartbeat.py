@@ -61,7 +61,6 @@ class Heartbeat:
         members: MembershipView,
         runtime: Runtime,
         clock: Clock,
-        *,
         changed: Callable[[], None],
     ) -> None:
         self.member = member

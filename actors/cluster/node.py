@@ -66,19 +66,14 @@ class ClusterNode:
         options: ClusterOptions | None = None,
     ) -> None:
         options = options or ClusterOptions()
-        self._clock = clock
         self._tasks = tasks = Tasks(f"{member.instance}/cluster")
         self.runtime = self._make_runtime(member, stores, application, clock, options)
         self.members = MembershipView(member, self._connected)
         links = make_links(self.members.url_of, self.behaviour_of)
         self.control = ControlChannel(member.instance, links, clock, tasks)
+        announcements = Announcements(stores.membership, stores.standby, clock)
         self.heartbeat = Heartbeat(
-            member,
-            Announcements(stores.membership, stores.standby, clock),
-            self.members,
-            self.runtime,
-            clock,
-            changed=self._membership_changed,
+            member, announcements, self.members, self.runtime, clock, self._membership_changed
         )
         self.sharding = ClusterSharding(
             stores,
@@ -86,7 +81,6 @@ class ClusterNode:
             self.members,
             self.control,
             clock,
-            tasks,
             options=options,
             hot=application.hot,
             on_gained=lambda shards: self._gained(shards, application.on_gained),

@@ -190,16 +190,12 @@ class Router:
 
     async def _try(self, request: Request) -> Answer:
         """One try, of at most two hops."""
-        address, command, deadline, key = (
-            request.address, request.command, request.deadline, request.key,
-        )  # fmt: skip
-        slot = address.slot
+        slot = request.address.slot
         for hop in range(1, HOPS_MAX + 1):
-            left_s = deadline - self._clock.monotonic()
-            if left_s <= 0:
+            if request.deadline <= self._clock.monotonic():
                 raise DeadlineExceededError("no owner in time")
             if self._runtime.shards.epoch_of(slot):
-                return await self._runtime.ask(address, command, key=key, timeout_s=left_s)
+                return await self._runtime.send(request)
             owner = self._directory.owner(slot)
             if owner.instance in ("", self._instance):
                 # Nobody can claim it then, so there is nothing to hold the caller back for.
@@ -207,7 +203,14 @@ class Router:
                 raise NotOwnedError("nobody owns it now")
             self.sent_on += 1
             try:
-                sent = Request(address, command, deadline, key, hop, owner.epoch)
+                sent = Request(
+                    request.address,
+                    request.command,
+                    request.deadline,
+                    request.key,
+                    hop,
+                    owner.epoch,
+                )
                 return await self._links.ask(owner.instance, sent)
             except MovedError as moved:
                 if not self._directory.learn(slot, moved.owner, moved.epoch):

@@ -42,7 +42,6 @@ class ClusterSharding:
         members: MembershipView,
         control: ControlChannel,
         clock: Clock,
-        tasks: Tasks,
         *,
         options: ClusterOptions,
         hot: Callable[[int], Sequence[Address]],
@@ -55,9 +54,7 @@ class ClusterSharding:
         table = ShardTable(stores, members, runtime, self.directory, clock, self._on_news)
         self.claims = ShardClaims(members.me, stores, runtime, self.directory, on_gained)
         self.handoffs = HandoffRequests(runtime, members, control, self.claims, clock, hot)
-        self.allocator = ShardAllocator(
-            table, members, self.claims, self.handoffs, self.releases, tasks
-        )
+        self.allocator = ShardAllocator(table, members, self.claims, self.handoffs, self.releases)
         self.leader = Leader(
             stores.election,
             stores.placement,
@@ -80,7 +77,7 @@ class ClusterSharding:
     def start(self, tasks: Tasks) -> None:
         """Take part in the election, take shards, and watch for a partition."""
         tasks.spawn(self.leader.run(), "leader")
-        tasks.spawn(self.allocator.run(), "allocator")
+        tasks.spawn(self.allocator.run(tasks), "allocator")
         tasks.spawn(self.coordinator.run(), "coordinator")
         tasks.spawn(self._detector.run(), "partition-detector")
 

@@ -10,7 +10,7 @@ One websocket from each instance to each other that it asks, msgpack, many messa
 - :mod:`actors.peers.peer`: how a link is kept up.
 """
 
-from actors.peers.endpoint import EndpointStatistics, PeerEndpoint
+from actors.peers.endpoint import PeerEndpoint
 from actors.peers.handshake import Secret
 from actors.peers.limits import HOPS_MAX, PeerLimits
 from actors.peers.link import Owner
@@ -21,7 +21,6 @@ from actors.peers.transport import PeerTransport
 __all__ = [
     "HOPS_MAX",
     "PEER_PATH",
-    "EndpointStatistics",
     "MovedError",
     "Owner",
     "PeerEndpoint",

@@ -55,11 +55,6 @@ class Traffic:
         self.round_trip_avg_ms = round_trip_ms if avg_ms is None else avg_ms + step_ms
         self.round_trip_max_ms = max(self.round_trip_max_ms, round_trip_ms)
 
-    @property
-    def batch_avg(self) -> float:
-        """Messages in a frame that was sent."""
-        return self.messages / self.frames if self.frames else 0.0
-
 
 class Outbox:
     """Messages waiting to be sent, first in, first out. ``put_count`` and ``taken_count`` number

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import msgspec
 from aiohttp import web
 
 from actors.clock import Clock
@@ -20,25 +19,6 @@ from actors.peers.protocol import BehaviourOf, Codec, Hello
 from actors.transport import Answer, Request
 
 log = logging.getLogger(__name__)
-
-
-class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """The links that others opened to this instance."""
-
-    links: int
-    asks: int
-    in_flight: int
-    """Asks that are not answered yet."""
-    refused: int
-    """Asks refused by the link itself: too many, too late, too far, or not to be understood."""
-    rejected: int
-    """Connections that did not prove the secret or speak another version."""
-    frames: int
-    """Sent."""
-    messages: int
-    """Sent."""
-    batch_avg: float
-    """Messages in a frame that was sent."""
 
 
 class PeerEndpoint:
@@ -65,8 +45,8 @@ class PeerEndpoint:
         self._context = ServerContext(ask_here, owner_of, codec, clock, self._limits, tracer)
         self._connections: dict[str, Connection] = {}
         self._handshakes = 0
-        self._counts = ServerCounts()
-        self._traffic = Traffic()
+        self.counts = ServerCounts()
+        self.traffic = Traffic()
         self._closed = False
         self._logged_s = -self._limits.log_every_s
         self._unlogged = 0
@@ -107,7 +87,7 @@ class PeerEndpoint:
         )
 
     def _count_rejected(self, error: HandshakeError, remote: str | None) -> None:
-        self._counts.rejected += 1
+        self.counts.rejected += 1
         self._unlogged += 1
         now_s = self._clock.monotonic()
         if now_s - self._logged_s >= self._limits.log_every_s:
@@ -118,9 +98,9 @@ class PeerEndpoint:
         self, socket: web.WebSocketResponse, abort: Callable[[], None], hello: Hello
     ) -> None:
         connection = Connection(
-            socket, abort, clock=self._clock, limits=self._limits, traffic=self._traffic
+            socket, abort, clock=self._clock, limits=self._limits, traffic=self.traffic
         )
-        link = ServerLink(connection, self._context, self._counts)
+        link = ServerLink(connection, self._context, self.counts)
         name = hello.instance
         older = self._connections.get(name)
         if older is not None:
@@ -135,22 +115,13 @@ class PeerEndpoint:
             if self._connections.get(name) is connection:
                 del self._connections[name]
 
+    @property
+    def links(self) -> int:
+        """How many instances are connected."""
+        return len(self._connections)
+
     async def close(self) -> None:
         """Let no more in, send the answers that are ready, and close all links. Call it after the
         runtime has answered what it has: answers still under way are not sent."""
         self._closed = True
         await asyncio.gather(*(one.close("stopping") for one in list(self._connections.values())))
-
-    def statistics(self) -> EndpointStatistics:
-        """Counts and gauges at this moment."""
-        counts, traffic = self._counts, self._traffic
-        return EndpointStatistics(
-            links=len(self._connections),
-            asks=counts.asks,
-            in_flight=counts.in_flight,
-            refused=counts.refused,
-            rejected=counts.rejected,
-            frames=traffic.frames,
-            messages=traffic.messages,
-            batch_avg=traffic.batch_avg,
-        )

@@ -164,7 +164,9 @@ class ServerCounts:
     def __init__(self) -> None:
         self.asks = 0
         self.in_flight = 0
+        """Asks that are not answered yet."""
         self.refused = 0
+        """Asks refused by the link itself: too many, too late, too far, or not understood."""
         self.rejected = 0
         """Connections that were not let in."""
 

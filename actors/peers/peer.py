@@ -64,8 +64,6 @@ class PeerStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Sent."""
     messages: int
     """Sent."""
-    batch_avg: float
-    """Messages in a frame that was sent."""
 
 
 class LinkSocket(aiohttp.ClientWebSocketResponse):
@@ -271,5 +269,4 @@ class Peer:
             round_trip_max_ms=traffic.round_trip_max_ms,
             frames=traffic.frames,
             messages=traffic.messages,
-            batch_avg=traffic.batch_avg,
         )

@@ -32,8 +32,8 @@ async def test_a_wrong_secret_opens_nothing(pair: Pair, caplog: pytest.LogCaptur
     await pair.start()
     await refused(pair, OTHER)
     assert pair.clerk.got == []
-    assert pair.listening.endpoint.statistics().links == 0
-    await until(lambda: pair.listening.endpoint.statistics().rejected >= 3)
+    assert pair.listening.endpoint.links == 0
+    await until(lambda: pair.listening.endpoint.counts.rejected >= 3)
     there = [r for r in caplog.records if r.name == "actors.peers.endpoint"]
     assert len(there) == 1, "repeats are counted, not logged"
     assert OTHER.decode() not in caplog.text
@@ -131,7 +131,7 @@ async def test_a_frame_that_is_too_long_ends_the_link(
         await greeted(pair, socket)
         with caplog.at_level(logging.INFO, logger="actors.peers.endpoint"):
             await socket.send_bytes(b"x" * (LIMITS.frame_bytes_max + 2))
-            await until(lambda: pair.listening.endpoint.statistics().links == 0)
+            await until(lambda: pair.listening.endpoint.links == 0)
     assert "exceeds limit" in caplog.text
 
 
@@ -173,7 +173,7 @@ async def test_a_second_link_of_one_instance_replaces_the_first(pair: Pair) -> N
             while (message := await first.receive(timeout=5)).type is aiohttp.WSMsgType.BINARY:
                 """Its pings."""
             assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
-            assert pair.listening.endpoint.statistics().links == 1
+            assert pair.listening.endpoint.links == 1
 
 
 def test_a_proof_is_good_for_one_side_one_pair_and_one_nonce() -> None:
