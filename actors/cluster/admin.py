@@ -1,6 +1,7 @@
 """What operators see and do, on every instance.
 
-All of it is read from the stored table and written to it, so every instance gives the same answers.
+All of it is read from the stored table and written to it, with who asked; the leader acts on what
+is written. So every instance gives the same answers, and the loss of a leader loses no request.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from typing import Any
 
 from actors.address import SLOT_COUNT
 from actors.clock import Clock
-from actors.cluster.application import Stores
-from actors.cluster.handoff import HandoffRequests
-from actors.cluster.operations import (
+from actors.cluster.admin_views import (
     ClusterView,
     InstanceView,
     OperationRefusedError,
     Rebalance,
     ShardView,
 )
+from actors.cluster.application import Stores
+from actors.cluster.handoff import HandoffRequests
 from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.election.leadership import LeaderView
 from actors.placement.contract import DesiredState, OperatorLogEntry, StoredPlan
@@ -30,9 +31,11 @@ HANDOVERS_SHOWN = 50
 """As many as fit on a screen."""
 
 
-class AdminService:
-    """Implements :class:`actors.cluster.operations.Operations`. ``announce`` tells every instance
-    that the stored placement has changed, so that it acts at once."""
+class ClusterAdmin:
+    """Every method may raise :class:`~actors.cluster.admin_views.OperationRefusedError` and
+    :class:`~actors.journal.contract.JournalError`. ``who`` is logged with what was done.
+    ``announce`` tells every instance that the stored placement has changed, so that it acts at
+    once."""
 
     def __init__(
         self,
@@ -102,14 +105,15 @@ class AdminService:
     # -- plans ---------------------------------------------------------------------------------
 
     async def plan(self) -> Plan:
-        """Make and store a plan that evens the shards out."""
+        """Make a plan that evens the shards out, and keep it to be applied by its id."""
         snapshot = await self._planner.snapshot()
         plan = self._planner.plan(snapshot, exact=True)
         await self._operations.show(plan, "rebalance")
         return plan
 
     async def apply(self, plan_id: str, who: str) -> Rebalance:
-        """Begin a stored plan unless the cluster has changed since; repeated, tell its progress."""
+        """Begin a stored plan; for one that runs, return its progress. Refused as
+        ``unknown_plan``, or as ``plan_stale`` if the cluster has changed since."""
         stored = await self._operations.plan(plan_id)
         if stored is None:
             raise OperationRefusedError("unknown_plan", f"there is no plan {plan_id}; make one")
@@ -126,7 +130,7 @@ class AdminService:
         return _rebalance(stored, snapshot)
 
     async def abort(self, who: str) -> Rebalance:
-        """End the running plan. Shards that have moved stay where they are."""
+        """End the running plan. Shards that have moved stay. Refused as ``no_rebalance``."""
         snapshot = await self._planner.snapshot()
         for stored in await self._operations.running():
             if stored.kind != "rebalance":
@@ -140,7 +144,8 @@ class AdminService:
     # -- one shard -----------------------------------------------------------------------------
 
     async def move(self, shard: int, to: str, who: str) -> None:
-        """Begin to move one shard, once."""
+        """Begin to move one shard, once. Refused as ``unknown_shard``, ``unknown_instance``,
+        ``shard_frozen`` or ``conflict``."""
         snapshot = await self._planner.snapshot()
         state = snapshot.shards[_known(shard)]
         node = self._usable(to, snapshot.nodes)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from actors.address import Address
 from actors.clock import Clock
+from actors.cluster.admin_views import Handover
 from actors.cluster.claims import ShardClaims
 from actors.cluster.control import ControlChannel
 from actors.cluster.control_messages import (
@@ -25,7 +26,6 @@ from actors.cluster.control_messages import (
     ShardReleased,
 )
 from actors.cluster.membership_view import MembershipView
-from actors.cluster.operations import Handover
 from actors.errors import EntityCrashedError, NotOwnedError, UnavailableError
 from actors.journal.contract import JournalError
 from actors.placement.contract import PlacedShard

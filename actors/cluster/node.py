@@ -15,7 +15,7 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
-from actors.cluster.admin import AdminService
+from actors.cluster.admin import ClusterAdmin
 from actors.cluster.application import Application, ClusterOptions, Stores
 from actors.cluster.availability import ShardAvailability
 from actors.cluster.control import ControlChannel
@@ -93,7 +93,7 @@ class ClusterNode:
             member.instance, self.runtime, links, directory, self.control, clock, tasks
         )
         self.replication = self._make_replication(member, stores, application, clock)
-        self.admin = AdminService(
+        self.admin = ClusterAdmin(
             self.sharding.planner,
             stores,
             clock,

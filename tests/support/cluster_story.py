@@ -17,7 +17,7 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import CommandKey
-from actors.cluster.operations import OperationRefusedError
+from actors.cluster.admin_views import OperationRefusedError
 from actors.core.limits import Limits
 from actors.errors import KeyInFlightError, NotOwnedError, OutcomeUnknownError, UnavailableError
 from actors.journal.contract import JournalError

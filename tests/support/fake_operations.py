@@ -12,7 +12,8 @@ from typing import Any, Literal
 import msgspec
 
 from actors.clock import Clock, ManualClock
-from actors.cluster.operations import (
+from actors.cluster.admin import ClusterAdmin
+from actors.cluster.admin_views import (
     ClusterView,
     Handover,
     InstanceView,
@@ -43,8 +44,8 @@ class FakeInstance(msgspec.Struct):
         return "draining" if self.draining else "serving"
 
 
-class FakeOperations:
-    """Implements :class:`actors.cluster.operations.Operations`."""
+class FakeOperations(ClusterAdmin):
+    """Does what the service of a real cluster does, in memory."""
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class FakeOperations:
         if self.moves_per_view:
             self.step(self.moves_per_view)
         return ClusterView(
-            instances=[self._instance(each) for each in self.instances.values()],
+            instances=[self._view_of(each) for each in self.instances.values()],
             shards=[
                 ShardView(
                     shard=s.shard,
@@ -289,7 +290,7 @@ class FakeOperations:
             for each in self.instances.values()
         ]
 
-    def _instance(self, each: FakeInstance) -> InstanceView:
+    def _view_of(self, each: FakeInstance) -> InstanceView:
         owned = [state for state in self.shards if state.owner == each.name]
         return InstanceView(
             instance=each.name,

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from actors.cluster.operations import ClusterView, Rebalance
+from actors.cluster.admin_views import ClusterView, Rebalance
 from booking.catalogue.document import DOCUMENT_BYTES_MAX
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, Client, path_part

@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from actors.cluster.operations import ClusterView, Handover, InstanceView, Rebalance, ShardView
+from actors.cluster.admin_views import ClusterView, Handover, InstanceView, Rebalance, ShardView
 from booking.audit.report import AuditReport, render
 from booking.queue.admin import QueueReport
 

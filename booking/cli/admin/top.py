@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from actors.cluster.operations import ClusterView
+from actors.cluster.admin_views import ClusterView
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, Client
 from booking.cli.admin.commands import DONE, Admin

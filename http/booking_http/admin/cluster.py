@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from actors.cluster.operations import ClusterView, Rebalance
+from actors.cluster.admin_views import ClusterView, Rebalance
 from actors.placement.assignment import Held
 from actors.placement.load import Load
 from actors.placement.plan import Move, Plan, Withdrawal

@@ -13,7 +13,8 @@ from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from actors.cluster.operations import OperationRefusedError, Operations
+from actors.cluster.admin import ClusterAdmin
+from actors.cluster.admin_views import OperationRefusedError
 from actors.journal.contract import JournalError
 from booking.audit.admin import AuditDesk, AuditRunningError
 from booking.catalogue.contract import CatalogueStore
@@ -43,7 +44,7 @@ class AdminParts:
 
     token: str = field(default="", repr=False)
     """Empty: everybody is answered 403."""
-    operations: Operations | None = None
+    operations: ClusterAdmin | None = None
     queues: QueueService | None = None
     catalogue: CatalogueStore | None = None
     audits: AuditDesk | None = None
@@ -101,7 +102,7 @@ class AdminService:
         self.counts = AdminCounts(self.access)
 
     @property
-    def operations(self) -> Operations:
+    def operations(self) -> ClusterAdmin:
         """The cluster."""
         return _present(self._parts.operations, "cluster")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.address import SLOT_COUNT
-from actors.cluster.operations import OperationRefusedError
+from actors.cluster.admin_views import OperationRefusedError
 from actors.journal.contract import JournalError
 from tests.support.askers import Askers
 from tests.support.nodes import Node, Nodes
