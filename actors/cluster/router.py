@@ -94,10 +94,10 @@ class Router:
         """
         wait_s = ASK_TIMEOUT_S if timeout_s is None else timeout_s
         again = repeatable or key is not None
+        request = Request(address, command, self._clock.monotonic() + wait_s, key)
         if self._runtime.shards.epoch_of(address.slot):
-            return self._here(address, command, key, wait_s, again)
-        deadline = self._clock.monotonic() + wait_s
-        return self._anywhere(Request(address, command, deadline, key), again)
+            return self._here(request, again)
+        return self._anywhere(request, again)
 
     async def begin(self, address: Address, key: CommandKey) -> Answer | None:
         """Begin an operation of several steps, as :meth:`actors.runtime.Runtime.begin`."""
@@ -138,14 +138,11 @@ class Router:
 
     # -- routes --------------------------------------------------------------------------------
 
-    async def _here(
-        self, address: Address, command: Any, key: CommandKey | None, wait_s: float, again: bool
-    ) -> Answer:
-        deadline = self._clock.monotonic() + wait_s
+    async def _here(self, request: Request, again: bool) -> Answer:
         try:
-            return await self._runtime.ask(address, command, key=key, timeout_s=wait_s)
+            return await self._runtime.send(request)
         except NotOwnedError:
-            return await self._anywhere(Request(address, command, deadline, key), again)
+            return await self._anywhere(request, again)
 
     async def _anywhere(self, request: Request, again: bool) -> Answer:
         """Try the owner, hold the caller back while there is none, and try again."""

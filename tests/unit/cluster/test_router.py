@@ -74,10 +74,9 @@ class FakeRuntime:
     def holds(self, shard: int) -> bool:
         return self.epoch > 0
 
-    async def ask(
-        self, address: Address, command: Any, *, key: CommandKey | None, timeout_s: float
-    ) -> Answer:
-        self.asked.append((command, key, timeout_s))
+    async def send(self, request: Request) -> Answer:
+        left_s = request.deadline - VirtualClock().monotonic()
+        self.asked.append((request.command, request.key, left_s))
         return self.script.next()
 
     def ask_inside(self, address: Address, command: Any) -> asyncio.Future[Answer]:
