@@ -47,20 +47,17 @@ def _crowd(args: argparse.Namespace) -> int:
         return WRONG_USAGE
     print(f"{args.fans} fans go to {url} for {args.seconds} s; look at {url}/ in a browser")
     screen = _Screen()
+    going = run(url, fans=args.fans, seconds=args.seconds, tell=screen.tell, hint=screen.say)
     try:
-        asyncio.run(
-            run(url, fans=args.fans, seconds=args.seconds, tell=screen.tell, hint=screen.say)
-        )
+        asyncio.run(going)
     except CrowdError as error:
         screen.end()
         print(f"booking: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        screen.end()
-        print("called back: everybody has left")
+        screen.say("called back: everybody has left")
         return DONE
-    screen.end()
-    print("over: everybody has left")
+    screen.say("over: everybody has left")
     return DONE
 
 

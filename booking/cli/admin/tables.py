@@ -20,6 +20,8 @@ GROUPED_ABOVE = 20
 """Moves shown one by one; of more, how many go from where to where says more."""
 DETAIL_LENGTH_MAX = 100
 """Characters of a trail line's details, so that a line stays one."""
+LAST_COLUMN_MIN = 12
+"""Characters: an address of four lines can still be read."""
 PIPE_COLUMNS = 4_000
 """Wider than any row: programs read whole lines."""
 
@@ -43,15 +45,19 @@ def terminal() -> Console:
 
 def table(columns: Mapping[str, Callable[[T], object]], items: Iterable[T]) -> Drawn:
     """A row for each item, with numbers to the right; nothing if there is none. A column of nothing
-    but empty cells is left out, and on a narrow terminal cells go over several lines."""
+    but empty cells is left out. On a narrow terminal cells go over several lines, word by word, and
+    those of the last column wherever it has to be."""
     cells = [[_cell(value(item)) for value in columns.values()] for item in items]
     if not cells:
         return []
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     kept = [column for column in zip(columns, *cells, strict=True) if any(column[1:])]
-    for name, *values in kept:
+    for column in kept:
+        name, *values = column
         side: Literal["left", "right"] = "right" if all(map(_is_number, values)) else "left"
-        drawn.add_column(name, justify=side, overflow="fold")
+        longest = max(len(word) for text in column for word in text.split())
+        width = min(longest, LAST_COLUMN_MIN) if column is kept[-1] else longest
+        drawn.add_column(name, justify=side, overflow="fold", min_width=width)
     for row in zip(*(values for _, *values in kept), strict=True):
         drawn.add_row(*row)
     return [drawn]
