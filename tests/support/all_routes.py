@@ -18,11 +18,12 @@ def all_routes() -> tuple[Route, ...]:
 
 
 def fans_calls() -> set[tuple[str, str]]:
-    """Method and path of what a fan's program may ask, without sockets and pages."""
+    """Method and path of what a fan's program may ask, without sockets, pages and pictures."""
     return {
         (route.method, route.path)
         for route in all_routes()
         if route.tag != "system"
         and not route.path.startswith(OPERATORS)
         and not route.path.endswith("/ws")
+        and route.answer.media == "application/json"
     }
