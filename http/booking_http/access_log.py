@@ -27,27 +27,18 @@ def log_ids(request: web.BaseRequest, request_id: str) -> dict[str, str]:
     return {"request_id": request_id, "trace_id": found[1]}
 
 
-class AccessLog:
-    """Writes method, path, route, status, duration and ids; never a query string or header,
-    because those may carry tokens."""
-
-    def write(
-        self,
-        request: web.BaseRequest,
-        path: str,
-        route: str,
-        status: int,
-        request_id: str,
-        seconds: float,
-    ) -> None:
-        """Write the line of one answered request."""
-        fields = {
-            "method": request.method,
-            "path": path,
-            "route": route,
-            "status": status,
-            "duration_ms": round(seconds * 1000, 3),
-            "remote": request.remote,
-            **log_ids(request, request_id),
-        }
-        _log.info("%s %s %d", request.method, route, status, extra=fields)
+def log_access(
+    request: web.BaseRequest, path: str, route: str, status: int, request_id: str, seconds: float
+) -> None:
+    """Write the line of one answered request: method, path, route, status, duration and ids; never
+    a query string or header, because those may carry tokens."""
+    fields = {
+        "method": request.method,
+        "path": path,
+        "route": route,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 3),
+        "remote": request.remote,
+        **log_ids(request, request_id),
+    }
+    _log.info("%s %s %d", request.method, route, status, extra=fields)

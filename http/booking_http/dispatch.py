@@ -14,7 +14,7 @@ from booking.calls import UnknownError
 from booking.queue.service import NotAdmittedError
 from booking.queue.tokens import QueueToken, TokenError
 from booking.services import Services
-from booking_http.access_log import AccessLog, log_ids
+from booking_http.access_log import log_access, log_ids
 from booking_http.bodies import read_body
 from booking_http.inputs import (
     IDEMPOTENCY_KEY,
@@ -56,7 +56,6 @@ class Dispatcher:
         self._addresses = Addresses(settings.trusted_proxies)
         self._per_address = RateLimit("address", address) if address else None
         self._per_user = RateLimit("user", user) if user else None
-        self._access_log = AccessLog() if settings.access_log else None
         self.draining = False
         """Set: each answer ends its connection."""
 
@@ -82,8 +81,8 @@ class Dispatcher:
         label = UNMATCHED if resource is None else resource.template
         seconds = perf_counter() - started
         metrics.observe(request.method, label, reply.status, seconds)
-        if self._access_log is not None:
-            self._access_log.write(request, path, label, reply.status, request_id, seconds)
+        if self._settings.access_log:
+            log_access(request, path, label, reply.status, request_id, seconds)
         return reply
 
     async def _answer(

@@ -7,9 +7,10 @@ prometheus_client takes a lock three times, which one event loop does not need.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,10 +27,11 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from booking_http.sockets.numbers import SocketNumbers
+from booking_http.sockets import codes
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """The bounds OpenTelemetry's semantic conventions give for http.server.request.duration."""
+_CHANNELS = ("queue", "seats")
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 _OTHER_METHOD = "_OTHER"
 """As in the same conventions, so that clients cannot make up label values."""
@@ -50,6 +52,40 @@ class _Series:
             so_far += count
             buckets.append((bound, float(so_far)))
         return buckets
+
+
+def counted(name: str, words: str, labels: Sequence[str], counts: Mapping[Any, float]) -> Metric:
+    """A counter with one value for each combination of labels."""
+    family = CounterMetricFamily(name, words, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values if isinstance(values, tuple) else (values,), count)
+    return family
+
+
+class SocketNumbers:
+    """The numbers of the websockets, by channel."""
+
+    def __init__(self) -> None:
+        self.open: Counter[str] = Counter()
+        self.pushed: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        """Pushes passed over because the client had not taken those before."""
+        self.closed: Counter[int] = Counter()
+        """By code; 1006 without a close frame, 0 for codes of a client's own."""
+
+    def collect(self) -> Iterable[Metric]:
+        """The numbers as Prometheus reads them; all are there from the start."""
+        open_now = GaugeMetricFamily("booking_sockets", "Open websockets.", labels=("channel",))
+        for channel in _CHANNELS:
+            open_now.add_metric((channel,), self.open[channel])
+        yield open_now
+        told = {channel: self.pushed[channel] for channel in _CHANNELS}
+        yield counted("booking_socket_pushes", "Frames with news.", ("channel",), told)
+        passed = {channel: self.skipped[channel] for channel in _CHANNELS}
+        words = "Frames not written because the client had not read those before."
+        yield counted("booking_socket_pushes_skipped", words, ("channel",), passed)
+        ended = {str(code or "other"): self.closed[code] for code in sorted({0, *codes.KNOWN})}
+        yield counted("booking_sockets_closed", "Websockets that ended.", ("code",), ended)
 
 
 class EdgeMetrics(Collector):
@@ -77,7 +113,6 @@ class EdgeMetrics(Collector):
         self.sockets = SocketNumbers()
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        self._registry.register(self.sockets)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -113,7 +148,9 @@ class EdgeMetrics(Collector):
             "Connections refused because there were too many.",
             self.connections_refused,
         )
-        yield self._refused()
+        words = "Requests refused, by the code of the refusal."
+        yield counted("booking_refusals", words, ("code",), self.refusals)
+        yield from self.sockets.collect()
         for name, value in self._gauges().items():
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             words = self._meanings.get(name) or f"{name.replace('_', ' ').capitalize()}."
@@ -129,14 +166,6 @@ class EdgeMetrics(Collector):
             family.add_metric(
                 (method, route, str(status)), buckets=series.cumulative(), sum_value=series.sum_s
             )
-        return family
-
-    def _refused(self) -> Metric:
-        family = CounterMetricFamily(
-            "booking_refusals", "Requests refused, by the code of the refusal.", labels=("code",)
-        )
-        for code, count in self.refusals.items():
-            family.add_metric((code,), count)
         return family
 
     def describe(self) -> Iterable[Metric]:

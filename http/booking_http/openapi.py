@@ -262,10 +262,9 @@ def _codes_of(route: Route) -> tuple[str, ...]:
 
 def _responses(route: Route, shapes: _Shapes) -> Json:
     responses: Json = {str(route.answer.status): _success(route, shapes)}
-    for status in route.answer.also:
-        words = "It has not changed." if status == 304 else "Done."
+    if "ETag" in route.answer.headers:
         headers = _headers(["X-Request-Id", *route.answer.headers])
-        responses[str(status)] = {"description": words, "headers": headers}
+        responses["304"] = {"description": "It has not changed.", "headers": headers}
     by_status: dict[int, list[str]] = defaultdict(list)
     for code in _codes_of(route):
         by_status[CODES[code].status].append(f"`{code}`")

@@ -51,7 +51,7 @@ def _read(folder: str, security: bytes) -> dict[str, Representation]:
 
 def _file(name: str, description: str) -> Answer:
     media = _MEDIA.get(PurePath(name).suffix, "*/*")
-    return Answer(200, None, description, ("ETag",), media=media, also=(304,))
+    return Answer(200, None, description, ("ETag",), media=media)
 
 
 class FanPages(Calls):

@@ -56,23 +56,15 @@ class RefusedError(Exception):
         self.refusal = Refusal(code, detail, headers or {}, extensions or {})
 
 
-class RejectedError(RefusedError):
-    """The domain rejected the command. Handlers raise it, so that every refusal takes one way."""
-
-    def __init__(self, rejected: Rejected, replayed: bool = False) -> None:
-        Exception.__init__(self, rejected.code)
-        self.refusal = of_rejection(rejected, replayed)
-
-
 def malformed(detail: str) -> RefusedError:
     """400, with words that name what is wrong."""
     return RefusedError("malformed", detail)
 
 
 def accepted(outcome: Outcome[T | Rejected]) -> T:
-    """The value of an outcome; :class:`RejectedError` if the domain rejected the command."""
+    """The value of an outcome; :class:`RefusedError` if the domain rejected the command."""
     if isinstance(outcome.value, Rejected):
-        raise RejectedError(outcome.value, outcome.replayed)
+        raise rejection(outcome.value, outcome.replayed)
     return outcome.value
 
 
@@ -96,8 +88,8 @@ def problem_reply(refusal: Refusal, path: str, request_id: str) -> Reply:
     return Reply(status, PROBLEM + NO_STORE + lines, _ENCODE(problem))
 
 
-def of_rejection(rejected: Rejected, replayed: bool = False) -> Refusal:
-    """A rejection of the domain as a refusal."""
+def rejection(rejected: Rejected, replayed: bool = False) -> RefusedError:
+    """A rejection of the domain as a refusal, so that every refusal takes one way."""
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
     extensions = {}
     if rejected.code is Code.QUEUE_FULL:
@@ -105,7 +97,7 @@ def of_rejection(rejected: Rejected, replayed: bool = False) -> Refusal:
     if rejected.retry_after_ms:
         headers |= retry_after(rejected.retry_after_ms / 1000)
         extensions["retryAfterMs"] = rejected.retry_after_ms
-    return Refusal(rejected.code, rejected.detail, headers, extensions)
+    return RefusedError(rejected.code, rejected.detail, headers, extensions)
 
 
 def of_exception(error: Exception) -> Refusal:

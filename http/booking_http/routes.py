@@ -116,9 +116,8 @@ class Answer:
     data: Any = None
     description: str = "Done."
     headers: tuple[str, ...] = ()
+    """Those of this answer in particular. With ``ETag`` there is 304 too."""
     media: str = "application/json"
-    also: tuple[int, ...] = ()
-    """Further statuses without a body, such as 304."""
 
 
 async def _unbound(call: Call) -> Reply:

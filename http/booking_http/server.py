@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -56,7 +55,7 @@ class EdgeServer:
         self._settings = settings
         self._metrics = metrics
         self._connections: EdgeConnections | None = None
-        self._listeners: list[asyncio.Server] = []
+        self._listener: asyncio.Server | None = None
         self._shared: asyncio.Server | None = None
         self._mounted: dict[str, Mounted] = {}
         self._port = 0
@@ -82,7 +81,7 @@ class EdgeServer:
 
     @property
     def port(self) -> int:
-        """The TCP port that is listened on; 0 before the start or with a unix socket only."""
+        """The TCP port that is listened on; 0 before the start."""
         return self._port
 
     @property
@@ -101,16 +100,8 @@ class EdgeServer:
         assert self._tasks is not None, "not started"
         return self._tasks.failed
 
-    async def start(
-        self,
-        host: str | None = "127.0.0.1",
-        port: int = 0,
-        *,
-        reuse_port: bool = False,
-        unix_path: str | os.PathLike[str] | None = None,
-    ) -> None:
-        """Listens on TCP, unless ``host`` is ``None``, and on a unix socket if ``unix_path`` is
-        given. Port 0 takes a free one. :class:`OSError` if an address cannot be had."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen on this address; port 0 takes a free one. :class:`OSError` if it cannot be had."""
         assert self._connections is None, "an edge is started once"
         loop = asyncio.get_running_loop()
         handler = self._front if self._mounted else self._handler
@@ -119,19 +110,11 @@ class EdgeServer:
         self._connections = connections
         self._tasks = Tasks("edge")
         self._tasks.spawn(self._hub.run(), "sockets")
-        if host is not None:
-            listener = await loop.create_server(
-                connections, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
-            )
-            self._listeners.append(listener)
-            self._port = listener.sockets[0].getsockname()[1]
-        if unix_path is not None:
-            self._listeners.append(
-                await loop.create_unix_server(connections, unix_path, backlog=BACKLOG)
-            )
+        self._listener = await loop.create_server(connections, host, port, backlog=BACKLOG)
+        self._port = self._listener.sockets[0].getsockname()[1]
 
     async def share(self, sock: socket.socket) -> None:
-        """Takes connections from a socket too that listens already and may be shared with other
+        """Take connections from a socket too that listens already and may be shared with other
         processes: whoever is free takes the next one. Once, after :meth:`start`."""
         assert self._connections is not None, "started before"
         assert self._shared is None, "one is enough"
@@ -148,13 +131,12 @@ class EdgeServer:
             self._shared = None
 
     async def stop(self, timeout_s: float = 10.0) -> None:
-        """Stops listening, ends idle connections, lets requests under way finish for at most
+        """Stop listening, end idle connections, let requests under way finish for at most
         ``timeout_s``; websockets are told to come back and closed, spread over a time. Safe to call
         twice."""
         self.drain()
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+        if self._listener is not None:
+            self._listener.close()
         self._hub.leave()
         if self._connections is not None:
             await self._connections.drained(timeout_s)

@@ -23,6 +23,7 @@ from booking.catalogue.store import CatalogueError
 from booking.queue.service import QueueService
 from booking_http.admin.access import Access
 from booking_http.bodies import BodyReader
+from booking_http.metrics import counted
 from booking_http.problems import RefusedError, of_exception, retry_after
 from booking_http.reply import Reply
 from booking_http.routes import Call, Calls, Handler, Route
@@ -76,12 +77,9 @@ class AdminCounts(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The counts as Prometheus reads them."""
-        calls = CounterMetricFamily(
-            "booking_admin_calls", "Calls of operators.", labels=("call", "outcome")
+        yield counted(
+            "booking_admin_calls", "Calls of operators.", ("call", "outcome"), self._calls
         )
-        for (call, outcome), count in self._calls.items():
-            calls.add_metric((call, outcome), count)
-        yield calls
         yield CounterMetricFamily(
             "booking_admin_refused_attempts",
             "Requests to the operators' side without the right token.",
@@ -180,7 +178,7 @@ class _CountedReader(BodyReader[Any]):
 
 
 def _counted(handle: Handler, counts: AdminCounts, name: str) -> Handler:
-    async def counted(call: Call) -> Reply:
+    async def answered(call: Call) -> Reply:
         try:
             reply = await handle(call)
         except Exception as error:
@@ -192,7 +190,7 @@ def _counted(handle: Handler, counts: AdminCounts, name: str) -> Handler:
         counts.count(name, reply.status)
         return reply
 
-    return counted
+    return answered
 
 
 def _present(part: T | None, what: str) -> T:

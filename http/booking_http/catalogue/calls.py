@@ -1,11 +1,129 @@
-"""Concerts and dates: answered from memory, encoded once for each version."""
+"""Concerts and dates: answered from memory, encoded once for each combination of versions."""
+# ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from booking.calls import UnknownError
+from booking.catalogue.domain import Catalogue, Schedule
+from booking.seats.view import SeatMap
 from booking.services import Services
-from booking_http.catalogue.dates import AvailableDate, DateListings
-from booking_http.reply import Reply
+from booking_http.reply import Reply, Representation, data_body
 from booking_http.routes import Answer, Call, Calls, Route, id_param
+from booking_http.schemas import Count, Id, Moment, rfc3339
+
+LISTINGS_MAX = 256
+"""Lists kept, one for each concert asked for and one for each queue; each is a few kB."""
+_moment = lru_cache(maxsize=4096)(rfc3339)
+"""A season has a few hundred moments, each written again whenever a seat of any date changes."""
+
+
+class AvailableDate(msgspec.Struct, frozen=True):
+    """A date that can be booked now."""
+
+    id: Id
+    concertId: Id
+    concertName: str
+    totalSeats: Count
+    reservedSeats: Annotated[int, Meta(ge=0, description="Held and sold.")]
+    open_at: Moment
+    close_at: Moment
+
+
+_Wanted = tuple[str, str | None]
+"""Queue and concert."""
+
+
+class _Kept:
+    """One list with what it was made of."""
+
+    def __init__(self) -> None:
+        self.catalogue: Catalogue | None = None
+        self.open: list[Schedule] = []
+        self.changes_ms = 0
+        """When the next date opens or closes for booking: ``open`` holds until then."""
+        self.versions: list[int] = []
+        self.listing: Representation | None = None
+
+
+class DateListings:
+    """The list of each concert, and of all that one queue opens."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
+
+    def listing(self, queue: str, concert: str | None) -> Representation:
+        """The bookable dates of a concert, or of all that the queue opens; :class:`UnknownError`
+        for a concert that is unknown or behind another queue. A known one without bookable dates
+        has an empty list."""
+        wanted = (queue, concert)
+        kept = self._kept.get(wanted)
+        if kept is None:
+            kept = _Kept()
+        catalogue, now_ms = self._services.catalogue, self._services.clock.now_ms()
+        if catalogue is not kept.catalogue or now_ms >= kept.changes_ms:
+            self._choose(kept, wanted, catalogue, now_ms)
+        self._remember(wanted, kept)
+        maps = [self._services.seats.seat_map(schedule.id, fresh=False) for schedule in kept.open]
+        versions = [seats.version for seats in maps]
+        if kept.listing is None or versions != kept.versions:
+            kept.versions = versions
+            kept.listing = _encoded(maps)
+        return kept.listing
+
+    def _remember(self, wanted: _Wanted, kept: _Kept) -> None:
+        self._kept[wanted] = kept
+        self._kept.move_to_end(wanted)
+        if len(self._kept) > LISTINGS_MAX:
+            self._kept.popitem(last=False)
+
+    @staticmethod
+    def _choose(kept: _Kept, wanted: _Wanted, catalogue: Catalogue, now_ms: int) -> None:
+        queue, concert = wanted
+        schedules = [
+            schedule
+            for schedule in catalogue.schedules.values()
+            if schedule.queue == queue and concert in (None, schedule.concert_id)
+        ]
+        if concert is not None and not schedules:
+            raise UnknownError
+        ahead = [
+            moment
+            for schedule in schedules
+            for moment in (schedule.booking_start_ms, schedule.booking_end_ms)
+            if moment > now_ms
+        ]
+        kept.catalogue = catalogue
+        kept.open = [schedule for schedule in schedules if schedule.bookable(now_ms)]
+        # Without any moment ahead only a new catalogue changes the choice.
+        kept.changes_ms = min(ahead, default=2**63)
+        kept.listing = None
+
+
+def _encoded(maps: list[SeatMap]) -> Representation:
+    body = data_body([_date(seats) for seats in maps])
+    return Representation(body, f'"{blake2b(body, digest_size=16).hexdigest()}"')
+
+
+def _date(seats: SeatMap) -> AvailableDate:
+    schedule = seats.schedule
+    return AvailableDate(
+        id=schedule.id,
+        concertId=schedule.concert_id,
+        concertName=schedule.concert_name,
+        totalSeats=schedule.total_seats,
+        reservedSeats=len(seats.held) + len(seats.sold),
+        open_at=_moment(schedule.open_ms),
+        close_at=_moment(schedule.close_ms),
+    )
 
 
 class CatalogueCalls(Calls):
@@ -16,7 +134,7 @@ class CatalogueCalls(Calls):
 
     @Route(
         "GET", "/concert/available-dates",
-        Answer(200, list[AvailableDate], "By opening time.", ("ETag",), also=(304,)),
+        Answer(200, list[AvailableDate], "By opening time.", ("ETag",)),
         "concert", gate="admitted", params=(id_param("concertId", "Only this concert's dates."),),
         problems=("not_found",),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from booking.seats.service import ReservationRecord
 from booking.services import Services
 from booking_http.bodies import attempt_of
 from booking_http.inputs import flag
-from booking_http.problems import RejectedError, accepted, malformed
+from booking_http.problems import accepted, malformed, rejection
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
 from booking_http.routes import Answer, Call, Calls, Param, Route, id_param
 from booking_http.schemas import rfc3339
@@ -44,7 +44,7 @@ class SeatCalls(Calls):
 
     @Route(
         "GET", "/concert/available-seats",
-        Answer(200, list[AvailableSeat], "By number.", ("ETag",), also=(304,)),
+        Answer(200, list[AvailableSeat], "By number.", ("ETag",)),
         "concert", gate="admitted", params=(_DATE, _ALL), problems=("not_found",),
     )  # fmt: skip
     async def available_seats(self, call: Call) -> Reply:
@@ -132,7 +132,7 @@ class SeatCalls(Calls):
         """Give a held seat up at once."""
         rejected = await self._seats.release(call.holder, call.path_id)
         if rejected is not None:
-            raise RejectedError(rejected)
+            raise rejection(rejected)
         return Reply(204, NO_STORE)
 
     def _data(self, record: ReservationRecord, now_ms: int) -> ReservationData:

@@ -11,10 +11,9 @@ from booking.queue.view import QueueStatus
 from booking.services import Services
 from booking_http.reply import JSON, PUBLIC, Reply
 from booking_http.routes import Answer, Call, Calls, Param, Route, id_param
-from booking_http.sockets.handshake import accepted, token_of
+from booking_http.sockets.handshake import Upgrade, accepted, token_of
 from booking_http.sockets.hub import Hub
 from booking_http.sockets.socket import Channel, Socket
-from booking_http.sockets.upgrade import Upgrade
 
 _TOKEN = Param(
     "token",

@@ -1,10 +1,13 @@
-"""The request that opens a websocket: who asks, and whether it is one (RFC 6455, 4.2)."""
+"""The request that opens a websocket (RFC 6455, 4.2), and the answer that makes it one."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha1
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -14,7 +17,9 @@ from multidict import istr
 from booking.queue.tokens import TokenError
 from booking_http.inputs import QUERY_PARAMETERS_MAX, TOKEN_LENGTH_MAX, Headers, token_text
 from booking_http.problems import RefusedError, malformed
-from booking_http.sockets.limits import PROTOCOLS_MAX
+from booking_http.reply import Reply
+from booking_http.sockets.limits import PROTOCOLS_MAX, SEND_BUFFER_SIZE
+from booking_http.sockets.socket import Socket
 
 PROTOCOL: Final = "booking"
 """The subprotocol, for browsers: they can send a token there, but only if one is chosen."""
@@ -95,3 +100,61 @@ def _chosen(headers: Headers) -> bytes:
         return b""
     chosen = PROTOCOL if PROTOCOL in offered else offered[0]
     return b"Sec-WebSocket-Protocol: %b\r\n" % chosen.encode("latin-1", "replace")
+
+
+class Upgrade(Reply):
+    """Says 101, hands the connection over, and lasts as long as the websocket does.
+
+    It is also what aiohttp calls a parser: from the moment it is made (aiohttp takes an upgrade as
+    declined if that is not before the answer), the connection's bytes come here, and go on to the
+    socket once that is open.
+    """
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        head: bytes,
+        open_socket: Callable[[asyncio.Transport], Socket],
+    ) -> None:
+        super().__init__(101, head)
+        self._open = open_socket
+        self._early = b""
+        """What the client sent right behind its request."""
+        self._socket: Socket | None = None
+        request.protocol.set_parser(self)  # type: ignore[arg-type]  # it calls these two methods
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Bytes of the client; whether they were the last, and what is left over."""
+        if self._socket is None:
+            self._early += data
+            return False, b""
+        return self._socket.feed_data(data)
+
+    def feed_eof(self) -> None:
+        """The client has gone."""
+        if self._socket is not None:
+            self._socket.feed_eof()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Open the websocket, and wait for its end."""
+        request = self._request
+        assert request is not None, "prepare() comes first"
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self.force_close()
+        _bound_kernel_memory(transport)
+        transport.write(b"%bX-Request-Id: %b\r\n\r\n" % (self._head, self.request_id.encode()))
+        self._socket = socket = self._open(transport)
+        try:
+            socket.feed_data(self._early)
+            self._early = b""
+            await socket.ended
+        finally:
+            socket.feed_eof()
+
+
+def _bound_kernel_memory(transport: asyncio.Transport) -> None:
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_SIZE)

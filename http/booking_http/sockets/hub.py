@@ -13,6 +13,7 @@ from actors.errors import UnavailableError
 from booking.queue.tokens import QueueToken
 from booking.queue.view import QueueStatus
 from booking.services import Services
+from booking_http.metrics import SocketNumbers
 from booking_http.problems import RefusedError
 from booking_http.queue.subscribers import QueueSubscribers
 from booking_http.seats.subscribers import SeatSubscribers
@@ -20,7 +21,6 @@ from booking_http.settings import EdgeSettings
 from booking_http.sockets import codes
 from booking_http.sockets.limits import SILENT_HEARTBEATS_MAX
 from booking_http.sockets.messages import Hello, Reconnect, encoded
-from booking_http.sockets.numbers import SocketNumbers
 from booking_http.sockets.socket import Channel, Socket
 from booking_http.sockets.spread import Spread
 
@@ -30,19 +30,17 @@ Subscribers = TypeVar("Subscribers", QueueSubscribers, SeatSubscribers)
 
 
 class Hub:
-    """Keeps the sockets, their subscriptions and their limits. ``draw`` gives 0 to 1."""
+    """Keeps the sockets, their subscriptions and their limits."""
 
     def __init__(
         self,
         services: Services,
         settings: EdgeSettings,
         numbers: SocketNumbers,
-        draw: Callable[[], float] = random.random,
     ) -> None:
         self._services = services
         self._settings = settings
         self._numbers = numbers
-        self._draw = draw
         self._sockets: dict[Socket, None] = {}
         self._by_user: Counter[str] = Counter()
         self._queues: dict[str, QueueSubscribers] = {}
@@ -211,7 +209,8 @@ class Hub:
             self._leaving.begin(self._sockets, asyncio.get_running_loop().time())
 
     def _send_away(self, socket: Socket) -> None:
-        after_ms = round(self._draw() * self._settings.reconnect_jitter_s * 1000)
+        spread = random.random()  # noqa: S311  -- no secret
+        after_ms = round(spread * self._settings.reconnect_jitter_s * 1000)
         socket.close(codes.RESTART, "the instance stops", encoded(Reconnect(after_ms)))
 
 

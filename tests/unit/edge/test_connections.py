@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import logging
 import re
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,7 +13,7 @@ from aiohttp import web_protocol, web_server
 
 from booking_http import EdgeSettings, connection
 from booking_http.connection import HEADER_SIZE_MAX, Connection
-from tests.support.edge import ALICE, Edge, RawClient, eventually, running
+from tests.support.edge import ALICE, Edge, eventually, running
 from tests.support.instance import Instance, catalogue, schedule
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -299,18 +298,3 @@ async def test_while_draining_answers_end_their_connections_and_readiness_fails(
         assert (status, code(body), headers["connection"]) == (503, "not_ready", "close")
         assert msgspec.json.decode(body)["checks"] == {"edge": "draining"}
         assert await client.closed() == b""
-
-
-async def test_a_unix_socket_serves_the_same(tmp_path: Path) -> None:
-    async with running() as edge:
-        await edge.server.stop(1.0)
-    async with running() as edge:
-        path = tmp_path / "edge.sock"
-        other = Edge(edge.instance, EdgeSettings())
-        await other.server.start(None, unix_path=path)
-        assert other.server.port == 0
-        client = RawClient(*await asyncio.open_unix_connection(path))
-        await client.send(GET)
-        assert (await client.answer())[0] == 200
-        client.close()
-        await other.server.stop(1.0)
