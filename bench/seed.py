@@ -15,8 +15,8 @@ import asyncpg
 from actors.address import SLOT_COUNT, stable_hash
 from booking.accounts.domain.account import Charged
 from booking.accounts.entity import AccountBehaviour
-from booking.addresses import account_address
 from booking.calls import new_id
+from booking.entities import account_address
 
 AMOUNT = 1_000
 """Won for each seeded charge, so a user's balance tells how many events it was made of."""

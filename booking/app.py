@@ -20,8 +20,8 @@ from actors.journal.contract import Row
 from actors.membership.contract import Member
 from actors.tasks import Tasks
 from booking.accounts.service import AccountService
-from booking.addresses import queue_address
 from booking.calls import ActorClient, Freshness
+from booking.entities import queue_address
 from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
 from booking.instance.health import ReadinessCheck, Succession
 from booking.instance.stores import LANES, Stores
@@ -103,12 +103,13 @@ class App:
         )
 
     def _make_services(self) -> Services:
-        actors, seats = ActorClient(self.node.router), self.views.seats
+        actors = ActorClient(self.node.router)
         freshness = Freshness(self.node)
+        seats = SeatService(actors, self.views.seats, freshness)
         signer = TokenSigner(self._settings.token_secrets)
         return Services(
             queue=QueueService(actors, self.views.queues, signer, freshness, self._clock),
-            seats=SeatService(actors, seats, freshness),
+            seats=seats,
             accounts=AccountService(actors, seats, self.stores.journal, self._read_event),
             clock=self._clock,
             readiness=self.readiness,

@@ -20,8 +20,8 @@ from actors.cluster.node import ClusterNode
 from actors.cluster.router import Router
 from actors.transport import Answer
 from booking.accounts.domain.account import NoteOutcome
-from booking.addresses import account_address
 from booking.domain.decision import Rejected
+from booking.entities import account_address
 
 Value = TypeVar("Value")
 

@@ -19,15 +19,14 @@ from booking.accounts.domain.account import (
     pending_payments,
 )
 from booking.accounts.domain.rules import decide_account, evolve_account
-from booking.addresses import ACCOUNT, queue_address, seat_address
-from booking.codec import Codec
 from booking.domain.decision import Rejected
+from booking.entities import ACCOUNT, Codec, queue_address, seat_address
 from booking.queue.domain.commands import UseToken
 from booking.seats.domain.seat import ConfirmSale
 
 
 class AccountBehaviour(Codec, Behaviour):
-    """Addressed as :func:`booking.addresses.account_address`. A payment's saga has the
+    """Addressed as :func:`booking.entities.account_address`. A payment's saga has the
     payment's id as its name, and stores its outcome under the key that began it."""
 
     kind = ACCOUNT

@@ -14,11 +14,11 @@ import msgspec
 from actors.errors import UnavailableError
 from actors.journal.contract import Journal, JournalError, Row
 from booking.accounts.domain import account
-from booking.addresses import account_address
 from booking.calls import ActorClient, Attempt, Outcome, UnknownError, command_key, new_id
 from booking.domain.decision import Rejected
+from booking.entities import account_address
 from booking.queue.tokens import QueueToken
-from booking.seats.view import SeatMaps
+from booking.seats.service import SeatService
 
 PAYMENTS_SEARCHED_MAX = 1_000
 """How far back a single payment is looked for: twenty dates of fifty seats each."""
@@ -71,13 +71,13 @@ class AccountService:
     def __init__(
         self,
         actors: ActorClient,
-        maps: SeatMaps,
+        seats: SeatService,
         journal: Journal,
         read_event: Callable[[Row], Any],
     ) -> None:
         """``read_event`` decodes a row of the journal."""
         self._actors = actors
-        self._maps = maps
+        self._seats = seats
         self._journal = journal
         self._read_event = read_event
 
@@ -106,7 +106,7 @@ class AccountService:
     ) -> Outcome[Payment | Rejected]:
         """Pay for a held seat; :class:`~booking.calls.UnknownError` if the token does not open the
         date."""
-        self._maps.check_opens(token.queue, schedule)
+        self._seats.check_opens(token, schedule)
         key = command_key(token.user, "payment", attempt) if attempt else None
         command = account.Pay(new_id("pay", key), schedule, seat, token.queue, token.number)
         answer = await self._actors.answer(account_address(token.user), command, key)

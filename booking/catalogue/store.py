@@ -10,7 +10,6 @@ import msgspec
 
 from actors.address import stable_hash
 from actors.connections.statements import texts
-from booking.addresses import ledger_address
 from booking.catalogue.document import (
     ConcertEntry,
     Document,
@@ -19,6 +18,7 @@ from booking.catalogue.document import (
     schedule_of,
 )
 from booking.catalogue.domain import Catalogue, Schedule, seat_id
+from booking.entities import ledger_address
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0

@@ -10,9 +10,9 @@ import sys
 import msgspec
 
 from actors.journal.contract import part_number
-from booking.addresses import queue_address
 from booking.audit.report import AuditReport, render
 from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
+from booking.entities import queue_address
 from booking.queue.audit_run import QueueVerdict, render_queue, run_queue
 from booking.settings import Settings
 

@@ -15,8 +15,8 @@ from actors.clock import Clock
 from actors.cluster.node import ClusterNode
 from actors.errors import UnavailableError
 from actors.journal.contract import Journal, JournalError
-from booking.addresses import ledger_address, queue_address
 from booking.catalogue.contract import CatalogueStore
+from booking.entities import ledger_address, queue_address
 from booking.instance.views import Views
 from booking.seats.view import SeatMaps
 

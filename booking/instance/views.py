@@ -11,8 +11,8 @@ from actors.clock import Clock
 from actors.cluster.application import Application
 from actors.subscription import Change, Subscription
 from booking.accounts.entity import AccountBehaviour
-from booking.addresses import LEDGER, QUEUE
 from booking.catalogue.domain import Catalogue
+from booking.entities import LEDGER, QUEUE
 from booking.instance.metrics import Tallies
 from booking.queue.domain.events import Policy
 from booking.queue.entity import QueueBehaviour

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, TimerFired, Turn
-from booking.addresses import QUEUE
-from booking.codec import Codec
+from booking.entities import QUEUE, Codec
 from booking.queue.domain.commands import Admit, QueueCommand, QueueReply
 from booking.queue.domain.events import Policy, QueueEvent
 from booking.queue.domain.line import Line, evolve_queue
@@ -16,7 +15,7 @@ from booking.queue.domain.queue import decide_queue, queue_next_wake
 
 
 class QueueBehaviour(Codec, Behaviour):
-    """Addressed as :func:`booking.addresses.queue_address`. ``policy`` gives the rules of
+    """Addressed as :func:`booking.entities.queue_address`. ``policy`` gives the rules of
     the settings, in force as long as no operator made others."""
 
     kind = QUEUE

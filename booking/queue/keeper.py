@@ -15,7 +15,7 @@ from typing import Any
 from actors.address import Address
 from actors.clock import Clock
 from actors.errors import EntityCrashedError, UnavailableError
-from booking.addresses import queue_address
+from booking.entities import queue_address
 from booking.queue.domain.commands import DrawPlaces, DropSilent
 from booking.queue.view import QueueView
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import msgspec
 
 from actors.clock import Clock
-from booking.addresses import queue_address
 from booking.calls import (
     ActorClient,
     Attempt,
@@ -18,6 +17,7 @@ from booking.calls import (
     command_key,
 )
 from booking.domain.decision import Rejected
+from booking.entities import queue_address
 from booking.queue.admin import QueueChange, QueueReport, command_of, report_of
 from booking.queue.domain.commands import Join, Leave, Look, RulesRefused, RulesSet
 from booking.queue.domain.line import Place

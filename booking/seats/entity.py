@@ -13,9 +13,8 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, Turn
-from booking.addresses import LEDGER, SEAT, ledger_address, seat_address
 from booking.catalogue.domain import Catalogue
-from booking.codec import Codec
+from booking.entities import LEDGER, SEAT, Codec, ledger_address, seat_address
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
     Ledger,
@@ -55,7 +54,7 @@ class HoldRules(msgspec.Struct, frozen=True):
 
 
 class SeatBehaviour(Codec, Behaviour):
-    """Addressed as :func:`booking.addresses.seat_address`. ``catalogue`` gives the prices
+    """Addressed as :func:`booking.entities.seat_address`. ``catalogue`` gives the prices
     and times in force; a decision takes them as they are then, and journals what it took."""
 
     kind = SEAT
@@ -119,7 +118,7 @@ class SeatBehaviour(Codec, Behaviour):
 
 
 class LedgerBehaviour(Codec, Behaviour):
-    """Addressed as :func:`booking.addresses.ledger_address`. Nobody sends it commands: it
+    """Addressed as :func:`booking.entities.ledger_address`. Nobody sends it commands: it
     changes with its seats, and wakes to end their holds."""
 
     kind = LEDGER

@@ -11,7 +11,6 @@ import msgspec
 
 from booking.accounts.domain import account
 from booking.accounts.domain.account import Reservation, reservation_status
-from booking.addresses import account_address, ledger_address, seat_address
 from booking.calls import (
     ActorClient,
     Attempt,
@@ -23,6 +22,7 @@ from booking.calls import (
 )
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
+from booking.entities import account_address, ledger_address, seat_address
 from booking.queue.tokens import QueueToken
 from booking.seats.domain.seat import HoldGranted, HoldSeat, ReleaseSeat
 from booking.seats.view import SeatMap, SeatMaps
@@ -68,11 +68,23 @@ class SeatService:
             self._freshness.check_here()
         return seats
 
+    def check_opens(self, token: QueueToken, schedule: str) -> None:
+        """Raise :class:`~booking.calls.UnknownError` unless the token's queue is the date's."""
+        if not self._maps.catalogue.opens(token.queue, schedule):
+            raise UnknownError(f"date {schedule} behind queue {token.queue}")
+
+    def find(self, seat_id: str) -> tuple[str, int]:
+        """Date and number of a seat; :class:`~booking.calls.UnknownError` for an unknown id."""
+        found = self._maps.catalogue.find_seat(seat_id)
+        if found is None:
+            raise UnknownError(f"seat {seat_id}")
+        return found[0].id, found[1]
+
     async def reserve(
         self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
     ) -> Outcome[ReservationRecord | Rejected]:
         """Hold a seat; :class:`~booking.calls.UnknownError` if the token does not open the date."""
-        self._maps.check_opens(token.queue, schedule)
+        self.check_opens(token, schedule)
         user = token.user
         if attempt is None:
             return Outcome(await self._reserve(user, schedule, seat, new_id("rsv")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import NamedTuple
 
-from booking.calls import UnknownError
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.seats.domain.ledger import EMPTY_LEDGER, Ledger
 
@@ -74,11 +73,6 @@ class SeatMaps:
 
     def get(self, schedule: str) -> SeatMap | None:
         return self._maps.get(schedule)
-
-    def check_opens(self, queue: str, schedule: str) -> None:
-        """Raise :class:`~booking.calls.UnknownError` unless the queue's tokens open the date."""
-        if not self.catalogue.opens(queue, schedule):
-            raise UnknownError(f"date {schedule} behind queue {queue}")
 
     def __iter__(self) -> Iterator[SeatMap]:
         return iter(self._maps.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from booking.addresses import queue_address
+from booking.entities import queue_address
 from tests.cluster.conftest import StartCluster
 from tests.support.api_client import Api, eventually
 from tests.support.websockets import Listener, listening_at

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from actors.address import stable_hash
-from booking.addresses import queue_address
 from booking.catalogue.domain import MAIN_QUEUE
+from booking.entities import queue_address
 from booking.queue.domain.events import Joined, Policy
 from booking.queue.entity import QueueBehaviour
 from tests.cluster.conftest import INSTANCES

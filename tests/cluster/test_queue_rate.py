@@ -9,7 +9,7 @@ from itertools import pairwise
 import asyncpg
 import msgspec
 
-from booking.addresses import queue_address
+from booking.entities import queue_address
 from booking.queue.audit_run import run_queue
 from tests.cluster.conftest import INSTANCES, StartCluster
 from tests.support.api_client import Api, eventually, new_user

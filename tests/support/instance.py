@@ -20,10 +20,10 @@ from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.peers.memory import MemoryTransport
 from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
-from booking.addresses import ledger_address
 from booking.app import App
 from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Schedule
 from booking.catalogue.memory import MemoryCatalogue
+from booking.entities import ledger_address
 from booking.instance.stores import Stores
 from booking.queue.view import QueueStatus, QueueView
 from booking.seats.domain.ledger import Ledger, LedgerHold

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from actors.address import SLOT_COUNT
-from booking.addresses import account_address
+from booking.entities import account_address
 
 
 def users_of_all_slots(new_user: Callable[[], str]) -> list[str]:

@@ -27,7 +27,6 @@ from booking_http.problems import accepted
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
 from booking_http.routes import AFTER, LIMIT, USER, Answer, Call, Calls, Route
 from booking_http.schemas import rfc3339
-from booking_http.seats.calls import named_seat
 
 _PICTURE = header("Content-Type", "image/svg+xml") + header(
     "Cache-Control", "private, max-age=31536000, immutable"
@@ -99,7 +98,7 @@ class AccountCalls(Calls):
         return self._paid(call, outcome)
 
     def _wanted(self, call: Call) -> tuple[str, int, Attempt | None]:
-        schedule, number = named_seat(self._services.catalogue, call.body.seatId)
+        schedule, number = self._services.seats.find(call.body.seatId)
         return schedule, number, attempt_of(call.request, (schedule, number))
 
     def _paid(self, call: Call, outcome: Outcome[Payment | Rejected]) -> Reply:

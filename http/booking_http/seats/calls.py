@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from booking.calls import Outcome, UnknownError
-from booking.catalogue.domain import Catalogue, seat_id
+from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
 from booking.queue.tokens import TokenError
 from booking.seats.service import ReservationRecord
@@ -25,15 +25,6 @@ _ALL = Param(
 _DATE = id_param("concertScheduleId", "The date.", required=True)
 
 
-def named_seat(catalogue: Catalogue, wanted: str) -> tuple[str, int]:
-    """Date and number of a seat id; :class:`~booking.calls.UnknownError` for an unknown one."""
-    found = catalogue.find_seat(wanted)
-    if found is None:
-        raise UnknownError
-    schedule, number = found
-    return schedule.id, number
-
-
 class SeatCalls(Calls):
     """The calls about seats and reservations."""
 
@@ -50,8 +41,7 @@ class SeatCalls(Calls):
     async def available_seats(self, call: Call) -> Reply:
         """Free seats of a date."""
         schedule = call.params["concertScheduleId"]
-        if not self._services.catalogue.opens(call.holder.queue, schedule):
-            raise UnknownError
+        self._seats.check_opens(call.holder, schedule)
         return self._listings.listing(schedule, call.params["all"]).reply(call.request)
 
     async def _replay(self, call: Call) -> Reply:
@@ -90,7 +80,7 @@ class SeatCalls(Calls):
         if body.seatId is not UNSET:
             if any(by_place):
                 raise malformed("seatId: not together with concertScheduleId and seatNumber")
-            return named_seat(self._services.catalogue, body.seatId)
+            return self._seats.find(body.seatId)
         if body.concertScheduleId is UNSET or body.seatNumber is UNSET:
             missing = "seatNumber" if by_place[0] else "concertScheduleId" if by_place[1] else ""
             raise malformed(

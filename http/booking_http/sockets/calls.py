@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from booking.calls import UnknownError
 from booking.queue.service import NotAdmittedError
 from booking.queue.tokens import TokenError
 from booking.queue.view import QueueStatus
@@ -62,8 +61,7 @@ class SocketCalls(Calls):
             if not standing.active:
                 raise refusal
         schedule = call.params["concertScheduleId"]
-        if not self._services.catalogue.opens(call.holder.queue, schedule):
-            raise UnknownError
+        self._services.seats.check_opens(call.holder, schedule)
         self._services.seats.seat_map(schedule)
         return self._upgrade(call, "seats", standing, schedule)
 

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from actors.address import Address
-from booking.addresses import account_address, queue_address, seat_address
 from booking.catalogue import document, store
 from booking.catalogue.domain import MAIN_QUEUE
+from booking.entities import account_address, queue_address, seat_address
 from tests.support.api_client import Api, eventually, new_user
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.cluster import Cluster, cluster

@@ -10,10 +10,9 @@ from actors.address import Address
 from actors.behaviour import Ask, Tell
 from booking.accounts.domain.account import Account, PendingPayment, Reservation, SettlePayment
 from booking.accounts.entity import AccountBehaviour
-from booking.addresses import ledger_address, queue_address, seat_address
 from booking.catalogue.domain import Catalogue
-from booking.codec import Codec
 from booking.domain.decision import Code, Rejected
+from booking.entities import Codec, ledger_address, queue_address, seat_address
 from booking.queue.domain.commands import TokenEnded, UseToken
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import Line

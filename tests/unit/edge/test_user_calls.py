@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.errors import UnavailableError
 from booking.accounts.domain.account import BALANCE_MAX, Charged
-from booking.addresses import account_address
+from booking.entities import account_address
 from booking_http import EdgeSettings
 from tests.support.edge import ALICE, BOB, Edge, running
 from tests.support.instance import Instance

@@ -1,4 +1,4 @@
-"""Events, states, replies and commands as bytes.
+"""What all entities share: where each lives, and how its events, states and messages are encoded.
 
 Events are JSON, so that people can read the journal; the rest is msgpack. The journal knows an
 event by its Struct's name and a version; :data:`UPCASTERS` brings payloads of older versions up to
@@ -8,9 +8,41 @@ date before they are decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+
+from actors.address import Address
+
+ACCOUNT = "account"
+SEAT = "seat"
+LEDGER = "ledger"
+QUEUE = "queue"
+
+
+def account_address(user: str) -> Address:
+    """The account of a user."""
+    return Address(ACCOUNT, user)
+
+
+@lru_cache(maxsize=16_384)
+def seat_address(schedule: str, number: int) -> Address:
+    """One seat of a date. It shares a slot with the date's ledger."""
+    return Address(SEAT, schedule, str(number))
+
+
+@lru_cache(maxsize=16_384)
+def ledger_address(schedule: str) -> Address:
+    """The ledger of a date."""
+    return Address(LEDGER, schedule)
+
+
+@lru_cache(maxsize=1_024)
+def queue_address(name: str) -> Address:
+    """The waiting queue of this name."""
+    return Address(QUEUE, name)
+
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
@@ -18,8 +50,10 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 
 
 class Codec:
-    """The codecs of one kind of entity. A snapshot that is of another shape than ``states`` is left
-    aside, and the journal replayed."""
+    """The codecs of one kind of entity.
+
+    A snapshot of another shape than ``states`` is ignored, and the journal replayed.
+    """
 
     def __init__(
         self,
@@ -43,10 +77,12 @@ class Codec:
             self._newest[event_type] = max(version + 1, self._newest.get(event_type, 1))
 
     def encode_event(self, event: msgspec.Struct) -> tuple[str, int, bytes]:
+        """Type, version and JSON of an event."""
         event_type = type(event).__name__
         return event_type, self._newest.get(event_type, 1), self._json.encode(event)
 
     def decode_event(self, event_type: str, version: int, payload: bytes) -> Any:
+        """The event, brought up to date; :class:`msgspec.ValidationError` for an unknown one."""
         if (event_type, version) not in self._upcasters:
             return self._events.decode(payload)
         document = msgspec.json.decode(payload)
@@ -55,22 +91,28 @@ class Codec:
         return msgspec.convert(document, self._event_type)
 
     def encode_state(self, state: Any) -> bytes:
+        """A snapshot of the state."""
         return self._pack.encode(state)
 
     def decode_state(self, data: bytes) -> Any | None:
+        """The state of a snapshot, or ``None`` if it has another shape."""
         try:
             return self._states.decode(data)
         except msgspec.ValidationError:
             return None
 
     def encode_reply(self, reply: Any) -> bytes:
+        """A reply, as it is stored and sent."""
         return self._pack.encode(reply)
 
     def decode_reply(self, data: bytes) -> Any:
+        """The reply of :meth:`encode_reply`."""
         return self._replies.decode(data)
 
     def encode_command(self, command: Any) -> bytes:
+        """A command, as it is sent."""
         return self._pack.encode(command)
 
     def decode_command(self, data: bytes) -> Any:
+        """The command of :meth:`encode_command`."""
         return self._commands.decode(data)
