@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from booking.audit.events import Event, Reconciliation, Take, digest
+from booking.audit.events import Readers, Reconciliation, digest, read
 from booking.audit.report import Findings
-
-
-class _Charged(Event, tag="Charged"):
-    amount: int
-    balance: int
-
-
-class _ReservationNoted(Event, tag="ReservationNoted"):
-    id: str
-    schedule: str
-    seat: int
-    price: int
-    created_ms: int
-    until_ms: int
-
-
-class _ReservationCancelled(Event, tag="ReservationCancelled"):
-    id: str
-
-
-class _PaymentStarted(Event, tag="PaymentStarted"):
-    id: str
-    reservation: str
-    schedule: str
-    seat: int
-    amount: int
-    balance: int
-    at_ms: int
-
-
-class _PaymentCompleted(Event, tag="PaymentCompleted"):
-    id: str
-    reservation: str
-    schedule: str
-    seat: int
-    amount: int
-
-
-class _PaymentRefunded(Event, tag="PaymentRefunded"):
-    id: str
-    reservation: str
-    amount: int
-    balance: int
 
 
 class _Account(msgspec.Struct):
     balance: int = 0
-    reservations: dict[str, _ReservationNoted] = {}
+    reservations: dict[str, Any] = {}
+    """Each with the event that noted it last."""
     closed_by: dict[str, str] = {}
     """Reservation to what closed it for payments: a payment's id, or "cancelled"."""
-    pending: dict[str, tuple[_PaymentStarted, int]] = {}
-    """Payments begun and not ended, each with its row's seq."""
+    pending: dict[str, tuple[Any, int]] = {}
+    """Payments begun and not ended, each with its event and that row's seq."""
 
 
 class AccountBook:
@@ -72,20 +30,24 @@ class AccountBook:
         self._overdue_ms = overdue_ms
         self._accounts: dict[str, _Account] = {}
 
-    def takes(self) -> dict[str, Mapping[type[Event], Take]]:
-        """For each kind of entity, event to the method that takes it."""
-        return {
-            "account": {
-                _Charged: self._charge,
-                _ReservationNoted: self._note,
-                _ReservationCancelled: self._cancel,
-                _PaymentStarted: self._start,
-                _PaymentCompleted: self._complete,
-                _PaymentRefunded: self._refund,
-            }
-        }
+    def readers(self) -> dict[str, Readers]:
+        """For each kind of entity."""
+        account = (
+            read("Charged", self._charge, "", "amount balance"),
+            read("ReservationNoted", self._note, "id schedule", "seat price created_ms until_ms"),
+            read("ReservationCancelled", self._cancel, "id"),
+            read(
+                "PaymentStarted",
+                self._start,
+                "id reservation schedule",
+                "seat amount balance at_ms",
+            ),
+            read("PaymentCompleted", self._complete, "id reservation schedule", "seat amount"),
+            read("PaymentRefunded", self._refund, "id reservation", "amount balance"),
+        )
+        return {"account": dict(account)}
 
-    def _charge(self, entity: str, event: _Charged, at_ms: int) -> None:
+    def _charge(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._account(entity)
         if event.amount <= 0:
             self._found.report("I2", f"charge of {event.amount}")
@@ -101,7 +63,7 @@ class AccountBook:
             self._found.report("I2", f"balance below zero: {min(balance, stated)}")
         account.balance = balance
 
-    def _note(self, entity: str, event: _ReservationNoted, at_ms: int) -> None:
+    def _note(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._account(entity)
         known = account.reservations.get(event.id)
         if known is not None and event.created_ms <= known.created_ms:
@@ -116,7 +78,7 @@ class AccountBook:
         if account.closed_by.get(event.id) == "cancelled":
             del account.closed_by[event.id]
 
-    def _cancel(self, entity: str, event: _ReservationCancelled, at_ms: int) -> None:
+    def _cancel(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._account(entity)
         closed = account.closed_by.get(event.id)
         if event.id not in account.reservations:
@@ -126,7 +88,7 @@ class AccountBook:
             self._found.report("I7", message)
         account.closed_by[event.id] = "cancelled"
 
-    def _start(self, entity: str, event: _PaymentStarted, at_ms: int) -> None:
+    def _start(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._account(entity)
         self._found.checked["I7"] += 1
         self._found.spent += event.amount
@@ -145,7 +107,7 @@ class AccountBook:
         account.closed_by[event.reservation] = event.id
         account.pending[event.id] = (event, self._found.seq)
 
-    def _complete(self, entity: str, event: _PaymentCompleted, at_ms: int) -> None:
+    def _complete(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._account(entity)
         begun = self._ended(account, event.id, event.reservation, event.amount)
         if begun is not None and (begun.schedule, begun.seat) != (event.schedule, event.seat):
@@ -153,7 +115,7 @@ class AccountBook:
             self._found.report("I7", message)
         self._sales.second(event.id, _sale(entity, event), at_ms)
 
-    def _refund(self, entity: str, event: _PaymentRefunded, at_ms: int) -> None:
+    def _refund(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._account(entity)
         self._ended(account, event.id, event.reservation, event.amount)
         self._found.refunded += event.amount
@@ -166,7 +128,7 @@ class AccountBook:
         payment: str,
         reservation: str,
         amount: int,
-    ) -> _PaymentStarted | None:
+    ) -> Any:
         begun, _ = account.pending.pop(payment, (None, 0))
         if begun is None:
             self._found.report("I7", f"payment {payment} ended, but none of this name is under way")
@@ -195,7 +157,7 @@ class AccountBook:
         return account
 
 
-def _sale(account: str, payment: _PaymentStarted | _PaymentCompleted) -> int:
+def _sale(account: str, payment: Any) -> int:
     """What the seat has to say of this payment."""
     return digest(
         f"{payment.id} {account[8:]} {payment.schedule} {payment.seat} {payment.amount}"

@@ -18,23 +18,27 @@ from booking.audit.report import Findings
 
 _MASK = (1 << 128) - 1
 
-
-class Event(msgspec.Struct, gc=False):
-    """The base of all events; each has the tag that it has in the journal."""
-
-
 Take = Callable[[str, Any, int], None]
 """A book's method for one type of event: takes the entity's address, the event and its time."""
 Readers = Mapping[str, tuple[Callable[[str], Any], Take]]
+"""Event type to its decoder and the method that takes the event."""
 
 
-def readers(takes: Mapping[type[Event], Take]) -> Readers:
-    """Event type to its decoder and the method that takes the event."""
-    return {str(event.__struct_config__.tag): (_decoder(event), t) for event, t in takes.items()}
+def read(
+    tag: str, take: Take, texts: str = "", numbers: str = "", /, **more: Any
+) -> tuple[str, tuple[Callable[[str], Any], Take]]:
+    """How a book reads one type of event: its text and number fields, and ``more`` with their
+    types, or with type and default."""
+    fields = [*((name, str) for name in texts.split()), *((name, int) for name in numbers.split())]
+    shapes = (
+        (name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind in more.items()
+    )
+    return tag, (_decoder(tag, (*fields, *shapes)), take)
 
 
 @cache
-def _decoder(event: type[Event]) -> Callable[[str], Any]:
+def _decoder(tag: str, fields: tuple[Any, ...]) -> Callable[[str], Any]:
+    event = msgspec.defstruct(tag, fields, tag=tag, frozen=True, gc=False)
     return msgspec.json.Decoder(event).decode
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.address import Address, stable_hash
 from booking.accounts.audit import AccountBook
-from booking.audit.events import Readers, Reconciliation, readers, take_event
+from booking.audit.events import Readers, Reconciliation, take_event
 from booking.audit.report import Findings
 from booking.queue.audit import QueueBook
 from booking.seats.audit import SeatBook
@@ -78,14 +78,10 @@ class _ShardAudit:
         self._seq, self._epoch = 0, -1
         self._addresses: dict[str, tuple[int, Readers]] = {}
         """Address to the hash it is filed under and the readers of its kind's events."""
-        self._books = (
-            SeatBook(audit.found, audit.holds, audit.sales),
-            AccountBook(audit.found, audit.holds, audit.sales, audit.overdue_ms),
-            QueueBook(audit.found, "I5"),
-        )
-        self._readers = {
-            kind: readers(takes) for book in self._books for kind, takes in book.takes().items()
-        }
+        self._seats = SeatBook(audit.found, audit.holds, audit.sales)
+        self._accounts = AccountBook(audit.found, audit.holds, audit.sales, audit.overdue_ms)
+        queues = QueueBook(audit.found, "I5").readers()
+        self._readers = self._seats.readers() | self._accounts.readers() | {"queue": queues}
         audit.found.shards += 1
 
     def take(self, rows: Iterable[JournalRow]) -> None:
@@ -113,8 +109,8 @@ class _ShardAudit:
         if self._seq < end:
             self._found.report("I4", f"ends at seq {self._seq}, a snapshot knows of {end}")
         self._found.seq = 0
-        for book in self._books:
-            book.close()
+        self._seats.close()
+        self._accounts.close()
 
     def _check_epoch(self, epoch: int) -> None:
         report, lease = self._found.report, self._lease

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Mapping
 from hashlib import shake_256
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from booking.audit.events import Event, Take
+from booking.audit.events import Readers, read
 from booking.audit.report import Findings
 
 GAP_MAX = 1_000_000
@@ -34,35 +33,6 @@ ASPECTS = {
 }
 
 
-class _Joined(Event, tag="Joined"):
-    user: str
-    number: int
-
-
-class _Admitted(Event, tag="Admitted"):
-    first: int
-    last: int
-    count: int
-    at_ms: int
-    until_ms: int
-
-
-class _Entered(Event, tag="Entered"):
-    user: str
-    number: int
-    at_ms: int
-    until_ms: int
-
-
-class _Left(Event, tag="Left"):
-    user: str
-    number: int
-
-
-class _WentSilent(Event, tag="WentSilent"):
-    numbers: tuple[int, ...]
-
-
 class _Policy(msgspec.Struct, frozen=True, gc=False):
     max_active: int
     admit_per_interval: int
@@ -71,28 +41,6 @@ class _Policy(msgspec.Struct, frozen=True, gc=False):
     interval_ms: int
     mode: Literal["open", "paused", "queue_all"]
     opens_ms: int
-
-
-class _PolicyChanged(Event, tag="PolicyChanged"):
-    policy: _Policy
-    who: str
-    at_ms: int
-
-
-class _Drawn(Event, tag="Drawn"):
-    seed: str
-    first: int
-    last: int
-    at_ms: int
-
-
-class _TokenUsed(Event, tag="TokenUsed"):
-    user: str
-    number: int
-
-
-class _TokensExpired(Event, tag="TokensExpired"):
-    numbers: tuple[int, ...]
 
 
 class _SlidingWindow:
@@ -136,11 +84,11 @@ class QueueFacts:
         self.inside = self.most_inside = 0
         self.admitted = self.left = self.silent = self.used = self.expired = 0
         self.policy: _Policy | None = None
-        self.changes: list[_PolicyChanged] = []
+        self.changes: list[Any] = []
         """As many as an operator makes."""
         self.gathering = 0
         """The first number of the draw to come; 0 without one."""
-        self.draws: list[_Drawn] = []
+        self.draws: list[Any] = []
         self.drawn: list[tuple[int, int, dict[int, int], dict[int, int]]] = []
         """First and last, number to place and place to number, of draws not admitted yet."""
         self.window = _SlidingWindow(REMEMBERED_MS, REMEMBERED_MS)
@@ -175,21 +123,22 @@ class QueueBook:
         self._found, self._check = found, check
         self.queues: dict[str, QueueFacts] = {}
 
-    def takes(self) -> dict[str, Mapping[type[Event], Take]]:
-        """For each kind of entity, event to the method that takes it."""
-        return {
-            "queue": {
-                _Joined: self._join,
-                _Admitted: self._admit,
-                _Entered: self._enter,
-                _Left: self._leave,
-                _WentSilent: self._go_silent,
-                _TokenUsed: self._use,
-                _TokensExpired: self._expire,
-                _PolicyChanged: self._rule,
-                _Drawn: self._draw,
-            }
-        }
+    def readers(self) -> Readers:
+        """For queues."""
+        numbers = {"numbers": tuple[int, ...]}
+        return dict(
+            (
+                read("Joined", self._join, "user", "number"),
+                read("Admitted", self._admit, "", "first last count at_ms until_ms"),
+                read("Entered", self._enter, "user", "number at_ms until_ms"),
+                read("Left", self._leave, "user", "number"),
+                read("WentSilent", self._go_silent, **numbers),
+                read("TokenUsed", self._use, "user", "number"),
+                read("TokensExpired", self._expire, **numbers),
+                read("PolicyChanged", self._rule, policy=_Policy, who=str, at_ms=int),
+                read("Drawn", self._draw, "seed", "first last at_ms"),
+            )
+        )
 
     def _report(self, aspect: str, message: str) -> None:
         if self._check:
@@ -197,7 +146,7 @@ class QueueBook:
         else:
             self._found.report(aspect, message)
 
-    def _join(self, entity: str, event: _Joined, at_ms: int) -> None:
+    def _join(self, entity: str, event: Any, at_ms: int) -> None:
         queue = self._queue(entity)
         self._found.checked[self._check or "order"] += 1
         if not queue.last < event.number <= queue.last + GAP_MAX:
@@ -209,23 +158,23 @@ class QueueBook:
         queue.joined_ms.extend([at_ms] * (missing + 1))
         queue.last = event.number
 
-    def _leave(self, entity: str, event: _Left, at_ms: int) -> None:
+    def _leave(self, entity: str, event: Any, at_ms: int) -> None:
         self._queue(entity).left += 1
         self._end(entity, event.number, event.user, "left")
 
-    def _go_silent(self, entity: str, event: _WentSilent, at_ms: int) -> None:
+    def _go_silent(self, entity: str, event: Any, at_ms: int) -> None:
         self._queue(entity).silent += len(event.numbers)
         for number in event.numbers:
             self._end(entity, number, None, "went silent")
 
-    def _use(self, entity: str, event: _TokenUsed, at_ms: int) -> None:
+    def _use(self, entity: str, event: Any, at_ms: int) -> None:
         queue = self._queue(entity)
         queue.used += 1
         if 0 < event.number <= queue.last and queue.place(event.number) > queue.watermark:
             self._report("order", f"number {event.number} used before admitted")
         self._end(entity, event.number, event.user, "used")
 
-    def _expire(self, entity: str, event: _TokensExpired, at_ms: int) -> None:
+    def _expire(self, entity: str, event: Any, at_ms: int) -> None:
         queue = self._queue(entity)
         queue.expired += len(event.numbers)
         for number in event.numbers:
@@ -246,39 +195,39 @@ class QueueBook:
         if queue.place(number) <= queue.watermark:
             queue.inside -= 1
 
-    def _admit(self, entity: str, event: _Admitted, at_ms: int) -> None:
+    def _admit(self, entity: str, event: Any, at_ms: int) -> None:
         queue = self._queue(entity)
-        if not queue.watermark < event.first <= event.last <= queue.last:
-            message = (
-                f"admitted {event.first} to {event.last}, when {queue.watermark} were admitted"
-                f" and {queue.last} given"
-            )
-            self._report("order", message)
-            return
-        if queue.waiting(queue.watermark + 1, event.first - 1):
-            self._report("order", f"admitted from {event.first}, but a lower place still waits")
-        count = queue.waiting(event.first, event.last)
-        if count != event.count:
-            message = f"{event.count} admitted of {event.first} to {event.last}, {count} waited"
-            self._report("order", message)
+        count = self._let_in(queue, event.first, event.last, event)
+        if count is not None and count != event.count:
+            told = f"{event.count} admitted of {event.first} to {event.last}"
+            self._report("order", f"{told}, {count} waited")
+
+    def _enter(self, entity: str, event: Any, at_ms: int) -> None:
+        """Who came in without waiting: both at once."""
+        self._join(entity, event, at_ms)
+        self._let_in(self._queue(entity), event.number, event.number, event)
+
+    def _let_in(self, queue: QueueFacts, first: int, last: int, event: Any) -> int | None:
+        """Admit these places; returns how many waited there, ``None`` if that cannot be."""
+        if not queue.watermark < first <= last <= queue.last:
+            order = f"when {queue.watermark} were admitted and {queue.last} given"
+            self._report("order", f"admitted {first} to {last}, {order}")
+            return None
+        if queue.waiting(queue.watermark + 1, first - 1):
+            self._report("order", f"admitted from {first}, but a lower place still waits")
+        count = queue.waiting(first, last)
         if event.until_ms <= event.at_ms:
             self._report("order", "admitted for no time at all")
-        queue.watermark = event.last
-        queue.drawn = [drawn for drawn in queue.drawn if drawn[1] > event.last]
+        queue.watermark = last
+        queue.drawn = [drawn for drawn in queue.drawn if drawn[1] > last]
         queue.admitted += count
         queue.inside += count
         queue.most_inside = max(queue.most_inside, queue.inside)
         queue.window.add(event.at_ms, count)
-        self._check_rules(queue, event)
+        self._check_rules(queue)
+        return count
 
-    def _enter(self, entity: str, event: _Entered, at_ms: int) -> None:
-        """Who came in without waiting: both at once."""
-        number = event.number
-        self._join(entity, _Joined(event.user, number), at_ms)
-        admitted = _Admitted(number, number, 1, event.at_ms, event.until_ms)
-        self._admit(entity, admitted, at_ms)
-
-    def _check_rules(self, queue: QueueFacts, event: _Admitted) -> None:
+    def _check_rules(self, queue: QueueFacts) -> None:
         queue.most_in_interval = max(queue.most_in_interval, queue.window.total)
         if queue.gathering:
             self._report("rules", "admitted before the opening")
@@ -296,7 +245,7 @@ class QueueBook:
             )
             self._report("rate", message)
 
-    def _rule(self, entity: str, event: _PolicyChanged, at_ms: int) -> None:
+    def _rule(self, entity: str, event: Any, at_ms: int) -> None:
         queue = self._queue(entity)
         old, new = queue.policy, event.policy
         queue.policy = new
@@ -310,7 +259,7 @@ class QueueBook:
             else:
                 queue.window = _SlidingWindow(new.interval_ms, REMEMBERED_MS)
 
-    def _draw(self, entity: str, event: _Drawn, at_ms: int) -> None:
+    def _draw(self, entity: str, event: Any, at_ms: int) -> None:
         queue = self._queue(entity)
         first, last = event.first, event.last
         opens_ms = queue.policy.opens_ms if queue.policy is not None else 0
@@ -332,9 +281,6 @@ class QueueBook:
         if last >= first:
             queue.drawn.append((first, last, *_places(event)))
 
-    def close(self) -> None:
-        """All rows have been seen. Who still waits or is inside may."""
-
     def _queue(self, entity: str) -> QueueFacts:
         queue = self.queues.get(entity)
         if queue is None:
@@ -342,7 +288,7 @@ class QueueBook:
         return queue
 
 
-def _places(event: _Drawn) -> tuple[dict[int, int], dict[int, int]]:
+def _places(event: Any) -> tuple[dict[int, int], dict[int, int]]:
     """The draw once more, as ``docs/explanation/queue.md`` says: ascending by eight bytes of
     SHAKE-256 over the seed, and by number."""
     numbers = range(event.first, event.last + 1)

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.address import Address, stable_hash
 from actors.connections.statements import texts
-from booking.audit.events import readers, take_event
+from booking.audit.events import take_event
 from booking.audit.report import READABLE, Findings, Violation, render_check
 from booking.audit.run import FAILURES, PAGE_ROWS, AuditError, connection, snapshot
 from booking.queue.audit import ASPECTS, QueueBook, QueueFacts
@@ -78,7 +78,7 @@ async def run_queue(dsn: str, name: str) -> QueueVerdict:
 async def _read(
     conn: asyncpg.Connection, address: Address, found: Findings, book: QueueBook
 ) -> None:
-    known = readers(book.takes()["queue"])
+    known = book.readers()
     found.shard, found.entity = address.slot, address.text
     cursor = await conn.cursor(_SQL["entity_rows"], stable_hash(address.text), address.text)
     while page := await cursor.fetch(PAGE_ROWS):

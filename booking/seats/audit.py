@@ -6,58 +6,14 @@ other. Whichever is ahead waits in ``_Seat.lead`` for the other to say the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from booking.audit.events import Event, Reconciliation, Take, digest
+from booking.audit.events import Readers, Reconciliation, digest, read
 from booking.audit.report import Findings
 
 _Fact = tuple[str | int, ...]
-
-
-class _SeatHeld(Event, tag="SeatHeld"):
-    reservation: str
-    user: str
-    until_ms: int
-    price: int
-    held_at_ms: int
-
-
-class _HoldReleased(Event, tag="HoldReleased"):
-    reservation: str
-    user: str
-
-
-class _HoldExpired(Event, tag="HoldExpired"):
-    reservation: str
-    user: str
-
-
-class _SeatSold(Event, tag="SeatSold"):
-    reservation: str
-    user: str
-    payment: str
-    price: int
-
-
-class _HoldCounted(Event, tag="HoldCounted"):
-    seat: int
-    reservation: str
-    user: str
-    until_ms: int
-
-
-class _HoldUncounted(Event, tag="HoldUncounted"):
-    seat: int
-    reservation: str
-    ended_ms: int = 0
-    rest_ms: int = 0
-
-
-class _SaleCounted(Event, tag="SaleCounted"):
-    seat: int
-    reservation: str
 
 
 class _Seat(msgspec.Struct):
@@ -85,23 +41,23 @@ class SeatBook:
         self._found, self._holds, self._sales = found, holds, sales
         self._seats: dict[str, _Seat] = {}
 
-    def takes(self) -> dict[str, Mapping[type[Event], Take]]:
-        """For each kind of entity, event to the method that takes it."""
-        return {
-            "seat": {
-                _SeatHeld: self._held,
-                _HoldReleased: self._released,
-                _HoldExpired: self._expired,
-                _SeatSold: self._sell,
-            },
-            "ledger": {
-                _HoldCounted: self._count_hold,
-                _HoldUncounted: self._uncount_hold,
-                _SaleCounted: self._count_sale,
-            },
-        }
+    def readers(self) -> dict[str, Readers]:
+        """For each kind of entity."""
+        rest = {"ended_ms": (int, 0), "rest_ms": (int, 0)}
+        seat = (
+            read("SeatHeld", self._held, "reservation user", "until_ms price held_at_ms"),
+            read("HoldReleased", self._released, "reservation user"),
+            read("HoldExpired", self._expired, "reservation user"),
+            read("SeatSold", self._sell, "reservation user payment", "price"),
+        )
+        ledger = (
+            read("HoldCounted", self._count_hold, "reservation user", "seat until_ms"),
+            read("HoldUncounted", self._uncount_hold, "reservation", "seat", **rest),
+            read("SaleCounted", self._count_sale, "reservation", "seat"),
+        )
+        return {"seat": dict(seat), "ledger": dict(ledger)}
 
-    def _held(self, entity: str, event: _SeatHeld, at_ms: int) -> None:
+    def _held(self, entity: str, event: Any, at_ms: int) -> None:
         seat = self._seat(entity)
         self._found.checked["I6"] += 1
         if seat.sold:
@@ -119,16 +75,16 @@ class SeatBook:
         self._holds.first(f"{event.reservation} {event.until_ms}", fact, at_ms)
         self._tell(seat, "seat", ("held", event.reservation, event.user, event.until_ms))
 
-    def _released(self, entity: str, event: _HoldReleased, at_ms: int) -> None:
+    def _released(self, entity: str, event: Any, at_ms: int) -> None:
         self._end(entity, event.reservation, event.user, "released")
 
-    def _expired(self, entity: str, event: _HoldExpired, at_ms: int) -> None:
+    def _expired(self, entity: str, event: Any, at_ms: int) -> None:
         until_ms = self._seat(entity).until_ms
         if at_ms < until_ms:
             self._found.report("I6", f"hold expired at {at_ms}, before its end at {until_ms}")
         self._end(entity, event.reservation, event.user, "expired")
 
-    def _sell(self, entity: str, event: _SeatSold, at_ms: int) -> None:
+    def _sell(self, entity: str, event: Any, at_ms: int) -> None:
         seat = self._seat(entity)
         if seat.sold:
             self._found.report("I1", f"sold to {event.user} after it was sold")
@@ -155,7 +111,7 @@ class SeatBook:
         seat.reservation = seat.user = ""
         self._tell(seat, "seat", ("sold" if how == "sold" else "ended", reservation))
 
-    def _count_hold(self, entity: str, event: _HoldCounted, at_ms: int) -> None:
+    def _count_hold(self, entity: str, event: Any, at_ms: int) -> None:
         seat = self._seat_of(entity, event.seat)
         if event.user == seat.let_go_by and at_ms < seat.rested_ms:
             message = f"{event.user} holds seat {event.seat} again before {seat.rested_ms}"
@@ -164,7 +120,7 @@ class SeatBook:
         fact = ("held", event.reservation, event.user, event.until_ms)
         self._tell(seat, "ledger", fact)
 
-    def _uncount_hold(self, entity: str, event: _HoldUncounted, at_ms: int) -> None:
+    def _uncount_hold(self, entity: str, event: Any, at_ms: int) -> None:
         seat = self._seat_of(entity, event.seat)
         if event.rest_ms:
             if event.ended_ms != at_ms:
@@ -175,7 +131,7 @@ class SeatBook:
             seat.let_go_by, seat.rested_ms = seat.counted_for, event.ended_ms + event.rest_ms
         self._tell(seat, "ledger", ("ended", event.reservation))
 
-    def _count_sale(self, entity: str, event: _SaleCounted, at_ms: int) -> None:
+    def _count_sale(self, entity: str, event: Any, at_ms: int) -> None:
         self._tell(self._seat_of(entity, event.seat), "ledger", ("sold", event.reservation))
 
     def close(self) -> None:
