@@ -84,7 +84,7 @@ class App:
             self.views.application(
                 on_lost=self._lost,
                 on_gained=self._gained,
-                on_told=self._told,
+                on_message=self._told,
                 hot=lambda shard: [each for each in self.loader.shown() if each.slot == shard],
             ),
             self._clock,

@@ -34,13 +34,13 @@ class Application:
 
     behaviours: Sequence[Behaviour]
     subscriptions: Sequence[Subscription]
-    """Learn what this instance decides, and what others decide of the kinds in ``shown``."""
-    shown: Mapping[str, bool]
+    """Learn what this instance decides, and what others decide of the kinds in ``replicated``."""
+    replicated: Mapping[str, bool]
     """Kinds of entities that views are made of, and whether the view wants states or only
     events."""
     on_gained: Callable[[Collection[int]], None] = lambda shards: None
     """Called with the shards that are served here from now on."""
-    on_told: Callable[[str, bytes], None] = lambda topic, body: None
+    on_message: Callable[[str, bytes], None] = lambda topic, body: None
     """Called with the topic and body of each :meth:`actors.cluster.control.ControlChannel.send` of
     another instance."""
     hot: Callable[[int], Sequence[Address]] = lambda shard: ()

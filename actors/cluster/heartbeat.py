@@ -85,9 +85,9 @@ class Heartbeat:
         this instance, which only other settings will change, and
         :class:`~actors.membership.contract.MembershipError` if neither store can be reached.
         """
-        trouble = await self.beat()
-        if isinstance(trouble, MembershipRefusedError):
-            raise trouble
+        error = await self.beat()
+        if isinstance(error, MembershipRefusedError):
+            raise error
 
     async def beat(self) -> MembershipError | None:
         """Announce this instance and read the others; returns what is wrong with the store, if the
@@ -95,13 +95,15 @@ class Heartbeat:
         neither did."""
         self.member = replace(self.member, beat=self.member.beat + 1, health=self._health())
         self._members.announce(self.member)
-        heard = await self._announcements.beat(self.member, REMEMBERED_S)
-        self._report(heard.trouble)
+        reading = await self._announcements.beat(self.member, REMEMBERED_S)
+        self._report(reading.error)
         now_s = self._clock.monotonic()
-        weight = 1.0 if heard.trouble is None else STANDBY_WEIGHT
-        if self._members.observe(heard.members, now_s, strangers=heard.strangers, weight=weight):
+        weight = 1.0 if reading.error is None else STANDBY_WEIGHT
+        if self._members.observe(
+            reading.members, now_s, strangers=reading.strangers, weight=weight
+        ):
             self._changed()
-        return heard.trouble
+        return reading.error
 
     async def run(self) -> None:
         """Send beats until cancelled."""
@@ -116,13 +118,13 @@ class Heartbeat:
             took_s = self._clock.monotonic() - began_s
             await asyncio.sleep(max(PAUSE_MIN_S, BEAT_EVERY_S - took_s))
 
-    def _report(self, trouble: MembershipError | None) -> None:
+    def _report(self, error: MembershipError | None) -> None:
         """Log once that the store is out of reach, and once that it is back."""
-        if trouble is not None and self.problem is None:
-            log.warning("membership is out of reach, serving goes on: %s", trouble)
-        elif trouble is None and self.problem is not None:
+        if error is not None and self.problem is None:
+            log.warning("membership is out of reach, serving goes on: %s", error)
+        elif error is None and self.problem is not None:
             log.info("membership is back")
-        self.problem = None if trouble is None else "membership is out of reach"
+        self.problem = None if error is None else "membership is out of reach"
 
     async def drain(self) -> None:
         """Announce that this instance wants to hand all its shards over."""

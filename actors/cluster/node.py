@@ -128,7 +128,7 @@ class ClusterNode:
     ) -> ReplicationPublisher:
         runtime = self.runtime
         replicas = ViewReplicas(
-            application.shown,
+            application.replicated,
             self.behaviour_of,
             application.subscriptions,
             stores.journal,
@@ -220,7 +220,7 @@ class ClusterNode:
             self.runtime.abandon(message.address, key)
 
         def tell(message: ApplicationMessage) -> None:
-            application.on_told(message.topic, message.body)
+            application.on_message(message.topic, message.body)
 
         self.control.on(AbandonKey, abandon)
         self.control.on(ApplicationMessage, tell)

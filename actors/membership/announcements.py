@@ -1,13 +1,12 @@
-"""How an instance says that it lives, and hears who else does: in the membership's store, and in
-the journal's database for as long as that store is out of reach.
+"""Announces an instance in the membership store, and in a standby while that store is unreachable.
 
-The second place is for an outage of the first. Whoever cannot reach the first announces itself in
-the second, and goes on doing so for a while after the first is back, because others may find it
-back a moment later. So does whoever finds somebody there that the first has not heard of, for that
-one hears nothing else. What the second says counts for two things only: it is heard instead of the
-first while the first does not answer, and otherwise it makes known who is not known yet, such as an
-instance that was started without the first. So an instance that alone has lost the first is found
-silent as before, unless it answers on a link.
+An instance that cannot reach the membership store announces itself in the standby, the journal's
+database, and goes on for a while after the store is back, because others may find it back a moment
+later. So does an instance that finds somebody in the standby whom the store does not list: that one
+reads nothing else. The standby counts for two things only. It is read instead of the store while
+the store does not answer, and otherwise it makes unknown instances known, such as one that was
+started without the store. So an instance that alone has lost the store is found silent as before,
+unless it answers on a link.
 """
 
 from __future__ import annotations
@@ -19,81 +18,80 @@ from typing import NamedTuple
 from actors.clock import Clock
 from actors.membership.contract import Member, Membership, MembershipError
 
-FIRST_TIMEOUT_S = 1.0
-"""For a beat in the first store, which takes a millisecond: longer than a pause of its process, and
-short enough that a store which hangs is found out within a few beats."""
+STORE_TIMEOUT_S = 1.0
+"""For a beat in the membership store, which takes a millisecond: longer than a pause of its
+process, and short enough that a store which hangs is detected within a few beats."""
 
 PROBE_TIMEOUT_S = 0.4
-"""For the same while the first store is known to be away, so that the beats in the second keep
-their pace (``heartbeat.BEAT_EVERY_S``)."""
+"""For the same while the store is known to be away, so that the beats in the standby keep their
+pace (``heartbeat.BEAT_EVERY_S``)."""
 
-SECOND_TIMEOUT_S = 0.4
-"""For a beat in the second store, which is not to delay those in the first."""
+STANDBY_TIMEOUT_S = 0.4
+"""For a beat in the standby, which must not delay those in the store."""
 
 LINGER_S = 10.0
-"""How long an instance goes on in the second store after the first is back: some probes of the
-others, and as long as an announcement is kept."""
+"""How long an instance goes on in the standby after the store is back: some probes of the others,
+and as long as an announcement is kept."""
 
 
-class Heard(NamedTuple):
-    """What came of one beat."""
+class MembershipReading(NamedTuple):
+    """What one beat has read."""
 
     members: Sequence[Member]
-    """Who lives, as the first store says, or the second if there is ``trouble``."""
+    """The live instances by the store, or by the standby if there is an ``error``."""
     strangers: Sequence[Member]
-    """Whom only the second store knows, if there is no trouble."""
-    trouble: MembershipError | None
-    """Why the first store does not say."""
+    """Instances that only the standby lists; none if there is an ``error``."""
+    error: MembershipError | None
+    """Why the store did not answer."""
 
 
 class Announcements:
-    """One instance's. ``first`` and ``second`` are its connections to the two stores."""
+    """Announces one instance over its connections to the two stores."""
 
-    def __init__(self, first: Membership, second: Membership, clock: Clock) -> None:
-        self._first = first
-        self._second = second
+    def __init__(self, store: Membership, standby: Membership, clock: Clock) -> None:
+        self._store = store
+        self._standby = standby
         self._clock = clock
         self._away = False
         self._lingers_until_s: float | None = None
-        """It has announced itself in the second store, and does so until then."""
+        """It has announced itself in the standby, and does so until then."""
 
-    async def beat(self, member: Member, ttl_s: float) -> Heard:
-        """Announce the member, and hear of all. Raises :class:`MembershipError` when neither store
-        can be reached."""
-        twice = self._lingers
-        timeout_s = PROBE_TIMEOUT_S if self._away else FIRST_TIMEOUT_S
-        first, second = await asyncio.gather(
-            _speak(self._first, member, ttl_s, timeout_s),
-            self._speak_second(member, ttl_s, announce=twice),
+    async def beat(self, member: Member, ttl_s: float) -> MembershipReading:
+        """Announce the member for ``ttl_s``, and read all. Raises :class:`MembershipError` when
+        neither store can be reached."""
+        lingers = self._lingers
+        timeout_s = PROBE_TIMEOUT_S if self._away else STORE_TIMEOUT_S
+        found, on_standby = await asyncio.gather(
+            _beat(self._store, member, ttl_s, timeout_s),
+            self._beat_standby(member, ttl_s, announce=lingers),
         )
-        self._away = isinstance(first, MembershipError)
-        if not isinstance(first, MembershipError):
-            strangers = _strangers(second, first)
+        self._away = isinstance(found, MembershipError)
+        if not isinstance(found, MembershipError):
+            strangers = _strangers(on_standby, found)
             if strangers:
                 self._lingers_until_s = self._clock.monotonic() + LINGER_S
-            return Heard(first, strangers, None)
+            return MembershipReading(found, strangers, None)
         self._lingers_until_s = self._clock.monotonic() + LINGER_S
-        if not twice:
-            second = await self._speak_second(member, ttl_s, announce=True)
-        if isinstance(second, MembershipError):
-            raise first
-        return Heard(second, (), first)
+        if not lingers:
+            on_standby = await self._beat_standby(member, ttl_s, announce=True)
+        if isinstance(on_standby, MembershipError):
+            raise found
+        return MembershipReading(on_standby, (), found)
 
     @property
     def _lingers(self) -> bool:
         until_s = self._lingers_until_s
         return until_s is not None and self._clock.monotonic() < until_s
 
-    async def _speak_second(
+    async def _beat_standby(
         self, member: Member, ttl_s: float, *, announce: bool
     ) -> Sequence[Member] | MembershipError:
-        said = member if announce else None
-        return await _speak(self._second, said, ttl_s, SECOND_TIMEOUT_S)
+        return await _beat(self._standby, member if announce else None, ttl_s, STANDBY_TIMEOUT_S)
 
     async def leave(self, member: Member) -> None:
-        """Be forgotten wherever the member was announced. Raises :class:`MembershipError` after it
-        has tried both."""
-        stores = [self._first] if self._lingers_until_s is None else [self._first, self._second]
+        """Remove the member wherever it was announced. Raises :class:`MembershipError` after it
+        has tried both stores."""
+        stores = [self._store] if self._lingers_until_s is None else [self._store, self._standby]
         left = await asyncio.gather(
             *(store.leave(member) for store in stores), return_exceptions=True
         )
@@ -102,10 +100,10 @@ class Announcements:
                 raise result
 
 
-async def _speak(
+async def _beat(
     store: Membership, member: Member | None, ttl_s: float, timeout_s: float
 ) -> Sequence[Member] | MembershipError:
-    """Announce the member, if there is one, and look around; or why that cannot be done."""
+    """Announce the member, if there is one, and read all; returns the error if that fails."""
     try:
         async with asyncio.timeout(timeout_s):
             if member is not None:
@@ -118,9 +116,9 @@ async def _speak(
 
 
 def _strangers(
-    second: Sequence[Member] | MembershipError, first: Sequence[Member]
+    on_standby: Sequence[Member] | MembershipError, found: Sequence[Member]
 ) -> Sequence[Member]:
-    if isinstance(second, MembershipError):
+    if isinstance(on_standby, MembershipError):
         return ()
-    known = {member.instance for member in first}
-    return [member for member in second if member.instance not in known]
+    known = {member.instance for member in found}
+    return [member for member in on_standby if member.instance not in known]

@@ -21,7 +21,7 @@ from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
 from booking.seats.view import SeatMaps, Stocks
 from booking.settings import Settings
 
-SHOWN = {LEDGER: True, QUEUE: False}
+REPLICATED = {LEDGER: True, QUEUE: False}
 """What views are made of: the ledgers' states, and the queues' events."""
 
 
@@ -64,7 +64,7 @@ class Views:
         *,
         on_lost: Callable[[int], None],
         on_gained: Callable[[Collection[int]], None],
-        on_told: Callable[[str, bytes], None],
+        on_message: Callable[[str, bytes], None],
         hot: Callable[[int], Sequence[Address]],
     ) -> Application:
         """All entities, and these views as those who are told of them."""
@@ -78,9 +78,9 @@ class Views:
                 QueueBehaviour(lambda: self._policy),
             ],
             subscriptions=[Projections(self.seats, self.queues, self.tallies, on_lost)],
-            shown=SHOWN,
+            replicated=REPLICATED,
             on_gained=on_gained,
-            on_told=on_told,
+            on_message=on_message,
             hot=hot,
         )
 

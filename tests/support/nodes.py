@@ -30,7 +30,7 @@ from tests.support.standstill import Process
 from tests.support.toys import Alarm, Bank, Counter, Pair
 from tests.support.virtual_time import VirtualClock
 
-SHOWN = {"counter": True, "bank": False}
+REPLICATED = {"counter": True, "bank": False}
 """Views of counters are made of states, those of the bank of events."""
 JOURNAL_LATENCY_S = 0.002
 STOP_MAX_S = 20.0
@@ -105,9 +105,9 @@ class Node:
             Application(
                 behaviours=behaviours,
                 subscriptions=[self.views],
-                shown=SHOWN,
+                replicated=REPLICATED,
                 on_gained=self._gained,
-                on_told=lambda topic, body: self.told.append((topic, body)),
+                on_message=lambda topic, body: self.told.append((topic, body)),
             ),
             self.clock,
             self._make_links,

@@ -96,17 +96,17 @@ async def uneven(nodes: Nodes) -> None:
 
 async def test_a_plan_is_exactly_what_apply_does(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.admin
+    admin = nodes.alive[1].node.admin
     before, claims = nodes.owners(), len(nodes.store.claims)
-    plan = await desk.plan()
+    plan = await admin.plan()
     assert plan.moves
     assert all(move.expected_pause_ms > 0 for move in plan.moves)
     await asyncio.sleep(2.0)
     assert nodes.owners() == before, "a plan moves nothing"
-    began = await desk.apply(plan.plan_id, "ops")
+    began = await admin.apply(plan.plan_id, "ops")
     assert (began.state, began.moves, began.begun_by) == ("running", len(plan.moves), "ops")
     await through(nodes)
-    after = await desk.apply(plan.plan_id, "ops")
+    after = await admin.apply(plan.plan_id, "ops")
     assert (after.state, after.done, after.open, after.broken) == ("done", len(plan.moves), 0, ())
     assert nodes.owners() == before | {move.shard: move.to for move in plan.moves}
     assert len(nodes.store.claims) - claims == len(plan.moves)
@@ -116,27 +116,27 @@ async def test_a_plan_is_exactly_what_apply_does(nodes: Nodes) -> None:
 
 async def test_a_plan_of_a_cluster_that_has_changed_is_refused(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.admin
-    plan = await desk.plan()
+    admin = nodes.alive[1].node.admin
+    plan = await admin.plan()
     shard = plan.moves[0].shard
-    await desk.freeze(shard, "a look at it", "ops")
-    assert await refused(desk.apply(plan.plan_id, "ops")) == "plan_stale"
-    assert await refused(desk.apply("no such plan", "ops")) == "unknown_plan"
+    await admin.freeze(shard, "a look at it", "ops")
+    assert await refused(admin.apply(plan.plan_id, "ops")) == "plan_stale"
+    assert await refused(admin.apply("no such plan", "ops")) == "unknown_plan"
 
 
 async def test_a_plan_is_aborted_and_goes_on_by_another_one(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.admin
-    assert await refused(desk.abort("ops")) == "no_rebalance"
-    plan = await desk.plan()
-    await desk.apply(plan.plan_id, "ops")
-    aborted = await desk.abort("ops")
+    admin = nodes.alive[1].node.admin
+    assert await refused(admin.abort("ops")) == "no_rebalance"
+    plan = await admin.plan()
+    await admin.apply(plan.plan_id, "ops")
+    aborted = await admin.abort("ops")
     assert aborted.state == "aborted"
     await asyncio.sleep(3.0)
-    assert await desk.apply(plan.plan_id, "ops") == (await desk.view()).rebalance == aborted
-    rest = await desk.plan()
+    assert await admin.apply(plan.plan_id, "ops") == (await admin.view()).rebalance == aborted
+    rest = await admin.plan()
     if rest.moves:
-        await desk.apply(rest.plan_id, "ops")
+        await admin.apply(rest.plan_id, "ops")
         await through(nodes)
     counts = nodes.counts().values()
     assert max(counts) - min(counts) <= 1
@@ -144,30 +144,30 @@ async def test_a_plan_is_aborted_and_goes_on_by_another_one(nodes: Nodes) -> Non
 
 async def test_a_plan_that_has_ended_is_told_as_it_was_then(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.admin
-    plan = await desk.plan()
-    await desk.apply(plan.plan_id, "ops")
+    admin = nodes.alive[1].node.admin
+    plan = await admin.plan()
+    await admin.apply(plan.plan_id, "ops")
     await through(nodes)
     move = plan.moves[0]
-    await desk.move(move.shard, move.from_, "ops")
+    await admin.move(move.shard, move.from_, "ops")
     await moved(nodes, move.shard, move.from_)
-    latest = (await desk.view()).rebalance
+    latest = (await admin.view()).rebalance
     assert latest is not None
     assert (latest.state, latest.done, latest.broken) == ("done", len(plan.moves), ())
 
 
 async def test_one_plan_runs_at_a_time(nodes: Nodes) -> None:
     await uneven(nodes)
-    desk = nodes.alive[1].node.admin
+    admin = nodes.alive[1].node.admin
     for node in nodes.alive:
         node.journal.latency_s = 0.2
-    first = await desk.plan()
-    await desk.apply(first.plan_id, "ops")
-    assert (await desk.apply(first.plan_id, "ops")).state == "running", "asked again, it says so"
+    first = await admin.plan()
+    await admin.apply(first.plan_id, "ops")
+    assert (await admin.apply(first.plan_id, "ops")).state == "running", "asked again, it says so"
     await asyncio.sleep(0.5)
-    second = await desk.plan()
+    second = await admin.plan()
     assert second.plan_id != first.plan_id
-    assert await refused(desk.apply(second.plan_id, "ops")) == "conflict"
+    assert await refused(admin.apply(second.plan_id, "ops")) == "conflict"
 
 
 async def test_a_plan_outlives_the_leader_that_began_it(nodes: Nodes) -> None:
@@ -176,13 +176,13 @@ async def test_a_plan_outlives_the_leader_that_began_it(nodes: Nodes) -> None:
     assert leader is not None
     for node in nodes.alive:
         node.journal.latency_s = 0.2
-    desk = nodes.others(leader)[0].node.admin
-    plan = await desk.plan()
-    await desk.apply(plan.plan_id, "ops")
+    admin = nodes.others(leader)[0].node.admin
+    plan = await admin.plan()
+    await admin.apply(plan.plan_id, "ops")
     await asyncio.sleep(0.3)
     await nodes.kill(leader)
     await through(nodes)
-    latest = (await desk.view()).rebalance
+    latest = (await admin.view()).rebalance
     assert latest is not None
     assert latest.state == "done"
     assert latest.done + len(latest.broken) == latest.moves
@@ -205,17 +205,17 @@ async def test_a_move_is_made_at_once_and_its_callers_notice_a_pause_at_most(nod
 
 async def test_a_move_that_cannot_be_made_is_refused_and_changes_nothing(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
-    desk, shard, lines = a.node.admin, shard_of(nodes, b), len(nodes.tables.entries)
-    assert await refused(desk.move(SLOT_COUNT, "a", "ops")) == "unknown_shard"
-    assert await refused(desk.move(-1, "a", "ops")) == "unknown_shard"
-    assert await refused(desk.move(shard, "z", "ops")) == "unknown_instance"
-    await desk.move(shard, "b", "ops")  # it is there
+    admin, shard, lines = a.node.admin, shard_of(nodes, b), len(nodes.tables.entries)
+    assert await refused(admin.move(SLOT_COUNT, "a", "ops")) == "unknown_shard"
+    assert await refused(admin.move(-1, "a", "ops")) == "unknown_shard"
+    assert await refused(admin.move(shard, "z", "ops")) == "unknown_instance"
+    await admin.move(shard, "b", "ops")  # it is there
     assert len(nodes.tables.entries) == lines
-    await desk.freeze(shard, "a look at it", "ops")
-    assert await refused(desk.move(shard, "a", "ops")) == "shard_frozen"
+    await admin.freeze(shard, "a look at it", "ops")
+    assert await refused(admin.move(shard, "a", "ops")) == "shard_frozen"
     await c.node.admin.drain("c", "ops")
-    await desk.unfreeze(shard, "ops")
-    assert await refused(desk.move(shard, "c", "ops")) == "conflict"
+    await admin.unfreeze(shard, "ops")
+    assert await refused(admin.move(shard, "c", "ops")) == "conflict"
     assert nodes.owners()[shard] == "b"
 
 
@@ -300,13 +300,13 @@ async def test_nobody_is_evicted_who_is_the_last_and_nobody_who_is_not_there(nod
 
 async def test_everything_is_in_the_log_with_who_did_it(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
-    desk, shard = a.node.admin, shard_of(nodes, b)
-    await desk.pin(shard, "a", "anna")
-    await desk.unpin(shard, "anna")
-    await desk.freeze(shard, "a look at it", "bert")
-    await desk.unfreeze(shard, "bert")
-    await desk.drain("c", "cleo")
-    await desk.undrain("c", "cleo")
+    admin, shard = a.node.admin, shard_of(nodes, b)
+    await admin.pin(shard, "a", "anna")
+    await admin.unpin(shard, "anna")
+    await admin.freeze(shard, "a look at it", "bert")
+    await admin.unfreeze(shard, "bert")
+    await admin.drain("c", "cleo")
+    await admin.undrain("c", "cleo")
     lines = await nodes.alive[2].node.admin.log(10, None)
     assert [(line.who, line.what) for line in lines] == [
         ("cleo", "undrain"),
@@ -316,7 +316,7 @@ async def test_everything_is_in_the_log_with_who_did_it(nodes: Nodes) -> None:
         ("anna", "unpin"),
         ("anna", "pin"),
     ]
-    assert await desk.log(2, lines[3].id) == lines[4:]
+    assert await admin.log(2, lines[3].id) == lines[4:]
 
 
 async def test_without_the_database_nothing_is_promised(nodes: Nodes) -> None:

@@ -54,8 +54,8 @@ class Reader:
             self.journal,
             self.mine.__contains__,
         )
-        self.tasks = Tasks("copies")
-        self.tasks.spawn(self.replicas.run(0), "copies")
+        self.tasks = Tasks("replicas")
+        self.tasks.spawn(self.replicas.run(0), "replicas")
         self.seq = 0
 
     async def start(self) -> None:

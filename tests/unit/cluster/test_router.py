@@ -112,7 +112,7 @@ class FakeLinks:
         """Nothing to close."""
 
 
-class Desk:
+class RouterRig:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.runtime = FakeRuntime()
@@ -141,164 +141,168 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    desk = Desk()
-    yield desk
-    await desk.tasks.close()
-    assert not desk.tasks.failed.done()
-    assert desk.router.held == 0
+async def rig() -> AsyncIterator[RouterRig]:
+    rig = RouterRig()
+    yield rig
+    await rig.tasks.close()
+    assert not rig.tasks.failed.done()
+    assert rig.router.held == 0
 
 
 # -- ways --------------------------------------------------------------------------------------
 
 
-async def test_what_is_here_goes_into_the_mailbox(desk: Desk) -> None:
-    desk.runtime.epoch = 3
-    assert await desk.reply() == "here"
-    assert desk.links.asked == []
-    assert desk.runtime.asked == [("get", None, limits.ASK_TIMEOUT_S)]
+async def test_what_is_here_goes_into_the_mailbox(rig: RouterRig) -> None:
+    rig.runtime.epoch = 3
+    assert await rig.reply() == "here"
+    assert rig.links.asked == []
+    assert rig.runtime.asked == [("get", None, limits.ASK_TIMEOUT_S)]
 
 
-async def test_what_is_elsewhere_goes_there_in_one_hop_with_the_epoch_known(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script("there")
-    assert await desk.reply() == "there"
-    assert desk.links.asked == [("b", 1, 7)]
+async def test_what_is_elsewhere_goes_there_in_one_hop_with_the_epoch_known(rig: RouterRig) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script("there")
+    assert await rig.reply() == "there"
+    assert rig.links.asked == [("b", 1, 7)]
 
 
-async def test_an_owner_of_the_past_names_the_next_who_is_asked_at_once(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(MovedError(owner="c", epoch=8))
-    desk.links.scripts["c"] = Script("there")
-    assert await desk.reply() == "there"
-    assert desk.links.asked == [("b", 1, 7), ("c", 2, 8)]
-    assert desk.clock.monotonic() == 0.0
-    assert desk.router.held_total == 0
+async def test_an_owner_of_the_past_names_the_next_who_is_asked_at_once(rig: RouterRig) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(MovedError(owner="c", epoch=8))
+    rig.links.scripts["c"] = Script("there")
+    assert await rig.reply() == "there"
+    assert rig.links.asked == [("b", 1, 7), ("c", 2, 8)]
+    assert rig.clock.monotonic() == 0.0
+    assert rig.router.held_total == 0
 
 
-async def test_two_hops_are_most_and_then_it_is_held_back_for_news(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(MovedError(owner="c", epoch=8))
-    desk.links.scripts["c"] = Script(MovedError(owner="d", epoch=9))
-    desk.links.scripts["d"] = Script("there")
-    assert await desk.reply() == "there"
-    assert desk.links.asked == [("b", 1, 7), ("c", 2, 8), ("d", 1, 9)]
+async def test_two_hops_are_most_and_then_it_is_held_back_for_news(rig: RouterRig) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(MovedError(owner="c", epoch=8))
+    rig.links.scripts["c"] = Script(MovedError(owner="d", epoch=9))
+    rig.links.scripts["d"] = Script("there")
+    assert await rig.reply() == "there"
+    assert rig.links.asked == [("b", 1, 7), ("c", 2, 8), ("d", 1, 9)]
 
 
-async def test_a_shard_that_comes_here_while_it_is_asked_for_is_answered_here(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(MovedError(owner="me", epoch=8))
-    desk.runtime.frozen, desk.runtime.epoch = True, 8
-    asked = asyncio.ensure_future(desk.reply())
+async def test_a_shard_that_comes_here_while_it_is_asked_for_is_answered_here(
+    rig: RouterRig,
+) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(MovedError(owner="me", epoch=8))
+    rig.runtime.frozen, rig.runtime.epoch = True, 8
+    asked = asyncio.ensure_future(rig.reply())
     await asyncio.sleep(0.2)
-    desk.runtime.frozen = False
-    desk.directory.wake(SLOT)
+    rig.runtime.frozen = False
+    rig.directory.wake(SLOT)
     assert await asked == "here"
-    assert desk.clock.monotonic() == 0.2
+    assert rig.clock.monotonic() == 0.2
 
 
-async def test_a_shard_that_leaves_while_it_is_asked_for_is_followed(desk: Desk) -> None:
-    desk.runtime.epoch = 3
-    desk.runtime.script = Script(NotOwnedError("on the move"))
-    desk.links.scripts["b"] = Script("there")
-    asked = asyncio.ensure_future(desk.reply())
+async def test_a_shard_that_leaves_while_it_is_asked_for_is_followed(rig: RouterRig) -> None:
+    rig.runtime.epoch = 3
+    rig.runtime.script = Script(NotOwnedError("on the move"))
+    rig.links.scripts["b"] = Script("there")
+    asked = asyncio.ensure_future(rig.reply())
     await asyncio.sleep(0.01)
-    desk.runtime.epoch = 0
-    desk.directory.learn(SLOT, "b", 4)
+    rig.runtime.epoch = 0
+    rig.directory.learn(SLOT, "b", 4)
     assert await asked == "there"
 
 
 # -- holding back ------------------------------------------------------------------------------
 
 
-async def test_callers_are_held_back_until_the_new_owner_says_that_it_is_there(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(MovedError(owner="b", epoch=7))
-    asked = [asyncio.ensure_future(desk.reply()) for _ in range(100)]
+async def test_callers_are_held_back_until_the_new_owner_says_that_it_is_there(
+    rig: RouterRig,
+) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(MovedError(owner="b", epoch=7))
+    asked = [asyncio.ensure_future(rig.reply()) for _ in range(100)]
     await asyncio.sleep(0.11)
-    assert desk.router.held == 100
-    desk.links.scripts["c"] = Script("there")
-    desk.directory.learn(SLOT, "c", 8)
+    assert rig.router.held == 100
+    rig.links.scripts["c"] = Script("there")
+    rig.directory.learn(SLOT, "c", 8)
     assert await asyncio.gather(*asked) == ["there"] * 100
-    assert desk.clock.monotonic() == pytest.approx(0.11), "at once, not at the next try"
-    assert desk.router.refused == 0
+    assert rig.clock.monotonic() == pytest.approx(0.11), "at once, not at the next try"
+    assert rig.router.refused == 0
 
 
-async def test_a_traced_caller_who_is_held_back_is_told_of(desk: Desk) -> None:
-    desk.router.tracer = tracer = MemoryTracer()
+async def test_a_traced_caller_who_is_held_back_is_told_of(rig: RouterRig) -> None:
+    rig.router.tracer = tracer = MemoryTracer()
     with tracer.request():
-        traced = asyncio.ensure_future(desk.refusal(timeout_s=0.01))
-    await asyncio.gather(traced, desk.refusal(timeout_s=0.01))
+        traced = asyncio.ensure_future(rig.refusal(timeout_s=0.01))
+    await asyncio.gather(traced, rig.refusal(timeout_s=0.01))
     assert tracer.slots_held == [SLOT]
 
 
-async def test_nobody_is_held_back_for_longer_than_a_takeover(desk: Desk) -> None:
-    refusal, after_s = await desk.refusal()
+async def test_nobody_is_held_back_for_longer_than_a_takeover(rig: RouterRig) -> None:
+    refusal, after_s = await rig.refusal()
     assert type(refusal) is NotOwnedError
     assert limits.HELD_MAX_S <= after_s <= limits.HELD_MAX_S + limits.RETRY_EVERY_S
-    assert desk.router.refused == 1
+    assert rig.router.refused == 1
 
 
-async def test_nobody_is_held_back_while_the_journal_is_away(desk: Desk) -> None:
+async def test_nobody_is_held_back_while_the_journal_is_away(rig: RouterRig) -> None:
     """Nobody can claim a shard either."""
-    desk.runtime.journal_away = True
-    refusal, after_s = await desk.refusal()
+    rig.runtime.journal_away = True
+    refusal, after_s = await rig.refusal()
     assert type(refusal) is JournalUnavailableError
     assert after_s == 0.0
 
 
-async def test_nobody_is_held_back_beyond_the_callers_own_deadline(desk: Desk) -> None:
-    refusal, after_s = await desk.refusal(timeout_s=0.3)
+async def test_nobody_is_held_back_beyond_the_callers_own_deadline(rig: RouterRig) -> None:
+    refusal, after_s = await rig.refusal(timeout_s=0.3)
     assert isinstance(refusal, NotOwnedError | DeadlineExceededError)
     assert after_s <= 0.31
 
 
 async def test_beyond_so_many_held_callers_the_next_is_refused_at_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    rig: RouterRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "HELD_MAX", 5)
-    held = [asyncio.ensure_future(desk.refusal()) for _ in range(5)]
+    held = [asyncio.ensure_future(rig.refusal()) for _ in range(5)]
     await asyncio.sleep(0.01)
-    refusal, after_s = await desk.refusal()
+    refusal, after_s = await rig.refusal()
     assert (type(refusal), after_s) == (NotOwnedError, 0.0)
-    assert desk.router.refused == 1
+    assert rig.router.refused == 1
     await asyncio.gather(*held)
 
 
 # -- trying again ------------------------------------------------------------------------------
 
 
-async def test_a_keyed_ask_goes_to_the_next_owner_when_the_last_was_lost(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), NotOwnedError())
-    desk.links.scripts["c"] = Script("there")
-    asked = asyncio.ensure_future(desk.reply(key=KEY))
+async def test_a_keyed_ask_goes_to_the_next_owner_when_the_last_was_lost(rig: RouterRig) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), NotOwnedError())
+    rig.links.scripts["c"] = Script("there")
+    asked = asyncio.ensure_future(rig.reply(key=KEY))
     await asyncio.sleep(1.0)
-    desk.directory.learn(SLOT, "c", 8)
+    rig.directory.learn(SLOT, "c", 8)
     assert await asked == "there"
 
 
-async def test_a_repeatable_ask_does_so_too_and_any_other_tells_its_caller(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), "there")
-    assert await desk.reply(repeatable=True) == "there"
-    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), "there")
-    refusal, after_s = await desk.refusal()
+async def test_a_repeatable_ask_does_so_too_and_any_other_tells_its_caller(rig: RouterRig) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), "there")
+    assert await rig.reply(repeatable=True) == "there"
+    rig.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), "there")
+    refusal, after_s = await rig.refusal()
     assert (type(refusal), after_s) == (OutcomeUnknownError, 0.0)
 
 
-async def test_a_first_try_that_is_still_under_way_is_waited_for(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
+async def test_a_first_try_that_is_still_under_way_is_waited_for(rig: RouterRig) -> None:
+    rig.directory.learn(SLOT, "b", 7)
     lost, busy = OutcomeUnknownError("the link was lost"), KeyInFlightError()
-    desk.links.scripts["b"] = Script(lost, busy, busy, "there")
-    assert await desk.reply(key=KEY) == "there"
-    assert desk.clock.monotonic() <= 4 * limits.RETRY_EVERY_S
+    rig.links.scripts["b"] = Script(lost, busy, busy, "there")
+    assert await rig.reply(key=KEY) == "there"
+    assert rig.clock.monotonic() <= 4 * limits.RETRY_EVERY_S
 
 
-async def test_a_key_in_flight_by_another_caller_is_told_at_once(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(KeyInFlightError())
-    refusal, after_s = await desk.refusal(key=KEY)
+async def test_a_key_in_flight_by_another_caller_is_told_at_once(rig: RouterRig) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(KeyInFlightError())
+    refusal, after_s = await rig.refusal(key=KEY)
     assert (type(refusal), after_s) == (KeyInFlightError, 0.0)
 
 
@@ -306,47 +310,49 @@ async def test_a_key_in_flight_by_another_caller_is_told_at_once(desk: Desk) -> 
     "last", [NotOwnedError("gone"), JournalUnavailableError(), KeyInFlightError()]
 )
 async def test_who_tried_more_than_once_never_says_that_nothing_was_done(
-    desk: Desk, last: Exception
+    rig: RouterRig, last: Exception
 ) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), last)
-    refusal, _ = await desk.refusal(key=KEY)
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), last)
+    refusal, _ = await rig.refusal(key=KEY)
     assert type(refusal) is OutcomeUnknownError
 
 
 @pytest.mark.parametrize("error", [OverloadedError(), JournalUnavailableError(), KeyReusedError()])
 async def test_what_another_owner_would_not_mend_is_told_at_once(
-    desk: Desk, error: Exception
+    rig: RouterRig, error: Exception
 ) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(error)
-    refusal, after_s = await desk.refusal(key=KEY)
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(error)
+    refusal, after_s = await rig.refusal(key=KEY)
     assert (refusal, after_s) == (error, 0.0)
 
 
 # -- the rest ----------------------------------------------------------------------------------
 
 
-async def test_steps_of_sagas_go_anywhere_and_are_tried_again(desk: Desk) -> None:
-    desk.runtime.epoch = 1
-    assert (await desk.router.forward(ANN, "get")).reply == "inside"
-    desk.runtime.epoch = 0
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(OutcomeUnknownError("lost"), "there")
-    assert (await desk.router.forward(ANN, "get")).reply == "there"
-    desk.links.scripts["b"] = Script(OverloadedError("full"))
+async def test_steps_of_sagas_go_anywhere_and_are_tried_again(rig: RouterRig) -> None:
+    rig.runtime.epoch = 1
+    assert (await rig.router.forward(ANN, "get")).reply == "inside"
+    rig.runtime.epoch = 0
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(OutcomeUnknownError("lost"), "there")
+    assert (await rig.router.forward(ANN, "get")).reply == "there"
+    rig.links.scripts["b"] = Script(OverloadedError("full"))
     with pytest.raises(OverloadedError):
-        await desk.router.forward(ANN, "get")
+        await rig.router.forward(ANN, "get")
 
 
-async def test_the_mark_of_a_begun_operation_is_made_and_taken_back_anywhere(desk: Desk) -> None:
-    desk.directory.learn(SLOT, "b", 7)
-    desk.links.scripts["b"] = Script(None)
-    assert await desk.router.begin(ANN, KEY) is None
-    assert desk.links.messages == [BEGIN]
-    desk.router.abandon(ANN, KEY)
+async def test_the_mark_of_a_begun_operation_is_made_and_taken_back_anywhere(
+    rig: RouterRig,
+) -> None:
+    rig.directory.learn(SLOT, "b", 7)
+    rig.links.scripts["b"] = Script(None)
+    assert await rig.router.begin(ANN, KEY) is None
+    assert rig.links.messages == [BEGIN]
+    rig.router.abandon(ANN, KEY)
     await asyncio.sleep(0.1)
-    assert desk.links.messages[1:] == [AbandonKey(ANN, KEY.id, KEY.fingerprint)]
-    desk.runtime.epoch = 8
-    desk.router.abandon(ANN, KEY)
-    assert desk.runtime.abandoned == [KEY]
+    assert rig.links.messages[1:] == [AbandonKey(ANN, KEY.id, KEY.fingerprint)]
+    rig.runtime.epoch = 8
+    rig.router.abandon(ANN, KEY)
+    assert rig.runtime.abandoned == [KEY]

@@ -26,14 +26,14 @@ from tests.support.runtimes import until
 from tests.support.virtual_time import VirtualClock
 
 
-class Ears:
+class Receivers:
     """The other instances: what each heard, and whether they can."""
 
     def __init__(self) -> None:
         self.codec = ControlCodec()
         self.heard: defaultdict[str, list[tuple[float, ReplicationUpdate]]] = defaultdict(list)
         self.sizes: list[int] = []
-        self.deaf: set[str] = set()
+        self.unreachable: set[str] = set()
         self.takes_s = 0.001
         self.asking = 0
         self.asking_most = 0
@@ -45,7 +45,7 @@ class Ears:
             await asyncio.sleep(self.takes_s)
         finally:
             self.asking -= 1
-        if instance in self.deaf:
+        if instance in self.unreachable:
             raise NotOwnedError("cannot be reached")
         data = self.codec.encode_command(update)
         self.sizes.append(len(data))
@@ -63,18 +63,18 @@ class Ears:
         return [at for at, update in self.heard[instance] if update.owned is not None]
 
 
-class Mouth:
+class Owner:
     """The streams of one owner of two shards."""
 
     def __init__(self) -> None:
-        self.ears = Ears()
+        self.receivers = Receivers()
         self.tasks = Tasks("streams")
         self.owned: list[tuple[int, int]] | None = [(1, 4), (2, 7)]
         self.all_seqs: list[tuple[str, int]] = []
         self.there = {"b", "c"}
         self.streams = UpdateStreams(
             Member("a", "a@1", "http://a", 0),
-            self.ears.send,
+            self.receivers.send,
             VirtualClock(),
             self.tasks,
             owned=lambda: self.owned,
@@ -86,7 +86,7 @@ class Mouth:
     async def meet(self) -> None:
         """Everybody heard the first part."""
         self.streams.open(sorted(self.there))
-        await until(lambda: all(self.ears.heard[name] for name in self.there), 1.0)
+        await until(lambda: all(self.receivers.heard[name] for name in self.there), 1.0)
 
     def tell(self, size: int = 10) -> EntityChange:
         self.seq += 1
@@ -96,153 +96,153 @@ class Mouth:
 
 
 @pytest.fixture
-async def mouth() -> AsyncIterator[Mouth]:
-    mouth = Mouth()
-    yield mouth
-    await mouth.tasks.close()
-    assert not mouth.tasks.failed.done()
+async def owner() -> AsyncIterator[Owner]:
+    owner = Owner()
+    yield owner
+    await owner.tasks.close()
+    assert not owner.tasks.failed.done()
 
 
-async def test_the_first_part_says_what_is_served_and_how_far_everything_is(mouth: Mouth) -> None:
-    mouth.all_seqs = [("counter/ann", 3), ("bank/ben", 9)]
-    await mouth.meet()
+async def test_the_first_part_says_what_is_served_and_how_far_everything_is(owner: Owner) -> None:
+    owner.all_seqs = [("counter/ann", 3), ("bank/ben", 9)]
+    await owner.meet()
     for name in ("b", "c"):
-        _, first = mouth.ears.heard[name][0]
+        _, first = owner.receivers.heard[name][0]
         assert (first.instance, first.incarnation) == ("a", "a@1")
         assert [tuple(pair) for pair in first.owned or ()] == [(1, 4), (2, 7)]
-        assert mouth.ears.seqs(name) == mouth.all_seqs
+        assert owner.receivers.seqs(name) == owner.all_seqs
 
 
-async def test_what_becomes_true_is_told_to_all_in_order(mouth: Mouth) -> None:
-    await mouth.meet()
-    told = [mouth.tell() for _ in range(10)]
-    await until(lambda: len(mouth.ears.changes("c")) == 10, 0.1)
-    assert mouth.ears.changes("b") == mouth.ears.changes("c") == told
+async def test_what_becomes_true_is_told_to_all_in_order(owner: Owner) -> None:
+    await owner.meet()
+    told = [owner.tell() for _ in range(10)]
+    await until(lambda: len(owner.receivers.changes("c")) == 10, 0.1)
+    assert owner.receivers.changes("b") == owner.receivers.changes("c") == told
 
 
-async def test_one_part_at_a_time_gathers_what_comes_up_meanwhile(mouth: Mouth) -> None:
-    mouth.there.remove("c")
-    await mouth.meet()
-    mouth.ears.takes_s = 0.1
+async def test_one_part_at_a_time_gathers_what_comes_up_meanwhile(owner: Owner) -> None:
+    owner.there.remove("c")
+    await owner.meet()
+    owner.receivers.takes_s = 0.1
     told = []
     for _ in range(100):
-        told.append(mouth.tell())
+        told.append(owner.tell())
         await asyncio.sleep(0.01)
-    await until(lambda: len(mouth.ears.changes("b")) == 100, 1.0)
-    assert mouth.ears.changes("b") == told
-    assert mouth.ears.asking_most == 1
-    assert len(mouth.ears.heard["b"]) < 20
+    await until(lambda: len(owner.receivers.changes("b")) == 100, 1.0)
+    assert owner.receivers.changes("b") == told
+    assert owner.receivers.asking_most == 1
+    assert len(owner.receivers.heard["b"]) < 20
 
 
-async def test_a_part_fits_into_a_frame_however_much_there_is_to_tell(mouth: Mouth) -> None:
-    mouth.all_seqs = [(f"counter/{'x' * 40}-{n}", n) for n in range(5_000)]
-    mouth.streams.open(["b"])
+async def test_a_part_fits_into_a_frame_however_much_there_is_to_tell(owner: Owner) -> None:
+    owner.all_seqs = [(f"counter/{'x' * 40}-{n}", n) for n in range(5_000)]
+    owner.streams.open(["b"])
     await asyncio.sleep(0)
     for _ in range(100):
-        mouth.tell(size=30_000)
-    await until(lambda: len(mouth.ears.changes("b")) == 100, 5.0)
-    assert sorted(mouth.ears.seqs("b")) == sorted(mouth.all_seqs)
-    assert max(mouth.ears.sizes) < PeerLimits().frame_bytes_max - 1_000
+        owner.tell(size=30_000)
+    await until(lambda: len(owner.receivers.changes("b")) == 100, 5.0)
+    assert sorted(owner.receivers.seqs("b")) == sorted(owner.all_seqs)
+    assert max(owner.receivers.sizes) < PeerLimits().frame_bytes_max - 1_000
 
 
-async def test_a_change_that_fits_into_no_part_is_left_to_the_journal(mouth: Mouth) -> None:
-    await mouth.meet()
-    mouth.tell(size=limits.PART_BYTES_MAX)
-    after = mouth.tell()
-    await until(lambda: mouth.ears.changes("b"), 0.1)
-    assert mouth.ears.seqs("b") == [("counter/ann", 1)]
-    assert mouth.ears.changes("b") == [after]
+async def test_a_change_that_fits_into_no_part_is_left_to_the_journal(owner: Owner) -> None:
+    await owner.meet()
+    owner.tell(size=limits.PART_BYTES_MAX)
+    after = owner.tell()
+    await until(lambda: owner.receivers.changes("b"), 0.1)
+    assert owner.receivers.seqs("b") == [("counter/ann", 1)]
+    assert owner.receivers.changes("b") == [after]
 
 
-async def test_a_quiet_owner_says_what_it_serves_several_times_a_second(mouth: Mouth) -> None:
-    await mouth.meet()
+async def test_a_quiet_owner_says_what_it_serves_several_times_a_second(owner: Owner) -> None:
+    await owner.meet()
     await asyncio.sleep(10.0)
-    beats = mouth.ears.beats("b")
+    beats = owner.receivers.beats("b")
     pauses = [after - before for before, after in itertools.pairwise(beats)]
     assert max(pauses) <= limits.BEAT_EVERY_S + 0.01
     assert len(beats) <= 27, "and not more often"
 
 
-async def test_a_busy_owner_says_so_as_often(mouth: Mouth) -> None:
+async def test_a_busy_owner_says_so_as_often(owner: Owner) -> None:
     """A steady load must not keep the beat from coming due."""
-    await mouth.meet()
+    await owner.meet()
     for _ in range(1_000):
-        mouth.tell()
+        owner.tell()
         await asyncio.sleep(0.01)
-    beats = mouth.ears.beats("b")
+    beats = owner.receivers.beats("b")
     pauses = [after - before for before, after in itertools.pairwise(beats)]
     assert max(pauses) <= limits.BEAT_EVERY_S + 0.02
     assert len(beats) <= 27
 
 
-async def test_an_owner_that_is_not_sure_says_nothing_of_what_it_serves(mouth: Mouth) -> None:
-    await mouth.meet()
-    mouth.owned = None
-    told = mouth.tell()
+async def test_an_owner_that_is_not_sure_says_nothing_of_what_it_serves(owner: Owner) -> None:
+    await owner.meet()
+    owner.owned = None
+    told = owner.tell()
     await asyncio.sleep(2.0)
-    assert all(update.owned is None for _, update in mouth.ears.heard["b"][1:])
-    assert mouth.ears.changes("b") == [told]
+    assert all(update.owned is None for _, update in owner.receivers.heard["b"][1:])
+    assert owner.receivers.changes("b") == [told]
 
 
-async def test_news_of_ownership_are_told_at_once(mouth: Mouth) -> None:
-    await mouth.meet()
-    mouth.owned = [(1, 4), (2, 7), (3, 1)]
-    mouth.streams.publish_ownership()
+async def test_news_of_ownership_are_told_at_once(owner: Owner) -> None:
+    await owner.meet()
+    owner.owned = [(1, 4), (2, 7), (3, 1)]
+    owner.streams.publish_ownership()
     await asyncio.sleep(0.01)
-    assert [tuple(p) for p in mouth.ears.heard["c"][-1][1].owned or ()] == mouth.owned
+    assert [tuple(p) for p in owner.receivers.heard["c"][-1][1].owned or ()] == owner.owned
 
 
-async def test_a_stream_that_broke_begins_anew_with_everything(mouth: Mouth) -> None:
-    await mouth.meet()
-    mouth.ears.deaf.add("b")
-    lost = mouth.tell()
+async def test_a_stream_that_broke_begins_anew_with_everything(owner: Owner) -> None:
+    await owner.meet()
+    owner.receivers.unreachable.add("b")
+    lost = owner.tell()
     await asyncio.sleep(1.0)
-    mouth.ears.deaf.clear()
-    mouth.all_seqs = [("counter/ann", 1)]
-    before = len(mouth.ears.heard["b"])
-    await until(lambda: len(mouth.ears.heard["b"]) > before, limits.RETRY_S + 0.1)
-    assert mouth.ears.heard["b"][-1][1].owned is not None
-    assert mouth.ears.seqs("b") == [("counter/ann", 1)]
-    assert mouth.ears.changes("b") == [], "it is in the journal"
-    assert mouth.ears.changes("c") == [lost], "the other stream goes on"
-    assert mouth.tell() == (await _next(mouth))
+    owner.receivers.unreachable.clear()
+    owner.all_seqs = [("counter/ann", 1)]
+    before = len(owner.receivers.heard["b"])
+    await until(lambda: len(owner.receivers.heard["b"]) > before, limits.RETRY_S + 0.1)
+    assert owner.receivers.heard["b"][-1][1].owned is not None
+    assert owner.receivers.seqs("b") == [("counter/ann", 1)]
+    assert owner.receivers.changes("b") == [], "it is in the journal"
+    assert owner.receivers.changes("c") == [lost], "the other stream goes on"
+    assert owner.tell() == (await _next(owner))
 
 
-async def _next(mouth: Mouth) -> EntityChange:
-    await until(lambda: mouth.ears.changes("b"), 0.1)
-    return mouth.ears.changes("b")[-1]
+async def _next(owner: Owner) -> EntityChange:
+    await until(lambda: owner.receivers.changes("b"), 0.1)
+    return owner.receivers.changes("b")[-1]
 
 
 async def test_who_cannot_keep_up_is_told_where_things_are_instead(
-    mouth: Mouth, monkeypatch: pytest.MonkeyPatch
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await mouth.meet()
+    await owner.meet()
     monkeypatch.setattr(limits, "PENDING_BYTES_MAX", 10_000)
-    mouth.ears.takes_s = 0.5
-    mouth.all_seqs = [("counter/ann", 40)]
+    owner.receivers.takes_s = 0.5
+    owner.all_seqs = [("counter/ann", 40)]
     for _ in range(40):
-        mouth.tell(size=1_000)
+        owner.tell(size=1_000)
     await asyncio.sleep(3.0)
-    assert len(mouth.ears.changes("b")) < 40
-    assert mouth.ears.seqs("b") == [("counter/ann", 40)]
+    assert len(owner.receivers.changes("b")) < 40
+    assert owner.receivers.seqs("b") == [("counter/ann", 40)]
 
 
-async def test_a_mark_is_told_to_all_and_only_the_newest(mouth: Mouth) -> None:
-    await mouth.meet()
+async def test_a_mark_is_told_to_all_and_only_the_newest(owner: Owner) -> None:
+    await owner.meet()
     for seq in (1, 2, 3):
-        mouth.streams.publish_seq("counter/ann", seq)
+        owner.streams.publish_seq("counter/ann", seq)
     await asyncio.sleep(0.1)
-    assert mouth.ears.seqs("b") == mouth.ears.seqs("c") == [("counter/ann", 3)]
+    assert owner.receivers.seqs("b") == owner.receivers.seqs("c") == [("counter/ann", 3)]
 
 
-async def test_a_stream_ends_with_its_listener_and_begins_again_with_it(mouth: Mouth) -> None:
-    await mouth.meet()
-    assert mouth.streams.receivers == 2
-    mouth.there.remove("b")
-    await until(lambda: mouth.streams.receivers == 1, 1.0)
-    mouth.ears.heard.clear()
-    mouth.there.add("b")
-    mouth.streams.open(["b", "c"])
-    await until(lambda: bool(mouth.ears.heard["b"]), 1.0)
-    assert mouth.ears.heard["b"][0][1].owned is not None
-    assert mouth.streams.receivers == 2
+async def test_a_stream_ends_with_its_listener_and_begins_again_with_it(owner: Owner) -> None:
+    await owner.meet()
+    assert owner.streams.receivers == 2
+    owner.there.remove("b")
+    await until(lambda: owner.streams.receivers == 1, 1.0)
+    owner.receivers.heard.clear()
+    owner.there.add("b")
+    owner.streams.open(["b", "c"])
+    await until(lambda: bool(owner.receivers.heard["b"]), 1.0)
+    assert owner.receivers.heard["b"][0][1].owned is not None
+    assert owner.streams.receivers == 2
