@@ -5,11 +5,50 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+import msgspec
+
 from actors.core.context import ShardContext
 from actors.core.deadlines import Deadlines
 from actors.core.envelope import Envelope
-from actors.core.statistics import RuntimeStatistics
 from actors.ownership.owned_shards import OwnedShards
+
+
+class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts and gauges of a runtime at one moment."""
+
+    shards: int
+    """Owned and serving."""
+    lost_shards: tuple[int, ...]
+    """Fenced by another owner."""
+    entities: int
+    """In memory."""
+    mailbox_depth: int
+    """External messages waiting to be decided."""
+    queued_commits: int
+    """Decisions waiting for the journal, sent or not."""
+    in_flight: int
+    """Callers waiting for an answer of a decision: those of ``queued_commits`` and of sagas."""
+    turns: int
+    batches: int
+    """Sent to the journal."""
+    rows: int
+    """Events committed."""
+    last_commit_age_s: float | None
+    """``None`` before the first commit."""
+    fenced: int
+    """Shards taken away by another owner's claim."""
+    crashes: int
+    refused: int
+    """Asks refused at once."""
+    deadlines_exceeded: int
+    loads: int
+    """Entities loaded."""
+    timers: int
+    """Entities with a timer."""
+    sagas: int
+    """Running."""
+    epochs: dict[int, int]
+    """Of each owned shard."""
 
 
 class Health:

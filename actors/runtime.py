@@ -25,7 +25,7 @@ from actors.core.deadlines import Deadlines
 from actors.core.envelope import BEGIN, QUERY, Envelope
 from actors.core.limits import Limits
 from actors.core.sagas import Asker, Sagas
-from actors.core.statistics import RuntimeStatistics
+from actors.core.shard import Shard
 from actors.core.tracing import Tracer
 from actors.errors import (
     KeyInFlightError,
@@ -41,8 +41,6 @@ from actors.ownership.owned_shards import OwnedShards
 from actors.subscription import Subscription
 from actors.tasks import Tasks
 from actors.transport import Answer, Request
-
-__all__ = ["Limits", "Runtime", "RuntimeStatistics"]
 
 DRAIN_CHECK_S = 0.01
 """Between two looks whether everything is answered while stopping."""
@@ -188,9 +186,9 @@ class Runtime:
                 future.add_done_callback(trace.answered)
         slot = address.slot
         try:
-            if envelope.external:
-                self._check_open(slot)
             shard = self.shards.by_number.get(slot)
+            if envelope.external:
+                self._check_open(slot, shard)
             if shard is None:
                 raise NotOwnedError
             self._entities.post(shard, address, envelope)
@@ -198,10 +196,11 @@ class Runtime:
             self._context.counters.refused += 1
             envelope.refuse(error)
 
-    def _check_open(self, slot: int) -> None:
+    def _check_open(self, slot: int, shard: Shard | None) -> None:
         if self.health.stopping:
             raise StoppingError
-        self.shards.check_journal(slot)
+        if shard is None or shard.journal.away:
+            self.shards.check_journal(slot)
         if self._context.counters.waiting >= self._limits.mailboxes_max:
             raise OverloadedError("too much is waiting", self._context.retry_after_s())
 

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from actors.behaviour import Behaviour
 from actors.clock import Clock
 from actors.core.limits import Limits
 from actors.core.pause_detector import PauseDetector
-from actors.core.statistics import Counters
 from actors.subscription import Subscription
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a runtime counts from its start on."""
+
+    waiting: int = 0
+    """External messages in mailboxes now."""
+    turns: int = 0
+    rows: int = 0
+    crashes: int = 0
+    refused: int = 0
+    loads: int = 0
+    fenced: int = 0
+    sagas: int = 0
+    """Sagas running now."""
+    last_commit: float | None = None
+    """When the last commit was, on the monotonic clock."""
 
 
 class ShardContext:
     """Collaborators of one instance's shards that know nothing of shards."""
-
-    __slots__ = (
-        "behaviours",
-        "clock",
-        "counters",
-        "drain_rate",
-        "limits",
-        "loop",
-        "pause_detector",
-        "random",
-        "subscriptions",
-    )
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final
 
@@ -29,49 +30,29 @@ QUERY: Final = Probe("QUERY")
 """Tell the state."""
 
 
+@dataclass(slots=True, eq=False)
 class Envelope:
-    """One message in a mailbox, later in a lane or parked with a saga.
+    """One message in a mailbox, later in a lane or parked with a saga."""
 
-    ``future`` is ``None`` when nobody waits. ``external`` messages count against the instance's
-    bound; timers and sagas do not, because refusing them helps nobody.
-    """
-
-    __slots__ = (
-        "command",
-        "deadline",
-        "external",
-        "future",
-        "key",
-        "next",
-        "settled",
-        "trace",
-        "unchecked",
-    )
-
-    def __init__(
-        self,
-        command: Any,
-        key: CommandKey | None = None,
-        future: asyncio.Future[Answer] | None = None,
-        deadline: float = inf,
-        external: bool = False,
-    ) -> None:
-        self.command = command
-        self.key = key
-        self.future = future
-        self.deadline = deadline
-        self.external = external
-        self.unchecked = False
-        """The journal is still being asked whether it knows the key."""
-        self.settled = False
-        """Answered or refused: nothing is to be done for it any more."""
-        self.next: Envelope | None = None
-        self.trace: Trace | None = None
-        """Who follows it, if anybody does."""
+    command: Any
+    key: CommandKey | None = None
+    future: asyncio.Future[Answer] | None = None
+    """``None`` when nobody waits."""
+    deadline: float = inf
+    external: bool = False
+    """It counts against the instance's bound; timers and sagas do not, because refusing them helps
+    nobody."""
+    unchecked: bool = False
+    """The journal is still being asked whether it knows the key."""
+    settled: bool = False
+    """Answered or refused: nothing is to be done for it any more."""
+    next: Envelope | None = None
+    trace: Trace | None = None
+    """Who follows it, if anybody does."""
 
     @property
     def over(self) -> bool:
-        """Answered, refused, or given up by its caller."""
+        """Whether it was answered, refused, or given up by its caller."""
         return self.settled or (self.future is not None and self.future.done())
 
     def answer(self, answer: Answer) -> None:
@@ -91,16 +72,14 @@ class Envelope:
             future.set_exception(error)
 
 
+@dataclass(slots=True, eq=False)
 class Mailbox:
     """First in, first out. The links are in the envelopes, so that an idle entity, of which there
     are tens of thousands, costs nothing for it."""
 
-    __slots__ = ("_last", "head", "size")
-
-    def __init__(self) -> None:
-        self.head: Envelope | None = None
-        self._last: Envelope | None = None
-        self.size = 0
+    head: Envelope | None = field(default=None, init=False)
+    _last: Envelope | None = field(default=None, init=False)
+    size: int = field(default=0, init=False)
 
     def put(self, envelope: Envelope) -> None:
         """Append the envelope. The caller keeps the bounds."""

@@ -6,6 +6,7 @@ A key is held by exactly one of: an envelope on its way, an operation of several
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from actors.behaviour import CommandKey
@@ -13,33 +14,28 @@ from actors.core.envelope import BEGIN, Envelope
 from actors.errors import KeyInFlightError, KeyReusedError, OverloadedError
 
 
+@dataclass(slots=True, eq=False)
 class Begun:
     """An operation of several steps, whose last step stores the outcome."""
 
-    __slots__ = ("ends", "key")
-
-    def __init__(self, key: CommandKey, ends: float) -> None:
-        self.key = key
-        self.ends = ends
+    key: CommandKey
+    ends: float
+    """Until when it keeps the key, on the monotonic clock."""
 
 
+@dataclass(slots=True, eq=False)
 class SagaHold:
     """A saga that stores the outcome of this key when it settles."""
 
-    __slots__ = ("key",)
-
-    def __init__(self, key: CommandKey) -> None:
-        self.key = key
+    key: CommandKey
 
 
+@dataclass(slots=True, eq=False)
 class Known:
     """A stored outcome."""
 
-    __slots__ = ("fingerprint", "reply")
-
-    def __init__(self, fingerprint: bytes, reply: Any) -> None:
-        self.fingerprint = fingerprint
-        self.reply = reply
+    fingerprint: bytes
+    reply: Any
 
 
 class KeyBook:
@@ -91,6 +87,7 @@ class KeyBook:
         return known
 
     def held_by(self, key: CommandKey, envelope: Envelope) -> bool:
+        """Whether this envelope is the one that holds the key."""
         return self._holders.get(key.id) is envelope
 
     def release(self, envelope: Envelope) -> None:

@@ -30,7 +30,7 @@ FOLD_BYTES_MAX = 128 * 1024
 
 class Loader:
     """What shards see of one database of the journal (:class:`actors.core.shard.JournalView`).
-    ``away`` is told when it does not answer.
+    ``went_away`` is called when it does not answer.
 
     Bounded by the activations in memory, the mailboxes and ``recovery_queue_max``.
     """
@@ -40,19 +40,20 @@ class Loader:
         journal: Journal,
         limits: Limits,
         entities: Entities,
-        away: Callable[[JournalError], None],
+        went_away: Callable[[JournalError], None],
     ) -> None:
         self._journal = journal
         self._limits = limits
         self._entities = entities
-        self._away = away
+        self._went_away = went_away
         self.halted = False
         """Nothing of its shards may be decided now."""
         self._activations: deque[Activation] = deque()
         self._look_ups: deque[tuple[Activation, Envelope]] = deque()
         self._recovery: deque[tuple[Shard, Address]] = deque()
         self._recovering = False
-        self._paused = False
+        self.away = False
+        """The database is out of reach, and nothing is asked of it."""
         self._idle: list[asyncio.Future[None]] = []
 
     def load(self, activation: Activation) -> None:
@@ -74,11 +75,11 @@ class Loader:
 
     def pause(self) -> None:
         """Ask nothing of the journal until :meth:`resume`."""
-        self._paused = True
+        self.away = True
 
     def resume(self) -> None:
         """The journal is back: ask again."""
-        self._paused = False
+        self.away = False
         self._rouse(everybody=True)
 
     def _rouse(self, *, everybody: bool = False) -> None:
@@ -89,7 +90,7 @@ class Loader:
     async def run(self) -> None:
         """Serve for ever; run as many of these as there may be queries at a time."""
         while True:
-            if self._paused or not (self._look_ups or self._activations or self._recoverable):
+            if self.away or not (self._look_ups or self._activations or self._recoverable):
                 idle = asyncio.get_running_loop().create_future()
                 self._idle.append(idle)
                 await idle
@@ -118,7 +119,7 @@ class Loader:
             rows = await self._journal.outcomes(keys) if keys else {}
         except JournalError as error:
             self._look_ups.extendleft(reversed(asked))
-            self._away(error)
+            self._went_away(error)
             return
         for activation, envelope in asked:
             assert envelope.key is not None
@@ -161,7 +162,7 @@ class Loader:
             )
         except JournalError as error:
             self._activations.extendleft(reversed(activations))
-            self._away(error)
+            self._went_away(error)
             return
         outdated: list[Activation] = []
         size = 0

@@ -12,17 +12,6 @@ from actors.journal.contract import Loaded
 class Folded:
     """An entity as the journal has it."""
 
-    __slots__ = (
-        "at_ms",
-        "event_bytes",
-        "keys",
-        "seq",
-        "snapshot_bytes",
-        "state",
-        "timer_ms",
-        "unfinished",
-    )
-
     def __init__(self, behaviour: Behaviour, state: Any, loaded: Loaded) -> None:
         rows, snapshot = loaded.rows, loaded.snapshot
         self.state = state
@@ -53,22 +42,21 @@ def fold(behaviour: Behaviour, loaded: Loaded) -> Folded | None:
     """The entity's state, or ``None`` if its snapshot is of a shape no longer read and the whole
     journal of the entity is needed. Raises whatever a behaviour raises."""
     state = initial_state(behaviour, loaded)
-    if state is None:
-        return None
-    for row in loaded.rows:
-        state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
-    return Folded(behaviour, state, loaded)
+    return None if state is None else Folded(behaviour, _evolved(behaviour, state, loaded), loaded)
 
 
 def fold_on(behaviour: Behaviour, base: Folded, loaded: Loaded) -> Folded:
     """The entity's state, from one that was folded before and the events after it. Raises whatever
     a behaviour raises."""
-    state = base.state
-    for row in loaded.rows:
-        state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
-    folded = Folded(behaviour, state, loaded)
+    folded = Folded(behaviour, _evolved(behaviour, base.state, loaded), loaded)
     folded.seq = max(folded.seq, base.seq)
     folded.at_ms = max(folded.at_ms, base.at_ms)
     folded.event_bytes += base.event_bytes
     folded.snapshot_bytes = base.snapshot_bytes
     return folded
+
+
+def _evolved(behaviour: Behaviour, state: Any, loaded: Loaded) -> Any:
+    for row in loaded.rows:
+        state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
+    return state

@@ -33,61 +33,44 @@ ABSENT: Final = Probe("ABSENT")
 """Stands for a state that is not in memory."""
 
 
+@dataclass(slots=True, eq=False)
 class Activation(Mailbox):
     """One entity in memory, with its mailbox. Only the shard's writer changes ``state``."""
 
-    __slots__ = (
-        "address",
-        "behaviour",
-        "committed",
-        "crashed",
-        "event_bytes",
-        "gone",
-        "has_companions",
-        "loaded",
-        "loading",
-        "pins",
-        "queued",
-        "shard",
-        "snapshot_bytes",
-        "state",
-        "touched",
-        "uncommitted",
-        "waits",
-        "watchers",
-    )
+    address: Address
+    behaviour: Behaviour
+    shard: Shard
+    has_companions: bool = field(init=False)
+    """Whether the behaviour ever asks for companions."""
+    state: Any = ABSENT
+    """After every decision, committed or not. Meaningless unless ``loaded``."""
+    committed: Any = ABSENT
+    """After the last decision that the journal accepted: all that may leave the shard."""
+    loaded: bool = False
+    loading: bool = False
+    queued: bool = False
+    """In the shard's queue of runnable activations."""
+    waits: bool = False
+    """The next message waits for a companion to be loaded."""
+    touched: bool = True
+    """Used since passivation last looked."""
+    gone: bool = False
+    """No longer in memory; whoever still refers to it has to look again."""
+    crashed: bool = False
+    """To be loaded again as soon as nothing of it is uncommitted."""
+    uncommitted: int = 0
+    """Decisions submitted and not yet committed."""
+    pins: int = 0
+    """Running sagas, which keep the entity in memory."""
+    event_bytes: int = 0
+    """Size of the events since the last snapshot."""
+    snapshot_bytes: int = 0
+    """Size of the last snapshot."""
+    watchers: list[Activation] | None = None
+    """Activations whose next message needs this one as a companion."""
 
-    def __init__(self, address: Address, behaviour: Behaviour, shard: Shard) -> None:
-        super().__init__()
-        self.address = address
-        self.behaviour = behaviour
-        self.has_companions = type(behaviour).companions is not Behaviour.companions
-        self.shard = shard
-        self.state: Any = ABSENT
-        """After every decision, committed or not. Meaningless unless ``loaded``."""
-        self.committed: Any = ABSENT
-        """After the last decision that the journal accepted: all that may leave the shard."""
-        self.loaded = False
-        self.loading = False
-        self.queued = False
-        """In the shard's queue of runnable activations."""
-        self.waits = False
-        """The next message waits for a companion to be loaded."""
-        self.touched = True
-        """Used since passivation last looked."""
-        self.gone = False
-        """No longer in memory; whoever still refers to it has to look again."""
-        self.crashed = False
-        """To be loaded again as soon as nothing of it is uncommitted."""
-        self.uncommitted = 0
-        """Decisions submitted and not yet committed."""
-        self.pins = 0
-        """Running sagas, which keep the entity in memory."""
-        self.event_bytes = 0
-        """Size of the events since the last snapshot."""
-        self.snapshot_bytes = 0
-        self.watchers: list[Activation] | None = None
-        """Activations whose next message needs this one as a companion."""
+    def __post_init__(self) -> None:
+        self.has_companions = type(self.behaviour).companions is not Behaviour.companions
 
     @property
     def needed(self) -> bool:
@@ -183,8 +166,10 @@ class Timer:
 class JournalView(Protocol):
     """What a shard sees of the journal."""
 
+    away: bool
+    """It is out of reach: callers are refused."""
     halted: bool
-    """Nothing may be decided now: the journal is away, or may have given the shard to another."""
+    """Nothing may be decided now: it is away, or may have given the shard to another owner."""
 
     def load(self, activation: Activation) -> None:
         """Have the activation filled."""

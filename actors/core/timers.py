@@ -12,25 +12,16 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 
 from actors.address import Address
-from actors.clock import Clock
-from actors.core.limits import Limits
+from actors.core.context import ShardContext
 from actors.core.shard import Shard, Timer
 
 
 class Timers:
     """Bounded by the entities that have a timer, of which there is one each."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        loop: asyncio.AbstractEventLoop,
-        limits: Limits,
-        fire: Callable[[Shard, Address], None],
-    ) -> None:
-        self._clock = clock
-        self._loop = loop
-        self._limits = limits
-        self._due = fire
+    def __init__(self, context: ShardContext, due: Callable[[Shard, Address], None]) -> None:
+        self._context = context
+        self._due = due
         self._heap: list[tuple[int, int, Timer]] = []
         self._count = 0
         self._handle: asyncio.TimerHandle | None = None
@@ -59,14 +50,14 @@ class Timers:
         if not self._heap:
             return
         self._handle_ms = self._heap[0][0]
-        wait_s = (self._handle_ms - self._clock.now_ms()) / 1000
-        wait_s = min(max(wait_s, 0.0), self._limits.timer_check_s)
-        self._handle = self._loop.call_later(wait_s, self._fire)
+        wait_s = (self._handle_ms - self._context.clock.now_ms()) / 1000
+        wait_s = min(max(wait_s, 0.0), self._context.limits.timer_check_s)
+        self._handle = self._context.loop.call_later(wait_s, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
-        now_ms = self._clock.now_ms()
-        for _ in range(self._limits.timers_fired_max):
+        now_ms = self._context.clock.now_ms()
+        for _ in range(self._context.limits.timers_fired_max):
             if not self._heap or self._heap[0][0] > now_ms:
                 break
             at_ms, _, timer = heappop(self._heap)

@@ -12,15 +12,15 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from actors.address import Address
+from actors.behaviour import Behaviour
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
 from actors.core.loader import Loader
-from actors.core.replay import Folded
+from actors.core.replay import Folded, initial_state
 from actors.core.shard import Shard
-from actors.core.supervision import Backoff
+from actors.core.supervision import Backoff, where
 from actors.errors import NotOwnedError
-from actors.journal.contract import Journal, JournalError, Lease, ShardInfo, part_number
-from actors.ownership.in_doubt import read_missed
+from actors.journal.contract import Journal, JournalError, Lease, Loaded, ShardInfo, part_number
 from actors.ownership.table import Reclaim, ShardTable
 from actors.subscription import Change
 
@@ -57,8 +57,6 @@ class JournalPartition:
         self._backoff = Backoff(
             limits.journal_backoff_min_s, limits.journal_backoff_max_s, context.random.random
         )
-        self.away = False
-        """Out of reach: nothing of its shards is decided until it is back."""
         self.unverified = False
         """This process may have been replaced as the owner of its shards without noticing: nothing
         of them is decided or told until the journal says whose they are."""
@@ -75,6 +73,12 @@ class JournalPartition:
         return part_number(number, self._count) == self.number
 
     @property
+    def away(self) -> bool:
+        """Whether the database is out of reach: nothing of its shards is decided until it is
+        back."""
+        return self.loader.away
+
+    @property
     def _held(self) -> Iterator[Shard]:
         return (shard for shard in self._table.shards.values() if self.has(shard.number))
 
@@ -85,8 +89,8 @@ class JournalPartition:
         if self.away:
             return
         log.warning("%s is away: %s", self._name, type(error).__name__)
-        self.away = self.loader.halted = True
         self.loader.pause()
+        self.loader.halted = True
         for shard in self._held:
             shard.refuse_mail(self._table.unavailable)
         self._kick.set()
@@ -156,7 +160,6 @@ class JournalPartition:
         if self.away:
             log.warning("%s is back", self._name)
             self.loader.resume()
-            self.away = False
         if not self._suspicious:
             self.unverified = False
         self.loader.halted = self.unverified
@@ -226,7 +229,7 @@ class JournalPartition:
             return []
         assert reclaim.old is not None
         addresses, known_seq = list(reclaim.doubtful), reclaim.old.committed_seq
-        return await read_missed(self._journal, self._context, addresses, known_seq)
+        return await _read_missed(self._journal, self._context, addresses, known_seq)
 
     def _tell_missed(self, missed: Change) -> None:
         for subscription in self._context.subscriptions:
@@ -258,3 +261,63 @@ def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
     """Whether somebody claimed the shard after this instance did. What was read before our own
     latest claim has a lower epoch, and says nothing."""
     return infos[shard.number].epoch > shard.epoch
+
+
+async def _read_missed(
+    journal: Journal, context: ShardContext, addresses: Sequence[Address], known_seq: int
+) -> list[Change]:
+    """What these entities of one shard have after ``known_seq``, in the order of seqs, one event a
+    change; a change without events says that only the state is known, because a snapshot hides
+    them. An entity that cannot be read is left out, as any other that crashes.
+
+    Raises :class:`~actors.journal.contract.JournalError`.
+    """
+    missed: list[Change] = []
+    for start in range(0, len(addresses), context.limits.loads_max):
+        chunk = addresses[start : start + context.limits.loads_max]
+        missed += await _read(journal, context, chunk, known_seq)
+    return sorted(missed, key=lambda one: one.seq)
+
+
+async def _read(
+    journal: Journal,
+    context: ShardContext,
+    addresses: Sequence[Address],
+    known_seq: int,
+    *,
+    whole: bool = False,
+) -> list[Change]:
+    missed: list[Change] = []
+    outdated: list[Address] = []
+    for loaded in await journal.load(addresses, whole=whole):
+        address = loaded.address
+        try:
+            found = _missed_of(context.behaviours[address.kind], loaded, known_seq)
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            log.error("%s cannot be loaded: %s", address.text, where(error))
+            context.counters.crashes += 1
+            continue
+        if found is None:
+            outdated.append(address)
+        else:
+            missed += found
+    if outdated:
+        missed += await _read(journal, context, outdated, known_seq, whole=True)
+    return missed
+
+
+def _missed_of(behaviour: Behaviour, loaded: Loaded, known_seq: int) -> Sequence[Change] | None:
+    """The entity's events after ``known_seq``, or ``None`` as :func:`actors.core.replay.fold`."""
+    address, snapshot = loaded.address, loaded.snapshot
+    state = initial_state(behaviour, loaded)
+    if state is None:
+        return None
+    missed: list[Change] = []
+    if snapshot is not None and snapshot.seq > known_seq:
+        missed.append(Change(address, state, snapshot.epoch, snapshot.seq))
+    for row in loaded.rows:
+        event = behaviour.decode_event(row.type, row.version, row.payload)
+        state = behaviour.evolve(state, event)
+        if row.seq > known_seq:
+            missed.append(Change(address, state, row.epoch, row.seq, [event], [row]))
+    return missed
