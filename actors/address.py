@@ -40,13 +40,15 @@ class Address(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def slot(self) -> int:
+        """The slot that holds the entity, 0 to 255."""
         return slot_of(self.key)
 
     @property
     def text(self) -> str:
-        """The one spelling used in the journal and as dictionary key."""
+        """The spelling that the journal uses."""
         return f"{self.kind}/{self.key}/{self.name}" if self.name else f"{self.kind}/{self.key}"
 
     @classmethod
     def parse(cls, text: str) -> Address:
+        """The address with this :attr:`text`."""
         return cls(*text.split("/"))

@@ -26,14 +26,14 @@ class CommandKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TimerFired(msgspec.Struct, frozen=True, tag=True):
-    """The command an entity gets from the runtime when the time it asked for has come."""
+    """The command that the runtime sends an entity when its timer is due."""
 
 
 TIMER_FIRED = TimerFired()
 
 
 class Turn(msgspec.Struct):
-    """Everything a decision may depend on."""
+    """One message to decide, with everything that the decision may depend on."""
 
     address: Address
     state: Any
@@ -90,7 +90,7 @@ class Behaviour(ABC):
 
     @abstractmethod
     def decide(self, turn: Turn) -> Decision:
-        """What happens on this command."""
+        """Decide a command: the reply and the events. Raise only for a broken invariant."""
 
     @abstractmethod
     def evolve(self, state: Any, event: Any) -> Any:
@@ -103,13 +103,14 @@ class Behaviour(ABC):
     def infer(self, address: Address, state_of: Callable[[Address], Any | None]) -> Any | None:
         """The state of an entity that is not in memory, if it follows from entities of the same
         slot that are (``state_of``, ``None`` for one that is not); it saves a look into the
-        journal. ``None``: look. Only for states that want no wake and have no saga."""
+        journal. ``None``: look. Only for states without a timer and without a saga."""
         return None
 
     # -- time ----------------------------------------------------------------------------------
 
     def next_timer_ms(self, state: Any) -> int | None:
-        """When the entity wants :class:`TimerFired` next, or ``None``. Survives every crash."""
+        """When to send :class:`TimerFired`, in milliseconds since the epoch; ``None`` for never.
+        The timer survives every crash."""
         return None
 
     # -- sagas ---------------------------------------------------------------------------------
@@ -151,11 +152,13 @@ class Behaviour(ABC):
         """A reply as it is stored for its :class:`CommandKey`, and sent between instances."""
 
     @abstractmethod
-    def decode_reply(self, data: bytes) -> Any: ...
+    def decode_reply(self, data: bytes) -> Any:
+        """The reply of :meth:`encode_reply`."""
 
     @abstractmethod
     def encode_command(self, command: Any) -> bytes:
         """A command as it is sent between instances."""
 
     @abstractmethod
-    def decode_command(self, data: bytes) -> Any: ...
+    def decode_command(self, data: bytes) -> Any:
+        """The command of :meth:`encode_command`."""

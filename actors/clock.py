@@ -1,4 +1,4 @@
-"""Time as an argument: what the wall says, and what only ever grows."""
+"""Time as an argument: wall time, and monotonic time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ class SystemClock:
     """The machine's clocks."""
 
     def now_ms(self) -> int:
+        """Wall time in milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
+        """The event loop's time in seconds."""
         return time.monotonic()
 
 
@@ -34,12 +36,15 @@ class ManualClock:
         self._passed_ms = 0
 
     def now_ms(self) -> int:
+        """The time to which a test has moved the clock, in milliseconds since the epoch."""
         return self._start_ms + self._passed_ms
 
     def monotonic(self) -> float:
+        """Seconds that a test has let pass."""
         return self._passed_ms / 1000
 
     def advance(self, ms: int) -> None:
+        """Let milliseconds pass."""
         if ms < 0:
             raise ValueError("time does not run backwards")
         self._passed_ms += ms

@@ -10,8 +10,9 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 
-TOLD_AGAIN_S = 1.0
-"""How long a cancelled task may take; those of ours end within a turn of the loop."""
+CANCEL_AGAIN_S = 1.0
+"""How long a cancelled task may take before it is cancelled again; ours end within a turn of the
+loop."""
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,10 @@ class Tasks:
             self.failed.set_result(error)
 
     async def close(self) -> None:
-        """Cancel all tasks and wait until they are gone. A cancellation can get lost in a library
-        that is just giving up for a reason of its own; so those that go on are told again."""
+        """Cancel all tasks and wait until they are gone. A library that is just giving up for a
+        reason of its own can lose a cancellation, so tasks that go on are cancelled again."""
         while self._tasks:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=TOLD_AGAIN_S)
+            await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)

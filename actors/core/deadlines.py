@@ -18,7 +18,8 @@ TICK_S = 0.05
 
 
 class Deadlines:
-    """Bounded by what the mailboxes and lanes let in, times the longest deadline."""
+    """Refuses callers whose deadline has passed. Bounded by what the mailboxes and lanes let in,
+    times the longest deadline."""
 
     def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
         self._clock = clock
@@ -61,6 +62,7 @@ class Deadlines:
         self._handle = self._loop.call_later(max(wait_s, 0.001), self._sweep)
 
     def close(self) -> None:
+        """Refuse nobody any more."""
         if self._handle is not None:
             self._handle.cancel()
         self._wheel.clear()

@@ -1,4 +1,4 @@
-"""Entities on their way in and out of memory: mail, loading, timers, crashes, passivation."""
+"""Entities come into memory and leave it: mail, loading, timers, crashes, passivation."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ ON_THE_MOVE_S = 0.1
 """What callers of a shard on the move are told to wait: about as long as a hand-over takes."""
 
 LOOKS_MAX = 128
-"""Entities looked at for each one that comes in: some 20 us. When all were used since the last
-round, the bound is passed by at most a hundredth until the next round finds idle ones."""
+"""Entities that passivation looks at for each one that comes in: some 20 us. When all were used
+since the last round, the bound is passed by at most a hundredth until the next round finds idle
+ones."""
 
 
 class Pool:
@@ -120,7 +121,7 @@ class Entities:
             self.want(activation)
 
     def checked(self, activation: Activation, envelope: Envelope, row: OutcomeRow | None) -> None:
-        """The journal was asked for an envelope's key: answer a repeat, serve anything else."""
+        """Take the journal's answer for an envelope's key: answer a repeat, serve anything else."""
         shard = activation.shard
         envelope.unchecked = False
         if shard.closed:
@@ -252,8 +253,8 @@ class Entities:
         envelope: Envelope,
         error: Exception,
     ) -> None:
-        """A decision crashed: tell the caller, and forget the entities concerned once what they
-        submitted is committed."""
+        """Refuse the caller of a decision that crashed, and forget the entities concerned once what
+        they submitted is committed."""
         self._log(activation, f"crashed on {type(envelope.command).__name__}", error)
         self._fail(activation, envelope)
         for concerned in (activation, *others.values()):
@@ -264,7 +265,7 @@ class Entities:
         self._count_crash(activation.shard)
 
     def crashed_in_load(self, activation: Activation, error: Exception) -> None:
-        """The entity's events could not be read: nobody who needs it can be served."""
+        """Refuse everybody who needs an entity whose events cannot be read."""
         shard = activation.shard
         self._log(activation, "cannot be loaded", error)
         activation.loading = False

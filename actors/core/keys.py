@@ -39,7 +39,8 @@ class Known:
 
 
 class KeyBook:
-    """Bounded by the mailboxes (envelopes), ``begun_max`` and ``outcomes_max``."""
+    """Keys and outcomes of one shard. Bounded by the mailboxes, ``begun_max`` and
+    ``outcomes_max``."""
 
     __slots__ = ("_begun_max", "_holders", "_known", "_outcomes_max", "begun")
 
@@ -91,7 +92,7 @@ class KeyBook:
         return self._holders.get(key.id) is envelope
 
     def release(self, envelope: Envelope) -> None:
-        """The envelope ends without an outcome."""
+        """Let go of the key of an envelope that ends without an outcome."""
         key = envelope.key
         if key is not None and self._holders.get(key.id) is envelope:
             del self._holders[key.id]
@@ -103,7 +104,7 @@ class KeyBook:
         self._holders[key.id] = self.begun[key.id] = Begun(key, ends)
 
     def abandon(self, key: CommandKey) -> None:
-        """Let go of an operation that was begun and did not come to its last step."""
+        """Let go of a begun operation that will not come to its last step."""
         if self.begun.pop(key.id, None) is not None:
             del self._holders[key.id]
 
@@ -113,13 +114,13 @@ class KeyBook:
             self.abandon(begun.key)
 
     def hold_for_saga(self, key: CommandKey) -> None:
-        """A saga found unfinished will store this key's outcome: whoever came first gives way."""
+        """Hold the key for a saga that was found unfinished, whoever holds it now."""
         if key.id not in self._known:
             self.begun.pop(key.id, None)
             self._holders[key.id] = SagaHold(key)
 
     def store(self, key: CommandKey, reply: Any) -> None:
-        """The outcome is in the journal."""
+        """Keep an outcome that is in the journal, and let go of its key."""
         self._holders.pop(key.id, None)
         self.begun.pop(key.id, None)
         self.remember(key.id, key.fingerprint, reply)

@@ -21,22 +21,23 @@ in the first, put into a mailbox in the second and decided in the third."""
 
 
 class LaneOwner(Protocol):
-    """Who learns what the journal said. All are called between two appends."""
+    """Learns what the journal said. A lane calls it between two appends."""
 
     def accepted(self, commits: Sequence[Commit]) -> None:
-        """These are durable."""
+        """The journal has these commits."""
 
     def fenced(self, shards: Collection[int], commits: Sequence[Commit]) -> None:
-        """These were not written, because somebody else owns their shards now."""
+        """These commits were not written, because another instance owns their shards now."""
 
     def doubtful(
         self, error: JournalError, sent: Sequence[Commit], unsent: Sequence[Commit]
     ) -> None:
-        """The journal is away: ``sent`` may be written or not, ``unsent`` are not."""
+        """The journal did not answer: ``sent`` may be written or not, ``unsent`` are not."""
 
 
 class Lane:
-    """Bounded by the mailboxes: a shard submits only what its callers wait for."""
+    """Commits in batches over one connection. Its queue is bounded by the mailboxes: a shard
+    submits only what its callers wait for."""
 
     def __init__(self, number: int, journal: Journal, limits: Limits, owner: LaneOwner) -> None:
         self._number = number
@@ -48,7 +49,7 @@ class Lane:
         self._in_flight: Sequence[Commit] = ()
         self._wakeup: asyncio.Future[None] | None = None
         self.batches = 0
-        """Sent so far."""
+        """Batches sent so far."""
 
     @property
     def pending(self) -> int:
@@ -57,12 +58,12 @@ class Lane:
 
     @property
     def callers(self) -> int:
-        """Who waits for these commits."""
+        """How many callers wait for these commits."""
         commits = (*self._in_flight, *self._pending)
         return sum(len(commit.answers) + len(commit.readers or ()) for commit in commits)
 
     def submit(self, commit: Commit) -> None:
-        """Put a commit behind the others; its shard's come in the order of their seqs."""
+        """Queue a commit. A shard submits its commits in the order of their seqs."""
         commit.weight = (
             len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.timers)
         )
@@ -75,7 +76,7 @@ class Lane:
             self._wakeup = None
 
     async def run(self) -> None:
-        """Append for ever."""
+        """Append batch after batch, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             if not self._pending:
@@ -144,14 +145,16 @@ class Lane:
         return unsent
 
     def abandon(self) -> tuple[Sequence[Commit], Sequence[Commit]]:
-        """After :meth:`run` was cancelled: what may be written, and what is not."""
+        """After :meth:`run` was cancelled: the commits that may be written, and those that are
+        not."""
         sent = self._in_flight
         self._in_flight = ()
         return sent, self._take_unsent()
 
 
 def batch_of(commits: Sequence[Commit]) -> Batch:
-    """One batch of all their parts; of several timer entries of one entity the last one counts."""
+    """Merge commits into one batch; of several snapshots or timer entries of one entity the last
+    one counts."""
     if len(commits) == 1:
         only = commits[0]
         return Batch(only.rows, list(only.outcomes), list(only.snapshots), list(only.timers))

@@ -57,17 +57,17 @@ class Loader:
         self._idle: list[asyncio.Future[None]] = []
 
     def load(self, activation: Activation) -> None:
-        """Have the activation filled; :class:`Entities` hears of it."""
+        """Queue the activation for loading; the result goes to :class:`Entities`."""
         self._activations.append(activation)
         self._rouse()
 
     def look_up(self, activation: Activation, envelope: Envelope) -> None:
-        """Have the envelope's key looked up; :class:`Entities` hears of it."""
+        """Queue a look-up of the envelope's key; the result goes to :class:`Entities`."""
         self._look_ups.append((activation, envelope))
         self._rouse()
 
     def recover(self, shard: Shard, addresses: Collection[Address]) -> None:
-        """Load these entities when there is nothing more urgent."""
+        """Queue entities that are loaded when no caller waits."""
         room = self._limits.recovery_queue_max - len(self._recovery)
         assert len(addresses) <= room, "more marked entities than can be recovered"
         self._recovery.extend((shard, address) for address in addresses)
@@ -78,7 +78,7 @@ class Loader:
         self.away = True
 
     def resume(self) -> None:
-        """The journal is back: ask again."""
+        """Ask the journal again."""
         self.away = False
         self._rouse(everybody=True)
 
@@ -88,7 +88,8 @@ class Loader:
         self._idle = [] if everybody else self._idle[1:]
 
     async def run(self) -> None:
-        """Serve for ever; run as many of these as there may be queries at a time."""
+        """Query the journal until cancelled. Run one of these for each query that may be under way
+        at a time."""
         while True:
             if self.away or not (self._look_ups or self._activations or self._recoverable):
                 idle = asyncio.get_running_loop().create_future()
@@ -205,8 +206,8 @@ class Loader:
     async def preload(
         self, addresses: Sequence[Address], behaviours: Mapping[str, Behaviour]
     ) -> dict[Address, Folded]:
-        """Read entities of a shard that is somebody else's yet. Those that cannot be folded now are
-        left out: their owner-to-be meets the same trouble and deals with it."""
+        """Read entities of a shard that another instance still owns. Those that cannot be folded
+        are left out: loading them after the claim deals with it."""
         warm: dict[Address, Folded] = {}
         for loaded in await self._journal.load(addresses):
             try:

@@ -15,12 +15,12 @@ TICK_EVERY_S = 0.1
 JUMP_S = 1.0
 """Nobody is declared dead for a silence as short as this, so a shorter pause took no shard away."""
 LAG_KEPT = 0.9
-"""Of the lag told before, at each tick: what is told is about that of the last second."""
+"""The share of the last lag that remains at each tick: ``lag_s`` covers about the last second."""
 
 
 class PauseDetector:
-    """A tick of the event loop. Whoever is about to tell something asks :meth:`jumped` first,
-    because after a pause the loop may run it before the tick."""
+    """Ticks on the event loop. Call :meth:`jumped` before you answer from memory, because after a
+    pause the loop may run you before the tick."""
 
     def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
         self._clock = clock
@@ -29,8 +29,7 @@ class PauseDetector:
         self._handle: asyncio.TimerHandle | None = None
         self._on_jump: Callable[[], None] | None = None
         self.lag_s = 0.0
-        """How late the loop runs what is due, smoothed; the worst of the last moments weighs
-        most."""
+        """How many seconds late the loop runs what is due: the worst of the last second, fading."""
 
     def start(self, on_jump: Callable[[], None]) -> None:
         """``on_jump`` is called once after each pause, before anything else is decided."""
@@ -39,7 +38,7 @@ class PauseDetector:
         self._sleep()
 
     def jumped(self, now: float) -> bool:
-        """Whether the process stood still just now; says so to whoever has to know."""
+        """Whether the process stood still just now; if so ``on_jump`` has been called."""
         if now - self._ticked <= JUMP_S or self._on_jump is None:
             return False
         self._ticked = now
@@ -58,6 +57,7 @@ class PauseDetector:
         self._sleep()
 
     def close(self) -> None:
+        """Stop ticking."""
         self._on_jump = None
         if self._handle is not None:
             self._handle.cancel()

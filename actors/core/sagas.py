@@ -1,4 +1,4 @@
-"""Sagas: carried forward step by step from what the journal says, by callbacks, without tasks.
+"""Sagas: operations over several entities, carried forward by callbacks, without tasks.
 
 A saga is a name in an entity's state. The driver asks the behaviour for the next step, sends it,
 and comes back with the reply, until the entity says that the saga is settled. It only ever looks
@@ -32,8 +32,8 @@ UNTRACED: nullcontext[None] = nullcontext()
 
 
 class Sagas:
-    """Drives all sagas of an instance. Bounded by the unfinished sagas in the entities' states,
-    each with one step under way."""
+    """Drives all sagas of an instance, one step of each at a time. Their number is bounded by the
+    unfinished sagas in the entities' states."""
 
     def __init__(self, context: ShardContext, ask_anywhere: Asker, ask_here: Asker) -> None:
         self._context = context
@@ -95,7 +95,7 @@ class Sagas:
         future.add_done_callback(partial(answered, saga))
 
     def _answered(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
-        """A step came back: go on, or try the same step again."""
+        """Take a step's reply and go on, or try the same step again."""
         if self._failed(saga, future):
             return
         saga.backoff.reset()
@@ -103,7 +103,7 @@ class Sagas:
         self._drive(saga)
 
     def _told(self, saga: Saga, future: asyncio.Future[Answer]) -> None:
-        """The last step was decided and committed: the saga has to be settled."""
+        """End a saga whose last step was committed; one that is not settled is broken."""
         if self._failed(saga, future) or saga.activation.shard.closed:
             return
         activation = saga.activation

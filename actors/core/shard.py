@@ -119,7 +119,7 @@ class Commit:
     """Rows of all tables, counted by the lane."""
 
     def release(self) -> None:
-        """The journal has it: answer everybody who waited for it."""
+        """Answer everybody who waits for the commit, which the journal has."""
         if self.trace is not None:
             self.trace.committed(None)
         for envelope, answer in self.answers:
@@ -128,7 +128,7 @@ class Commit:
             envelope.answer(answer)
 
     def refuse(self, refusal: Callable[[], Exception]) -> None:
-        """The journal does not have it, or did not say: refuse everybody who waited for it."""
+        """Refuse everybody who waits for the commit, which the journal may not have."""
         if self.trace is not None:
             self.trace.committed(refusal())
         for envelope, _ in self.answers:
@@ -239,7 +239,7 @@ class Shard:
         return self._now_ms
 
     def not_before(self, at_ms: int) -> None:
-        """Something of this shard was decided at this time: it is not earlier now."""
+        """Let :meth:`now_ms` never fall below the time of something decided in this shard."""
         self._now_ms = max(self._now_ms, at_ms)
 
     # -- mail ----------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ class Shard:
             self.wakeup = None
 
     def resume(self, watcher: Activation) -> None:
-        """What the activation's next message waited for is there, or will not come."""
+        """Serve an activation again: the companion it waited for is there, or will not come."""
         watcher.waits = False
         if watcher.size and watcher.loaded:
             self.queue(watcher)
@@ -327,7 +327,7 @@ class Shard:
             envelope.answer(answer)
 
     def accepted(self, commit: Commit) -> None:
-        """The journal has the commit, which is the next one. A gap is a broken invariant."""
+        """Note that the journal has the commit. A gap in the seqs is a broken invariant."""
         self.ended(commit)
         if commit.rows:
             gap = commit.rows[0].seq - self.committed_seq - 1
@@ -335,7 +335,7 @@ class Shard:
             self.committed_seq = commit.rows[-1].seq
 
     def ended(self, commit: Commit) -> None:
-        """The commit is no longer on its way, whatever became of it."""
+        """Note that the commit is no longer on its way, whatever became of it."""
         if self._tail is commit:
             self._tail = None
 

@@ -1,4 +1,4 @@
-"""Supervision: how crashes are told, counted, and waited after."""
+"""Supervision: logging crashes, counting them, and backing off after them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CrashWindow:
         self._crashes: defaultdict[int, deque[float]] = defaultdict(deque)
 
     def crashed(self, shard: int, now: float) -> bool:
-        """Note a crash; true if this one is too many."""
+        """Count a crash of the shard; true if it is one too many within the window."""
         crashes = self._crashes[shard]
         while crashes and crashes[0] <= now - self._limits.crash_window_s:
             crashes.popleft()
@@ -32,8 +32,8 @@ class CrashWindow:
 
 
 class Backoff:
-    """Waits that double up to a maximum, each cut by up to a half so that many who wait for the
-    same thing do not come back at the same moment."""
+    """Exponential backoff: waits double up to a maximum, each shortened at random by up to a half,
+    so that many who wait for the same thing do not retry at the same moment."""
 
     __slots__ = ("_max_s", "_min_s", "_random", "tries")
 
@@ -44,17 +44,18 @@ class Backoff:
         self.tries = 0
 
     def reset(self) -> None:
+        """Start again from the shortest wait."""
         self.tries = 0
 
     def next_s(self) -> float:
-        """How long to wait before the next try."""
+        """Seconds to wait before the next try."""
         doubled = self._min_s * 2.0 ** min(self.tries, 30)
         self.tries += 1
         return min(doubled, self._max_s) * (1.0 - 0.5 * self._random())
 
 
 def where(error: BaseException) -> str:
-    """Type and place of an error, without its message: that may hold what people sent us."""
+    """The type and place of an error, without its message, which may hold what people sent."""
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
     places = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[::-1])
     return f"{type(error).__name__} at {places}"

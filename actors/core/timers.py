@@ -17,7 +17,7 @@ from actors.core.shard import Shard, Timer
 
 
 class Timers:
-    """Bounded by the entities that have a timer, of which there is one each."""
+    """All timers of an instance, at most one for each entity."""
 
     def __init__(self, context: ShardContext, due: Callable[[Shard, Address], None]) -> None:
         self._context = context
@@ -78,7 +78,7 @@ class Timers:
             self._due(shard, timer.address)
 
     def close(self) -> None:
-        """Fire no more."""
+        """Fire no timer any more."""
         if self._handle is not None:
             self._handle.cancel()
         self._heap.clear()

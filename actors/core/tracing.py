@@ -1,4 +1,4 @@
-"""The seam for traces: what the runtime tells somebody who follows requests through the cluster.
+"""The seam for distributed tracing.
 
 Nobody has to. Without a tracer nothing is made for a message, and nothing of it is sent. Which
 trace something belongs to is known by the context of the running task (:mod:`contextvars`);
@@ -16,37 +16,38 @@ from actors.transport import Answer
 
 
 class Trace(Protocol):
-    """One message of a trace, from its mailbox to its answer. The commit may end after the answer:
-    a caller may have given up."""
+    """One message of a trace, from its mailbox to its answer. The commit may end after the answer,
+    when the caller has given up."""
 
     def within(self) -> AbstractContextManager[Any]:
-        """What is begun inside, such as the steps of a saga, belongs to this message."""
+        """A context in which whatever begins, such as a saga's step, belongs to this message."""
 
     def turn(self, epoch: int) -> AbstractContextManager[Any]:
-        """The shard's writer decides it inside, under this epoch."""
+        """A context in which the shard's writer decides the message, under this epoch."""
 
     def submitted(self, lane: int, rows: int) -> None:
-        """The decision writes this many rows, which wait in this lane for the next batch."""
+        """The decision's rows wait in this lane for its next batch."""
 
     def sent(self, batch: int, commits: int, rows: int) -> None:
-        """They left for the journal, with the lane's batch of this number, which has so many
-        decisions and rows."""
+        """The rows were sent in the lane's batch of this number, which has so many decisions and
+        rows."""
 
     def committed(self, error: BaseException | None) -> None:
-        """They are in the journal, or else are not, or nobody knows."""
+        """The rows are in the journal, or ``error`` says that they are not or that nobody knows."""
 
     def answered(self, future: asyncio.Future[Answer]) -> None:
         """The caller's future is done."""
 
 
 class Tracer(Protocol):
-    """Makes traces. All of it is called on the event loop, on the way of each message."""
+    """Makes traces. The runtime calls it on the event loop, for each message."""
 
     def received(self, address: Address, command: Any) -> Trace | None:
-        """A message is on its way into a mailbox here; ``None`` if it belongs to no trace."""
+        """The trace of a message that goes into a mailbox here; ``None`` if it has none."""
 
     def continued(self, traceparent: str) -> AbstractContextManager[Any]:
-        """What is begun inside belongs to the span, elsewhere, that this text names."""
+        """A context in which whatever begins belongs to the span of another instance that
+        ``traceparent`` names."""
 
     def held(self, slot: int) -> None:
-        """What is going on now has to wait, because the slot has no owner."""
+        """The current message waits, because the slot has no owner."""

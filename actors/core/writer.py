@@ -224,7 +224,7 @@ class Writer:
             self._entities.timers.arm(activation.shard, activation.address, at_ms)
 
     def committed(self, commit: Commit) -> None:
-        """The journal has a decision: tell the subscriptions, the sagas, and who waits."""
+        """Tell subscriptions, sagas and callers that the journal has a decision."""
         shard = commit.shard
         shard.accepted(commit)
         for change in commit.changes:

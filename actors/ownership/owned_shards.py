@@ -1,4 +1,4 @@
-"""Which shards this instance holds: claiming them, losing them, and claiming them again.
+"""The shards that this instance owns: claiming them, losing them, and claiming them again.
 
 A shard leaves service in three ways. *Fenced*: the journal refused its rows, because another
 instance claimed it; it is lost. *In doubt*: the journal did not say what became of a batch; the
