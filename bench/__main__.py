@@ -1,5 +1,4 @@
-"""The command line: see :mod:`bench.run`, and :mod:`bench.sockets` and
-:mod:`bench.hop` for ``sockets`` and ``hop``."""
+"""The command line: ``sockets``, ``hop``, or the workloads of :mod:`bench.run`."""
 
 from __future__ import annotations
 
@@ -7,9 +6,9 @@ import sys
 
 from bench import hop, run, sockets
 
+COMMANDS = {"hop": hop.main, "sockets": sockets.main}
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["hop"]:
-        sys.exit(hop.main(sys.argv[2:]))
-    if sys.argv[1:2] == ["sockets"]:
-        sys.exit(sockets.main(sys.argv[2:]))
+    if command := COMMANDS.get("".join(sys.argv[1:2])):
+        sys.exit(command(sys.argv[2:]))
     sys.exit(run.main())

@@ -59,10 +59,12 @@ BODIES: dict[str, type[msgspec.Struct]] = {
 
 
 def write_answers(path: Path, answers: list[Answer]) -> None:
+    """Keep answers for :func:`read_answers`."""
     path.write_bytes(msgspec.json.encode(answers))
 
 
 def read_answers(path: Path) -> list[Answer]:
+    """The answers in a file."""
     return msgspec.json.decode(path.read_bytes(), type=list[Answer])
 
 
@@ -93,6 +95,7 @@ def _handler(answer: Answer) -> Handler:
 
 
 async def serve(answers: list[Answer]) -> None:
+    """Give these answers until SIGTERM or the end of standard input."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

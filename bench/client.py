@@ -9,15 +9,49 @@ looked at, other header fields when somebody asks for them. What a server under 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+import ipaddress
+from typing import Protocol, Self, cast
+from urllib.parse import urlsplit
+
+import msgspec
 
 HEAD_SIZE_MAX = 65_536
 """Bytes of status line and header; aiohttp's own limit is 8,190 a line."""
 BODY_SIZE_MAX = 16 * 1024 * 1024
 """Bytes. The largest answer asked for, all dates of a generated catalogue, has under 1 MB."""
-
-
 _STATUSES = {f"HTTP/1.1 {status}".encode(): status for status in range(100, 600)}
+
+
+class TargetError(ValueError):
+    """The address is not one this generator may put under load."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One HTTP server on this machine."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """The server behind ``http://host:port``. Only loopback addresses are accepted: a load
+        generator that can be pointed elsewhere by a slip of the hand is a weapon.
+
+        Raises :class:`TargetError`.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname is None:
+            raise TargetError(f"{url!r} is not an http:// address")
+        if parts.path not in ("", "/") or parts.query or parts.username:
+            raise TargetError(f"{url!r} has more than host and port")
+        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            raise TargetError(f"{parts.hostname!r} is not a loopback address")
+        return cls(host, parts.port or 80)
 
 
 class ProtocolError(Exception):
@@ -128,7 +162,8 @@ def _length_field(head: bytes, status: int) -> bytes:
 class Owner(Protocol):
     """Whoever sends over a :class:`Connection`. Called from the event loop, never re-entered."""
 
-    def answered(self, response: Response) -> None: ...
+    def answered(self, response: Response) -> None:
+        """The answer to the request under way."""
 
     def lost(self, reason: str) -> None:
         """The connection is gone; ``reason`` is a short stable word for counting."""
@@ -147,6 +182,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def open(self) -> bool:
+        """Whether requests can be sent."""
         return self._transport is not None
 
     def send(self, request: bytes) -> None:
@@ -160,13 +196,13 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # -- called by the event loop ------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The event loop has connected."""
         # uvloop's transports do not inherit from asyncio's, so no isinstance here.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        """The event loop has read something."""
         try:
             response = self._parser.feed(data)
         except ProtocolError as error:
@@ -176,5 +212,6 @@ class Connection(asyncio.Protocol):
             self.owner.answered(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended, from either side."""
         self._transport = None
         self.owner.lost(self._reason)

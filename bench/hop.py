@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import statistics
-import sys
 import time
 import uuid
 from collections.abc import Sequence
 from itertools import cycle
+from statistics import median
 
 import asyncpg
 import msgspec
 
 from actors.address import slot_of
-from bench.client import Connection, Response
+from bench.load import Pool
 from bench.processes import ProcessFailedError, cpu_seconds, family_cpu_seconds
 from bench.rig import Rig, Setup
+from bench.run import interruptible, say
+from bench.scenario import charge, single
 
 RATIO_MAX = 1.6
 """Of the CPU of a local command: the aim."""
@@ -34,72 +34,26 @@ SHARED_EVENLY_S = 30.0
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """What one slice of one kind took."""
+    """What one slice of one kind took; CPU times in microseconds for each request."""
 
     requests: int
-    service_s: float
-    journal_s: float
+    service_us: float
+    journal_us: float
     seconds: float
 
-    @property
-    def service_us(self) -> float:
-        return self.service_s / self.requests * 1e6
 
-    @property
-    def journal_us(self) -> float:
-        return self.journal_s / self.requests * 1e6
-
-
-class Asker:
-    """One connection that asks again as soon as it is answered, until it is told to stop."""
-
-    def __init__(self, requests: cycle[bytes]) -> None:
-        self.requests = requests
-        self.connection = Connection(self)
-        self.answers = 0
-        self.bad: list[int] = []
-        self.running = True
-        self.ended = asyncio.get_running_loop().create_future()
-
-    def go(self) -> None:
-        self.connection.send(next(self.requests))
-
-    def answered(self, response: Response) -> None:
-        self.answers += 1
-        if response.status != 200:
-            self.bad.append(response.status)
-        if self.running:
-            self.go()
-        else:
-            self.ended.set_result(None)
-
-    def lost(self, reason: str) -> None:
-        if not self.ended.done():
-            self.ended.set_exception(ProcessFailedError(f"a connection was lost: {reason}"))
-
-
-def charge(user: str) -> bytes:
-    """The request as bytes."""
-    body = json.dumps({"userId": user, "amount": 1}).encode()
-    return (
-        b"POST /user/charge HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-    )
-
-
-async def owners(dsn: str) -> list[str]:
+async def _owners(dsn: str) -> list[str]:
     """The owner of each shard, once both have about half."""
     connection = await asyncpg.connect(dsn)
     ends = time.monotonic() + SHARED_EVENLY_S
+    query = "SELECT owner FROM shards ORDER BY shard"
     try:
         while True:
-            rows = await connection.fetch("SELECT owner FROM shards ORDER BY shard")
-            names = [row["owner"] for row in rows]
+            names = [row["owner"] for row in await connection.fetch(query)]
             if min(names.count("bench"), names.count("other")) > 100:
                 # Or the leader would even out the very load that is to be compared.
                 await connection.execute("UPDATE shards SET frozen = 'bench'")
-                rows = await connection.fetch("SELECT owner FROM shards ORDER BY shard")
-                return [row["owner"] for row in rows]
+                return [row["owner"] for row in await connection.fetch(query)]
             if time.monotonic() > ends:
                 raise ProcessFailedError("the second instance did not get its share")
             await asyncio.sleep(0.1)
@@ -107,75 +61,64 @@ async def owners(dsn: str) -> list[str]:
         await connection.close()
 
 
-def users_of(instance: str, owned: Sequence[str]) -> list[str]:
-    """Users whose accounts live there."""
-    found: list[str] = []
+def _charges(instance: str, owned: Sequence[str]) -> cycle[bytes]:
+    """Charges of users whose accounts live there."""
+    found: list[bytes] = []
     while len(found) < USERS:
         user = str(uuid.uuid4())
         if owned[slot_of(user)] == instance:
-            found.append(user)
-    return found
+            found.append(charge(user, 1))
+    return cycle(found)
 
 
-async def measure(
-    rig: Rig, pids: Sequence[int], port: int, users: Sequence[str], seconds: float, width: int
+async def _measure(
+    rig: Rig, pids: Sequence[int], pool: Pool, requests: cycle[bytes], seconds: float
 ) -> Slice:
-    """One slice."""
-    requests = cycle([charge(user) for user in users])
-    askers = [Asker(requests) for _ in range(width)]
-    loop = asyncio.get_running_loop()
-    for asker in askers:
-        await loop.create_connection(lambda asker=asker: asker.connection, "127.0.0.1", port)  # type: ignore[misc]  # bound now
-    before = [cpu_seconds(pid) for pid in pids]
-    journal_before, began = family_cpu_seconds(rig.database_pid), time.monotonic()
-    for asker in askers:
-        asker.go()
-    await asyncio.sleep(seconds)
-    for asker in askers:
-        asker.running = False
-    await asyncio.gather(*(asker.ended for asker in askers))
+    def cpu_s() -> tuple[float, float]:
+        return sum(map(cpu_seconds, pids)), family_cpu_seconds(rig.database_pid)
+
+    service_s, journal_s = cpu_s()
+    began = time.monotonic()
+    run = await pool.closed_loop(lambda: single("charge", next(requests), 200), 0.0, seconds)
     took = time.monotonic() - began
-    spent = sum(cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True))
-    for asker in askers:
-        asker.connection.abort("done")
-    bad = [status for asker in askers for status in asker.bad]
-    if bad:
-        raise ProcessFailedError(f"{len(bad)} answers were not 200, the first {bad[0]}")
-    count = sum(asker.answers for asker in askers)
-    return Slice(count, spent, family_cpu_seconds(rig.database_pid) - journal_before, took)
+    if run.failures:
+        raise ProcessFailedError(f"not all answers were 200: {dict(run.failures)}")
+    service_us, journal_us = (
+        (now - then) / run.answered * 1e6
+        for now, then in zip(cpu_s(), (service_s, journal_s), strict=True)
+    )
+    return Slice(run.answered, service_us, journal_us, took)
 
 
-async def compare(rig: Rig, options: argparse.Namespace) -> tuple[list[Slice], list[Slice]]:
+async def _compare(rig: Rig, options: argparse.Namespace) -> tuple[list[Slice], list[Slice]]:
     """Local and remote slices, in turns, after one of each that is not counted."""
     other, _ = rig.start_another("other")
-    assert rig.service is not None, "started with the rig"
-    pids = (rig.service.pid, other.pid)
-    owned = await owners(rig.database_url)
-    here, there = users_of("bench", owned), users_of("other", owned)
+    pids = (rig.running.pid, other.pid)
+    owned = await _owners(rig.database_url)
     local: list[Slice] = []
     remote: list[Slice] = []
-    for number in range(options.slices + 1):
-        kinds = [(here, local), (there, remote)]
-        for users, slices in kinds if number % 2 else reversed(kinds):
-            part = await measure(rig, pids, rig.port, users, options.seconds, options.connections)
-            if number:
-                slices.append(part)
+    kinds = [(_charges("bench", owned), local), (_charges("other", owned), remote)]
+    async with Pool(rig.target, options.connections) as pool:
+        for number in range(options.slices + 1):
+            for requests, slices in kinds if number % 2 else reversed(kinds):
+                part = await _measure(rig, pids, pool, requests, options.seconds)
+                if number:
+                    slices.append(part)
     return local, remote
 
 
-def show(local: Sequence[Slice], remote: Sequence[Slice]) -> float:
+def _show(local: Sequence[Slice], remote: Sequence[Slice]) -> float:
     """Print the table; the ratio of the medians."""
     print("hop: POST /user/charge at one of two instances, for its own users and the other's\n")
     print(f"{'':<10}{'requests/s':>12}{'both services us':>18}{'PostgreSQL us':>15}")
+    medians = []
     for name, slices in (("local", local), ("remote", remote)):
         rate = sum(s.requests for s in slices) / sum(s.seconds for s in slices)
-        service = statistics.median(s.service_us for s in slices)
-        journal = statistics.median(s.journal_us for s in slices)
-        print(f"{name:<10}{rate:>12,.0f}{service:>18.1f}{journal:>15.1f}")
+        medians.append(median(s.service_us for s in slices))
+        journal = median(s.journal_us for s in slices)
+        print(f"{name:<10}{rate:>12,.0f}{medians[-1]:>18.1f}{journal:>15.1f}")
     pairs = [far.service_us / near.service_us for near, far in zip(local, remote, strict=True)]
-    ratio = statistics.median(s.service_us for s in remote) / statistics.median(
-        s.service_us for s in local
-    )
+    ratio = medians[1] / medians[0]
     print(f"\nratio {ratio:.2f} of the CPU (slices {min(pairs):.2f} to {max(pairs):.2f})")
     return ratio
 
@@ -189,11 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--connections", type=int, default=64)
     options = parser.parse_args(arguments)
     settings = {"BOOKING_RATE_LIMIT_PER_USER": "0"}
-    try:
-        with Rig(Setup(dates=20), settings, lambda text: print(f"bench: {text} ...")) as rig:
-            local, remote = asyncio.run(compare(rig, options))
-            rig.booking("audit")
-    except ProcessFailedError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    return int(show(local, remote) > RATIO_MAX)
+    with interruptible(), Rig(Setup(dates=20), settings, say) as rig:
+        local, remote = asyncio.run(_compare(rig, options))
+        rig.booking("audit")
+    return int(_show(local, remote) > RATIO_MAX)

@@ -12,7 +12,7 @@ from array import array
 from collections import Counter
 from typing import cast
 
-from bench.target import Target
+from bench.client import Target
 
 UNREAD_SIZE = 4096
 """Bytes the kernel is asked to keep for a client that will not read: the least it does."""
@@ -44,7 +44,7 @@ class Moves:
 class Listener(asyncio.Protocol):
     """One client of ``/queue/ws``."""
 
-    __slots__ = ("_ahead", "_data", "_head", "_known", "_moves", "closes", "ready", "transport")
+    __slots__ = ("_ahead", "_data", "_head", "_moves", "closes", "known", "ready", "transport")
 
     def __init__(self, moves: Moves, closes: Counter[int]) -> None:
         self._moves = moves
@@ -54,20 +54,18 @@ class Listener(asyncio.Protocol):
         self._head = True
         self._ahead: int | None = None
         """Before the first change."""
-        self._known = 0
+        self.known = 0
+        """How many changes it was told of."""
         self.transport: asyncio.Transport | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it knows where it stands, or never will."""
 
-    @property
-    def known(self) -> int:
-        """How many changes it was told of."""
-        return self._known
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The event loop has connected."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended, from either side."""
         if self.transport is not None:
             self.closes[1006] += 1
             self._end()
@@ -78,6 +76,7 @@ class Listener(asyncio.Protocol):
             self.ready.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        """The event loop has read something."""
         data = self._data + data if self._data else data
         at = 0
         if self._head:
@@ -108,12 +107,12 @@ class Listener(asyncio.Protocol):
         self._moves.frames += 1
         if self._ahead is None:
             # Whoever connects late begins with the changes there were so far.
-            self._ahead, self._known = ahead + len(self._moves.at), len(self._moves.at)
+            self._ahead, self.known = ahead + len(self._moves.at), len(self._moves.at)
             self.ready.set_result(None)
         else:
             known = self._ahead - ahead
-            self._moves.told(self._known, known)
-            self._known = known
+            self._moves.told(self.known, known)
+            self.known = known
 
     def _close(self, code: int) -> None:
         self.closes[code] += 1

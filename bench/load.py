@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Self
+from typing import Literal, Self
 
-from bench.client import Connection, Response
+from bench.client import Connection, Response, Target
 from bench.record import SAMPLES_MAX, Recorder
-from bench.scenario import Scenario, Supply
-from bench.target import Target
+from bench.scenario import Scenario, Supply, UnmetError
+
+Kind = Literal["poisson", "even"]
+"""How the units of an open loop arrive."""
 
 TIMEOUT_S = 10.0
 """An answer later than this is a failure: the service promises one within its own deadline, 5 s
@@ -25,18 +28,30 @@ BACKLOG_S_MAX = 2.0
 _BURST_S_MAX = 600.0
 
 
+def arrivals(rate: float, seconds: float, kind: Kind, rng: random.Random) -> Iterator[float]:
+    """Offsets in seconds from the start, rising, all below ``seconds``.
+
+    ``poisson`` is what many independent users do (exponential gaps, mean ``1/rate``); ``even`` has
+    equal gaps and shows a server's own jitter best.
+    """
+    if rate <= 0 or seconds <= 0:
+        raise ValueError("rate and seconds must be positive")
+    if kind == "even":
+        for number in range(int(rate * seconds) + 1):
+            offset = number / rate
+            if offset < seconds:
+                yield offset
+        return
+    offset = rng.expovariate(rate)
+    while offset < seconds:
+        yield offset
+        offset += rng.expovariate(rate)
+
+
 class Worker:
     """One connection and the scenario that runs over it."""
 
-    __slots__ = (
-        "_began",
-        "_connection",
-        "_pool",
-        "_scenario",
-        "_sent",
-        "_step",
-        "recorder",
-    )
+    __slots__ = ("_began", "_connection", "_pool", "_scenario", "_sent", "_step", "recorder")
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -49,10 +64,12 @@ class Worker:
 
     @property
     def busy(self) -> bool:
+        """Whether a scenario is under way."""
         return self._scenario is not None
 
     @property
     def connected(self) -> bool:
+        """Whether a scenario can be run."""
         return self._connection.open
 
     async def connect(self) -> None:
@@ -71,6 +88,7 @@ class Worker:
         self._connection.send(request)
 
     def close(self) -> None:
+        """Drop the connection."""
         self._connection.abort("closed")
 
     def check(self, now: float, timeout_s: float) -> None:
@@ -78,9 +96,8 @@ class Worker:
         if self._scenario is not None and now - self._sent > timeout_s:
             self._connection.abort(f"{self._step}:timeout")
 
-    # -- called by the connection --------------------------------------------------------------
-
     def answered(self, response: Response) -> None:
+        """Tell the scenario, and send its next request."""
         now = time.perf_counter()
         scenario = self._scenario
         if scenario is None:
@@ -89,30 +106,31 @@ class Worker:
         self.recorder.request(self._step, response.status, self._sent, now)
         try:
             self._step, request = scenario.send(response)
-        except StopIteration as end:
+        except (StopIteration, UnmetError) as end:
             self._scenario = None
-            self._ended(end.value, now)
+            if isinstance(end, UnmetError):
+                self.recorder.failed(str(end))
+            else:
+                self.recorder.unit(self._began, now)
+            self._pool.idle(self, now)
         else:
             self._sent = time.perf_counter()
             self._connection.send(request)
 
     def lost(self, reason: str) -> None:
+        """Count the scenario under way as failed, and have the pool connect again."""
         scenario, self._scenario = self._scenario, None
         if scenario is not None:
             scenario.close()
             self.recorder.failed(reason)
         self._pool.lost(self)
 
-    def _ended(self, reason: str | None, now: float) -> None:
-        if reason is None:
-            self.recorder.unit(self._began, now)
-        else:
-            self.recorder.failed(reason)
-        self._pool.idle(self, now)
-
 
 class Pool:
     """Connections to one target, kept open between runs."""
+
+    recorder_type: type[Recorder] = Recorder
+    """What each run is recorded with."""
 
     def __init__(self, target: Target, connections: int) -> None:
         self.target = target
@@ -142,6 +160,7 @@ class Pool:
             await asyncio.gather(*(worker.connect() for worker in missing[first : first + 50]))
 
     async def close(self) -> None:
+        """Drop every connection."""
         self._closing = True
         for task in self._reconnects:
             task.cancel()
@@ -149,8 +168,6 @@ class Pool:
         for worker in self._workers:
             worker.close()
         await asyncio.sleep(0)
-
-    # -- runs ------------------------------------------------------------------------------------
 
     async def closed_loop(self, supply: Supply, warmup_s: float, seconds: float) -> Recorder:
         """Every connection runs one scenario after the other. What ends in the ``seconds`` after
@@ -203,7 +220,7 @@ class Pool:
         self._started = 0
         start = time.perf_counter() + warmup_s
         self._stop_at = start + seconds
-        self.recorder = Recorder(start, self._stop_at, by_begin)
+        self.recorder = self.recorder_type(start, self._stop_at, by_begin)
         for worker in self._workers:
             worker.recorder = self.recorder
 
@@ -238,9 +255,8 @@ class Pool:
             return False
         return self._supply is _nothing or not any(worker.connected for worker in self._workers)
 
-    # -- called by workers -------------------------------------------------------------------------
-
     def idle(self, worker: Worker, now: float) -> None:
+        """Give a worker that has nothing to do its next scenario."""
         if self._open_loop:
             self._free.append(worker)
             if self._backlog:
@@ -249,6 +265,7 @@ class Pool:
             self._next(worker, now)
 
     def lost(self, worker: Worker) -> None:
+        """Connect a worker again whose connection ended."""
         if self._closing:
             return
         if worker in self._free:

@@ -78,6 +78,7 @@ class Recorder:
         """All answers, also those outside the window."""
 
     def request(self, step: str, status: int, sent: float, now: float) -> None:
+        """A request was answered."""
         self.answered += 1
         if self.start <= (sent if self.by_begin else now) < self.end:
             record = self.steps.get(step)
@@ -130,4 +131,5 @@ class Side(msgspec.Struct):
 
     @property
     def requests(self) -> int:
+        """Answers that were measured, of all steps."""
         return sum(len(record.durations) for record in self.steps.values())

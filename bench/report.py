@@ -12,6 +12,8 @@ from bench.record import Latencies, Side, latencies
 
 
 class StepReport(msgspec.Struct, frozen=True):
+    """One request of a unit."""
+
     latency: Latencies
     statuses: dict[int, int]
 
@@ -54,6 +56,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def machine() -> str:
+    """What this was measured on."""
     return (
         f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}"
@@ -61,6 +64,7 @@ def machine() -> str:
 
 
 def side_report(side: Side) -> SideReport:
+    """What is told of a side."""
     units = len(side.units)
     seconds = side.seconds or 1.0
     answered = side.answered or 1
@@ -154,3 +158,8 @@ def _notes(report: Report) -> list[str]:
 
 def _spell(step: str, statuses: dict[int, int]) -> str:
     return f"{step} " + " ".join(f"{status}: {n:,}" for status, n in sorted(statuses.items()))
+
+
+def verdict_lines(verdicts: list[tuple[str, bool]]) -> list[str]:
+    """Claims in words, each with whether it holds."""
+    return [f"{'pass' if holds else 'FAIL'}  {claim}" for claim, holds in verdicts]

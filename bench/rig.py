@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import secrets
 import signal
@@ -10,24 +11,29 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from bench.bare import Answer, write_answers
-from bench.catalogue import document
+from bench.client import Target
 from bench.processes import Child, ProcessFailedError, run_to_end
-from bench.target import Target
 from booking.embedded import EmbeddedServers
 
 READY_S_MAX = 60.0
 ROOT = Path(__file__).resolve().parent.parent
+DATES_PER_CONCERT = 10
+"""What one `available-dates?concertId=` answers: a long run of one show."""
+SEATS_PER_DATE = 50
+PRICE = 50_000
+"""In won."""
 
-_MAIN = "import sys; from booking.cli.main import main; sys.exit(main())"
+MAIN = "import sys; from booking.cli.main import main; sys.exit(main())"
+"""A program that runs the ``booking`` command."""
 _PROFILED = """
 import cProfile, sys
 from booking.cli.main import main
@@ -91,15 +97,8 @@ class Rig:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    # -- the service -------------------------------------------------------------------------------
 
     @property
     def settings(self) -> dict[str, str]:
@@ -108,46 +107,41 @@ class Rig:
 
     @property
     def target(self) -> Target:
+        """The service's address."""
         return Target("127.0.0.1", self.port)
+
+    @property
+    def running(self) -> Child:
+        """The service's process, while there is one."""
+        assert self.service is not None, "the service is not running"
+        return self.service
 
     def start_service(self) -> float:
         """Start `booking serve` and return the seconds until it was ready."""
-        self.port = free_port()
-        environment = self._environment | {"BOOKING_PORT": str(self.port)}
-        code = _PROFILED.format(file=self._setup.profile) if self._setup.profile else _MAIN
+        code = _PROFILED.format(file=self._setup.profile) if self._setup.profile else MAIN
         began = time.monotonic()
-        self.service = Child(
-            "booking serve",
-            [sys.executable, "-c", code, "serve", "--exit-with-stdin"],
-            environment,
-            self._directory / "service.log",
-        )
-        while not _ready(self.port):
-            self.service.check()
-            if time.monotonic() - began > READY_S_MAX:
-                raise ProcessFailedError(f"booking serve is not ready:\n{self.service.tail()}")
-            time.sleep(0.01)
+        self.port = free_port()
+        self.service = self._serve("bench", self.port, code)
+        wait_until(self.service, lambda: is_ready(self.port))
         return time.monotonic() - began
 
     def start_another(self, name: str) -> tuple[Child, int]:
         """Start a second instance beside it, ended with the rig; it and its port, when it is
         ready."""
         port = free_port()
-        environment = self._environment | {"BOOKING_PORT": str(port), "BOOKING_INSTANCE": name}
-        child = Child(
-            f"booking serve {name}",
-            [sys.executable, "-c", _MAIN, "serve", "--exit-with-stdin"],
-            environment,
-            self._directory / f"{name}.log",
-        )
+        child = self._serve(name, port, MAIN)
         self._stack.callback(child.stop)
-        began = time.monotonic()
-        while not _ready(port):
-            child.check()
-            if time.monotonic() - began > READY_S_MAX:
-                raise ProcessFailedError(f"{name} is not ready:\n{child.tail()}")
-            time.sleep(0.01)
+        wait_until(child, lambda: is_ready(port))
         return child, port
+
+    def _serve(self, name: str, port: int, code: str) -> Child:
+        command = [sys.executable, "-c", code, "serve", "--exit-with-stdin"]
+        # The first has one name for all its runs: a restart need not wait for itself.
+        return self._child(command, name, {"BOOKING_PORT": str(port), "BOOKING_INSTANCE": name})
+
+    def _child(self, command: Sequence[str], name: str, settings: Mapping[str, str]) -> Child:
+        environment = {**self._environment, **settings}
+        return Child(f"booking ({name})", command, environment, self._directory / f"{name}.log")
 
     def stop_service(self, how: signal.Signals = signal.SIGTERM) -> float:
         """Stop the service if it runs; the seconds that took."""
@@ -156,10 +150,8 @@ class Rig:
 
     def booking(self, *arguments: str) -> str:
         """Run a `booking` command against the same servers; what it printed."""
-        command = [sys.executable, "-c", _MAIN, *arguments]
+        command = [sys.executable, "-c", MAIN, *arguments]
         return run_to_end(f"booking {' '.join(arguments)}", command, self._environment)
-
-    # -- the others ------------------------------------------------------------------------------
 
     def start_bare(self, answers: list[Answer]) -> tuple[Target, int]:
         """Start the bare route with these answers; its address and process id."""
@@ -181,46 +173,46 @@ class Rig:
             self.redis_pid = servers.pids.get("valkey")
             database_url, redis_url = servers.database_url, servers.redis_url
         self.database_url = database_url
-        self._environment = (
-            _inherited()
-            | _bytecode(self._directory)
-            | {
-                "BOOKING_DATABASE_URL": database_url,
-                "BOOKING_REDIS_URL": redis_url,
-                "BOOKING_HOST": "127.0.0.1",
-                "BOOKING_INSTANCE": "bench",  # one name: a restart need not wait for itself
-                "BOOKING_TOKEN_SECRET": secrets.token_hex(32),
-                "BOOKING_QUEUE_MAX_ACTIVE": str(setup.max_active),
-                "BOOKING_QUEUE_ADMIT_PER_MINUTE": "0",
-                "BOOKING_ACTIVE_SECONDS": "3600",
-                # Counted, as in production, but never reached: a few users ask for thousands.
-                "BOOKING_RATE_LIMIT_PER_USER": "1000000",
-                **self._settings,
-            }
-        )
+        self._environment = {
+            **_inherited(),
+            **_bytecode(self._directory),
+            "BOOKING_DATABASE_URL": database_url,
+            "BOOKING_REDIS_URL": redis_url,
+            "BOOKING_HOST": "127.0.0.1",
+            "BOOKING_TOKEN_SECRET": secrets.token_hex(32),
+            "BOOKING_QUEUE_MAX_ACTIVE": str(setup.max_active),
+            "BOOKING_QUEUE_ADMIT_PER_MINUTE": "0",
+            "BOOKING_ACTIVE_SECONDS": "3600",
+            # Counted, as in production, but never reached: a few users ask for thousands.
+            "BOOKING_RATE_LIMIT_PER_USER": "1000000",
+            **self._settings,
+        }
 
 
 def start_bare(answers: list[Answer], directory: Path, stack: ExitStack) -> tuple[Target, int]:
     """Start the bare route in its own process, ended with the stack."""
-    file = directory / "answers.json"
+    file, log = directory / "answers.json", directory / "bare.log"
     write_answers(file, answers)
-    log = directory / "bare.log"
     child = Child("bare route", [sys.executable, "-m", "bench.bare", str(file)], _inherited(), log)
     stack.callback(child.stop)
+    wait_until(child, lambda: log.read_text().endswith("\n"))
+    return Target("127.0.0.1", int(log.read_text())), child.pid
+
+
+def wait_until(child: Child, ready: Callable[[], bool]) -> None:
+    """Raises :class:`ProcessFailedError` if the process ends or takes too long."""
     deadline = time.monotonic() + READY_S_MAX
-    while not (printed := log.read_text()).endswith("\n"):
+    while not ready():
         child.check()
         if time.monotonic() > deadline:
-            raise ProcessFailedError(f"the bare route is not ready:\n{child.tail()}")
+            raise ProcessFailedError(f"{child.name} is not ready:\n{child.tail()}")
         time.sleep(0.01)
-    return Target("127.0.0.1", int(printed)), child.pid
 
 
 def _inherited() -> dict[str, str]:
     """Our environment without settings of the service, and with the checkout to import from."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BOOKING_")}
-    paths = [str(ROOT), str(ROOT / "http")]
-    return kept | {"PYTHONPATH": os.pathsep.join(paths)}
+    return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "http")])}
 
 
 def _bytecode(directory: Path) -> dict[str, str]:
@@ -239,7 +231,8 @@ def free_port() -> int:
         return port
 
 
-def _ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Whether the service on this port says so."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/readyz")
@@ -248,3 +241,30 @@ def _ready(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def document(dates: int, now: datetime | None = None) -> bytes:
+    """A catalogue as `booking catalog import` reads it: so many dates of 50 seats each, ten a
+    concert, all open for booking now and for a year."""
+    start = (now or datetime.now(UTC)).replace(microsecond=0)
+    booking_start = (start - timedelta(days=1)).isoformat()
+    concerts: list[dict[str, object]] = []
+    for first in range(0, dates, DATES_PER_CONCERT):
+        numbers = range(first, min(first + DATES_PER_CONCERT, dates))
+        number = first // DATES_PER_CONCERT + 1
+        each = [_date(number, start, booking_start) for number in numbers]
+        concerts.append({"id": f"bench-{number}", "name": f"Bench concert {number}", "dates": each})
+    return json.dumps({"concerts": concerts}).encode()
+
+
+def _date(number: int, start: datetime, booking_start: str) -> dict[str, object]:
+    opens = start + timedelta(days=365, hours=number)
+    return {
+        "id": f"bench-date-{number + 1}",
+        "open_at": opens.isoformat(),
+        "close_at": (opens + timedelta(hours=3)).isoformat(),
+        "booking_start": booking_start,
+        "booking_end": opens.isoformat(),
+        "price": PRICE,
+        "totalSeats": SEATS_PER_DATE,
+    }

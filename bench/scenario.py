@@ -8,11 +8,97 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+import msgspec
+
 from bench.client import Response
 
 Call = tuple[str, bytes]
 """The name of the step, and the request."""
-Scenario = Generator[Call, Response, str | None]
-"""Returns ``None`` if all went as meant, else a short reason for counting."""
+Scenario = Generator[Call, Response, None]
+"""Ends when all went as meant; raises :class:`UnmetError` otherwise."""
 Supply = Callable[[], Scenario | None]
 """Makes the next scenario, or ``None`` when there is nothing left to do."""
+
+_FIXED = "Host: bench\r\nAccept: application/json\r\nUser-Agent: booking-bench\r\n"
+"""Sent with every request. The host's name is the same for both targets, so that both parse the
+same bytes."""
+
+
+class UnmetError(Exception):
+    """An answer was not the one that the scenario needs; the message is ``step:status``."""
+
+
+def expect(step: str, request: bytes, *statuses: int) -> Generator[Call, Response, Response]:
+    """One request whose answer has to have one of these statuses; raises :class:`UnmetError`."""
+    response = yield step, request
+    if response.status not in statuses:
+        raise UnmetError(f"{step}:{response.status}")
+    return response
+
+
+def single(step: str, request: bytes, status: int) -> Scenario:
+    """A scenario of one request that should get this status."""
+    response = yield step, request
+    if response.status != status:
+        raise UnmetError(f"{step}:{response.status}")
+
+
+# -- requests --------------------------------------------------------------------------------------
+
+
+def get(path: str, token: str = "") -> bytes:
+    """A GET request; ``path`` carries its query string already encoded."""
+    return _request("GET", path, token)
+
+
+def delete(path: str, token: str) -> bytes:
+    """A DELETE request."""
+    return _request("DELETE", path, token)
+
+
+def post(path: str, body: str, token: str = "") -> bytes:
+    """A POST request with a JSON body of ASCII characters."""
+    fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return _request("POST", path, token, fields) + body.encode("ascii")
+
+
+def _request(method: str, path: str, token: str, fields: str = "") -> bytes:
+    gate = f"queue-token: {token}\r\n" if token else ""
+    return f"{method} {path} HTTP/1.1\r\n{_FIXED}{gate}{fields}\r\n".encode("ascii")
+
+
+def route_of(request: bytes) -> tuple[str, str]:
+    """Method and path (without the query) of request bytes made here."""
+    method, target, _ = request[: request.index(b"\r\n")].decode("ascii").split(" ")
+    return method, target.partition("?")[0]
+
+
+def issue(user: str) -> bytes:
+    """The request that lines a user up."""
+    return post("/queue/issue", f'{{"userId":"{user}"}}')
+
+
+def charge(user: str, amount: int) -> bytes:
+    """The request that adds to a user's balance, in won."""
+    return post("/user/charge", f'{{"userId":"{user}","amount":{amount}}}')
+
+
+def hold(date: str, number: int, token: str) -> bytes:
+    """The request that holds a seat."""
+    return post("/reservation", f'{{"concertScheduleId":"{date}","seatNumber":{number}}}', token)
+
+
+class _Issued(msgspec.Struct):
+    token: str
+
+
+class _IssuedAnswer(msgspec.Struct):
+    data: _Issued
+
+
+_issued = msgspec.json.Decoder(_IssuedAnswer)
+
+
+def token_of(response: Response) -> str:
+    """The queue token in the answer to ``POST /queue/issue``."""
+    return _issued.decode(response.body).data.token

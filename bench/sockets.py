@@ -20,14 +20,15 @@ from collections.abc import Sequence
 import msgspec
 import uvloop
 
+from bench.client import TargetError
 from bench.listener import Listener, Moves, connect
 from bench.load import Pool
 from bench.processes import cpu_seconds, memory_mb
 from bench.record import Latencies, latencies
-from bench.report import machine
+from bench.report import machine, verdict_lines
 from bench.rig import Rig, Setup
-from bench.run import interruptible, say
-from bench.target import TargetError, delete, get
+from bench.run import add_common_options, interruptible, say
+from bench.scenario import delete, get
 from bench.world import UnexpectedAnswerError, World
 
 LATENESS_MS_MAX = 1_000.0
@@ -78,27 +79,31 @@ class Finding(msgspec.Struct, frozen=True):
 
     @property
     def kb_per_client(self) -> float:
+        """Memory of a client that has just connected."""
         return (self.memory_mb - self.memory_before_mb) * 1_000 / self.clients
 
     @property
     def kb_per_client_after(self) -> float:
+        """The same at the end."""
         return (self.memory_after_mb - self.memory_before_mb) * 1_000 / self.clients
 
     def verdicts(self) -> list[tuple[str, bool]]:
-        late = max(phase.lateness.p99_ms for phase in self.phases)
+        """Each claim in words, and whether it holds."""
+        late_ms = max(phase.lateness.p99_ms for phase in self.phases)
         memory_kb = max(self.kb_per_client, self.kb_per_client_after)
         told = all(phase.lateness.count and not phase.untold for phase in self.phases)
+        late = f"push lateness p99 {late_ms:.0f} ms, below {LATENESS_MS_MAX:g} ms"
+        memory = f"memory {memory_kb:.1f} kB a client, below {MEMORY_KB_MAX:g} kB"
         return [
-            (f"push lateness p99 {late:.0f} ms, below {LATENESS_MS_MAX:g} ms",
-             late < LATENESS_MS_MAX),
-            (f"memory {memory_kb:.1f} kB a client, below {MEMORY_KB_MAX:g} kB",
-             memory_kb < MEMORY_KB_MAX),
+            (late, late_ms < LATENESS_MS_MAX),
+            (memory, memory_kb < MEMORY_KB_MAX),
             ("everybody who reads was told of every change", told),
             ("nobody was closed", not self.closes),
-        ]  # fmt: skip
+        ]
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parse = argparse.ArgumentParser(
         prog="python -m bench sockets", description="Push lateness and memory of websockets."
     )
@@ -106,9 +111,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--unread", type=float, default=0.5, help="share that stops reading")
     parse.add_argument("--seconds", type=float, default=10.0, help="of each of the two phases")
     parse.add_argument("--changes", type=float, default=2.0, help="a second")
-    parse.add_argument("--database-url", default="", help="an empty database, not an embedded one")
-    parse.add_argument("--redis-url", default="", help="a Redis, not an embedded one")
-    parse.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_common_options(parse)
     return parse
 
 
@@ -137,24 +140,19 @@ def allow_files(count: int) -> None:
 
 
 def measure(options: argparse.Namespace) -> Finding:
+    """Start a service and measure it."""
     # One may be inside: each one that leaves admits the next, and everybody moves up.
-    setup = Setup(
-        dates=20, max_active=1, database_url=options.database_url, redis_url=options.redis_url
-    )
-    with (
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        Rig(setup, {}, say) as rig,
-    ):
-        return runner.run(Run(rig, options).measure())
+    setup = Setup(20, 1, options.database_url, options.redis_url)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, Rig(setup, {}, say) as rig:
+        return runner.run(_Run(rig, options).measure())
 
 
-class Run:
+class _Run:
     """One measurement, from the tokens to the finding."""
 
     def __init__(self, rig: Rig, options: argparse.Namespace) -> None:
-        assert rig.service is not None
         self._rig = rig
-        self._pid = rig.service.pid
+        self._pid = rig.running.pid
         self._options = options
         self._moves = Moves()
         self._closes: Counter[int] = Counter()
@@ -271,7 +269,7 @@ def table(finding: Finding) -> str:
         )
     lines += [f"{name} {value:g}" for name, value in finding.numbers.items()]
     lines.append("")
-    lines += [f"{'pass' if holds else 'FAIL'}  {claim}" for claim, holds in finding.verdicts()]
+    lines += verdict_lines(finding.verdicts())
     return "\n".join(lines)
 
 

@@ -17,10 +17,11 @@ from types import FrameType
 
 import uvloop
 
+from bench.client import Target
 from bench.load import Pool
 from bench.rig import ROOT, Rig, Setup
 from bench.run import interruptible, say
-from bench.target import Target, post
+from bench.scenario import hold
 from bench.world import World
 from booking.server import Server
 from booking.settings import Settings
@@ -80,9 +81,8 @@ async def trace(settings: Settings) -> Counter[str]:
             traces = []
             for seat, token in enumerate(tokens, 1):
                 await asyncio.sleep(SETTLE_S)
-                body = f'{{"concertScheduleId":"{date}","seatNumber":{seat}}}'
                 recorder.start()
-                await world.ask("hold", post("/reservation", body, token), 201)
+                await world.ask("hold", hold(date, seat, token), 201)
                 traces.append(recorder.calls)
     finally:
         sys.setprofile(None)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from bench.client import Response
 from bench.load import Pool
-from bench.scenario import Call, Scenario
-from bench.target import get, post
+from bench.scenario import Call, Scenario, UnmetError, get, issue, token_of
+
+DATES_AT_ONCE = 16
+"""Dates that are booked at the same time: about as many as go on sale together in a season."""
+_UNANSWERED = Response(0, b"", b"")
 
 
 class UnexpectedAnswerError(Exception):
@@ -30,24 +33,8 @@ class Users:
         return f"{self._prefix}-{self._count:012x}"
 
     def take(self, count: int) -> list[str]:
+        """So many fresh users."""
         return [self.fresh() for _ in range(count)]
-
-
-class _Issued(msgspec.Struct):
-    token: str
-    status: str
-
-
-class _IssuedAnswer(msgspec.Struct):
-    data: _Issued
-
-
-_issued = msgspec.json.Decoder(_IssuedAnswer)
-
-
-def token_of(response: Response) -> str:
-    """The queue token in the answer to ``POST /queue/issue``."""
-    return _issued.decode(response.body).data.token
 
 
 class DateSummary(msgspec.Struct, frozen=True, rename="camel"):
@@ -79,7 +66,8 @@ class World:
         def scenario(number: int, call: Call) -> Scenario:
             answers.extend([_UNANSWERED] * (number + 1 - len(answers)))
             answers[number] = response = yield call
-            return None if response.status == expected else f"{call[0]}:{response.status}"
+            if response.status != expected:
+                raise UnmetError(f"{call[0]}:{response.status}")
 
         def supply() -> Scenario | None:
             following = next(remaining, None)
@@ -106,12 +94,21 @@ class World:
         return msgspec.json.decode(answer.body, type=_DatesAnswer).data
 
 
-_UNANSWERED = Response(0, b"", b"")
+class Seat(msgspec.Struct, frozen=True):
+    """A seat to book, by the ids of its concert and date."""
+
+    concert: str
+    date: str
+    number: int
 
 
-def issue(user: str) -> bytes:
-    return post("/queue/issue", f'{{"userId":"{user}"}}')
-
-
-def charge(user: str, amount: int) -> bytes:
-    return post("/user/charge", f'{{"userId":"{user}","amount":{amount}}}')
+def allocation(dates: Sequence[DateSummary], at_once: int = DATES_AT_ONCE) -> Iterator[Seat]:
+    """Every seat of the untouched dates exactly once, seat by seat over ``at_once`` dates in turn,
+    then over the next ones."""
+    untouched = [date for date in dates if date.reserved_seats == 0]
+    for first in range(0, len(untouched), at_once):
+        window = untouched[first : first + at_once]
+        for number in range(1, max(date.total_seats for date in window) + 1):
+            for date in window:
+                if number <= date.total_seats:
+                    yield Seat(date.concert_id, date.id, number)

@@ -1,5 +1,5 @@
 """The service levels, measured: ``python -m bench.slo`` (docs/reference/service-levels.md).
 
-``levels`` is the promise, ``story`` what each user does, ``load`` notes what became of it and when,
-``rig`` starts ``booking up`` and breaks it, ``verdict`` compares, ``page`` draws.
+``verdict`` has the promises and compares, ``rig`` starts ``booking up``, breaks it and notes what
+became of each request, ``page`` draws.
 """

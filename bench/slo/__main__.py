@@ -11,24 +11,22 @@ from pathlib import Path
 
 import uvloop
 
-from bench.arrivals import arrivals
+from bench.load import arrivals
 from bench.report import machine
-from bench.rig import Setup
+from bench.rig import SEATS_PER_DATE, Setup
 from bench.run import audit, interruptible, say
-from bench.slo.levels import RATE_PER_S
-from bench.slo.load import PatientPool, Timeline
 from bench.slo.page import page
-from bench.slo.rig import PAUSED_S, UpRig
-from bench.slo.story import Stories
-from bench.slo.verdict import Phases, judge, table
+from bench.slo.rig import PAUSED_S, PatientPool, Timeline, UpRig
+from bench.slo.verdict import RATE_PER_S, Phases, judge, table
+from bench.stories import Stories
 from bench.world import World
 
 CONNECTIONS = 128
 """As a proxy would keep: at 300 bookings of a few milliseconds each, some thirty are in use."""
-SEATS_PER_DATE = 50
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parse = argparse.ArgumentParser(
         prog="python -m bench.slo",
         description="Measure the service levels of docs/reference/service-levels.md.",

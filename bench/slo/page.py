@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from bench.record import percentile
-from bench.slo.levels import LEVELS, READ_P99_MS
-from bench.slo.load import Timeline
-from bench.slo.verdict import Phases, Verdict, durations
+from bench.slo.rig import Timeline
+from bench.slo.verdict import LEVELS, READ_P99_MS, Phases, Verdict, durations
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 900, 240, 56, 26, 14
 SLICE_S = 1.0
@@ -126,29 +125,25 @@ def chart(title: str, curves: Sequence[Curve], x_max: float | None, marks: Seque
         up = HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * y / y_top
         return f"{across:.1f},{up:.1f}"
 
+    def text(x: float | str, y: float | str, words: str, more: str = "") -> str:
+        return f'<text x="{x}" y="{y}"{more}>{escape(words)}</text>'
+
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="{escape(title)}">']
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x, y = place(0, y_top * share).split(",")
         parts.append(f'<path d="M{x} {y}H{WIDTH - 10}" stroke="#a1a1aa" stroke-width=".3"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y}" text-anchor="end">{y_top * share:.4g}</text>')
+        parts.append(text(LEFT - 6, y, f"{y_top * share:.4g}", ' text-anchor="end"'))
         x, _ = place(x_top * share, 0).split(",")
-        parts.append(
-            f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="middle">{x_top * share:.3g}</text>'
-        )
+        parts.append(text(x, HEIGHT - 8, f"{x_top * share:.3g}", ' text-anchor="middle"'))
     for at, words in marks:
         x, _ = place(at, 0).split(",")
-        parts.append(
-            f'<path d="M{x} {TOP}V{HEIGHT - BOTTOM}" stroke="#71717a" stroke-dasharray="4"/>'
-        )
-        parts.append(f'<text x="{x}" y="{TOP - 3}">{escape(words)}</text>')
+        line = f"M{x} {TOP}V{HEIGHT - BOTTOM}"
+        parts.append(f'<path d="{line}" stroke="#71717a" stroke-dasharray="4"/>')
+        parts.append(text(x, TOP - 3, words))
     for number, (name, curve) in enumerate(curves):
         colour = _COLOURS[number % len(_COLOURS)]
         line = " ".join(place(x, min(y, y_top)) for x, y in curve)
-        parts.append(
-            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        )
-        parts.append(
-            f'<text x="{LEFT + 8 + 165 * number}" y="{TOP + 12}" style="fill:{colour}">'
-            f"{escape(name)}</text>"
-        )
+        stroke = f'fill="none" stroke="{colour}" stroke-width="1.5"'
+        parts.append(f'<polyline points="{line}" {stroke}/>')
+        parts.append(text(LEFT + 8 + 165 * number, TOP + 12, name, f' style="fill:{colour}"'))
     return "".join((*parts, "</svg>"))

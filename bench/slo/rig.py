@@ -1,19 +1,81 @@
-"""``booking up`` under load, and what is broken of it."""
+"""``booking up`` under load, what is broken of it, and a record of what became of each request."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.processes import Child, ProcessFailedError
-from bench.rig import _MAIN, READY_S_MAX, Rig, _ready, free_port
+from bench.load import Pool, Worker
+from bench.processes import ProcessFailedError
+from bench.record import Recorder
+from bench.rig import MAIN, Rig, free_port, is_ready, wait_until
 
 PAUSED_S = 5.0
 """Redis answers nobody for this long, which is longer than a lease lasts; then it is killed."""
+RECONNECT_EVERY_S = 0.02
+"""A client that lost its connection tries again this soon, as long as the run lasts."""
+
+
+class Timeline(Recorder):
+    """Every request and booking of one run, with times in seconds from its start: phases are cut
+    out afterwards."""
+
+    def __init__(self, start: float, end: float, by_begin: bool = False) -> None:
+        super().__init__(start, end, by_begin)
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self.request_steps = array("B")
+        self.request_at = array("d")
+        self.request_s = array("d")
+        self.booked_at = array("d")
+        self.booked_s = array("d")
+        self.failed_at = array("d")
+        self.reasons: list[str] = []
+
+    def request(self, step: str, status: int, sent: float, now: float) -> None:
+        """A request was answered."""
+        self.answered += 1
+        number = self._numbers.get(step)
+        if number is None:
+            number = self._numbers[step] = len(self.names)
+            self.names.append(step)
+        self.request_steps.append(number)
+        self.request_at.append(sent - self.start)
+        self.request_s.append(now - sent)
+
+    def unit(self, began: float, now: float) -> None:
+        """A booking is done."""
+        self.booked_at.append(began - self.start)
+        self.booked_s.append(now - began)
+        self.last = now
+
+    def failed(self, reason: str) -> None:
+        """A booking failed."""
+        super().failed(reason)
+        self.failed_at.append(time.perf_counter() - self.start)
+        self.reasons.append(reason)
+
+
+class PatientPool(Pool):
+    """Connections that come back for as long as it takes, and a :class:`Timeline`."""
+
+    recorder_type = Timeline
+
+    async def _reconnect(self, worker: Worker) -> None:
+        while not self._closing:
+            try:
+                await worker.connect()
+            except OSError:
+                await asyncio.sleep(RECONNECT_EVERY_S)
+            else:
+                self.idle(worker, time.perf_counter())
+                return
 
 
 class UpRig(Rig):
@@ -22,46 +84,25 @@ class UpRig(Rig):
     instances = 2
 
     def start_service(self) -> float:
-        """Start ``booking up`` and wait until all its instances serve; the seconds that took. One
-        instance where several are not possible."""
-        try:
-            return self._start_up()
-        except ProcessFailedError as error:
-            if self.instances == 1 or "--instances 1" not in str(error):
-                raise
-            self._say("this version runs one instance only")
-            self.instances = 1
-            return self._start_up()
-
-    def _start_up(self) -> float:
-        self.port = free_port()
-        command = [sys.executable, "-c", _MAIN, "up", "--no-demo", "--port", str(self.port)]
-        command += ["--data", str(self._directory / "up"), "--instances", str(self.instances)]
-        environment = {k: v for k, v in self._environment.items() if k != "BOOKING_INSTANCE"}
-        log = self._directory / "up.log"
+        """Start ``booking up`` and wait until all its instances serve; the seconds that took."""
         began = time.monotonic()
-        self.service = Child("booking up", command, environment, log)
-        while not ("booking is ready" in log.read_text() and _ready(self.port)):
-            self.service.check()
-            if time.monotonic() - began > READY_S_MAX:
-                raise ProcessFailedError(f"booking up is not ready:\n{self.service.tail()}")
-            time.sleep(0.01)
+        self.port = free_port()
+        command = [sys.executable, "-c", MAIN, "up", "--no-demo", "--port", str(self.port)]
+        command += ["--data", str(self._directory / "up"), "--instances", str(self.instances)]
+        self.service = up = self._child(command, "up", {})
+        wait_until(up, lambda: "booking is ready" in up.log.read_text() and is_ready(self.port))
         return time.monotonic() - began
-
-    def serving(self) -> list[int]:
-        """The process ids of the instances."""
-        assert self.service is not None
-        return [pid for pid in _descendants(self.service.pid) if " serve " in _command(pid)]
 
     def kill_instance(self) -> int:
         """kill -9 of one; its process id."""
-        pids = self.serving()
-        if not pids:
+        serving = [pid for pid in _descendants(self.running.pid) if " serve " in _command(pid)]
+        if not serving:
             raise ProcessFailedError("found no instance to kill")
-        os.kill(pids[0], signal.SIGKILL)
-        return pids[0]
+        os.kill(serving[0], signal.SIGKILL)
+        return serving[0]
 
     def pause_redis(self) -> None:
+        """Redis answers nobody from now on."""
         os.kill(self._valkey, signal.SIGSTOP)
 
     def kill_redis(self) -> None:

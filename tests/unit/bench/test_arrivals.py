@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from bench.arrivals import Kind, arrivals
+from bench.load import Kind, arrivals
 
 
 def test_even_arrivals_have_equal_gaps_and_start_at_once() -> None:

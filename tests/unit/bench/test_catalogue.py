@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bench.catalogue import document
-from bench.workloads.seats import Seat, allocation
-from bench.world import DateSummary
+from bench.rig import document
+from bench.world import DateSummary, Seat, allocation
 from booking.catalogue.document import parse
 from tests.support.documents import to_catalogue
 

@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from bench.bare import Answer, read_answers, write_answers
-from bench.compare import Lane, Plan, compare, sampled
+from bench.client import Target
 from bench.load import Pool
 from bench.record import Side
 from bench.report import side_report, slice_ratios
 from bench.rig import start_bare
-from bench.scenario import Scenario
-from bench.target import Target, get
-from bench.workloads import WORKLOADS
-from bench.workloads.base import Workload
-from bench.world import World, charge
+from bench.run import Lane, Plan, compare, sampled
+from bench.scenario import Scenario, charge, expect, get
+from bench.workloads import WORKLOADS, Workload
+from bench.world import World
 
 SPELLED = b'{"success":true,"data":{"balance": 5}}'
 ANSWERS = [
@@ -43,14 +42,8 @@ class Charging(Workload):
         self.user = world.users.fresh()
 
     def _story(self) -> Scenario:
-        for call in (
-            ("charge", charge(self.user, 5)),
-            ("balance", get(f"/user/check?userId={self.user}")),
-        ):
-            response = yield call
-            if response.status != 200:
-                return f"{call[0]}:{response.status}"
-        return None
+        yield from expect("charge", charge(self.user, 5), 200)
+        yield from expect("balance", get(f"/user/check?userId={self.user}"), 200)
 
     def scenario(self) -> Scenario:
         self.order.append("service")

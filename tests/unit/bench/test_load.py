@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from bench.arrivals import arrivals
-from bench.load import Pool
-from bench.scenario import Scenario
-from bench.target import Target, get
-from bench.workloads.base import single
+from bench.client import Target
+from bench.load import Pool, arrivals
+from bench.scenario import Scenario, get, single
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"

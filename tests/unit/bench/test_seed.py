@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import islice
 
 from actors.address import SLOT_COUNT, Address
-from bench.seed import COLUMNS, charge_rows
+from bench.scale import COLUMNS, charge_rows
 from bench.world import Users
 from booking.accounts.domain.account import Account, Charged
 from booking.accounts.entity import AccountBehaviour

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
+from bench.client import Target
 from bench.listener import Listener, Moves, connect, handshake
 from bench.record import Latencies
 from bench.sockets import Finding, Phase, main, table
-from bench.target import Target
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
 from tests.support.instance import Instance
 from tests.support.websockets import FAST

@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from bench.target import Target, TargetError, get, post, route_of
+from bench.client import Target, TargetError
+from bench.scenario import get, post, route_of
 from bench.world import Users
 
 
