@@ -39,6 +39,14 @@ class Answer:
         self.replayed = replayed
 
 
+class ShardOwner(msgspec.Struct, frozen=True, gc=False):
+    """Who owns a shard, as far as an instance knows. All fields are empty if it knows nobody."""
+
+    instance: str = ""
+    epoch: int = 0
+    incarnation: str = ""
+
+
 class Transport(Protocol):
     """Carries commands to other instances. Two implementations:
     :class:`actors.peers.transport.PeerTransport` and its in-memory twin

@@ -10,8 +10,8 @@ from actors.clock import Clock
 from actors.cluster.directory import ShardDirectory
 from actors.cluster.membership_view import MembershipView
 from actors.errors import UnavailableError
-from actors.peers import Owner
 from actors.runtime import Runtime
+from actors.transport import ShardOwner
 
 STALE_AFTER_S = 2.0
 """Since an owner last confirmed that it serves a shard; older replicas are not served."""
@@ -67,12 +67,12 @@ class ShardAvailability:
 
     # -- of owners -----------------------------------------------------------------------------
 
-    def owner_of(self, shard: int) -> Owner | None:
+    def owner_of(self, shard: int) -> ShardOwner | None:
         """The owner as far as it is known, for refusals that redirect the caller."""
         if epoch := self._runtime.shards.epoch_of(shard):
-            return Owner(self._members.me.instance, epoch)
+            return ShardOwner(self._members.me.instance, epoch)
         known = self._directory.owner(shard)
-        return Owner(known.instance, known.epoch) if known.instance else None
+        return known if known.instance else None
 
     def problem(self) -> str | None:
         """Why some shards have no owner that answers, in a few words; ``None`` if all have."""

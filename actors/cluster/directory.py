@@ -9,18 +9,8 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-import msgspec
-
 from actors.address import SLOT_COUNT
-
-
-class ShardOwner(msgspec.Struct, frozen=True, gc=False):
-    """The owner of a shard. All fields are empty before the first claim is known."""
-
-    instance: str = ""
-    incarnation: str = ""
-    epoch: int = 0
-
+from actors.transport import ShardOwner
 
 UNOWNED = ShardOwner()
 
@@ -44,9 +34,9 @@ class ShardDirectory:
             return False
         if epoch == known.epoch:
             if incarnation and not known.incarnation:
-                self._owners[shard] = ShardOwner(instance, incarnation, epoch)
+                self._owners[shard] = ShardOwner(instance, epoch, incarnation)
             return False
-        self._owners[shard] = ShardOwner(instance, incarnation, epoch)
+        self._owners[shard] = ShardOwner(instance, epoch, incarnation)
         self.wake(shard)
         return True
 

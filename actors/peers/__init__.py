@@ -13,7 +13,6 @@ One websocket from each instance to each other that it asks, msgpack, many messa
 from actors.peers.endpoint import PeerEndpoint
 from actors.peers.handshake import Secret
 from actors.peers.limits import HOPS_MAX, PeerLimits
-from actors.peers.link import Owner
 from actors.peers.peer import PEER_PATH, PeerStatistics
 from actors.peers.protocol import MovedError
 from actors.peers.transport import PeerTransport
@@ -22,7 +21,6 @@ __all__ = [
     "HOPS_MAX",
     "PEER_PATH",
     "MovedError",
-    "Owner",
     "PeerEndpoint",
     "PeerLimits",
     "PeerStatistics",

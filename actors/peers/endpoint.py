@@ -14,9 +14,9 @@ from actors.membership.contract import Member
 from actors.peers.connection import Connection, Traffic
 from actors.peers.handshake import Handshake, HandshakeError, Nonces, Secret
 from actors.peers.limits import PeerLimits
-from actors.peers.link import Owner, ServerContext, ServerCounts, ServerLink
+from actors.peers.link import ServerContext, ServerCounts, ServerLink
 from actors.peers.protocol import BehaviourOf, Codec, Hello
-from actors.transport import Answer, Request
+from actors.transport import Answer, Request, ShardOwner
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class PeerEndpoint:
         behaviour_of: BehaviourOf,
         clock: Clock,
         nonces: Nonces,
-        owner_of: Callable[[int], Owner | None] = lambda shard: None,
+        owner_of: Callable[[int], ShardOwner | None] = lambda shard: None,
         limits: PeerLimits | None = None,
         tracer: Tracer | None = None,
     ) -> None:

@@ -37,7 +37,7 @@ from actors.peers.protocol import (
     error_of,
     refusal_of,
 )
-from actors.transport import Answer, Request
+from actors.transport import Answer, Request, ShardOwner
 
 log = logging.getLogger(__name__)
 
@@ -136,19 +136,12 @@ def ask_of(request: Request, number: int, remaining_ms: int, content: int, comma
     return TracedAsk(*fields, request.traceparent) if request.traceparent else Ask(*fields)
 
 
-class Owner(msgspec.Struct, frozen=True):
-    """Who owns a shard, and since which epoch, as far as an instance knows."""
-
-    instance: str
-    epoch: int
-
-
 class ServerContext(msgspec.Struct, frozen=True):
     """What the server's ends of all links of one instance answer with."""
 
     ask_here: Callable[[Request], asyncio.Future[Answer]]
     """Answers a request; the future has to be done soon after the deadline."""
-    owner_of: Callable[[int], Owner | None]
+    owner_of: Callable[[int], ShardOwner | None]
     """The owner of a shard, from memory: it is called while answering."""
     codec: Codec
     clock: Clock

@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from collections.abc import Callable
 
-from actors.address import Address
-from actors.behaviour import CommandKey
-from actors.clock import Clock
 from actors.errors import NotOwnedError, OutcomeUnknownError
 from actors.transport import Answer, Request
-
-
-class MemoryPeer(Protocol):
-    """What the transport needs of a runtime."""
-
-    def ask(
-        self,
-        address: Address,
-        command: Any,
-        *,
-        key: CommandKey | None = None,
-        timeout_s: float | None = None,
-    ) -> asyncio.Future[Answer]:
-        """Ask as :meth:`actors.runtime.Runtime.ask`."""
 
 
 class MemoryTransport:
@@ -33,14 +16,13 @@ class MemoryTransport:
     answered may be.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._peers: dict[str, MemoryPeer] = {}
+    def __init__(self) -> None:
+        self._peers: dict[str, Callable[[Request], asyncio.Future[Answer]]] = {}
         self._cut: dict[str, asyncio.Future[None]] = {}
 
-    def join(self, instance: str, peer: MemoryPeer) -> None:
+    def join(self, instance: str, ask_here: Callable[[Request], asyncio.Future[Answer]]) -> None:
         """Make a peer reachable by its name; a later incarnation replaces an earlier one."""
-        self._peers[instance] = peer
+        self._peers[instance] = ask_here
         self.heal(instance)
 
     def leave(self, instance: str) -> None:
@@ -59,12 +41,10 @@ class MemoryTransport:
 
     async def ask(self, instance: str, request: Request) -> Answer:
         """Ask as :meth:`actors.transport.Transport.ask`."""
-        peer = self._peers.get(instance)
-        if peer is None or self._cut[instance].done():
+        ask_here = self._peers.get(instance)
+        if ask_here is None or self._cut[instance].done():
             raise NotOwnedError(f"{instance} cannot be reached")
-        timeout_s = max(request.deadline - self._clock.monotonic(), 0.0)
-        answer = peer.ask(request.address, request.command, key=request.key, timeout_s=timeout_s)
-        return await self._unless_cut(instance, answer)
+        return await self._unless_cut(instance, ask_here(request))
 
     def connected(self, instance: str) -> bool:
         """Whether the peer has joined and is not cut off."""

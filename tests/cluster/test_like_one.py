@@ -67,7 +67,7 @@ async def charges_are_exact_each_sent_twice(cluster: Cluster, api: Api) -> None:
             assert await one.balance(user) == sum(amounts)
 
 
-async def test_the_whole_flow_through_random_instances_has_no_failed_request(
+async def test_the_flow_through_random_instances_never_fails(
     under_load: UnderLoad, tell: Tell
 ) -> None:
     async with under_load() as (cluster, load):

@@ -56,7 +56,7 @@ async def fill(database_url: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(INSTANCES == 1, reason="there has to be a next one")
-async def test_a_queue_of_100_000_is_served_again_soon_after_its_owner_is_killed(
+async def test_a_queue_of_100_000_survives_its_owner_soon(
     stocked_database_url: str, redis_url: str, tmp_path: Path, tell: Tell
 ) -> None:
     await fill(stocked_database_url)

@@ -73,7 +73,7 @@ async def charged(clients: Sequence[Api], users: Collection[str]) -> list[Reply]
     return await asyncio.gather(*(api.charge(user, 1) for api in clients for user in users))
 
 
-async def test_only_the_shards_of_the_database_that_is_away_are_refused(
+async def test_only_shards_of_the_lost_database_are_refused(
     database_url: str, redis_url: str, tmp_path: Path, tell: Tell
 ) -> None:
     here = users_of(range(0, 256, 16), new_user)

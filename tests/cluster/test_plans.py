@@ -65,7 +65,7 @@ async def test_exactly_the_plan_that_was_shown_is_carried_out(under_load: UnderL
         assert load.failures == []
 
 
-async def test_a_plan_for_a_cluster_that_has_changed_is_refused_and_does_nothing(
+async def test_a_stale_plan_is_refused_and_does_nothing(
     under_load: UnderLoad,
 ) -> None:
     async with under_load(clients=4, metered=()) as (cluster, load):

@@ -121,7 +121,7 @@ class Instance:
         for wish in tables.shards:
             wish.desired = instance  # as after an earlier run: nothing is left to plan
         members = MemoryMembershipStore(self.clock)
-        transport = MemoryTransport(self.clock)
+        transport = MemoryTransport()
         self.app = App(
             settings(instance=instance, **given),
             Stores(

@@ -19,8 +19,8 @@ from actors.core.envelope import BEGIN, QUERY
 from actors.core.tracing import Tracer
 from actors.errors import DeadlineExceededError
 from actors.membership.contract import Member
-from actors.peers import Owner, PeerEndpoint, PeerLimits, PeerTransport, Secret
-from actors.transport import Answer, Request
+from actors.peers import PeerEndpoint, PeerLimits, PeerTransport, Secret
+from actors.transport import Answer, Request, ShardOwner
 from tests.support.toys import Counter
 
 SECRET = b"a secret of the whole cluster"
@@ -159,7 +159,7 @@ class Listening:
         incarnation: str = "two-1",
         secret: bytes = SECRET,
         limits: PeerLimits = LIMITS,
-        owner_of: Callable[[int], Owner | None] = lambda shard: None,
+        owner_of: Callable[[int], ShardOwner | None] = lambda shard: None,
         tracer: Tracer | None = None,
     ) -> None:
         self.endpoint = PeerEndpoint(

@@ -68,15 +68,15 @@ async def test_a_gap_in_seq_is_a_broken_invariant(journal: MemoryJournal) -> Non
 async def test_the_transport_carries_commands_to_the_named_instance(
     cluster: Cluster, one: Instance
 ) -> None:
-    transport = MemoryTransport(one.clock)
-    transport.join("one", one.runtime)
+    transport = MemoryTransport()
+    transport.join("one", one.runtime.send)
     answer = await transport.ask("one", Request(ANN, ("add", 2), 5.0))
     assert answer.reply == 2
 
 
 async def test_what_cannot_be_sent_was_not_done(one: Instance) -> None:
-    transport = MemoryTransport(one.clock)
-    transport.join("one", one.runtime)
+    transport = MemoryTransport()
+    transport.join("one", one.runtime.send)
     transport.cut("one")
     for instance in ("one", "nobody"):
         with pytest.raises(NotOwnedError):
@@ -86,8 +86,8 @@ async def test_what_cannot_be_sent_was_not_done(one: Instance) -> None:
 
 
 async def test_what_was_sent_before_the_cut_may_be_done(one: Instance) -> None:
-    transport = MemoryTransport(one.clock)
-    transport.join("one", one.runtime)
+    transport = MemoryTransport()
+    transport.join("one", one.runtime.send)
     one.journal.latency_s = 0.5
     sent = asyncio.ensure_future(transport.ask("one", Request(ANN, ("add", 2), 5.0)))
     await pass_time(0.1)
@@ -100,9 +100,9 @@ async def test_what_was_sent_before_the_cut_may_be_done(one: Instance) -> None:
 
 async def test_a_transport_hears_who_is_there_and_not_cut_off(cluster: Cluster) -> None:
     one = await cluster.start("one-1")
-    transport = MemoryTransport(one.clock)
+    transport = MemoryTransport()
     assert not transport.connected("one")
-    transport.join("one", one.runtime)
+    transport.join("one", one.runtime.send)
     assert transport.connected("one")
     transport.cut("one")
     assert not transport.connected("one")

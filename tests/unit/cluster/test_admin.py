@@ -191,7 +191,7 @@ async def test_a_plan_outlives_the_leader_that_began_it(nodes: Nodes) -> None:
 # -- one shard ---------------------------------------------------------------------------------
 
 
-async def test_a_move_is_made_at_once_and_its_callers_notice_a_pause_at_most(nodes: Nodes) -> None:
+async def test_a_move_is_made_at_once_with_a_pause_at_most(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
     askers = Askers(nodes)
     for address in askers.addresses[:20]:
@@ -203,7 +203,7 @@ async def test_a_move_is_made_at_once_and_its_callers_notice_a_pause_at_most(nod
     assert askers.slowest_s < 0.25
 
 
-async def test_a_move_that_cannot_be_made_is_refused_and_changes_nothing(nodes: Nodes) -> None:
+async def test_an_impossible_move_is_refused_without_a_change(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
     admin, shard, lines = a.node.admin, shard_of(nodes, b), len(nodes.tables.entries)
     assert await refused(admin.move(SLOT_COUNT, "a", "ops")) == "unknown_shard"
@@ -260,7 +260,7 @@ async def test_a_frozen_shard_stays_though_its_instance_is_drained(nodes: Nodes)
 # -- one instance ------------------------------------------------------------------------------
 
 
-async def test_a_drained_instance_is_emptied_and_gets_its_share_back_afterwards(
+async def test_a_drained_instance_gets_its_share_back_afterwards(
     nodes: Nodes,
 ) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
@@ -288,7 +288,7 @@ async def test_an_evicted_instance_is_not_asked(nodes: Nodes) -> None:
     await nodes.settled()
 
 
-async def test_nobody_is_evicted_who_is_the_last_and_nobody_who_is_not_there(nodes: Nodes) -> None:
+async def test_the_last_and_unknown_instances_are_not_evicted(nodes: Nodes) -> None:
     a, *_ = await nodes.start("a")
     assert await refused(a.node.admin.evict("a", "ops")) == "conflict"
     assert await refused(a.node.admin.drain("z", "ops")) == "unknown_instance"

@@ -50,7 +50,7 @@ async def test_an_owner_answers_what_it_has_before_it_lets_go(nodes: Nodes) -> N
     assert sorted([one.result().reply for one in asked]) == list(range(1, 21))
 
 
-async def test_a_shard_is_let_go_only_under_the_epoch_it_is_served_under(nodes: Nodes) -> None:
+async def test_a_shard_is_released_only_under_its_own_epoch(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     address = nodes.address_on(b)
     epoch = b.shards[address.slot]
@@ -58,7 +58,7 @@ async def test_a_shard_is_let_go_only_under_the_epoch_it_is_served_under(nodes: 
     assert nodes.owner(address) is b
 
 
-async def test_an_owner_that_does_not_come_to_rest_serves_on_and_is_asked_again(
+async def test_a_busy_owner_serves_on_and_is_asked_again(
     nodes: Nodes,
 ) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
@@ -79,7 +79,7 @@ async def test_an_owner_that_does_not_come_to_rest_serves_on_and_is_asked_again(
     assert nodes.state(address) == 1
 
 
-async def test_a_shard_that_nobody_comes_for_is_claimed_back(nodes: Nodes) -> None:
+async def test_a_released_shard_that_nobody_claims_is_claimed_back(nodes: Nodes) -> None:
     """The target died after the source had let go."""
     a, b, _ = await nodes.start("a", "b", "c")
     address = nodes.address_on(b)
@@ -93,7 +93,7 @@ async def test_a_shard_that_nobody_comes_for_is_claimed_back(nodes: Nodes) -> No
     assert (await asked).reply == 1, "its callers were held back all the while"
 
 
-async def test_a_target_that_dies_in_the_middle_costs_its_shard_a_moment_only(nodes: Nodes) -> None:
+async def test_a_target_that_dies_costs_its_shard_a_moment_only(nodes: Nodes) -> None:
     await nodes.start("a", "b", "c")
     target = next(node for node in nodes.alive if not node.leads)
     source = nodes.others(target)[0]
@@ -110,7 +110,7 @@ async def test_a_target_that_dies_in_the_middle_costs_its_shard_a_moment_only(no
     assert nodes.owner(address).name in {node.name for node in nodes.alive}
 
 
-async def test_an_owner_that_says_nothing_is_replaced_without_its_word(nodes: Nodes) -> None:
+async def test_an_unresponsive_owner_is_replaced(nodes: Nodes) -> None:
     """Cut off from the target, it lives and serves; the fence ends that."""
     a, b, c = await nodes.start("a", "b", "c")
     address = nodes.address_on(b)
@@ -137,7 +137,7 @@ async def test_a_claim_that_the_database_does_not_answer_is_made_again(nodes: No
     await until(lambda: nodes.owners().get(address.slot) == "a", 5.0)
 
 
-async def test_two_that_are_told_to_take_the_same_shard_do_not_share_it(nodes: Nodes) -> None:
+async def test_two_targets_of_one_shard_do_not_share_it(nodes: Nodes) -> None:
     """The leader changed its mind while the first was about to claim."""
     a, b, c = await nodes.start("a", "b", "c")
     address = nodes.address_on(c)

@@ -125,7 +125,7 @@ async def test_a_short_pause_is_no_jump() -> None:
     assert not guard.jumped(clock.monotonic()), "it is over"
 
 
-async def test_after_a_pause_nothing_is_decided_before_the_journal_answers(nodes: Nodes) -> None:
+async def test_nothing_is_decided_after_a_pause_before_the_journal(nodes: Nodes) -> None:
     """Another instance may own the shards by now."""
     a, b, _ = await nodes.start("a", "b", "c")
     mine, other = nodes.address_on(a), nodes.address_on(b)

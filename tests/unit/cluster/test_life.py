@@ -60,7 +60,7 @@ async def test_sagas_cross_instances_and_end(nodes: Nodes) -> None:
     assert [await a.reply(one, "get") for one in (sender, receiver)] == [6, 4]
 
 
-async def test_a_join_moves_to_the_new_one_only_and_nobody_fails_a_request(nodes: Nodes) -> None:
+async def test_a_join_moves_shards_only_there_and_fails_nobody(nodes: Nodes) -> None:
     await nodes.start("a", "b", "c")
     before, claims = nodes.owners(), len(nodes.store.claims)
     askers = Askers(nodes)
@@ -99,7 +99,7 @@ async def test_a_drain_empties_an_instance_and_nobody_fails_a_request(nodes: Nod
     assert before != nodes.owners()
 
 
-async def test_the_shards_of_a_killed_instance_are_served_elsewhere_within_3_s(
+async def test_a_killed_instances_shards_are_served_within_3_s(
     nodes: Nodes,
 ) -> None:
     await nodes.start("a", "b", "c")
@@ -121,7 +121,7 @@ async def test_the_shards_of_a_killed_instance_are_served_elsewhere_within_3_s(
     assert all(at <= began + FAILOVER_MAX_S for at, _ in askers.failed)
 
 
-async def test_a_leader_that_is_killed_is_replaced_and_so_are_its_shards(nodes: Nodes) -> None:
+async def test_a_killed_leader_is_replaced_and_its_shards_move(nodes: Nodes) -> None:
     await nodes.start("a", "b", "c")
     leader = nodes.leader()
     assert leader is not None
@@ -170,9 +170,7 @@ async def test_redis_away_for_30_s_and_back_empty_moves_nothing(nodes: Nodes) ->
 
 
 @pytest.mark.parametrize("whom", ["the leader", "another"])
-async def test_a_loss_while_redis_is_away_is_told_by_beats_in_the_database(
-    nodes: Nodes, whom: str
-) -> None:
+async def test_a_loss_without_redis_is_detected_by_the_database(nodes: Nodes, whom: str) -> None:
     await nodes.start("a", "b", "c")
     nodes.redis_away()
     await asyncio.sleep(6.0)
@@ -223,7 +221,7 @@ async def test_an_instance_started_without_redis_joins_and_stays(nodes: Nodes) -
     assert nodes.standby.announced.keys() == {"a", "b", "c"}, "left to be forgotten"
 
 
-async def test_a_cluster_that_starts_without_redis_leads_itself_after_a_while(nodes: Nodes) -> None:
+async def test_a_cluster_started_without_redis_elects_a_leader(nodes: Nodes) -> None:
     nodes.redis_away()
     await nodes.start("a", "b", "c")
     assert nodes.clock.monotonic() < WITHOUT_REDIS_AT_ONCE_MAX_S
@@ -232,7 +230,7 @@ async def test_a_cluster_that_starts_without_redis_leads_itself_after_a_while(no
         assert await a.reply(nodes.address_on(owner), ("add", 2)) == 2
 
 
-async def test_who_alone_cannot_reach_redis_at_its_start_joins_all_the_same(nodes: Nodes) -> None:
+async def test_an_instance_that_alone_misses_redis_joins(nodes: Nodes) -> None:
     await nodes.start("a", "b")
     lost = nodes.new("c")
     lost.membership.go_away()
@@ -292,7 +290,7 @@ async def test_without_the_journal_nobody_is_taken_for_dead(nodes: Nodes) -> Non
     assert askers.failed
 
 
-async def test_who_stood_still_is_replaced_and_tells_nothing_from_its_past(nodes: Nodes) -> None:
+async def test_a_paused_instance_is_replaced_and_serves_nothing_old(nodes: Nodes) -> None:
     await nodes.start("a", "b", "c")
     frozen = next(node for node in nodes.alive if not node.leads)
     address = nodes.address_on(frozen)
@@ -332,7 +330,7 @@ async def test_what_begins_on_one_instance_may_end_on_another(nodes: Nodes) -> N
     assert answer.reply == 4
 
 
-async def test_words_of_the_application_reach_another_instance_or_are_lost(nodes: Nodes) -> None:
+async def test_application_messages_arrive_or_are_lost(nodes: Nodes) -> None:
     a, b, c = await nodes.start("a", "b", "c")
     a.node.control.send("b", "used", b"token")
     await until(lambda: b.told == [("used", b"token")], 0.1)
@@ -355,7 +353,7 @@ async def test_who_is_refused_by_redis_does_not_start(nodes: Nodes) -> None:
         await refused.start()
 
 
-async def test_nobody_starts_who_would_not_be_heard_of_or_without_the_journal(nodes: Nodes) -> None:
+async def test_no_start_without_any_membership_or_the_journal(nodes: Nodes) -> None:
     nodes.redis_away()
     nodes.standby.away = True
     with pytest.raises(MembershipError, match="membership"):

@@ -106,7 +106,7 @@ def test_a_beat_brings_it_back_to_life() -> None:
     assert watch.view.silent_s("other") == 0.0
 
 
-def test_nobody_dies_while_the_store_is_away_nor_for_the_time_it_was() -> None:
+def test_silence_while_the_store_is_away_does_not_count() -> None:
     watch = Watch()
     watch.beats(3)
     assert not watch.missed(300)
@@ -115,7 +115,7 @@ def test_nobody_dies_while_the_store_is_away_nor_for_the_time_it_was() -> None:
     assert watch.alive, "the outage itself is no silence"
 
 
-def test_an_empty_store_kills_nobody_who_announces_itself_in_time() -> None:
+def test_an_empty_store_makes_no_live_instance_dead() -> None:
     watch = Watch()
     watch.beats(3)
     watch.missed(30)
@@ -208,7 +208,7 @@ def test_who_is_dead_for_long_and_not_linked_is_forgotten() -> None:
     assert watch.view.silent_s("other") == 0.0
 
 
-def test_operators_and_announcements_make_an_instance_draining_or_evicted() -> None:
+def test_operators_and_announcements_set_an_instances_state() -> None:
     watch = Watch()
     watch.beats(3)
     states = {}
@@ -228,7 +228,7 @@ def test_operators_and_announcements_make_an_instance_draining_or_evicted() -> N
     assert next(n for n in watch.view.nodes() if n.instance == "other").draining
 
 
-def test_this_instance_itself_is_always_alive_and_never_among_the_others() -> None:
+def test_this_instance_is_always_alive_and_no_other() -> None:
     watch = Watch()
     watch.look([])
     watch.look([Member("me", "me@0", "http://old", 0, beat=7)])

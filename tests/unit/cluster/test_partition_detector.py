@@ -40,7 +40,7 @@ async def test_who_hears_nobody_tells_nothing_before_anybody_else_may(nodes: Nod
     assert a.node.runtime.shards.trustworthy
 
 
-async def test_an_eviction_during_a_hanging_read_is_told_by_the_next_owner(nodes: Nodes) -> None:
+async def test_an_eviction_during_a_hanging_read_is_noticed(nodes: Nodes) -> None:
     a, b, _ = await nodes.start("a", "b", "c")
     a.journal.pause()
     claimed = len(nodes.store.claims)

@@ -88,7 +88,7 @@ async def reader() -> AsyncIterator[Reader]:
     assert not reader.tasks.failed.done()
 
 
-async def test_what_is_wanted_is_read_once_and_shown_also_if_it_is_empty(reader: Reader) -> None:
+async def test_a_tracked_entity_is_read_once_even_if_empty(reader: Reader) -> None:
     assert not reader.replicas.ready(ANN)
     reader.replicas.track([ANN])
     await reader.known(0)
@@ -168,7 +168,7 @@ async def test_something_never_heard_of_is_read_when_it_changes(reader: Reader) 
     await reader.known(11)
 
 
-async def test_a_mark_beyond_what_is_known_is_read_and_any_other_is_not(reader: Reader) -> None:
+async def test_only_a_seq_beyond_the_known_one_is_read(reader: Reader) -> None:
     reader.replicas.track([ANN])
     await reader.known(0)
     await reader.decide(7)
@@ -179,7 +179,7 @@ async def test_a_mark_beyond_what_is_known_is_read_and_any_other_is_not(reader: 
     assert reader.loads == 2
 
 
-async def test_what_others_say_of_what_is_ours_or_not_shown_is_overheard(reader: Reader) -> None:
+async def test_updates_of_own_or_unreplicated_entities_are_ignored(reader: Reader) -> None:
     reader.mine.add(ANN)
     reader.replicas.on_change(await reader.decide(1))
     reader.replicas.on_seq(ANN.text, 1)
@@ -242,7 +242,7 @@ async def test_a_snapshot_is_enough_and_one_of_an_older_shape_is_not(reader: Rea
     assert reader.loads == 3, "once with the snapshot, once without"
 
 
-async def test_beyond_so_many_buffered_changes_they_are_dropped_and_read_instead(
+async def test_too_many_buffered_changes_are_dropped_and_read(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "BUFFERED_MAX", 3)
@@ -261,7 +261,7 @@ async def test_changes_are_encoded_as_the_wire_needs_them(reader: Reader) -> Non
     ) == EntityChange(ANN.text, 0, [(1, "added", 1, b'["added",5]')])
 
 
-async def test_what_cannot_be_read_is_not_shown_and_tried_again_after_a_while(
+async def test_an_unreadable_entity_is_tried_again_after_a_while(
     reader: Reader,
 ) -> None:
     """An event of a later version, in the middle of a rolling upgrade: nothing else suffers."""

@@ -55,7 +55,7 @@ async def owner_and_other() -> AsyncIterator[tuple[Instance, Other]]:
         await cluster.stop_all()
 
 
-async def test_a_copy_of_a_silent_owner_is_not_shown_until_it_was_read_again() -> None:
+async def test_a_silent_owners_replica_is_read_again_before_use() -> None:
     async with owner_and_other() as (owner, other):
         assert other.shown() == 5
         await owner.reply(ANN, ("add", 2))  # of which nothing is told
@@ -106,7 +106,7 @@ async def test_views_gained_after_a_silence_are_shown_once_read() -> None:
         assert other.shows()
 
 
-async def test_what_was_read_before_it_is_known_to_be_gained_is_shown_at_once() -> None:
+async def test_a_replica_loaded_before_the_gain_is_ready_at_once() -> None:
     async with owner_and_other() as (_, other):
         other.owns = True
         other.replicas.own_committed(ANN, 7, 2, 3)
@@ -114,7 +114,7 @@ async def test_what_was_read_before_it_is_known_to_be_gained_is_shown_at_once() 
         assert other.shows()
 
 
-async def test_what_was_gained_and_given_away_unread_is_a_copy_like_any_other() -> None:
+async def test_a_shard_gained_and_lost_unread_has_common_replicas() -> None:
     async with owner_and_other() as (owner, other):
         await owner.reply(ANN, ("add", 2))
         other.owns = True

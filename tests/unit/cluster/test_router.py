@@ -159,14 +159,14 @@ async def test_what_is_here_goes_into_the_mailbox(rig: RouterRig) -> None:
     assert rig.runtime.asked == [("get", None, limits.ASK_TIMEOUT_S)]
 
 
-async def test_what_is_elsewhere_goes_there_in_one_hop_with_the_epoch_known(rig: RouterRig) -> None:
+async def test_a_remote_ask_takes_one_hop_with_the_known_epoch(rig: RouterRig) -> None:
     rig.directory.learn(SLOT, "b", 7)
     rig.links.scripts["b"] = Script("there")
     assert await rig.reply() == "there"
     assert rig.links.asked == [("b", 1, 7)]
 
 
-async def test_an_owner_of_the_past_names_the_next_who_is_asked_at_once(rig: RouterRig) -> None:
+async def test_a_former_owner_names_the_next_one(rig: RouterRig) -> None:
     rig.directory.learn(SLOT, "b", 7)
     rig.links.scripts["b"] = Script(MovedError(owner="c", epoch=8))
     rig.links.scripts["c"] = Script("there")
@@ -185,7 +185,7 @@ async def test_two_hops_are_most_and_then_it_is_held_back_for_news(rig: RouterRi
     assert rig.links.asked == [("b", 1, 7), ("c", 2, 8), ("d", 1, 9)]
 
 
-async def test_a_shard_that_comes_here_while_it_is_asked_for_is_answered_here(
+async def test_a_shard_that_arrives_while_asked_for_answers_here(
     rig: RouterRig,
 ) -> None:
     rig.directory.learn(SLOT, "b", 7)
@@ -213,7 +213,7 @@ async def test_a_shard_that_leaves_while_it_is_asked_for_is_followed(rig: Router
 # -- holding back ------------------------------------------------------------------------------
 
 
-async def test_callers_are_held_back_until_the_new_owner_says_that_it_is_there(
+async def test_callers_are_held_back_until_the_new_owner_confirms(
     rig: RouterRig,
 ) -> None:
     rig.directory.learn(SLOT, "b", 7)
@@ -272,7 +272,7 @@ async def test_beyond_so_many_held_callers_the_next_is_refused_at_once(
 # -- trying again ------------------------------------------------------------------------------
 
 
-async def test_a_keyed_ask_goes_to_the_next_owner_when_the_last_was_lost(rig: RouterRig) -> None:
+async def test_a_keyed_ask_is_repeated_at_the_next_owner(rig: RouterRig) -> None:
     rig.directory.learn(SLOT, "b", 7)
     rig.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), NotOwnedError())
     rig.links.scripts["c"] = Script("there")
@@ -282,7 +282,7 @@ async def test_a_keyed_ask_goes_to_the_next_owner_when_the_last_was_lost(rig: Ro
     assert await asked == "there"
 
 
-async def test_a_repeatable_ask_does_so_too_and_any_other_tells_its_caller(rig: RouterRig) -> None:
+async def test_a_repeatable_ask_is_repeated_and_no_other(rig: RouterRig) -> None:
     rig.directory.learn(SLOT, "b", 7)
     rig.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), "there")
     assert await rig.reply(repeatable=True) == "there"
@@ -309,9 +309,7 @@ async def test_a_key_in_flight_by_another_caller_is_told_at_once(rig: RouterRig)
 @pytest.mark.parametrize(
     "last", [NotOwnedError("gone"), JournalUnavailableError(), KeyInFlightError()]
 )
-async def test_who_tried_more_than_once_never_says_that_nothing_was_done(
-    rig: RouterRig, last: Exception
-) -> None:
+async def test_after_two_tries_the_outcome_is_unknown(rig: RouterRig, last: Exception) -> None:
     rig.directory.learn(SLOT, "b", 7)
     rig.links.scripts["b"] = Script(OutcomeUnknownError("the link was lost"), last)
     refusal, _ = await rig.refusal(key=KEY)
@@ -343,7 +341,7 @@ async def test_steps_of_sagas_go_anywhere_and_are_tried_again(rig: RouterRig) ->
         await rig.router.forward(ANN, "get")
 
 
-async def test_the_mark_of_a_begun_operation_is_made_and_taken_back_anywhere(
+async def test_an_operation_is_begun_and_abandoned_anywhere(
     rig: RouterRig,
 ) -> None:
     rig.directory.learn(SLOT, "b", 7)

@@ -103,7 +103,7 @@ async def owner() -> AsyncIterator[Owner]:
     assert not owner.tasks.failed.done()
 
 
-async def test_the_first_part_says_what_is_served_and_how_far_everything_is(owner: Owner) -> None:
+async def test_the_first_part_has_all_shards_and_seqs(owner: Owner) -> None:
     owner.all_seqs = [("counter/ann", 3), ("bank/ben", 9)]
     await owner.meet()
     for name in ("b", "c"):
@@ -113,7 +113,7 @@ async def test_the_first_part_says_what_is_served_and_how_far_everything_is(owne
         assert owner.receivers.seqs(name) == owner.all_seqs
 
 
-async def test_what_becomes_true_is_told_to_all_in_order(owner: Owner) -> None:
+async def test_changes_are_sent_to_all_in_order(owner: Owner) -> None:
     await owner.meet()
     told = [owner.tell() for _ in range(10)]
     await until(lambda: len(owner.receivers.changes("c")) == 10, 0.1)
@@ -154,7 +154,7 @@ async def test_a_change_that_fits_into_no_part_is_left_to_the_journal(owner: Own
     assert owner.receivers.changes("b") == [after]
 
 
-async def test_a_quiet_owner_says_what_it_serves_several_times_a_second(owner: Owner) -> None:
+async def test_an_idle_owner_still_publishes_its_shards(owner: Owner) -> None:
     await owner.meet()
     await asyncio.sleep(10.0)
     beats = owner.receivers.beats("b")
@@ -175,7 +175,7 @@ async def test_a_busy_owner_says_so_as_often(owner: Owner) -> None:
     assert len(beats) <= 27
 
 
-async def test_an_owner_that_is_not_sure_says_nothing_of_what_it_serves(owner: Owner) -> None:
+async def test_an_unsure_owner_publishes_no_shards(owner: Owner) -> None:
     await owner.meet()
     owner.owned = None
     told = owner.tell()
@@ -227,7 +227,7 @@ async def test_who_cannot_keep_up_is_told_where_things_are_instead(
     assert owner.receivers.seqs("b") == [("counter/ann", 40)]
 
 
-async def test_a_mark_is_told_to_all_and_only_the_newest(owner: Owner) -> None:
+async def test_only_the_newest_seq_is_sent_to_all(owner: Owner) -> None:
     await owner.meet()
     for seq in (1, 2, 3):
         owner.streams.publish_seq("counter/ann", seq)
@@ -235,7 +235,7 @@ async def test_a_mark_is_told_to_all_and_only_the_newest(owner: Owner) -> None:
     assert owner.receivers.seqs("b") == owner.receivers.seqs("c") == [("counter/ann", 3)]
 
 
-async def test_a_stream_ends_with_its_listener_and_begins_again_with_it(owner: Owner) -> None:
+async def test_a_stream_ends_and_begins_with_its_receiver(owner: Owner) -> None:
     await owner.meet()
     assert owner.streams.receivers == 2
     owner.there.remove("b")

@@ -16,7 +16,7 @@ TALLY = Address("counter", "tally")
 PURSE = Address("bank", "purse")
 
 
-async def test_what_an_owner_decides_shows_everywhere_within_a_tenth_of_a_second(
+async def test_decisions_show_everywhere_within_a_tenth_of_a_second(
     nodes: Nodes,
 ) -> None:
     a, _, _ = await nodes.start("a", "b", "c")
@@ -89,7 +89,7 @@ async def test_a_new_instance_learns_everything_from_the_journal(nodes: Nodes) -
     await nodes.views_follow([Address("counter", f"e{number}") for number in range(5)], 1.0)
 
 
-async def test_who_does_not_know_yet_that_it_lost_a_shard_misses_nothing(nodes: Nodes) -> None:
+async def test_an_owner_unaware_of_its_loss_misses_nothing(nodes: Nodes) -> None:
     """It takes itself for the owner, and overhears what the next one tells."""
     await nodes.start("a", "b", "c")
     await nodes.views_follow([TALLY])

@@ -53,8 +53,8 @@ async def asking(request: pytest.FixtureRequest, pair: Pair) -> AsyncIterator[Ac
     asking = ActorClient()
     asking.clerk = pair.clerk
     if request.param == "memory":
-        memory = MemoryTransport(SystemClock())
-        memory.join("two", pair.clerk)
+        memory = MemoryTransport()
+        memory.join("two", pair.clerk.ask_here)
         asking.transport = memory
     else:
         asking.transport, asking.pair = pair.transport(), pair

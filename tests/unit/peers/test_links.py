@@ -18,8 +18,8 @@ from actors.errors import (
     StoppingError,
     UnavailableError,
 )
-from actors.peers import MovedError, Owner, PeerLimits, PeerStatistics, PeerTransport
-from actors.transport import Answer, Request
+from actors.peers import MovedError, PeerLimits, PeerStatistics, PeerTransport
+from actors.transport import Answer, Request, ShardOwner
 from tests.support.peer_links import ANN, LIMITS, WAIT_MAX_S, Pair, until
 
 
@@ -298,7 +298,7 @@ async def test_two_hops_are_the_most(pair: Pair) -> None:
 
 
 async def test_who_is_no_owner_names_the_one_it_knows(pair: Pair) -> None:
-    await pair.start(owner_of=lambda slot: Owner("three", 9))
+    await pair.start(owner_of=lambda slot: ShardOwner("three", 9))
     pair.clerk.errors["fail"] = NotOwnedError()
     with pytest.raises(MovedError) as raised:
         await ask(pair, pair.transport(), "fail")
@@ -306,7 +306,7 @@ async def test_who_is_no_owner_names_the_one_it_knows(pair: Pair) -> None:
 
 
 async def test_an_owner_that_was_replaced_without_knowing_is_not_asked(pair: Pair) -> None:
-    await pair.start(owner_of=lambda slot: Owner("two", 4))
+    await pair.start(owner_of=lambda slot: ShardOwner("two", 4))
     transport = pair.transport()
     assert (await ask(pair, transport, 1, epoch=4)).reply == 1
     with pytest.raises(NotOwnedError, match="later owner"):

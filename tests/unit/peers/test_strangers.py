@@ -49,7 +49,7 @@ async def test_the_side_that_connects_is_told_why(
     assert "secret is not the same" in caplog.text
 
 
-async def test_an_old_address_where_another_instance_listens_is_not_used(pair: Pair) -> None:
+async def test_an_address_that_another_instance_took_is_not_used(pair: Pair) -> None:
     await pair.start(instance="three")
     await refused(pair)
     assert pair.clerk.got == []

@@ -50,7 +50,7 @@ def test_without_a_trace_not_a_byte_is_added() -> None:
     assert said("") == msgspec.msgpack.encode(BEFORE)
 
 
-def test_a_release_that_knows_no_traces_understands_an_ask_that_has_one() -> None:
+def test_an_older_release_understands_a_traced_ask() -> None:
     assert len(said(TRACEPARENT)) == len(said("")) + len(TRACEPARENT) + 2
     heard = msgspec.msgpack.decode(frame_of([said(TRACEPARENT)]), type=list[AskedBefore])
     assert heard == [BEFORE]
