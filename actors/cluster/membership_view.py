@@ -162,7 +162,6 @@ class MembershipView:
             draining=member.draining or desired.draining,
             alive=self.alive(member.instance),
             evicted=desired.evicted,
-            silent_ms=round(self.silent_s(member.instance) * 1000),
         )
 
 

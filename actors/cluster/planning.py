@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from actors.cluster.application import Stores
 from actors.cluster.membership_view import MembershipView
 from actors.placement.contract import PlanOutcome
@@ -48,12 +50,15 @@ class ClusterPlanner:
         self.members.desired = await self._operations.desired_states()
         table = await self._placement.shards()
         loads = {
-            shard: (rate, entities)
+            shard: {"rate": rate, "entities": entities}
             for member in self.members.members()
             if self.members.alive(member.instance)
             for shard, rate, entities in member.health.loads
         }
-        states = [placed.state(*loads.get(placed.shard, (0.0, 0))) for placed in table]
+        states = [
+            replace(placed, **loads[placed.shard]) if placed.shard in loads else placed
+            for placed in table
+        ]
         return ClusterSnapshot(self.members.nodes(), states, self._pauses())
 
     def plan(self, snapshot: ClusterSnapshot, *, exact: bool = False) -> Plan:

@@ -44,8 +44,6 @@ class Assignment:
         for state in self.shards.values():
             self._begin(state)
 
-    # -- what the steps ask --------------------------------------------------------------------
-
     def counts(self, among: Iterable[int] | None = None) -> dict[str, int]:
         """How many shards, of all or of these, each usable instance has."""
         counts = dict.fromkeys(self.weights, 0)
@@ -78,11 +76,9 @@ class Assignment:
         """Where every shard is to be, by number. Left out: those that nobody can have."""
         return dict(sorted((self.home | self.aside).items()))
 
-    # -- the beginning -------------------------------------------------------------------------
-
     def _begin(self, state: ShardState) -> None:
         pin = state.pinned_to
-        if state.frozen and (self._serves(state.owner) or self._lingers(state.owner)):
+        if state.frozen and self._serves(state.owner):
             self._freeze(state)
         elif pin is not None and pin in self.weights:
             self._fix(state.shard, pin)
@@ -93,16 +89,14 @@ class Assignment:
                 self._hold(state, f"pinned to {pin}, which is {where}; goes there when it is back")
 
     def _freeze(self, state: ShardState) -> None:
-        if state.owner in self.weights:
-            self._fix(state.shard, state.owner)
-        else:
-            self.aside[state.shard] = state.owner
-        pin = state.pinned_to
         if state.owner not in self.weights:
+            self.aside[state.shard] = state.owner
             where = self.nodes[state.owner].state
             self._hold(state, f"frozen ({state.frozen}) on {state.owner}, which is {where}")
-        elif pin is not None and pin != state.owner:
-            self._hold(state, f"frozen ({state.frozen}), pinned to {pin}")
+            return
+        self._fix(state.shard, state.owner)
+        if state.pinned_to not in (None, state.owner):
+            self._hold(state, f"frozen ({state.frozen}), pinned to {state.pinned_to}")
 
     def _stay(self, state: ShardState) -> None:
         """Where it is wanted, else where it is, else nowhere yet. So a move under way goes on; but
@@ -111,9 +105,6 @@ class Assignment:
             self.home[state.shard] = state.desired
         elif state.owner in self.weights:
             self.home[state.shard] = state.owner
-        elif self._lingers(state.owner):
-            self.aside[state.shard] = state.owner
-            self._hold(state, f"{state.owner} is dead and may still be back in time")
         elif self.weights:
             self.homeless.append(state.shard)
         elif self._serves(state.owner):
@@ -131,12 +122,3 @@ class Assignment:
 
     def _serves(self, instance: str) -> bool:
         return instance in self.nodes and self.nodes[instance].serves
-
-    def _lingers(self, instance: str) -> bool:
-        node = self.nodes.get(instance)
-        return (
-            node is not None
-            and not node.alive
-            and not node.evicted
-            and node.silent_ms < self.rules.linger_ms
-        )

@@ -42,30 +42,11 @@ class Leadership(msgspec.Struct, frozen=True):
         return (self.term, self.expires_at) == (other.term, other.expires_at)
 
 
-class PlacedShard(msgspec.Struct, frozen=True, kw_only=True):
-    """A shard as the database has it."""
+class PlacedShard(ShardState, frozen=True, kw_only=True):
+    """A shard as the database has it; rate and entities are for the owner's heartbeat to say."""
 
-    shard: int
-    epoch: int
-    owner: str
     incarnation: str
-    desired: str
     desired_term: int
-    pinned_to: str | None
-    frozen: str
-
-    def state(self, rate: float = 0.0, entities: int = 0) -> ShardState:
-        """As the planner wants it; rate and entities are from the owner's heartbeat."""
-        return ShardState(
-            shard=self.shard,
-            epoch=self.epoch,
-            owner=self.owner,
-            desired=self.desired,
-            pinned_to=self.pinned_to,
-            frozen=self.frozen,
-            rate=rate,
-            entities=entities,
-        )
 
 
 class WriteResult(msgspec.Struct, frozen=True):

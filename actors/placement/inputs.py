@@ -20,8 +20,6 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool = True
     evicted: bool = False
     """An operator declared it dead: it is not asked, its shards are taken over."""
-    silent_ms: int = 0
-    """How long it has been dead; only looked at if :attr:`Rules.linger_ms` is set."""
 
     def __post_init__(self) -> None:
         if not self.instance:
@@ -111,10 +109,6 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Shards at once that nobody serves. Each of them answers 503 until it is claimed, there is no
     source to spare, any number is claimed in one statement, and what the new owners read
     afterwards is bounded by their recovery budget. So by default all of them."""
-
-    linger_ms: int = 0
-    """How long a dead instance keeps its shards, for those who know that it will be back under its
-    name sooner than others could take over. Nobody serves them meanwhile. An eviction ends it."""
 
     pause_guess_ms: float = 100.0
     """What is expected of a hand-over before any was measured; the limit for callers is 250."""

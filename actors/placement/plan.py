@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from actors.placement.assignment import Held
 from actors.placement.inputs import Node, Pause, Rules, ShardState
@@ -128,48 +129,34 @@ def make_plan(
 ) -> Plan:
     """Plan the way to the target.
 
-    ``nodes`` may leave out dead instances (then they do not linger). ``pauses`` are measured ones
-    of past hand-overs, as many as the caller keeps. Some milliseconds of computing.
+    ``nodes`` may leave out dead instances. ``pauses`` are measured ones of past hand-overs, as many
+    as the caller keeps. Some milliseconds of computing.
     """
     placement = place(nodes, shards, rules or Rules())
+    target = placement.target
     expected = _expectations(pauses, rules or Rules())
     by_name = {node.instance: node for node in nodes}
     moves = [
         _move(state, placement, by_name, expected)
         for state in shards
-        if placement.target.get(state.shard, state.owner) != state.owner
+        if target.get(state.shard, state.owner) != state.owner
     ]
     moves.sort(key=lambda move: (ORDER.index(move.reason), move.shard))
-    withdrawals = sorted(
-        (
-            Withdrawal(s.shard, s.epoch, s.owner, s.desired)
-            for s in shards
-            if s.owner and s.desired not in ("", s.owner)
-            if placement.target.get(s.shard) == s.owner
-        ),
-        key=lambda one: one.shard,
-    )
-    return _plan(nodes, shards, placement, tuple(moves), tuple(withdrawals))
-
-
-def _plan(
-    nodes: Sequence[Node],
-    shards: Sequence[ShardState],
-    placement: Placement,
-    moves: tuple[Move, ...],
-    withdrawals: tuple[Withdrawal, ...],
-) -> Plan:
+    withdrawals = [
+        Withdrawal(s.shard, s.epoch, s.owner, s.desired)
+        for s in sorted(shards, key=lambda state: state.shard)
+        if s.owner and s.desired not in ("", s.owner) and target.get(s.shard) == s.owner
+    ]
     basis = observe(nodes, shards)
-    based_on = basis.digest
     steps = [(move.shard, move.from_, move.to, move.reason) for move in moves]
     return Plan(
-        plan_id=digest_of((based_on, steps, withdrawals)),
-        based_on=based_on,
-        moves=moves,
-        withdrawals=withdrawals,
+        plan_id=digest_of((basis.digest, steps, withdrawals)),
+        based_on=basis.digest,
+        moves=tuple(moves),
+        withdrawals=tuple(withdrawals),
         held=placement.held,
         load_before=load_of(nodes, shards, owners(shards)),
-        load_after=load_of(nodes, shards, placement.target),
+        load_after=load_of(nodes, shards, target),
         basis=basis,
     )
 
@@ -250,36 +237,29 @@ def digest_of(value: object) -> str:
 
 def difference(then: ObservedState, now: ObservedState) -> str | None:
     """What changed, for people; ``None`` if nothing did."""
-    changes = [
-        *_changes("instance", _by(then.nodes, "instance"), _by(now.nodes, "instance")),
-        *_changes("shard", _by(then.shards, "shard"), _by(now.shards, "shard")),
-    ]
+    changes = [*_changes("instance", then.nodes, now.nodes)]
+    changes += _changes("shard", then.shards, now.shards)
     if not changes:
         return None
     more = len(changes) - CHANGES_TOLD_MAX
     return "; ".join(changes[:CHANGES_TOLD_MAX]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _by(
-    marks: Sequence[ObservedNode | ObservedShard], key: str
-) -> dict[Any, ObservedNode | ObservedShard]:
-    return {getattr(mark, key): mark for mark in marks}
-
-
-def _changes(kind: str, then: Mapping[Any, object], now: Mapping[Any, object]) -> Iterator[str]:
-    for key in sorted(then.keys() | now.keys()):
-        if key not in now:
-            yield f"{kind} {key} is gone"
-        elif key not in then:
-            yield f"{kind} {key} is new"
-        elif then[key] != now[key]:
-            yield f"{kind} {key}: {_fields(then[key], now[key])}"
-
-
-def _fields(then: object, now: object) -> str:
-    old, new = msgspec.structs.asdict(then), msgspec.structs.asdict(now)  # type: ignore[arg-type]  # both are marks
-    return ", ".join(
-        f"{name} {old[name] or 'none'} -> {new[name] or 'none'}"
-        for name in old
-        if old[name] != new[name]
-    )
+def _changes(
+    key: str,
+    then: Sequence[ObservedNode | ObservedShard],
+    now: Sequence[ObservedNode | ObservedShard],
+) -> Iterator[str]:
+    old, new = ({getattr(one, key): asdict(one) for one in seen} for seen in (then, now))
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"{key} {name} is gone"
+        elif name not in old:
+            yield f"{key} {name} is new"
+        elif old[name] != new[name]:
+            fields = (
+                f"{field} {value or 'none'} -> {new[name][field] or 'none'}"
+                for field, value in old[name].items()
+                if value != new[name][field]
+            )
+            yield f"{key} {name}: {', '.join(fields)}"

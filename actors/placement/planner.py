@@ -63,13 +63,6 @@ def place(nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules) -> 
     return Placement(target, assignment.moved_by, held)
 
 
-def target(
-    nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules | None = None
-) -> Mapping[int, str]:
-    """Which instance each shard ought to be on; shards that nobody can have are left out."""
-    return place(nodes, shards, rules or Rules()).target
-
-
 def house(assignment: Assignment) -> None:
     """A home for each shard that has none: its first choice among those with room.
 

@@ -9,14 +9,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from actors.address import SLOT_COUNT
-from actors.placement.inputs import Node, ShardState
+from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.plan import Move, Plan, Withdrawal
+from actors.placement.planner import place
 
 NAMES = [f"i{number:02d}" for number in range(20)]
 
 
 brief = settings(max_examples=40, deadline=None)
 """Examples for properties of whole clusters: some 10 ms each, most of it making the cluster up."""
+
+
+def target(
+    nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules | None = None
+) -> Mapping[int, str]:
+    """Which instance each shard ought to be on; shards that nobody can have are left out."""
+    return place(nodes, shards, rules or Rules()).target
 
 
 def node(instance: str, **fields: object) -> Node:
@@ -87,7 +95,6 @@ def any_nodes(draw: st.DrawFn, in_service: int = 0) -> list[Node]:
             draining=place >= in_service and draw(rare),
             alive=place < in_service or not draw(rare),
             evicted=place >= in_service and draw(rare),
-            silent_ms=draw(st.sampled_from([0, 1_000, 60_000])),
         )
         for place, name in enumerate(names)
     ]

@@ -14,8 +14,7 @@ from actors.journal.contract import Batch, Journal, JournalError, Lease
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.journal.partitioned import journal_over
 from actors.journal.postgres import PostgresJournal
-from actors.placement.contract import PlacementStore, WriteResult
-from actors.placement.inputs import ShardState
+from actors.placement.contract import PlacedShard, PlacementStore, WriteResult
 from actors.placement.memory import MemoryPlacement, MemoryTables
 from actors.placement.partitioned import PartitionedPlacement
 from actors.placement.postgres import PostgresPlacement
@@ -145,9 +144,7 @@ async def test_a_plan_is_written_and_read_as_the_planner_wants_it(store: Placeme
     placed = await store.shards()
     assert [one.shard for one in placed] == list(range(256))
     assert (placed[3].desired, placed[3].desired_term, placed[4].desired) == ("anna", term, "")
-    assert placed[255].state(rate=2.5, entities=7) == ShardState(
-        shard=255, desired="bert", rate=2.5, entities=7
-    )
+    assert placed[255] == PlacedShard(shard=255, desired="bert", desired_term=term, incarnation="")
     assert await store.write_desired(term, {}) == WriteResult(True)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.plan import Plan, make_plan, stale_reason
-from actors.placement.planner import place, target
+from actors.placement.planner import place
 from tests.support.placements import (
     after,
     any_cluster,
@@ -21,6 +21,7 @@ from tests.support.placements import (
     equal_nodes,
     node,
     owned,
+    target,
     unowned,
 )
 
@@ -258,7 +259,7 @@ def test_rates_entities_and_silence_do_not_make_a_plan_stale() -> None:
     nodes, shards = two(alive=False)
     plan = make_plan(nodes, shards)
     later = [msgspec.structs.replace(s, rate=9.0, entities=9) for s in shards]
-    assert stale_reason(plan, [node("i00"), node("i01", alive=False, silent_ms=9)], later) is None
+    assert stale_reason(plan, [node("i00"), node("i01", alive=False)], later) is None
 
 
 def test_different_moves_in_the_same_cluster_have_different_ids() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actors.placement.assignment import Assignment
 from actors.placement.inputs import Node, Rules, ShardState
-from actors.placement.planner import house, place, target
+from actors.placement.planner import house, place
 from tests.support.placements import (
     NAMES,
     any_cluster,
@@ -23,6 +23,7 @@ from tests.support.placements import (
     equal_nodes,
     node,
     owned,
+    target,
     unowned,
 )
 
@@ -270,16 +271,6 @@ def test_a_frozen_shard_taken_over_is_no_piece_for_balance() -> None:
     assert assignment.homeless == []
     assert assignment.fixed == {7}
     assert all(7 not in shards for shards in assignment.movable().values())
-
-
-def test_a_dead_instance_may_be_waited_for_but_an_evicted_one_is_not() -> None:
-    before = settled(3)
-    rules = Rules(linger_ms=5_000)
-    waits = [*equal_nodes(2), node("i02", alive=False, silent_ms=4_999)]
-    assert target(waits, owned(before), rules) == before
-    for over in ({"silent_ms": 5_000}, {"silent_ms": 1, "evicted": True}):
-        nodes = [*equal_nodes(2), node("i02", alive=False, **over)]
-        assert set(target(nodes, owned(before), rules).values()) == {"i00", "i01"}
 
 
 # -- moves under way -------------------------------------------------------------------------------

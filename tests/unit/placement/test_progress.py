@@ -9,7 +9,6 @@ from hypothesis import given
 
 from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.plan import Move, make_plan
-from actors.placement.planner import target
 from actors.placement.progress import next_moves, progress
 from tests.support.placements import (
     after,
@@ -19,6 +18,7 @@ from tests.support.placements import (
     equal_nodes,
     node,
     owned,
+    target,
     unowned,
 )
 

@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 
 from actors.placement.inputs import Rules, ShardState
 from actors.placement.plan import make_plan
-from actors.placement.planner import target
-from tests.support.placements import NAMES, applied, brief, counts_of, equal_nodes, owned, unowned
+from tests.support.placements import (
+    NAMES,
+    applied,
+    brief,
+    counts_of,
+    equal_nodes,
+    owned,
+    target,
+    unowned,
+)
 
 some_rates = st.lists(
     st.one_of(st.floats(0, 50), st.floats(0, 2_000), st.sampled_from([0.0, 100.0])),

@@ -6,9 +6,9 @@ import math
 import re
 
 from actors.placement.inputs import Rules
-from actors.placement.planner import first_choice, target
+from actors.placement.planner import first_choice
 from tests.support.house import ROOT
-from tests.support.placements import NAMES, counts_of, equal_nodes, owned, unowned
+from tests.support.placements import NAMES, counts_of, equal_nodes, owned, target, unowned
 
 Line = tuple[int, float, float, int]
 
