@@ -28,7 +28,6 @@ class RedisLink:
         self,
         url: str,
         refusal: type[Exception],
-        *,
         call_timeout_s: float,
         socket_timeout_s: float,
         connections_max: int,

@@ -95,8 +95,6 @@ class Candidacy:
         """Whether it leads now. The term may be over all the same: only a write tells."""
         return now_s < self.until_s
 
-    # -- what the stores said ----------------------------------------------------------------------
-
     def heard(self, now_s: float) -> None:
         """The election's store is there."""
         self._heard_s = now_s
@@ -125,8 +123,6 @@ class Candidacy:
         """The next term was raised, by a statement sent then."""
         assert self.term is None, "a leader does not run for the next term"
         self.term, self.via, self._kept_s = term, via, sent_s
-
-    # -- what to do --------------------------------------------------------------------------------
 
     def free(self, now_s: float) -> bool:
         """Whether the row, which could be read just now, is nobody else's."""

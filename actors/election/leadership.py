@@ -124,8 +124,6 @@ class Leader:
         """Let :meth:`run` say farewell and return, within a few calls' time-outs."""
         self._stopping.set()
 
-    # -- rounds ------------------------------------------------------------------------------------
-
     async def _run_for_it(self) -> None:
         mine = self._candidacy
         row = await self._ask("journal", self._store.leadership())
@@ -182,8 +180,6 @@ class Leader:
         except TimeoutError:
             return
 
-    # -- coming and going --------------------------------------------------------------------------
-
     def _leads(self) -> bool:
         return self._candidacy.leads(self._clock.monotonic())
 
@@ -218,8 +214,6 @@ class Leader:
         if self._told is not None:
             self._told = None
             self._on_deposed()
-
-    # -- asking ------------------------------------------------------------------------------------
 
     async def _ask(self, store: Store, answer: Awaitable[T]) -> T | _Answer:
         """The answer, or that there was none in time."""

@@ -34,13 +34,8 @@ class RedisElection:
     def __init__(self, url: str, key: str = "booking:leader", ttl_s: float = KEY_TTL_S) -> None:
         self._key = key
         self.ttl_s = ttl_s
-        self._link = RedisLink(
-            url,
-            ElectionError,
-            call_timeout_s=CALL_TIMEOUT_S,
-            socket_timeout_s=SOCKET_TIMEOUT_S,
-            connections_max=CONNECTIONS_MAX,
-        )
+        limits = (CALL_TIMEOUT_S, SOCKET_TIMEOUT_S, CONNECTIONS_MAX)
+        self._link = RedisLink(url, ElectionError, *limits)
 
     async def campaign(self, incarnation: str) -> bool:
         """As the contract says."""

@@ -99,8 +99,6 @@ class MemoryJournal(FaultyConnection):
         self._faults: list[Fault] = []
         self._late: set[asyncio.TimerHandle] = set()
 
-    # -- faults --------------------------------------------------------------------------------
-
     def fail_next(self, count: int = 1) -> None:
         """The next appends are refused: nothing is written, the caller gets an error."""
         self._faults += ["refused"] * count
@@ -112,8 +110,6 @@ class MemoryJournal(FaultyConnection):
     def late_write(self, count: int = 1) -> None:
         """The next appends give an error and are written 50 ms later, unless fenced by then."""
         self._faults += ["late"] * count
-
-    # -- the journal ---------------------------------------------------------------------------
 
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         """As the contract says."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import chain
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from actors.address import Address
 from actors.journal.contract import (
@@ -32,6 +32,7 @@ from actors.journal.contract import (
 from actors.journal.postgres import PostgresJournal
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 PING_TIMEOUT_S = 0.4
 """For one database, so that the next one can be asked while the caller still waits."""
@@ -89,7 +90,8 @@ class PartitionedJournal:
     ) -> list[Lease]:
         """As the contract says. When one database does not answer, the claims in the others are
         true all the same, and are found by the next look at :meth:`shards`."""
-        return await claim_in(self.parts, wanted, owner, incarnation)
+        claims = [part.claim for part in self.parts]
+        return await claim_in(claims, wanted, owner, incarnation)
 
     async def purge_outcomes(self, before_ms: int, limit: int) -> int:
         """As the contract says, one database after the other."""
@@ -102,16 +104,23 @@ class PartitionedJournal:
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
         """As the contract says."""
         slots = [address.slot for address in addresses]
-        found = await self._spread(
-            addresses, slots, lambda part, some: part.load(some, whole=whole)
-        )
-        return self._in_order(found, slots)
+        return await self._load(addresses, slots, lambda part, some: part.load(some, whole=whole))
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
         """As the contract says."""
         slots = [address.slot for address, _ in known]
-        found = await self._spread(known, slots, lambda part, some: part.later(some))
-        return self._in_order(found, slots)
+        return await self._load(known, slots, lambda part, some: part.later(some))
+
+    async def _load(
+        self,
+        items: Sequence[T],
+        slots: Sequence[int],
+        ask: Callable[[Journal, Sequence[T]], Awaitable[list[Loaded]]],
+    ) -> list[Loaded]:
+        """Put the answers together in order: each database gives its own in order."""
+        found = await self._spread(items, slots, ask)
+        answers = {number: iter(some) for number, some in found.items()}
+        return [next(answers[part_number(slot, len(self.parts))]) for slot in slots]
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         """As the contract says."""
@@ -140,17 +149,12 @@ class PartitionedJournal:
         self,
         items: Sequence[T],
         shards: Sequence[int],
-        ask: Callable[[Journal, Sequence[T]], Awaitable[Any]],
-    ) -> dict[int, Any]:
+        ask: Callable[[Journal, Sequence[T]], Awaitable[R]],
+    ) -> dict[int, R]:
         """Ask each database for the items whose shards are its own, all at the same time."""
         split = split_up(items, shards, len(self.parts))
         answers = await together(ask(self.parts[number], some) for number, some in split.items())
         return dict(zip(split, answers, strict=True))
-
-    def _in_order(self, found: dict[int, Any], shards: Sequence[int]) -> list[Any]:
-        """The answers about these shards, of which each database gave its own in order."""
-        answers = {number: iter(some) for number, some in found.items()}
-        return [next(answers[part_number(shard, len(self.parts))]) for shard in shards]
 
 
 def journal_over(dsns: Sequence[str], lanes_each: int = 1) -> Journal:
@@ -159,20 +163,17 @@ def journal_over(dsns: Sequence[str], lanes_each: int = 1) -> Journal:
     return parts[0] if len(parts) == 1 else PartitionedJournal(parts)
 
 
-class _Claimable(Protocol):
-    async def claim(
-        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
-    ) -> list[Lease]:
-        """As :meth:`actors.journal.contract.Journal.claim`."""
+Claim = Callable[[Sequence[tuple[int, int]], str, str], Awaitable[list[Lease]]]
+"""The method of a store that grants shards."""
 
 
 async def claim_in(
-    parts: Sequence[_Claimable], wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
+    claims: Sequence[Claim], wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
 ) -> list[Lease]:
     """Claim each shard in its own database; the leases come in the order wanted."""
-    split = split_up(wanted, [shard for shard, _ in wanted], len(parts))
+    split = split_up(wanted, [shard for shard, _ in wanted], len(claims))
     granted = await together(
-        parts[number].claim(some, owner, incarnation) for number, some in split.items()
+        claims[number](some, owner, incarnation) for number, some in split.items()
     )
     leases = {lease.shard: lease for lease in chain.from_iterable(granted)}
     return [leases.pop(shard) for shard, _ in wanted if shard in leases]

@@ -41,13 +41,8 @@ class RedisMembership:
 
     def __init__(self, url: str, prefix: str = "booking:member:") -> None:
         self._prefix = prefix
-        self._link = RedisLink(
-            url,
-            MembershipError,
-            call_timeout_s=CALL_TIMEOUT_S,
-            socket_timeout_s=SOCKET_TIMEOUT_S,
-            connections_max=CONNECTIONS_MAX,
-        )
+        limits = (CALL_TIMEOUT_S, SOCKET_TIMEOUT_S, CONNECTIONS_MAX)
+        self._link = RedisLink(url, MembershipError, *limits)
 
     async def announce(self, member: Member, ttl_s: float) -> None:
         """As the contract says."""

@@ -105,7 +105,8 @@ class PartitionedPlacement:
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
         """As the contract says."""
-        return await claim_in(self._parts, wanted, owner, incarnation)
+        claims = [part.claim for part in self._parts]
+        return await claim_in(claims, wanted, owner, incarnation)
 
     async def pin(self, shard: int, instance: str | None, who: str) -> None:
         """As the contract says."""
