@@ -40,10 +40,7 @@ def tenures_of(batch: Batch) -> tuple[dict[int, int], set[int]]:
 
 def statement_for(batch: Batch, epochs: Mapping[int, int]) -> tuple[Statement, dict[str, Any]]:
     """The statement that writes what the batch has for these shards, and its parameters."""
-    values: dict[str, Any] = {
-        "batch_shards": list(epochs),
-        "batch_epochs": list(epochs.values()),
-    }
+    values: dict[str, Any] = {"batch_shards": list(epochs), "batch_epochs": list(epochs.values())}
     parts: list[str] = []
     if batch.rows:
         parts.append("rows")

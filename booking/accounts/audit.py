@@ -122,13 +122,7 @@ class AccountBook:
         self._money(account, event.amount, event.balance)
         account.closed_by.pop(event.reservation, None)
 
-    def _ended(
-        self,
-        account: _Account,
-        payment: str,
-        reservation: str,
-        amount: int,
-    ) -> Any:
+    def _ended(self, account: _Account, payment: str, reservation: str, amount: int) -> Any:
         begun, _ = account.pending.pop(payment, (None, 0))
         if begun is None:
             self._found.report("I7", f"payment {payment} ended, but none of this name is under way")

@@ -38,13 +38,7 @@ MISMATCHES_MAX = 1_000
 
 _SQL = texts("booking.audit", "statements.sql")
 
-FAILURES = (
-    OSError,
-    ValueError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    SchemaMismatch,
-)
+FAILURES = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, SchemaMismatch)
 """What keeps an audit from coming to its end."""
 
 
@@ -204,10 +198,7 @@ async def _count(readers: Sequence[asyncpg.Connection], book: str) -> Counter[in
 
 
 async def _beyond(
-    readers: Sequence[asyncpg.Connection],
-    book: str,
-    other: Counter[int],
-    excused: Collection[str],
+    readers: Sequence[asyncpg.Connection], book: str, other: Counter[int], excused: Collection[str]
 ) -> list[asyncpg.Record]:
     """The rows of one book that the other has not, or not as often."""
     excused, seen = set(excused), Counter[int]()
