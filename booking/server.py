@@ -22,7 +22,7 @@ from booking_http.server import EdgeServer, build_admin_server, build_server
 from booking_http.settings import EdgeSettings
 
 START_GIVEN_UP_S = 1.0
-"""For a runtime whose instance could not start: nobody waits for it."""
+"""The stop of an instance that could not start: nobody waits for it."""
 
 NOTICED_AFTER_S = 1.0
 """How long an instance that stops goes on listening at least, if there is another to go to: some

@@ -41,9 +41,11 @@ class AccountBehaviour(Codec, Behaviour):
         )
 
     def initial(self, address: Address) -> Account:
+        """An empty account."""
         return Account(user=address.key)
 
     def decide(self, turn: Turn) -> Decision:
+        """See :func:`booking.accounts.domain.rules.decide_account`."""
         key = turn.key or _NO_KEY
         decided = decide_account(turn.state, turn.command, turn.now_ms, key.id, key.fingerprint)
         settles_key = None
@@ -58,14 +60,17 @@ class AccountBehaviour(Codec, Behaviour):
         )
 
     def evolve(self, state: Account, event: AccountEvent) -> Account:
+        """See :func:`booking.accounts.domain.rules.evolve_account`."""
         return evolve_account(state, event)
 
     # -- the payment saga -------------------------------------------------------------------------
 
     def unfinished(self, state: Account) -> Collection[str]:
+        """The ids of payments that are not settled yet."""
         return pending_payments(state)
 
     def step(self, state: Account, saga: str, answers: Sequence[Any]) -> Ask | Tell:
+        """The payment's next step: the sale, the end of the token, the settlement."""
         pending = state.pending[saga]
         if not answers:
             held = state.reservations[pending.reservation]
@@ -81,6 +86,7 @@ class AccountBehaviour(Codec, Behaviour):
         return Tell(SettlePayment(pending.id))
 
     def saga_key(self, state: Account, saga: str) -> CommandKey | None:
+        """The key of the command that began the payment."""
         return _key_of(state.pending[saga])
 
 

@@ -37,6 +37,8 @@ _Number = Annotated[int, msgspec.Meta(ge=1, le=NUMBER_MAX)]
 
 
 class SeatEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One seat of a date."""
+
     number: _Number
     price: _Price | None = None
     """In won; the date's price if absent."""
@@ -51,7 +53,7 @@ class DateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     booking_start: _Time
     booking_end: _Time
     price: _Price | None = None
-    """Of every seat that names none of its own."""
+    """The price of every seat that names none of its own."""
     total_seats: _Total | None = msgspec.field(default=None, name="totalSeats")
     seats: Annotated[tuple[SeatEntry, ...], msgspec.Meta(min_length=1, max_length=SEATS_MAX)] | (
         None
@@ -71,6 +73,8 @@ class DateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class ConcertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One concert with all its dates."""
+
     id: _Id
     name: _Name
     dates: tuple[DateEntry, ...]
@@ -79,6 +83,8 @@ class ConcertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whole concerts."""
+
     concerts: tuple[ConcertEntry, ...]
 
 

@@ -33,9 +33,11 @@ class Schedule(msgspec.Struct, frozen=True):
 
     @property
     def total_seats(self) -> int:
+        """How many seats the date has."""
         return len(self.prices)
 
     def bookable(self, now_ms: int) -> bool:
+        """Whether seats can be held at this time."""
         return self.booking_start_ms <= now_ms < self.booking_end_ms
 
 

@@ -71,6 +71,7 @@ class PersistentMap(Generic[K, V]):
     @overload
     def get(self, key: K, default: D) -> V | D: ...
     def get(self, key: K, default: D | None = None) -> V | D | None:
+        """The value at ``key``, or ``default``."""
         found = self._find(key)
         return default if found is _ABSENT else found
 
@@ -165,6 +166,7 @@ class PersistentSorted:
 
     @classmethod
     def from_items(cls, items: Iterable[Pair]) -> PersistentSorted:
+        """Built at once."""
         pairs = sorted(set(items))
         step = _CHUNK_MAX // 2
         chunks = (tuple(pairs[i : i + step]) for i in range(0, len(pairs), step))

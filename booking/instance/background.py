@@ -120,6 +120,7 @@ class OutcomePurge:
         self._clock = clock
 
     async def run(self) -> None:
+        """Purge every :data:`OUTCOMES_PURGE_EVERY_S`, for ever."""
         while True:
             await asyncio.sleep(OUTCOMES_PURGE_EVERY_S)
             try:

@@ -27,7 +27,8 @@ READY_CHECK_S = 0.02
 
 
 class ReadinessCheck:
-    """One instance's. Membership is not part of it: without Redis every owner goes on serving."""
+    """The checks of ``/readyz``. Membership is none of them: without Redis every owner goes on
+    serving."""
 
     def __init__(
         self, node: ClusterNode, views: ViewLoader, journal: Journal, clock: Clock
@@ -85,7 +86,8 @@ class SupersededError(Exception):
 
 
 class Succession:
-    """One instance's. :attr:`superseded` is done with a :class:`SupersededError` when it is so."""
+    """Finds out whether a later run of this instance has replaced it: :attr:`superseded` is then
+    done with a :class:`SupersededError`."""
 
     def __init__(self, member: Member, placement: PlacementStore, tasks: Tasks) -> None:
         self._member = member

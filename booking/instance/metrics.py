@@ -175,6 +175,7 @@ class ClusterNumbers(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
+        """The families of this moment."""
         pauses = self._node.sharding.handoffs.pauses
         family = HistogramMetricFamily(
             "booking_handover_pause_seconds",

@@ -20,7 +20,7 @@ class Peering:
     """Makes both ends, which share the instance's name and the cluster's secret."""
 
     links: PeerTransport
-    """To the others. There once a node has asked for them."""
+    """The links to the others; set once a node has asked for them."""
 
     def __init__(self, settings: Settings, clock: Clock, tracing: Tracing | None) -> None:
         self._clock = clock

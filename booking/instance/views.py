@@ -107,12 +107,14 @@ class Projections(Subscription):
         self._on_lost = on_lost
 
     def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
+        """Take over an entity's whole state."""
         if address.kind == LEDGER:
             self._seats.put(address.key, state)
         elif address.kind == QUEUE and (view := self._queues.get(address.key)) is not None:
             view.reset(state)
 
     def committed(self, change: Change) -> None:
+        """Follow a change that is in the journal."""
         address = change.address
         if self._tallies is not None and change.rows:
             self._tallies.note(change.events)
@@ -122,4 +124,5 @@ class Projections(Subscription):
             view.apply(change.events)
 
     def lost(self, shard: int) -> None:
+        """Another instance owns the shard now."""
         self._on_lost(shard)

@@ -32,7 +32,7 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     opens_at: str | None
     """RFC 3339: who comes before it waits for a draw; ``None`` without a scheduled opening."""
     seed: str | None
-    """Of that draw, once it was made."""
+    """The draw's seed, once it was made."""
     waiting: int
     active: int
     last_number: int

@@ -31,23 +31,29 @@ class QueueBehaviour(Codec, Behaviour):
         self._policy = policy
 
     def initial(self, address: Address) -> Line:
+        """An empty line."""
         return Line()
 
     def decide(self, turn: Turn) -> Decision:
+        """See :func:`booking.queue.domain.queue.decide_queue`."""
         command = Admit() if isinstance(turn.command, TimerFired) else turn.command
         decided = decide_queue(turn.state, command, self._policy(), turn.now_ms)
         events = [(turn.address, event) for event in decided.events]
         return Decision(decided.reply, events, states={turn.address: decided.line})
 
     def evolve(self, state: Line, event: QueueEvent) -> Line:
+        """See :func:`booking.queue.domain.line.evolve_queue`."""
         return evolve_queue(state, event)
 
     def next_timer_ms(self, state: Line) -> int | None:
+        """When somebody's time ends, or somebody may come in."""
         return queue_next_wake(state, self._policy())
 
     def encode_state(self, state: Line) -> bytes:
+        """A snapshot of the line, kept by columns."""
         return super().encode_state(line_to_snapshot(state))
 
     def decode_state(self, data: bytes) -> Line | None:
+        """The line of a snapshot, or ``None`` if it has another shape."""
         snapshot = super().decode_state(data)
         return None if snapshot is None else line_from_snapshot(snapshot)

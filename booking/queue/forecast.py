@@ -61,6 +61,7 @@ class Recently:
         return self._total
 
     def clear(self) -> None:
+        """Forget everything."""
         self._entries.clear()
         self._total = 0
 
@@ -70,7 +71,7 @@ class Recently:
 
 
 class Forecast:
-    """Of one queue."""
+    """The waiting-time estimate of one queue."""
 
     def __init__(self) -> None:
         self._counted = Recently(WINDOW_MS)

@@ -30,7 +30,7 @@ _CHUNK = 4_096
 
 
 class PresenceBook:
-    """Of one queue, at one instance."""
+    """When the holders of one queue's numbers last gave a sign at this instance."""
 
     def __init__(self, begun_ms: int) -> None:
         self._begun_ms = begun_ms

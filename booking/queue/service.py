@@ -19,7 +19,7 @@ from booking.calls import (
 from booking.domain.decision import Rejected
 from booking.entities import queue_address
 from booking.queue.admin import QueueChange, QueueReport, command_of, report_of
-from booking.queue.domain.commands import Join, Leave, Look, RulesRefused, RulesSet
+from booking.queue.domain.commands import GetPlace, Join, Leave, RulesRefused, RulesSet
 from booking.queue.domain.line import Place
 from booking.queue.tokens import QueueToken, TokenError, TokenSigner
 from booking.queue.view import QueueStatus, QueueView
@@ -122,7 +122,9 @@ class QueueService:
         view = self._queues.get(token.queue)
         if view is None or not self._may_be_behind(view, token, refusal):
             raise refusal
-        reply = await self._actors.reply(queue_address(token.queue), Look(token.user, token.number))
+        reply = await self._actors.reply(
+            queue_address(token.queue), GetPlace(token.user, token.number)
+        )
         if not isinstance(reply, Place):
             raise refusal
         return view.status_of(reply, text, self._clock.now_ms())

@@ -63,7 +63,7 @@ class TokenSigner:
             for secret in secrets
         ]
         self._macs = [blake2b(key=key, digest_size=_MAC_BYTES) for key in keys]
-        """Of nothing yet, to be copied: so the key is taken in once and not for each token."""
+        """Keyed but empty, to be copied: the key is processed once, not for each token."""
         self.read = lru_cache(maxsize=_CACHE_SIZE)(self._read)
 
     def sign(self, token: QueueToken) -> str:

@@ -47,7 +47,7 @@ POLL_JITTER = 0.2
 """Spread of the hint, so that those told the same do not come back together."""
 
 POLL_DELAY_MS = 1_000
-"""What an answer and the next request may be on their way."""
+"""How long an answer and the next request may travel."""
 
 MINUTE_MS = 60_000
 
@@ -208,18 +208,22 @@ class QueueView:
 
     @property
     def waiting(self) -> int:
+        """How many wait."""
         return self.last_number - self.watermark - len(self._left)
 
     @property
     def active(self) -> int:
+        """How many are inside."""
         return len(self._active)
 
     @property
     def admitted_last_minute(self) -> int:
+        """How many came in within the last minute."""
         return self._admitted.total(self._now_ms())
 
     @property
     def left_last_minute(self) -> int:
+        """How many gave up or went silent within the last minute."""
         return self._gone.total(self._now_ms())
 
     @property
@@ -228,6 +232,7 @@ class QueueView:
         return self.policy.opens_ms if self._gathering_from else 0
 
     def is_active(self, token: QueueToken, now_ms: int) -> bool:
+        """Whether the token's holder is inside."""
         time = self._active.get(token.number)
         return time is not None and time[0] > now_ms
 
@@ -261,7 +266,7 @@ class QueueView:
         return self._waiting(token.user, number, ahead, text, now_ms)
 
     def status_of(self, place: Place, text: str, now_ms: int) -> QueueStatus:
-        """The same from the owner's own answer to a join."""
+        """The status from the owner's own answer."""
         if place.until_ms:
             return self._inside(place.user, place.number, place.until_ms, text)
         return self._waiting(place.user, place.number, place.ahead, text, now_ms)

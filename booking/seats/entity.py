@@ -48,9 +48,9 @@ class HoldRules(msgspec.Struct, frozen=True):
 
     hold_ms: int
     max_holds: int
-    """Of one user and one date at a time."""
-    rest_ms: int
-    """How long a seat rests from its holder after a whole hold; 0: not at all."""
+    """How many seats of one date a user may hold at a time."""
+    cool_down_ms: int
+    """How long a seat cools down from its holder after a whole hold; 0: not at all."""
 
 
 class SeatBehaviour(Codec, Behaviour):
@@ -67,11 +67,13 @@ class SeatBehaviour(Codec, Behaviour):
         self._rules = rules
 
     def initial(self, address: Address) -> SeatState:
+        """A free seat."""
         return FREE
 
     def companions(
         self, address: Address, state: SeatState, command: SeatCommand
     ) -> Sequence[Address]:
+        """The ledger of the date."""
         return (ledger_address(address.key),)
 
     def infer(self, address: Address, state_of: Callable[[Address], Any]) -> SeatState | None:
@@ -84,6 +86,7 @@ class SeatBehaviour(Codec, Behaviour):
         return FREE
 
     def decide(self, turn: Turn) -> Decision:
+        """See :func:`booking.seats.domain.seat.decide_seat`."""
         ledger = ledger_address(turn.address.key)
         number = int(turn.address.name)
         decided = decide_seat(
@@ -92,7 +95,7 @@ class SeatBehaviour(Codec, Behaviour):
             number,
             turn.command,
             self._terms(turn.address.key, number),
-            self._rules.rest_ms,
+            self._rules.cool_down_ms,
             turn.now_ms,
         )
         events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
@@ -114,6 +117,7 @@ class SeatBehaviour(Codec, Behaviour):
         )
 
     def evolve(self, state: SeatState, event: SeatEvent) -> SeatState:
+        """See :func:`booking.seats.domain.seat.evolve_seat`."""
         return evolve_seat(state, event)
 
 
@@ -128,12 +132,15 @@ class LedgerBehaviour(Codec, Behaviour):
         self._rules = rules
 
     def initial(self, address: Address) -> Ledger:
+        """No holds and no sales."""
         return EMPTY_LEDGER
 
     def next_timer_ms(self, state: Ledger) -> int | None:
+        """When the next hold is over."""
         return ledger_next_wake(state)
 
     def companions(self, address: Address, state: Ledger, command: object) -> Sequence[Address]:
+        """The seats whose holds are over now or within a moment."""
         first_ms = ledger_next_wake(state)
         if first_ms is None:
             return ()
@@ -141,8 +148,9 @@ class LedgerBehaviour(Codec, Behaviour):
         return [seat_address(address.key, number) for number in seats]
 
     def decide(self, turn: Turn) -> Decision:
+        """End the holds that are over."""
         seats = {int(address.name): state for address, state in turn.companions.items()}
-        decided = expire_due(turn.state, seats, self._rules.rest_ms, turn.now_ms)
+        decided = expire_due(turn.state, seats, self._rules.cool_down_ms, turn.now_ms)
         events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
             (seat_address(turn.address.key, number), event) for number, event in decided.seat_events
         ]
@@ -150,4 +158,5 @@ class LedgerBehaviour(Codec, Behaviour):
         return Decision(None, events)
 
     def evolve(self, state: Ledger, event: LedgerEvent) -> Ledger:
+        """See :func:`booking.seats.domain.ledger.evolve_ledger`."""
         return evolve_ledger(state, event)

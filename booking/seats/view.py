@@ -24,17 +24,21 @@ class SeatMap:
 
     @property
     def held(self) -> Set[int]:
+        """Numbers of held seats."""
         return self._ledger.holds.keys()
 
     @property
     def sold(self) -> Set[int]:
+        """Numbers of sold seats."""
         return self._ledger.sold
 
     @property
     def ledger(self) -> Ledger:
+        """What the map was made of."""
         return self._ledger
 
     def update(self, ledger: Ledger, version: int) -> None:
+        """Take over a newer ledger."""
         self._ledger = ledger
         self.version = version
 
@@ -72,6 +76,7 @@ class SeatMaps:
             seats.update(ledger, self._next_version())
 
     def get(self, schedule: str) -> SeatMap | None:
+        """The date's map, or ``None`` for an unknown date."""
         return self._maps.get(schedule)
 
     def __iter__(self) -> Iterator[SeatMap]:

@@ -73,9 +73,9 @@ class GivenSeat:
                 self.seat = evolve_seat(self.seat, event)
 
     def when(
-        self, command: SeatCommand, *, at: int, terms: Terms | None = None, rest_ms: int = 0
+        self, command: SeatCommand, *, at: int, terms: Terms | None = None, cool_down_ms: int = 0
     ) -> Then:
-        decided = decide_seat(self.seat, self.ledger, self.NUMBER, command, terms, rest_ms, at)
+        decided = decide_seat(self.seat, self.ledger, self.NUMBER, command, terms, cool_down_ms, at)
         events = (*decided.seat_events, *decided.ledger_events)
         self._apply(events)
         return Then(events, decided.reply, (self.seat, self.ledger), decided)

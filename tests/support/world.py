@@ -28,7 +28,7 @@ from booking.seats.domain import ledger, seat
 from tests.support.scenario import T0, fold
 
 HOLD_MS = 60_000
-REST_MS = 20_000
+COOL_DOWN_MS = 20_000
 SEATS = {1: 100, 2: 250, 3: 400}
 
 
@@ -76,8 +76,8 @@ class Books:
             self.sales[number] = (reservation, user, event.payment)
             return
         held_ms = min(now_ms, until_ms) - self.held_ms[number]
-        rest_ms = REST_MS * held_ms // HOLD_MS
-        self.let_go[number] = (user, now_ms + (rest_ms if rest_ms >= 1_000 else 0))
+        cool_down_ms = COOL_DOWN_MS * held_ms // HOLD_MS
+        self.let_go[number] = (user, now_ms + (cool_down_ms if cool_down_ms >= 1_000 else 0))
 
     def resting_ms(self, number: int, user: str, now_ms: int) -> int:
         """For how many whole milliseconds yet the user may not hold this seat."""
@@ -187,7 +187,7 @@ class World:
     def ask_seat(self, number: int, command: seat.SeatCommand) -> seat.SeatReply:
         terms = seat.Terms(SEATS[number], T0, T0 + 10**9, HOLD_MS, 2)
         decided = seat.decide_seat(
-            self.seats[number], self.ledger, number, command, terms, REST_MS, self.now_ms
+            self.seats[number], self.ledger, number, command, terms, COOL_DOWN_MS, self.now_ms
         )
         self._seat_events([(number, event) for event in decided.seat_events])
         self.ledger = fold(ledger.evolve_ledger, self.ledger, decided.ledger_events)
@@ -202,7 +202,7 @@ class World:
     def ledger_timer(self) -> None:
         due = ledger.due_seats(self.ledger, self.now_ms, 2)
         seats = {number: self.seats[number] for number in due}
-        decided = seat.expire_due(self.ledger, seats, REST_MS, self.now_ms)
+        decided = seat.expire_due(self.ledger, seats, COOL_DOWN_MS, self.now_ms)
         self._seat_events(decided.seat_events)
         self.ledger = fold(ledger.evolve_ledger, self.ledger, decided.ledger_events)
 

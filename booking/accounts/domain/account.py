@@ -57,6 +57,8 @@ class PendingPayment(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
+    """A user's money in won, reservations, and payments under way."""
+
     balance: int = 0
     reservations: dict[str, Reservation] = {}
     """Newest last; ended ones are dropped beyond a limit (the journal keeps them)."""
@@ -68,6 +70,8 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Charge(msgspec.Struct, frozen=True, tag=True):
+    """Add ``amount`` won; idempotent by the command's key."""
+
     id: str
     amount: int
 
@@ -121,12 +125,16 @@ AccountCommand = (
 
 
 class Charged(msgspec.Struct, frozen=True, tag=True):
+    """Money was added."""
+
     id: str
     amount: int
     balance: int
 
 
 class ReservationNoted(msgspec.Struct, frozen=True, tag=True):
+    """The account learned of a hold of its user."""
+
     id: str
     schedule: str
     seat: int
@@ -136,6 +144,8 @@ class ReservationNoted(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReservationCancelled(msgspec.Struct, frozen=True, tag=True):
+    """A hold of the user was given up."""
+
     id: str
 
 
@@ -156,6 +166,8 @@ class PaymentStarted(msgspec.Struct, frozen=True, tag=True):
 
 
 class PaymentCompleted(msgspec.Struct, frozen=True, tag=True):
+    """The seat is sold, and the money is spent."""
+
     id: str
     reservation: str
     schedule: str
@@ -165,6 +177,8 @@ class PaymentCompleted(msgspec.Struct, frozen=True, tag=True):
 
 
 class PaymentRefunded(msgspec.Struct, frozen=True, tag=True):
+    """The seat could not be sold, and the money is back."""
+
     id: str
     reservation: str
     amount: int
@@ -186,6 +200,8 @@ AccountEvent = (
 
 
 class ChargeDone(msgspec.Struct, frozen=True, tag=True):
+    """The balance after a charge."""
+
     balance: int
 
 
@@ -196,10 +212,14 @@ class ReservationKept(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True, tag=True):
+    """The reservation is given up, or was not pending any more."""
+
     reservation: str
 
 
 class PaymentDone(msgspec.Struct, frozen=True, tag=True):
+    """The payment is completed."""
+
     id: str
     reservation: str
     schedule: str
@@ -215,10 +235,14 @@ class PaymentPending(msgspec.Struct, frozen=True, tag=True):
 
 
 class OutcomeNoted(msgspec.Struct, frozen=True, tag=True):
+    """The outcome is stored under the command's key."""
+
     body: bytes
 
 
 class AccountView(msgspec.Struct, frozen=True, tag=True):
+    """What :class:`GetAccount` asks for."""
+
     balance: int
     reservations: tuple[Reservation, ...]
     """Newest first."""

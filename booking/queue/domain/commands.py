@@ -33,8 +33,8 @@ class UseToken(msgspec.Struct, frozen=True, tag=True):
     number: int
 
 
-class Look(msgspec.Struct, frozen=True, tag=True):
-    """Where does this place stand? Asked by instances that only have a view."""
+class GetPlace(msgspec.Struct, frozen=True, tag="Look"):
+    """Ask where a number stands, for instances that only have a view."""
 
     user: str
     number: int
@@ -71,12 +71,14 @@ class ChangePolicy(msgspec.Struct, frozen=True, tag=True):
     opens_ms: int | None = None
 
 
-QueueCommand = Join | Leave | UseToken | Look | Admit | DropSilent | DrawPlaces | ChangePolicy
+QueueCommand = Join | Leave | UseToken | GetPlace | Admit | DropSilent | DrawPlaces | ChangePolicy
 
 # -- replies ---------------------------------------------------------------------------------------
 
 
 class TokenEnded(msgspec.Struct, frozen=True, tag=True):
+    """The number has ended, now or earlier."""
+
     number: int
 
 

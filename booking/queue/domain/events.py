@@ -31,6 +31,8 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """A user got the next number and waits."""
+
     user: str
     number: int
     at_ms: int
@@ -91,6 +93,8 @@ class WentSilent(msgspec.Struct, frozen=True, tag=True):
 
 
 class TokenUsed(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """An active slot ended with a payment."""
+
     user: str
     number: int
 

@@ -35,7 +35,7 @@ from booking.queue.domain.number_set import NumberSet
 from booking.queue.domain.pacing import Pace, admitted
 
 _DEFAULT_INTERVAL_MS = 60_000
-"""Of journals from before rules were written into them: rates were by the minute."""
+"""The interval in journals from before rules were written into them."""
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +68,7 @@ class Line(msgspec.Struct, frozen=True):
     members: PersistentMap[str, Member] = msgspec.field(default_factory=PersistentMap)
     """By user: those who wait and those who are inside."""
     numbers: PersistentMap[int, Member] = msgspec.field(default_factory=PersistentMap)
-    """The same by number."""
+    """The same members by number."""
     left: NumberSet = msgspec.field(default_factory=NumberSet)
     """Places beyond the watermark that have been given up."""
     ends: PersistentMap[int, int] = msgspec.field(default_factory=PersistentMap)

@@ -42,7 +42,7 @@ Entry = tuple[int, int]
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """What has to be known of the past."""
+    """The admissions of the last interval, and the ideal time of the next."""
 
     recent: tuple[tuple[Entry, ...], ...] = ()
     """Entries by time, in chunks, at least those of the last interval."""

@@ -21,9 +21,9 @@ from booking.queue.domain.commands import (
     ChangePolicy,
     DrawPlaces,
     DropSilent,
+    GetPlace,
     Join,
     Leave,
-    Look,
     QueueCommand,
     QueueReply,
     RulesRefused,
@@ -129,8 +129,8 @@ def decide_queue(line: Line, command: QueueCommand, default: Policy, now_ms: int
             reply = _end(draft, user, number, Left(user, number))
         case UseToken(user, number):
             reply = _end(draft, user, number, TokenUsed(user, number))
-        case Look(user, number):
-            reply = _look(draft, user, number)
+        case GetPlace(user, number):
+            reply = _get_place(draft, user, number)
         case Admit():
             reply = AdmissionsDone()
         case DropSilent(numbers):
@@ -235,7 +235,7 @@ def _end(draft: _Draft, user: str, number: int, event: Left | TokenUsed) -> Toke
     return TokenEnded(number)
 
 
-def _look(draft: _Draft, user: str, number: int) -> Place | TokenEnded | Rejected:
+def _get_place(draft: _Draft, user: str, number: int) -> Place | TokenEnded | Rejected:
     member = _current(draft, user)
     if member is not None and member.number == number:
         return _present(draft.line, user)

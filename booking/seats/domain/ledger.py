@@ -1,5 +1,5 @@
 """The ledger of a date: which of its seats are held, by whom and until when, which are sold, and
-which of the free ones rest from their last holder.
+which of the free ones cool down from their last holder.
 
 It says what the seats say a second time, by date and user. So it guards the number of seats one
 user may hold, feeds the seat map, tells the timer which hold ends next, and lets an auditor compare
@@ -29,14 +29,14 @@ class HoldCounted(msgspec.Struct, frozen=True, tag=True):
 
 
 class HoldUncounted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """A hold ended without a sale. Without a rest it reads as it did before there were any."""
+    """A hold ended without a sale. Without a cool-down it reads as it did before there were any."""
 
     seat: int
     reservation: str
     ended_ms: int = 0
-    """When it ended, which is when a rest begins; 0 without one."""
-    rest_ms: int = 0
-    """How long from then on the seat is not for its last holder; 0: it is at once."""
+    """When it ended, which is when the cool-down begins; 0 without one."""
+    cool_down_ms: int = msgspec.field(name="rest_ms", default=0)
+    """How long from then on its last holder may not hold the seat again; 0: at once."""
 
 
 class SaleCounted(msgspec.Struct, frozen=True, tag=True):
@@ -52,12 +52,14 @@ LedgerEvent = HoldCounted | HoldUncounted | SaleCounted
 
 
 class LedgerHold(msgspec.Struct, frozen=True, array_like=True):
+    """An open hold of one seat."""
+
     reservation: str
     user: str
     until_ms: int
 
 
-class Rest(msgspec.Struct, frozen=True, array_like=True):
+class CoolDown(msgspec.Struct, frozen=True, array_like=True):
     """Until when a free seat is not for ``user``, who held it last. For all others it is free."""
 
     user: str
@@ -65,7 +67,8 @@ class Rest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """A date's open holds by seat number, ordered by their end, its sold seats, and the rests.
+    """A date's open holds by seat number, ordered by their end, its sold seats, and
+    its cool-downs.
 
     Plain containers, copied on change: 4 us in a hall of 50 seats, 17 us with 1,000 seats held at
     once, 0.35 ms with 10,000 (measured on a busy machine).
@@ -75,8 +78,8 @@ class Ledger(msgspec.Struct, frozen=True):
     sold: frozenset[int]
     by_user: dict[str, tuple[int, ...]] = {}
     """The held seats of each user who holds any."""
-    rests: dict[int, Rest] = {}
-    """By seat, in the order in which their holds ended. One that is over may stay until other holds
+    cool_downs: dict[int, CoolDown] = msgspec.field(name="rests", default_factory=dict)
+    """By seat, in the order in which their holds ended. A finished one may stay until other holds
     have ended or its seat is held: at most one for each free seat."""
 
 
@@ -88,13 +91,13 @@ def holds_of(ledger: Ledger, user: str) -> Iterator[LedgerHold]:
     return (ledger.holds[seat] for seat in ledger.by_user.get(user, ()))
 
 
-def rest_left_ms(ledger: Ledger, seat: int, user: str, now_ms: int) -> int:
-    """For how long yet the seat is not for this user; 0 if it rests from nobody, or somebody
-    else."""
-    rest = ledger.rests.get(seat)
-    if rest is None or rest.user != user:
+def cool_down_left_ms(ledger: Ledger, seat: int, user: str, now_ms: int) -> int:
+    """For how long yet this user may not hold the seat; 0 if it cools down from nobody, or from
+    somebody else."""
+    cool_down = ledger.cool_downs.get(seat)
+    if cool_down is None or cool_down.user != user:
         return 0
-    return max(0, rest.until_ms - now_ms)
+    return max(0, cool_down.until_ms - now_ms)
 
 
 # -- time ------------------------------------------------------------------------------------------
@@ -126,17 +129,17 @@ def evolve_ledger(ledger: Ledger, event: LedgerEvent) -> Ledger:
             by_user = ledger.by_user.copy()
             by_user[user] = (*by_user.get(user, ()), seat)
             holds = _with_hold(ledger.holds, seat, hold)
-            return Ledger(holds, ledger.sold, by_user, _without_rest(ledger.rests, seat))
-        case HoldUncounted(seat, _, ended_ms, rest_ms):
+            return Ledger(holds, ledger.sold, by_user, _without_cool_down(ledger.cool_downs, seat))
+        case HoldUncounted(seat, _, ended_ms, cool_down_ms):
             fewer = _without_hold(ledger, seat, event)
-            if not rest_ms:
+            if not cool_down_ms:
                 return fewer
-            rest = Rest(ledger.holds[seat].user, ended_ms + rest_ms)
-            rests = _with_rest(ledger.rests, seat, rest, ended_ms)
-            return Ledger(fewer.holds, fewer.sold, fewer.by_user, rests)
+            cool_down = CoolDown(ledger.holds[seat].user, ended_ms + cool_down_ms)
+            cool_downs = _with_cool_down(ledger.cool_downs, seat, cool_down, ended_ms)
+            return Ledger(fewer.holds, fewer.sold, fewer.by_user, cool_downs)
         case SaleCounted(seat):
             fewer = _without_hold(ledger, seat, event)
-            return Ledger(fewer.holds, fewer.sold | {seat}, fewer.by_user, fewer.rests)
+            return Ledger(fewer.holds, fewer.sold | {seat}, fewer.by_user, fewer.cool_downs)
         case _:
             assert_never(event)
 
@@ -151,22 +154,24 @@ def _with_hold(holds: dict[int, LedgerHold], seat: int, hold: LedgerHold) -> dic
     return more
 
 
-def _with_rest(rests: dict[int, Rest], seat: int, rest: Rest, now_ms: int) -> dict[int, Rest]:
-    """``rests`` and one more. Those that are over go, the oldest first; a short one behind a long
-    one waits for it, so that no change looks through all of them."""
-    more = rests.copy()
-    for other, earlier in rests.items():
+def _with_cool_down(
+    cool_downs: dict[int, CoolDown], seat: int, cool_down: CoolDown, now_ms: int
+) -> dict[int, CoolDown]:
+    """One more cool-down. Finished ones go, the oldest first; a short one behind a long one waits
+    for it, so that no change looks through all of them."""
+    more = cool_downs.copy()
+    for other, earlier in cool_downs.items():
         if earlier.until_ms > now_ms:
             break
         del more[other]
-    more[seat] = rest
+    more[seat] = cool_down
     return more
 
 
-def _without_rest(rests: dict[int, Rest], seat: int) -> dict[int, Rest]:
-    if seat not in rests:
-        return rests
-    fewer = rests.copy()
+def _without_cool_down(cool_downs: dict[int, CoolDown], seat: int) -> dict[int, CoolDown]:
+    if seat not in cool_downs:
+        return cool_downs
+    fewer = cool_downs.copy()
     del fewer[seat]
     return fewer
 
@@ -180,4 +185,4 @@ def _without_hold(ledger: Ledger, seat: int, event: HoldUncounted | SaleCounted)
     by_user = ledger.by_user.copy()
     if seats := tuple(other for other in by_user.pop(hold.user) if other != seat):
         by_user[hold.user] = seats
-    return Ledger(holds, ledger.sold, by_user, ledger.rests)
+    return Ledger(holds, ledger.sold, by_user, ledger.cool_downs)

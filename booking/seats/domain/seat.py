@@ -11,10 +11,10 @@ one decision changes both or neither.
      +--ReleaseSeat-----+
      +--time is up------+   (decided on the next command or by the ledger's timer)
 
-A seat that is let go unpaid rests from its last holder, and from nobody else, for a share of the
-time it was held: so nobody keeps a seat from all others by taking it again whenever the hold ends,
-while choosing a seat and thinking better of it costs nothing noticeable. How long is decided when
-the hold ends, and noted in the ledger: a seat's own state is only its present.
+A seat that is let go unpaid cools down from its last holder, and from nobody else, for a share of
+the time it was held. So nobody keeps a seat from all others by taking it again whenever the hold
+ends, while choosing a seat and changing one's mind costs nothing noticeable. The length is decided
+when the hold ends, and noted in the ledger: a seat's own state is only its present.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from booking.seats.domain.ledger import (
     Ledger,
     LedgerEvent,
     SaleCounted,
+    cool_down_left_ms,
     evolve_ledger,
     holds_of,
-    rest_left_ms,
 )
 
 # -- seat state ------------------------------------------------------------------------------------
@@ -44,6 +44,8 @@ class Free(msgspec.Struct, frozen=True, tag=True):
 
 
 class Held(msgspec.Struct, frozen=True, tag=True):
+    """Held for one user until it is paid, given up or over."""
+
     reservation: str
     user: str
     until_ms: int
@@ -53,7 +55,7 @@ class Held(msgspec.Struct, frozen=True, tag=True):
 
 
 class Sold(msgspec.Struct, frozen=True, tag=True):
-    """For good."""
+    """Sold for good."""
 
     reservation: str
     user: str
@@ -107,6 +109,8 @@ SeatCommand = HoldSeat | ReleaseSeat | ConfirmSale
 
 
 class SeatHeld(msgspec.Struct, frozen=True, tag=True):
+    """The seat is held."""
+
     reservation: str
     user: str
     until_ms: int
@@ -115,16 +119,22 @@ class SeatHeld(msgspec.Struct, frozen=True, tag=True):
 
 
 class HoldReleased(msgspec.Struct, frozen=True, tag=True):
+    """The holder gave the seat back."""
+
     reservation: str
     user: str
 
 
 class HoldExpired(msgspec.Struct, frozen=True, tag=True):
+    """The hold was over without a payment."""
+
     reservation: str
     user: str
 
 
 class SeatSold(msgspec.Struct, frozen=True, tag=True):
+    """The seat is sold for good."""
+
     reservation: str
     user: str
     payment: str
@@ -137,6 +147,8 @@ SeatEvent = SeatHeld | HoldReleased | HoldExpired | SeatSold
 
 
 class HoldGranted(msgspec.Struct, frozen=True, tag=True):
+    """The seat is held for the user."""
+
     reservation: str
     until_ms: int
     price: int
@@ -150,15 +162,17 @@ class HoldEnded(msgspec.Struct, frozen=True, tag=True):
 
 
 class SaleConfirmed(msgspec.Struct, frozen=True, tag=True):
+    """The seat is sold to the user."""
+
     reservation: str
     payment: str
 
 
 SeatReply = HoldGranted | HoldEnded | SaleConfirmed | Rejected
 
-REST_MIN_MS = 1_000
-"""A shorter rest is none: it is over before anybody else has seen the seat, and who takes a seat,
-gives it back and takes it again within some seconds is choosing, not keeping."""
+COOL_DOWN_MIN_MS = 1_000
+"""A shorter cool-down is none: it would end before anybody else has seen the seat, and returning a
+seat within some seconds is choosing, not keeping."""
 
 # -- decide ----------------------------------------------------------------------------------------
 
@@ -186,17 +200,17 @@ def decide_seat(
     number: int,
     command: SeatCommand,
     terms: Terms | None,
-    rest_ms: int,
+    cool_down_ms: int,
     now_ms: int,
 ) -> SeatDecision:
     """What happens on ``command`` to the seat ``number`` at ``now_ms``. Only ``HoldSeat`` needs
-    ``terms``; a hold that is over ends in the same decision, before anything else. ``rest_ms`` is
-    the rest after a whole hold, 0 for none."""
+    ``terms``; a hold that is over ends in the same decision, before anything else. ``cool_down_ms``
+    is the cool-down after a whole hold, 0 for none."""
     if isinstance(seat, Held) and seat.until_ms <= now_ms:
         reply = _foreign(seat, command)
-        uncounted = _uncounted(seat, number, rest_ms, now_ms)
+        uncounted = _uncounted(seat, number, cool_down_ms, now_ms)
         after = evolve_ledger(ledger, uncounted)
-        then = decide_seat(FREE, after, number, command, terms, rest_ms, now_ms)
+        then = decide_seat(FREE, after, number, command, terms, cool_down_ms, now_ms)
         return SeatDecision(
             (HoldExpired(seat.reservation, seat.user), *then.seat_events),
             (uncounted, *then.ledger_events),
@@ -208,7 +222,7 @@ def decide_seat(
                 raise BrokenInvariantError(f"no terms to hold seat {number}")
             return _hold(seat, ledger, number, command, terms, now_ms)
         case ReleaseSeat():
-            return _release(seat, number, command, rest_ms, now_ms)
+            return _release(seat, number, command, cool_down_ms, now_ms)
         case ConfirmSale():
             return _confirm(seat, number, command)
         case _:
@@ -216,7 +230,7 @@ def decide_seat(
 
 
 def expire_due(
-    ledger: Ledger, seats: Mapping[int, SeatState], rest_ms: int, now_ms: int
+    ledger: Ledger, seats: Mapping[int, SeatState], cool_down_ms: int, now_ms: int
 ) -> DueDecision:
     """End the holds of ``seats`` that are over. The two books have to agree on each of them."""
     seat_events: list[tuple[int, HoldExpired]] = []
@@ -234,20 +248,22 @@ def expire_due(
             raise BrokenInvariantError(f"ledger has {counted} for seat {number}: {seat}")
         if seat.until_ms <= now_ms:
             seat_events.append((number, HoldExpired(seat.reservation, seat.user)))
-            ledger_events.append(_uncounted(seat, number, rest_ms, now_ms))
+            ledger_events.append(_uncounted(seat, number, cool_down_ms, now_ms))
     return DueDecision(tuple(seat_events), tuple(ledger_events))
 
 
-def _uncounted(seat: Held, number: int, rest_ms: int, now_ms: int) -> HoldUncounted:
-    """What the ledger notes of a hold that ends unpaid now. The rest is the share of ``rest_ms``
-    that was held of the hold's whole time, from the moment the seat is free for the others: an
-    expiry that is noticed late, after a take-over say, does not eat into their time."""
+def _uncounted(seat: Held, number: int, cool_down_ms: int, now_ms: int) -> HoldUncounted:
+    """What the ledger notes of a hold that ends unpaid now.
+
+    The cool-down is the held share of ``cool_down_ms``. It begins when the seat is free for others,
+    so an expiry noticed late, after a takeover say, does not shorten it for them.
+    """
     length_ms = seat.until_ms - seat.held_at_ms
     held_ms = min(now_ms, seat.until_ms) - seat.held_at_ms
-    rest_ms = rest_ms * held_ms // length_ms
-    if rest_ms < REST_MIN_MS:
+    cool_down_ms = cool_down_ms * held_ms // length_ms
+    if cool_down_ms < COOL_DOWN_MIN_MS:
         return HoldUncounted(number, seat.reservation)
-    return HoldUncounted(number, seat.reservation, now_ms, rest_ms)
+    return HoldUncounted(number, seat.reservation, now_ms, cool_down_ms)
 
 
 def _foreign(seat: Held | Sold, command: SeatCommand) -> Rejected | None:
@@ -285,7 +301,7 @@ def _hold(
             Code.HOLD_LIMIT_REACHED,
             f"You already hold {live} seats of this date and {terms.max_holds} is the limit.",
         )
-    if left_ms := rest_left_ms(ledger, number, user, now_ms):
+    if left_ms := cool_down_left_ms(ledger, number, user, now_ms):
         return _answer(_cooling_down(number, left_ms))
     until_ms = now_ms + terms.hold_ms
     return SeatDecision(
@@ -305,7 +321,7 @@ def _cooling_down(number: int, left_ms: int) -> Rejected:
 
 
 def _release(
-    seat: SeatState, number: int, command: ReleaseSeat, rest_ms: int, now_ms: int
+    seat: SeatState, number: int, command: ReleaseSeat, cool_down_ms: int, now_ms: int
 ) -> SeatDecision:
     user, reservation = command.user, command.reservation
     if isinstance(seat, Free) or seat.reservation != reservation:
@@ -316,7 +332,7 @@ def _release(
         return _reject(Code.ALREADY_PAID, "This reservation is paid.")
     return SeatDecision(
         (HoldReleased(reservation, user),),
-        (_uncounted(seat, number, rest_ms, now_ms),),
+        (_uncounted(seat, number, cool_down_ms, now_ms),),
         HoldEnded(reservation),
     )
 

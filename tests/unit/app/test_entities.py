@@ -22,7 +22,7 @@ from booking.seats.domain.seat import FREE, ConfirmSale, SaleConfirmed
 from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
 
 T0 = 1_800_000_000_000
-RULES = HoldRules(hold_ms=300_000, max_holds=4, rest_ms=30_000)
+RULES = HoldRules(hold_ms=300_000, max_holds=4, cool_down_ms=30_000)
 SEATS = SeatBehaviour(lambda: Catalogue({}), RULES)
 
 

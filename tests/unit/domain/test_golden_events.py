@@ -17,7 +17,7 @@ from booking.accounts.domain.account import (
 from booking.accounts.domain.rules import evolve_account
 from booking.queue.domain.events import QueueEvent
 from booking.queue.domain.line import Line, evolve_queue
-from booking.seats.domain.ledger import EMPTY_LEDGER, LedgerEvent, Rest, evolve_ledger
+from booking.seats.domain.ledger import EMPTY_LEDGER, CoolDown, LedgerEvent, evolve_ledger
 from booking.seats.domain.seat import FREE, SeatEvent, Sold, evolve_seat
 from tests.support.scenario import fold
 
@@ -67,7 +67,7 @@ def test_the_recorded_history_leads_to_the_same_state() -> None:
     assert fold(evolve_seat, FREE, recorded("seat")) == Sold("r3", "bob", "p2", 90000)
     ledger = fold(evolve_ledger, EMPTY_LEDGER, recorded("ledger"))
     assert (ledger.holds, ledger.sold) == ({}, {7})
-    assert ledger.rests == {8: Rest("bob", 1_800_000_465_004)}
+    assert ledger.cool_downs == {8: CoolDown("bob", 1_800_000_465_004)}
     account = fold(evolve_account, Account(), recorded("account"))
     assert account.balance == 10_000
     assert account.reservations["r3"].paid

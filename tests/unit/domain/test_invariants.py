@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from booking.accounts.domain import account
 from booking.queue.domain import commands, events
 from booking.seats.domain import seat
-from tests.support.world import HOLD_MS, REST_MS, SEATS, World
+from tests.support.world import COOL_DOWN_MS, HOLD_MS, SEATS, World
 
 USERS = ["ann", "bob", "cid"]
 users = st.sampled_from(USERS)
@@ -37,7 +37,7 @@ class Booking(RuleBasedStateMachine):
 
     @rule(
         ms=st.one_of(
-            st.integers(0, 2_000), st.sampled_from([HOLD_MS - 1, HOLD_MS, REST_MS, 150_000])
+            st.integers(0, 2_000), st.sampled_from([HOLD_MS - 1, HOLD_MS, COOL_DOWN_MS, 150_000])
         )
     )
     def time_passes(self, ms: int) -> None:

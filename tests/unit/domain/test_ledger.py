@@ -6,17 +6,17 @@ from hypothesis import strategies as st
 from booking.domain.decision import BrokenInvariantError
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
+    CoolDown,
     HoldCounted,
     HoldUncounted,
     Ledger,
     LedgerEvent,
-    Rest,
     SaleCounted,
+    cool_down_left_ms,
     due_seats,
     evolve_ledger,
     holds_of,
     ledger_next_wake,
-    rest_left_ms,
 )
 from tests.support.scenario import T0, fold
 
@@ -58,23 +58,25 @@ def test_the_holds_of_a_user_follow_every_change() -> None:
 
 def test_a_rest_is_one_users_and_over_at_its_end() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
-    assert [rest_left_ms(ledger, 1, "ann", T0 + at) for at in (10, 14, 15, 99)] == [5, 1, 0, 0]
-    assert rest_left_ms(ledger, 1, "bob", T0 + 10) == 0
-    assert rest_left_ms(ledger, 2, "ann", T0 + 10) == 0
+    assert [cool_down_left_ms(ledger, 1, "ann", T0 + at) for at in (10, 14, 15, 99)] == [5, 1, 0, 0]
+    assert cool_down_left_ms(ledger, 1, "bob", T0 + 10) == 0
+    assert cool_down_left_ms(ledger, 2, "ann", T0 + 10) == 0
 
 
 def test_a_ledger_keeps_no_rest_that_is_over_once_other_holds_end() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
     ledger = evolve_ledger(ledger, HoldUncounted(2, "b", T0 + 14, 5))
-    assert ledger.rests == {1: Rest("ann", T0 + 15), 2: Rest("bob", T0 + 19)}
+    assert ledger.cool_downs == {1: CoolDown("ann", T0 + 15), 2: CoolDown("bob", T0 + 19)}
     ledger = evolve_ledger(ledger, HoldUncounted(3, "c", T0 + 15, 5))
-    assert ledger.rests == {2: Rest("bob", T0 + 19), 3: Rest("ann", T0 + 20)}
-    assert evolve_ledger(ledger, HoldCounted(2, "d", "cid", T0)).rests == {3: ledger.rests[3]}
+    assert ledger.cool_downs == {2: CoolDown("bob", T0 + 19), 3: CoolDown("ann", T0 + 20)}
+    assert evolve_ledger(ledger, HoldCounted(2, "d", "cid", T0)).cool_downs == {
+        3: ledger.cool_downs[3]
+    }
 
 
 def test_a_sale_leaves_the_rests_of_other_seats_alone_and_none_of_its_own() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
-    assert evolve_ledger(ledger, SaleCounted(2, "b")).rests == ledger.rests
+    assert evolve_ledger(ledger, SaleCounted(2, "b")).cool_downs == ledger.cool_downs
 
 
 def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none() -> None:
@@ -83,7 +85,7 @@ def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none() -> None:
     assert msgspec.msgpack.decode(packed, type=Ledger) == ledger
     older = {key: value for key, value in msgspec.msgpack.decode(packed).items() if key != "rests"}
     kept = msgspec.convert(older, Ledger, str_keys=False)
-    assert kept == msgspec.structs.replace(ledger, rests={})
+    assert kept == msgspec.structs.replace(ledger, cool_downs={})
 
 
 @pytest.mark.parametrize(
@@ -135,4 +137,4 @@ def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(
         indexed = {seat: user for user, seats in ledger.by_user.items() for seat in seats}
         assert indexed == {seat: hold.user for seat, hold in ledger.holds.items()}
         assert not ledger.sold & ledger.holds.keys()
-        assert not ledger.rests.keys() & (ledger.sold | ledger.holds.keys())
+        assert not ledger.cool_downs.keys() & (ledger.sold | ledger.holds.keys())

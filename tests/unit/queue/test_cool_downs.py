@@ -14,7 +14,7 @@ from tests.support.waiting_room import WaitingRoom
 from tests.unit.queue.conftest import StartRoom
 
 HOLD_S = 300
-REST_MS = 30_000
+COOL_DOWN_MS = 30_000
 SEAT = 7
 ANN, BOB = (QueueToken(user_id(number), "main", number, 0) for number in (1, 2))
 
@@ -47,7 +47,7 @@ async def test_a_rest_outlives_the_process_that_decided_it(start_room: StartRoom
     left_before_ms = left_ms(await reserve(room, ANN))
     await room.stop()
     other = await start_room(name="two")
-    assert 0 < left_ms(await reserve(other, ANN)) <= left_before_ms <= REST_MS
+    assert 0 < left_ms(await reserve(other, ANN)) <= left_before_ms <= COOL_DOWN_MS
     assert isinstance(await reserve(other, BOB), ReservationRecord)
 
 
@@ -98,4 +98,4 @@ async def test_a_hold_given_up_leaves_a_rest_of_its_share(start_room: StartRoom)
     assert isinstance(held, ReservationRecord)
     await pass_time(HOLD_S / 2)
     assert await room.services.seats.release(ANN, held.reservation.id) is None
-    assert left_ms(await reserve(room, ANN)) == pytest.approx(REST_MS / 2, abs=10)
+    assert left_ms(await reserve(room, ANN)) == pytest.approx(COOL_DOWN_MS / 2, abs=10)
