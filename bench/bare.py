@@ -30,31 +30,17 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class _Issue(msgspec.Struct, forbid_unknown_fields=True):
-    userId: str  # noqa: N815 - the name on the wire
-    queue: str = ""
-
-
-class _Charge(msgspec.Struct, forbid_unknown_fields=True):
-    userId: str  # noqa: N815 - the name on the wire
-    amount: int
-
-
-class _Reservation(msgspec.Struct, forbid_unknown_fields=True):
-    seatId: str = ""  # noqa: N815 - the name on the wire
-    concertScheduleId: str = ""  # noqa: N815 - the name on the wire
-    seatNumber: int = 0  # noqa: N815 - the name on the wire
-
-
-class _Payment(msgspec.Struct, forbid_unknown_fields=True):
-    seatId: str  # noqa: N815 - the name on the wire
+def _struct(*fields: tuple[str, type] | tuple[str, type, object]) -> type[msgspec.Struct]:
+    return msgspec.defstruct("Body", fields, forbid_unknown_fields=True)
 
 
 BODIES: dict[str, type[msgspec.Struct]] = {
-    "/queue/issue": _Issue,
-    "/user/charge": _Charge,
-    "/reservation": _Reservation,
-    "/payment": _Payment,
+    "/queue/issue": _struct(("userId", str), ("queue", str, "")),
+    "/user/charge": _struct(("userId", str), ("amount", int)),
+    "/reservation": _struct(
+        ("seatId", str, ""), ("concertScheduleId", str, ""), ("seatNumber", int, 0)
+    ),
+    "/payment": _struct(("seatId", str)),
 }
 
 

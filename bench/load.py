@@ -134,6 +134,7 @@ class Pool:
 
     def __init__(self, target: Target, connections: int) -> None:
         self.target = target
+        self.connections = connections
         self.recorder = Recorder(0.0, 0.0)
         self._workers = [Worker(self) for _ in range(connections)]
         self._supply: Supply = _nothing

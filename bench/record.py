@@ -44,14 +44,11 @@ def latencies(seconds: Sequence[float]) -> Latencies:
     return Latencies(len(ordered), p50, p95, p99, ordered[-1] * 1000)
 
 
-class StepRecord:
+class StepRecord(msgspec.Struct):
     """One step of a workload: how long each answer took, and which statuses came."""
 
-    __slots__ = ("durations", "statuses")
-
-    def __init__(self) -> None:
-        self.durations = array("d")
-        self.statuses: Counter[int] = Counter()
+    durations: array[float] = msgspec.field(default_factory=lambda: array("d"))
+    statuses: Counter[int] = msgspec.field(default_factory=Counter)
 
 
 class Recorder:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -71,7 +71,7 @@ class Rig:
         self._say = say
         self._stack = ExitStack()
         self._environment: dict[str, str] = {}
-        self._directory = Path()
+        self.directory = Path()
         self.database_url = setup.database_url
         self.database_pid: int | None = None
         """Of an embedded PostgreSQL."""
@@ -83,13 +83,13 @@ class Rig:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             temporary = tempfile.TemporaryDirectory(prefix="booking-bench-")
-            self._directory = Path(stack.enter_context(temporary))
+            self.directory = Path(stack.enter_context(temporary))
             # Root's PostgreSQL runs as another account, which has to get through to its data.
-            self._directory.chmod(0o711)
+            self.directory.chmod(0o711)
             self._start_servers(stack)
             self._say("migrating, importing the catalogue")
             self.booking("migrate")
-            catalogue = self._directory / "catalogue.json"
+            catalogue = self.directory / "catalogue.json"
             catalogue.write_bytes(document(self._setup.dates))
             self.booking("catalog", "import", str(catalogue))
             stack.callback(self.stop_service)
@@ -141,7 +141,7 @@ class Rig:
 
     def _child(self, command: Sequence[str], name: str, settings: Mapping[str, str]) -> Child:
         environment = {**self._environment, **settings}
-        return Child(f"booking ({name})", command, environment, self._directory / f"{name}.log")
+        return Child(f"booking ({name})", command, environment, self.directory / f"{name}.log")
 
     def stop_service(self, how: signal.Signals = signal.SIGTERM) -> float:
         """Stop the service if it runs; the seconds that took."""
@@ -153,17 +153,13 @@ class Rig:
         command = [sys.executable, "-c", MAIN, *arguments]
         return run_to_end(f"booking {' '.join(arguments)}", command, self._environment)
 
-    def start_bare(self, answers: list[Answer]) -> tuple[Target, int]:
-        """Start the bare route with these answers; its address and process id."""
-        return start_bare(answers, self._directory, self._stack)
-
     def _start_servers(self, stack: ExitStack) -> None:
         setup = self._setup
         database_url, redis_url = setup.database_url, setup.redis_url
         if not (database_url and redis_url):
             self._say("starting PostgreSQL and Valkey")
             servers = EmbeddedServers.start(
-                self._directory / "data",
+                self.directory / "data",
                 durable=True,
                 database_url=database_url,
                 redis_url=redis_url,
@@ -175,7 +171,7 @@ class Rig:
         self.database_url = database_url
         self._environment = {
             **_inherited(),
-            **_bytecode(self._directory),
+            **_bytecode(self.directory),
             "BOOKING_DATABASE_URL": database_url,
             "BOOKING_REDIS_URL": redis_url,
             "BOOKING_HOST": "127.0.0.1",
@@ -189,7 +185,9 @@ class Rig:
         }
 
 
-def start_bare(answers: list[Answer], directory: Path, stack: ExitStack) -> tuple[Target, int]:
+def start_bare(
+    answers: list[Answer], directory: Path, stack: ExitStack | AsyncExitStack
+) -> tuple[Target, int]:
     """Start the bare route in its own process, ended with the stack."""
     file, log = directory / "answers.json", directory / "bare.log"
     write_answers(file, answers)

@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -40,8 +40,6 @@ SECONDS_MAX = 600.0
 CONNECTIONS_MAX = 10_000
 OPEN_LOOP_SEED = 7
 """The same arrivals in every run."""
-
-StartBare = Callable[[list[Answer]], tuple[Target, int]]
 
 
 # -- in turns --------------------------------------------------------------------------------------
@@ -143,8 +141,16 @@ async def compare(
 # -- the command -----------------------------------------------------------------------------------
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def add_common_options(parse: argparse.ArgumentParser) -> None:
+    """Options of every measurement that starts its own service."""
+    parse.add_argument("--database-url", default="", help="an empty database, not an embedded one")
+    parse.add_argument("--redis-url", default="", help="a Redis, not an embedded one")
+    parse.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line. 0: measured and all is well; 1: something is wrong with what the
+    service did; 2: it could not be measured."""
     parse = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure the service beside a bare aiohttp route, in turns.",
@@ -164,20 +170,6 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--no-audit", action="store_true", help="no `booking audit` after the run")
     parse.add_argument("--profile", default="", metavar="FILE", help="cProfile of the service")
     add_common_options(parse)
-    return parse
-
-
-def add_common_options(parse: argparse.ArgumentParser) -> None:
-    """Options of every measurement that starts its own service."""
-    parse.add_argument("--database-url", default="", help="an empty database, not an embedded one")
-    parse.add_argument("--redis-url", default="", help="a Redis, not an embedded one")
-    parse.add_argument("--json", action="store_true", help="one JSON document on stdout")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line. 0: measured and all is well; 1: something is wrong with what the
-    service did; 2: it could not be measured."""
-    parse = parser()
     options = parse.parse_args(arguments)
     if not 0 < options.seconds <= SECONDS_MAX or not 0 < options.slices <= options.seconds * 10:
         parse.error(f"up to {SECONDS_MAX:.0f} seconds, in slices of 0.1 s or more")
@@ -213,15 +205,13 @@ def interruptible() -> Iterator[None]:
 
 def _one(workload: Workload, options: argparse.Namespace) -> Report:
     """Measure one workload on a service of its own, or on the one that is given."""
+    connections = options.connections or workload.connections
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, ExitStack() as stack:
         if options.url:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-
-            def start(answers: list[Answer]) -> tuple[Target, int]:
-                return start_bare(answers, directory, stack)
-
             target = Target.parse(options.url)
-            return runner.run(_measure(workload, options, target, (None, None), start))
+            service = Lane("service", Pool(target, connections), None)
+            return runner.run(_measure(workload, options, service, directory))
         setup = Setup(
             dates=options.dates,
             max_active=options.max_active,
@@ -230,8 +220,9 @@ def _one(workload: Workload, options: argparse.Namespace) -> Report:
             profile=options.profile,
         )
         rig = stack.enter_context(Rig(setup, workload.settings, say))
-        pids = rig.running.pid, rig.database_pid
-        report = runner.run(_measure(workload, options, rig.target, pids, rig.start_bare))
+        pool = Pool(rig.target, connections)
+        service = Lane("service", pool, rig.running.pid, rig.database_pid)
+        report = runner.run(_measure(workload, options, service, rig.directory))
         rig.running.check()
         if not options.no_audit:
             report.problems.extend(audit(rig))
@@ -239,27 +230,21 @@ def _one(workload: Workload, options: argparse.Namespace) -> Report:
 
 
 async def _measure(
-    workload: Workload,
-    options: argparse.Namespace,
-    target: Target,
-    pids: tuple[int | None, int | None],
-    start: StartBare,
+    workload: Workload, options: argparse.Namespace, service: Lane, directory: Path
 ) -> Report:
-    """Prepare, sample, compare, verify. ``pids`` are the service's and its database's, if known."""
-    connections = options.connections or workload.connections
+    """Prepare, sample, compare, verify."""
     slice_s = options.seconds / options.slices
     plan = Plan(options.slices, slice_s, options.warmup, options.rate, options.arrivals)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(Pool(target, connections))
+        pool = await stack.enter_async_context(service.pool)
         world = World(pool)
         say("preparing")
         await workload.prepare(world)
-        service = Lane("service", pool, *pids)
         bare = None
         if not options.no_bare:
-            bare_target, bare_pid = start(await sampled(workload, pool))
-            bare_pool = await stack.enter_async_context(Pool(bare_target, connections))
-            bare = Lane("bare route", bare_pool, bare_pid)
+            target, pid = start_bare(await sampled(workload, pool), directory, stack)
+            bare_pool = await stack.enter_async_context(Pool(target, pool.connections))
+            bare = Lane("bare route", bare_pool, pid)
         say(f"measuring {workload.name}")
         problems = await compare(workload, world, service, bare, plan)
     found = side_report(service.side)
@@ -268,7 +253,7 @@ async def _measure(
         workload=workload.name,
         title=workload.title,
         unit=workload.unit,
-        connections=connections,
+        connections=service.pool.connections,
         rate=0.0 if workload.burst else plan.rate,
         machine=machine(),
         service=found,

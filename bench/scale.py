@@ -28,7 +28,7 @@ from bench.record import Latencies, latencies
 from bench.report import machine, verdict_lines
 from bench.rig import Rig, Setup
 from bench.run import add_common_options, audit, interruptible, say
-from bench.scenario import Scenario, expect, get
+from bench.scenario import Scenario, data_of, expect, get
 from bench.stories import booking
 from bench.world import UnexpectedAnswerError, Users, World, allocation
 from booking.accounts.domain.account import Charged
@@ -91,8 +91,8 @@ class Finding(msgspec.Struct, frozen=True):
         ]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: every claim holds; 1: one does not; 2: it could not be measured."""
     parse = argparse.ArgumentParser(
         prog="python -m bench.scale", description="What a large journal costs."
     )
@@ -101,12 +101,6 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--bookings", type=int, default=5_000, help="made over HTTP, part of these")
     parse.add_argument("--cold", type=int, default=5_000, help="users asked for one by one")
     add_common_options(parse)
-    return parse
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: every claim holds; 1: one does not; 2: it could not be measured."""
-    parse = parser()
     options = parse.parse_args(arguments)
     if not 0 < options.cold <= options.users <= USERS_MAX:
         parse.error(f"1 to {USERS_MAX} users, and no more cold ones than users")
@@ -178,7 +172,7 @@ async def _ask(
 
     def check(user: str) -> Scenario:
         response = yield from expect("balance", get(f"/user/check?userId={user}"), 200)
-        balance = msgspec.json.decode(response.body)["data"]["balance"]
+        balance = data_of(response)["balance"]
         if balance != balances[user]:
             wrong.append(f"balance of {user} is {balance}, not {balances[user]}")
 

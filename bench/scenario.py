@@ -7,6 +7,7 @@ future, which is what lets one process ask faster than the service can answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 import msgspec
 
@@ -48,21 +49,17 @@ def single(step: str, request: bytes, status: int) -> Scenario:
 
 def get(path: str, token: str = "") -> bytes:
     """A GET request; ``path`` carries its query string already encoded."""
-    return _request("GET", path, token)
-
-
-def delete(path: str, token: str) -> bytes:
-    """A DELETE request."""
-    return _request("DELETE", path, token)
+    return request("GET", path, token)
 
 
 def post(path: str, body: str, token: str = "") -> bytes:
     """A POST request with a JSON body of ASCII characters."""
     fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return _request("POST", path, token, fields) + body.encode("ascii")
+    return request("POST", path, token, fields) + body.encode("ascii")
 
 
-def _request(method: str, path: str, token: str, fields: str = "") -> bytes:
+def request(method: str, path: str, token: str, fields: str = "") -> bytes:
+    """The head of a request; ``fields`` are further lines."""
     gate = f"queue-token: {token}\r\n" if token else ""
     return f"{method} {path} HTTP/1.1\r\n{_FIXED}{gate}{fields}\r\n".encode("ascii")
 
@@ -88,17 +85,6 @@ def hold(date: str, number: int, token: str) -> bytes:
     return post("/reservation", f'{{"concertScheduleId":"{date}","seatNumber":{number}}}', token)
 
 
-class _Issued(msgspec.Struct):
-    token: str
-
-
-class _IssuedAnswer(msgspec.Struct):
-    data: _Issued
-
-
-_issued = msgspec.json.Decoder(_IssuedAnswer)
-
-
-def token_of(response: Response) -> str:
-    """The queue token in the answer to ``POST /queue/issue``."""
-    return _issued.decode(response.body).data.token
+def data_of(response: Response) -> Any:
+    """The ``data`` of an answer."""
+    return msgspec.json.decode(response.body)["data"]

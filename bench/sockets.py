@@ -28,7 +28,7 @@ from bench.record import Latencies, latencies
 from bench.report import machine, verdict_lines
 from bench.rig import Rig, Setup
 from bench.run import add_common_options, interruptible, say
-from bench.scenario import delete, get
+from bench.scenario import get, request
 from bench.world import UnexpectedAnswerError, World
 
 LATENESS_MS_MAX = 1_000.0
@@ -102,8 +102,8 @@ class Finding(msgspec.Struct, frozen=True):
         ]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: every claim holds; 1: one does not; 2: it could not be measured."""
     parse = argparse.ArgumentParser(
         prog="python -m bench sockets", description="Push lateness and memory of websockets."
     )
@@ -112,12 +112,6 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--seconds", type=float, default=10.0, help="of each of the two phases")
     parse.add_argument("--changes", type=float, default=2.0, help="a second")
     add_common_options(parse)
-    return parse
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: every claim holds; 1: one does not; 2: it could not be measured."""
-    parse = parser()
     options = parse.parse_args(arguments)
     if not 0 < options.clients <= CLIENTS_MAX or not 0 <= options.unread < 1:
         parse.error(f"1 to {CLIENTS_MAX} clients, of whom some go on reading")
@@ -212,7 +206,7 @@ class _Run:
         for number in range(changes):
             await asyncio.sleep(began + number / self._options.changes - time.perf_counter())
             moves.begun()
-            await self._world.ask("leave", delete("/queue", self._leaving.pop(0)), 204)
+            await self._world.ask("leave", request("DELETE", "/queue", self._leaving.pop(0)), 204)
         total = len(moves.at)
         for _ in range(round(SETTLE_S / SETTLE_STEP_S)):
             if all(listener.known == total for listener in reading):

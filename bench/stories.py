@@ -4,36 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-import msgspec
-
 from bench.client import Response
-from bench.scenario import Call, Scenario, charge, delete, expect, get, hold, issue, post, token_of
+from bench.scenario import Call, Scenario, charge, data_of, expect, get, hold, issue, post, request
 from bench.world import DateSummary, Seat, Users, allocation
 
 CURIOUS_EVERY = 10
 """One user of so many also looks at everything else, and another gives up what was taken."""
-
-
-class _Seat(msgspec.Struct):
-    id: str
-
-
-class _Held(msgspec.Struct):
-    id: str
-    seat: _Seat
-    price: int
-
-
-class _HeldAnswer(msgspec.Struct):
-    data: _Held
-
-
-class _IdAnswer(msgspec.Struct):
-    data: _Seat
-
-
-_held = msgspec.json.Decoder(_HeldAnswer)
-_id = msgspec.json.Decoder(_IdAnswer)
 
 
 class Stories:
@@ -58,33 +34,34 @@ class Stories:
 
 def booking(user: str, seat: Seat, *, curious: bool = False) -> Scenario:
     """One user books one seat in seven requests; a curious one also reads everything else."""
-    token = token_of((yield from expect("issue", issue(user), 201)))
+    token = data_of((yield from expect("issue", issue(user), 201)))["token"]
     yield from expect("status", get("/queue/status", token), 200)
     dates = get(f"/concert/available-dates?concertId={seat.concert}", token)
     yield from expect("dates", dates, 200)
     seats = get(f"/concert/available-seats?concertScheduleId={seat.date}", token)
     yield from expect("seats", seats, 200)
     response = yield from expect("hold", hold(seat.date, seat.number, token), 201)
-    held = _held.decode(response.body).data
+    held = data_of(response)
     if curious:
-        yield from _look(_while_held(user, token, held.id))
-    yield from expect("charge", charge(user, held.price), 200)
-    paid = yield from expect("pay", post("/payment", f'{{"seatId":"{held.seat.id}"}}', token), 201)
+        yield from _look(_while_held(user, token, held["id"]))
+    yield from expect("charge", charge(user, held["price"]), 200)
+    body = f'{{"seatId":"{held["seat"]["id"]}"}}'
+    paid = yield from expect("pay", post("/payment", body, token), 201)
     if curious:
-        yield from _look(_when_paid(user, _id.decode(paid.body).data.id))
+        yield from _look(_when_paid(user, data_of(paid)["id"]))
 
 
 def _change_of_mind(user: str, seat: Seat) -> Scenario:
-    token = token_of((yield from expect("issue", issue(user), 201)))
+    token = data_of((yield from expect("issue", issue(user), 201)))["token"]
     response = yield from expect("hold", hold(seat.date, seat.number, token), 201)
-    reservation = _held.decode(response.body).data.id
-    yield from expect("release", delete(f"/reservation/{reservation}", token), 204)
-    yield from expect("leave", delete("/queue", token), 204)
+    held = request("DELETE", f"/reservation/{data_of(response)['id']}", token)
+    yield from expect("release", held, 204)
+    yield from expect("leave", request("DELETE", "/queue", token), 204)
 
 
 def _look(calls: Iterator[Call]) -> Generator[Call, Response, None]:
-    for step, request in calls:
-        yield from expect(step, request, 200)
+    for call in calls:
+        yield from expect(*call, 200)
 
 
 def _while_held(user: str, token: str, reservation: str) -> Iterator[Call]:

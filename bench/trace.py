@@ -59,11 +59,10 @@ class Recorder:
             self._is_on = False
 
 
-class Servers(Rig):
+class _Servers(Rig):
     """Servers with schema and catalogue; the service runs in this process."""
 
     def start_service(self) -> float:
-        """Start nothing."""
         return 0.0
 
 
@@ -96,7 +95,7 @@ async def trace(settings: Settings) -> Counter[str]:
 
 def main() -> int:
     """Print the files, and how many there are."""
-    with interruptible(), Servers(Setup(dates=1), {"BOOKING_PORT": "0"}, say) as rig:
+    with interruptible(), _Servers(Setup(dates=1), {"BOOKING_PORT": "0"}, say) as rig:
         calls = uvloop.run(trace(Settings.from_env(rig.settings)))
     for file, count in calls.items():
         print(f"{count:5}  {file}")

@@ -12,20 +12,18 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import ClassVar
 
-import msgspec
-
 from bench.record import Side
 from bench.scenario import (
     Call,
     Scenario,
     UnmetError,
     charge,
+    data_of,
     expect,
     get,
     hold,
     issue,
     single,
-    token_of,
 )
 from bench.stories import booking
 from bench.world import DateSummary, UnexpectedAnswerError, World, allocation
@@ -125,7 +123,7 @@ class _IssueStatus(_Issue):
 
     def scenario(self) -> Scenario:
         response = yield from expect("issue", issue(self._users.fresh()), 201)
-        yield from expect("status", get("/queue/status", token_of(response)), 200)
+        yield from expect("status", get("/queue/status", data_of(response)["token"]), 200)
 
 
 class _ChargeMany(Workload):
@@ -165,7 +163,7 @@ class _ChargeOne(Workload):
     async def verify(self, world: World, service: Side) -> list[str]:
         """Every acknowledged charge is in the balance, and nothing else."""
         answer = await world.ask("balance", get(f"/user/check?userId={self._user}"))
-        balance = msgspec.json.decode(answer.body)["data"]["balance"]
+        balance = data_of(answer)["balance"]
         least = self._done * AMOUNT
         most = least + self._unclear * AMOUNT
         if least <= balance <= most:
@@ -259,7 +257,7 @@ class _Race(Workload):
                 problems.append(f"date {date.id}: reservedSeats is {reserved}")
             path = f"/concert/available-seats?concertScheduleId={date.id}&all=true"
             answer = await world.ask("seats", get(path, self._looker))
-            states = [seat["state"] for seat in msgspec.json.decode(answer.body)["data"]]
+            states = [seat["state"] for seat in data_of(answer)]
             if states.count("held") != date.total_seats:
                 problems.append(f"date {date.id}: {states.count('held')} seats are held")
         return problems

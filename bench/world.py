@@ -9,7 +9,7 @@ import msgspec
 
 from bench.client import Response
 from bench.load import Pool
-from bench.scenario import Call, Scenario, UnmetError, get, issue, token_of
+from bench.scenario import Call, Scenario, UnmetError, data_of, get, issue
 
 DATES_AT_ONCE = 16
 """Dates that are booked at the same time: about as many as go on sale together in a season."""
@@ -44,10 +44,6 @@ class DateSummary(msgspec.Struct, frozen=True, rename="camel"):
     concert_id: str
     total_seats: int
     reserved_seats: int
-
-
-class _DatesAnswer(msgspec.Struct):
-    data: list[DateSummary]
 
 
 class World:
@@ -86,12 +82,12 @@ class World:
     async def tokens(self, users: Iterable[str]) -> list[str]:
         """Line these users up; their tokens in the same order."""
         calls = (("issue", issue(user)) for user in users)
-        return [token_of(answer) for answer in await self.ask_all(calls, 201)]
+        return [data_of(answer)["token"] for answer in await self.ask_all(calls, 201)]
 
     async def dates(self, token: str) -> list[DateSummary]:
         """All dates that can be booked, as the service lists them."""
         answer = await self.ask("dates", get("/concert/available-dates", token))
-        return msgspec.json.decode(answer.body, type=_DatesAnswer).data
+        return msgspec.convert(data_of(answer), list[DateSummary])
 
 
 class Seat(msgspec.Struct, frozen=True):

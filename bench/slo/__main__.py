@@ -25,8 +25,8 @@ CONNECTIONS = 128
 """As a proxy would keep: at 300 bookings of a few milliseconds each, some thirty are in use."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: every promise kept; 1: one broken; 2: it could not be measured."""
     parse = argparse.ArgumentParser(
         prog="python -m bench.slo",
         description="Measure the service levels of docs/reference/service-levels.md.",
@@ -37,12 +37,6 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--trouble", type=float, default=15.0, help="seconds after each break")
     parse.add_argument("--warmup", type=float, default=5.0, help="seconds that count for nothing")
     parse.add_argument("--report", type=Path, default=None, metavar="FILE", help="an HTML page")
-    return parse
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: every promise kept; 1: one broken; 2: it could not be measured."""
-    parse = parser()
     options = parse.parse_args(arguments)
     if not 0 < options.rate <= 10_000 or options.trouble < PAUSED_S + 2:
         parse.error(f"up to 10000 a second, and {PAUSED_S + 2:.0f} s or more of trouble")
@@ -52,21 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> int:
     """One run."""
-    calm_until = options.warmup + options.calm
-    phases = Phases(
-        options.warmup,
-        calm_until,
-        calm_until,
-        calm_until + options.trouble,
-        calm_until + 2 * options.trouble,
-    )
+    killed_at = options.warmup + options.calm
+    redis_from = killed_at + options.trouble
+    phases = Phases(options.warmup, killed_at, redis_from, redis_from + options.trouble)
     dates = int(options.rate * phases.end / SEATS_PER_DATE * 1.2) + 32
     UpRig.instances = options.instances
-    with (
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        UpRig(Setup(dates=dates), {"BOOKING_LOG": "text"}, say) as rig,
-    ):
-        timeline = runner.run(drive(rig, options.rate, phases))
+    with UpRig(Setup(dates=dates), {"BOOKING_LOG": "text"}, say) as rig:
+        timeline = uvloop.run(drive(rig, options.rate, phases))
         problems = audit(rig)
         verdict = judge(timeline, phases, options.rate, rig.instances)
         verdict.notes.append("; ".join(problems) or "`booking audit` is clean")

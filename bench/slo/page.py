@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from html import escape
 
 from bench.record import percentile
 from bench.slo.rig import Timeline
-from bench.slo.verdict import LEVELS, READ_P99_MS, Phases, Verdict, durations
+from bench.slo.verdict import LEVELS, READ_P99_MS, WRITE_P99_MS, Phases, Verdict, durations
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 900, 240, 56, 26, 14
-SLICE_S = 1.0
-"""One point of a curve: at 300 bookings a second, about 2,000 requests."""
-
 _COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed")
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2rem auto;padding:0 1rem;color:#111}
@@ -31,10 +29,8 @@ Mark = tuple[float, str]
 
 def page(title: str, machine: str, verdict: Verdict, timeline: Timeline, phases: Phases) -> str:
     """The whole document."""
-    marks = [
-        (phases.killed_at, "kill -9 of an instance"),
-        (phases.redis_from, "Redis paused, then killed"),
-    ]
+    marks = [(phases.killed_at, "kill -9 of an instance")]
+    marks += [(phases.redis_from, "Redis paused, then killed")]
     words = "All promises kept." if verdict.kept else "Not all promises kept."
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>",
@@ -46,10 +42,11 @@ def page(title: str, machine: str, verdict: Verdict, timeline: Timeline, phases:
         *(f"<li>{escape(note)}</li>" for note in verdict.notes),
         "</ul><h2>Bookings</h2>",
         chart("done and failed in each second", _bookings(timeline, phases), phases.end, marks),
-        "<h2>Latency of reads (p99, ms)</h2>",
-        chart("in each second", _latencies(timeline, phases, reads=True), phases.end, marks),
-        "<h2>Latency of writes (p99, ms)</h2>",
-        chart("in each second", _latencies(timeline, phases, reads=False), phases.end, marks),
+        *(
+            f"<h2>Latency of {kind} (p99, ms)</h2>"
+            + chart("in each second", _latencies(timeline, phases, limit_ms), phases.end, marks)
+            for kind, limit_ms in (("reads", READ_P99_MS), ("writes", WRITE_P99_MS))
+        ),
         "<h2>How long calls take while all is well</h2>",
         chart("share of answers (%) within ms", _shares(timeline, phases), None, ()),
         "</html>",
@@ -70,32 +67,26 @@ def _table(verdict: Verdict) -> str:
 
 
 def _bookings(timeline: Timeline, phases: Phases) -> list[Curve]:
-    ended = [at + took for at, took in zip(timeline.booked_at, timeline.booked_s, strict=True)]
+    done = Counter(int(at + took) for at, took in timeline.bookings)
+    failed = Counter(int(at) for at, _ in timeline.failed_at)
+    seconds = range(int(phases.end))
     return [
-        ("done", _per_slice(ended, phases.end)),
-        ("failed", _per_slice(timeline.failed_at, phases.end)),
+        ("done", [(second, done[second]) for second in seconds]),
+        ("failed", [(second, failed[second]) for second in seconds]),
     ]
 
 
-def _per_slice(moments: Iterable[float], end: float) -> list[tuple[float, float]]:
-    counts = [0] * (int(end / SLICE_S) + 1)
-    for at in moments:
-        if 0 <= at < end:
-            counts[int(at / SLICE_S)] += 1
-    return [(number * SLICE_S, count / SLICE_S) for number, count in enumerate(counts[:-1])]
-
-
-def _latencies(timeline: Timeline, phases: Phases, *, reads: bool) -> list[Curve]:
+def _latencies(timeline: Timeline, phases: Phases, limit_ms: float) -> list[Curve]:
     """The five calls of every booking are plenty in one picture."""
     curves: list[Curve] = []
     for level in LEVELS:
-        if (level.p99_ms == READ_P99_MS) != reads or level.step in ("leave", "release"):
+        if level.p99_ms != limit_ms or level.step in ("leave", "release"):
             continue
-        points = []
-        for number in range(int(phases.end / SLICE_S)):
-            took = durations(timeline, level.step, number * SLICE_S, (number + 1) * SLICE_S)
-            if took:
-                points.append((number * SLICE_S, percentile(took, 0.99) * 1000))
+        points = [
+            (second, percentile(took, 0.99) * 1000)
+            for second in range(int(phases.end))
+            if (took := durations(timeline, level.step, second, second + 1))
+        ]
         curves.append((level.call, points))
     return curves[: len(_COLOURS)]
 
@@ -103,8 +94,7 @@ def _latencies(timeline: Timeline, phases: Phases, *, reads: bool) -> list[Curve
 def _shares(timeline: Timeline, phases: Phases) -> list[Curve]:
     curves: list[Curve] = []
     for step in ("status", "seats", "issue", "hold", "pay"):
-        took = durations(timeline, step, phases.calm_from, phases.calm_until)
-        if took:
+        if took := durations(timeline, step, phases.calm_from, phases.killed_at):
             shares = [number / 200 for number in range(1, 200)] + [0.999]
             points = [(percentile(took, share) * 1000, share * 100) for share in shares]
             curves.append((step, points))

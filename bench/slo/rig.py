@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,38 +27,26 @@ class Timeline(Recorder):
 
     def __init__(self, start: float, end: float, by_begin: bool = False) -> None:
         super().__init__(start, end, by_begin)
-        self.names: list[str] = []
-        self._numbers: dict[str, int] = {}
-        self.request_steps = array("B")
-        self.request_at = array("d")
-        self.request_s = array("d")
-        self.booked_at = array("d")
-        self.booked_s = array("d")
-        self.failed_at = array("d")
-        self.reasons: list[str] = []
+        self.requests: dict[str, list[tuple[float, float]]] = {}
+        """By step: when each was sent, and how long its answer took."""
+        self.bookings: list[tuple[float, float]] = []
+        """When each was due, and how long it took."""
+        self.failed_at: list[tuple[float, str]] = []
+        """When, and why."""
 
     def request(self, step: str, status: int, sent: float, now: float) -> None:
         """A request was answered."""
-        self.answered += 1
-        number = self._numbers.get(step)
-        if number is None:
-            number = self._numbers[step] = len(self.names)
-            self.names.append(step)
-        self.request_steps.append(number)
-        self.request_at.append(sent - self.start)
-        self.request_s.append(now - sent)
+        self.requests.setdefault(step, []).append((sent - self.start, now - sent))
 
     def unit(self, began: float, now: float) -> None:
         """A booking is done."""
-        self.booked_at.append(began - self.start)
-        self.booked_s.append(now - began)
+        self.bookings.append((began - self.start, now - began))
         self.last = now
 
     def failed(self, reason: str) -> None:
         """A booking failed."""
         super().failed(reason)
-        self.failed_at.append(time.perf_counter() - self.start)
-        self.reasons.append(reason)
+        self.failed_at.append((time.perf_counter() - self.start, reason))
 
 
 class PatientPool(Pool):
@@ -88,7 +75,7 @@ class UpRig(Rig):
         began = time.monotonic()
         self.port = free_port()
         command = [sys.executable, "-c", MAIN, "up", "--no-demo", "--port", str(self.port)]
-        command += ["--data", str(self._directory / "up"), "--instances", str(self.instances)]
+        command += ["--data", str(self.directory / "up"), "--instances", str(self.instances)]
         self.service = up = self._child(command, "up", {})
         wait_until(up, lambda: "booking is ready" in up.log.read_text() and is_ready(self.port))
         return time.monotonic() - began

@@ -57,7 +57,6 @@ class Phases(msgspec.Struct, frozen=True):
     """Seconds from the start of the run."""
 
     calm_from: float
-    calm_until: float
     killed_at: float
     redis_from: float
     end: float
@@ -86,7 +85,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def judge(timeline: Timeline, phases: Phases, rate: float, instances: int) -> Verdict:
     """The table, and what has to be known beside it."""
-    calm = phases.calm_from, phases.calm_until
+    calm = phases.calm_from, phases.killed_at
     rows = [_rate_row(timeline, calm, rate), _success_row(timeline, calm)]
     rows += _latency_rows(timeline, calm)
     for what, since, until, most_s in (
@@ -104,16 +103,16 @@ def recovery_s(timeline: Timeline, broken_at: float, until: float) -> float:
     """From the break to the last booking of this phase that failed, or was due and then late."""
     late = [
         at
-        for at, took in zip(timeline.booked_at, timeline.booked_s, strict=True)
+        for at, took in timeline.bookings
         if broken_at - LATE_S <= at < until and took > LATE_S and at + took > broken_at
     ]
-    failed = [at for at in timeline.failed_at if broken_at <= at < until]
+    failed = [at for at, _ in timeline.failed_at if broken_at <= at < until]
     return max((max(0.0, at - broken_at) for at in (*late, *failed)), default=0.0)
 
 
 def _rate_row(timeline: Timeline, calm: tuple[float, float], rate: float) -> Row:
     seconds = calm[1] - calm[0]
-    done = sum(calm[0] <= at < calm[1] for at in timeline.booked_at)
+    done = sum(calm[0] <= at < calm[1] for at, _ in timeline.bookings)
     # Arrivals are random (Poisson): 300 a second for 30 s are 9,000, give or take 95 (its root).
     chance = 3 * math.sqrt(rate * seconds)
     kept = done >= rate * seconds - chance
@@ -121,8 +120,8 @@ def _rate_row(timeline: Timeline, calm: tuple[float, float], rate: float) -> Row
 
 
 def _success_row(timeline: Timeline, calm: tuple[float, float]) -> Row:
-    asked = sum(calm[0] <= at < calm[1] for at in timeline.request_at)
-    failed = sum(calm[0] <= at < calm[1] for at in timeline.failed_at)
+    asked = sum(calm[0] <= at < calm[1] for sent in timeline.requests.values() for at, _ in sent)
+    failed = sum(calm[0] <= at < calm[1] for at, _ in timeline.failed_at)
     share = 1.0 - failed / asked if asked else 0.0
     return Row(
         "requests that succeed",
@@ -148,11 +147,7 @@ def _latency_rows(timeline: Timeline, calm: tuple[float, float]) -> list[Row]:
 def durations(timeline: Timeline, step: str, since: float, until: float) -> Sequence[float]:
     """How long the answers to requests of this step took that were sent in this time, in order of
     length."""
-    if step not in timeline.names:
-        return []
-    number = timeline.names.index(step)
-    every = zip(timeline.request_steps, timeline.request_at, timeline.request_s, strict=True)
-    return sorted(took for kind, at, took in every if kind == number and since <= at < until)
+    return sorted(took for at, took in timeline.requests.get(step, ()) if since <= at < until)
 
 
 def _notes(timeline: Timeline, phases: Phases, instances: int) -> list[str]:
@@ -162,11 +157,7 @@ def _notes(timeline: Timeline, phases: Phases, instances: int) -> list[str]:
         ("after the kill", phases.killed_at, phases.redis_from),
         ("with Redis broken", phases.redis_from, phases.end),
     ):
-        reasons = Counter(
-            reason
-            for at, reason in zip(timeline.failed_at, timeline.reasons, strict=True)
-            if since <= at < until
-        )
+        reasons = Counter(reason for at, reason in timeline.failed_at if since <= at < until)
         told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(6))
         notes.append(f"failed {name}: {told or 'none'}")
     lag = sorted(timeline.send_lags)

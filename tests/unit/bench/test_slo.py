@@ -17,7 +17,7 @@ from bench.world import DateSummary, Users
 from tests.support.edge import Edge, running
 from tests.support.house import ROOT
 
-PHASES = Phases(calm_from=1, calm_until=11, killed_at=11, redis_from=21, end=31)
+PHASES = Phases(calm_from=1, killed_at=11, redis_from=21, end=31)
 
 
 def a_run(*, took_s: float = 0.004, per_s: int = 100) -> Timeline:
@@ -32,8 +32,7 @@ def a_run(*, took_s: float = 0.004, per_s: int = 100) -> Timeline:
 
 
 def fails(timeline: Timeline, at: float) -> None:
-    timeline.failed_at.append(at)
-    timeline.reasons.append("hold:503")
+    timeline.failed_at.append((at, "hold:503"))
 
 
 def row(verdict: Verdict, start: str) -> tuple[str, bool]:
