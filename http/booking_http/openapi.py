@@ -92,6 +92,7 @@ _PARAMETERS = {
         "If-None-Match", "The entity tag of what you have; 304 if it is still true."
     ),
 }
+_BEARER = {"type": "http", "scheme": "bearer"}
 _SECURITY_SCHEMES: Json = {
     "queueToken": {
         "type": "apiKey",
@@ -99,16 +100,8 @@ _SECURITY_SCHEMES: Json = {
         "name": "queue-token",
         "description": "The token of POST /queue/issue.",
     },
-    "bearerToken": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "The same token as a bearer token.",
-    },
-    "adminToken": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "The operators' token, BOOKING_ADMIN_TOKEN.",
-    },
+    "bearerToken": {**_BEARER, "description": "The same token as a bearer token."},
+    "adminToken": {**_BEARER, "description": "The operators' token, BOOKING_ADMIN_TOKEN."},
 }
 _TOKEN_SECURITY: list[Json] = [{"queueToken": []}, {"bearerToken": []}]
 

@@ -8,13 +8,14 @@ call.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import PurePath
 
 from booking_http.problems import RefusedError
 from booking_http.reply import Reply, Representation, header
-from booking_http.routes import Answer, Call, Calls, Route
+from booking_http.routes import Answer, Call, Route
 
 _FAN = header(
     "Content-Security-Policy",
@@ -49,77 +50,59 @@ def _read(folder: str, security: bytes) -> dict[str, Representation]:
     return found
 
 
-def _file(name: str, description: str) -> Answer:
-    media = _MEDIA.get(PurePath(name).suffix, "*/*")
-    return Answer(200, None, description, ("ETag",), media=media)
+def _page(path: str, file: Representation, media: str, name: str, summary: str) -> Route:
+    async def serve(call: Call) -> Reply:
+        return file.reply(call.request)
+
+    answer = Answer(200, None, summary, ("ETag",), media=media)
+    return Route("GET", path, answer, name=name, summary=summary, handle=serve)
 
 
-class FanPages(Calls):
+def _parts(path: str, files: dict[str, Representation], name: str, summary: str) -> Route:
+    """The files by their names: one row of the table, however many there are."""
+
+    async def serve(call: Call) -> Reply:
+        file = files.get(call.path_id)
+        if file is None:
+            raise RefusedError("not_found", "There is no such file.")
+        return file.reply(call.request)
+
+    answer = Answer(200, None, summary, ("ETag",), media="*/*")
+    return Route(
+        "GET", path, answer, problems=("not_found",), name=name, summary=summary, handle=serve
+    )
+
+
+def fan_pages() -> tuple[Route, ...]:
     """The fan's page and its parts."""
-
-    def __init__(self) -> None:
-        every = _read("static", _FAN)
-        self._files = {name: file for name, file in every.items() if not name.startswith("docs.")}
-
-    @Route("GET", "/", _file("index.html", "The fan's page"))
-    async def page(self, call: Call) -> Reply:
-        """The fan's page."""
-        return self._files["index.html"].reply(call.request)
-
-    @Route(
-        "GET", "/static/{id}", _file("", "A script, a style or a picture of a page"),
-        problems=("not_found",),
-    )  # fmt: skip
-    async def static(self, call: Call) -> Reply:
-        """A script, a style or a picture of a page."""
-        return _found(self._files, call)
+    files = {name: file for name, file in _read("static", _FAN).items() if name[:5] != "docs."}
+    words = "A script, a style or a picture of a page"
+    return (
+        _page("/", files["index.html"], "text/html", "page", "The fan's page"),
+        _parts("/static/{id}", files, "static", words),
+    )
 
 
-class DocumentationPages(Calls):
+def documentation_pages() -> tuple[Route, ...]:
     """The page about the API, its script and its style."""
-
-    def __init__(self) -> None:
-        self._files = _read("static", _FAN)
-
-    @Route("GET", "/docs", _file("docs.html", "This document, for people"))
-    async def docs(self, call: Call) -> Reply:
-        """This document, for people."""
-        return self._files["docs.html"].reply(call.request)
-
-    @Route("GET", "/docs/docs.js", _file("docs.js", "The script of /docs"), name="docs_docs_js")
-    async def script(self, call: Call) -> Reply:
-        """The script of /docs."""
-        return self._files["docs.js"].reply(call.request)
-
-    @Route("GET", "/docs/docs.css", _file("docs.css", "The style of /docs"), name="docs_docs_css")
-    async def style(self, call: Call) -> Reply:
-        """The style of /docs."""
-        return self._files["docs.css"].reply(call.request)
+    page, script, style = map(
+        _read("static", _FAN).__getitem__, ("docs.html", "docs.js", "docs.css")
+    )
+    return (
+        _page("/docs", page, "text/html", "docs", "This document, for people"),
+        _page("/docs/docs.js", script, "text/javascript", "docs_docs_js", "The script of /docs"),
+        _page("/docs/docs.css", style, "text/css", "docs_docs_css", "The style of /docs"),
+    )
 
 
-class ConsolePages(Calls):
+def console_pages() -> tuple[Route, ...]:
     """The operators' page and its parts."""
-
-    def __init__(self) -> None:
-        self._files = _read("console", _CONSOLE)
-        self._page = self._files.pop("console.html")
-
-    @Route("GET", "/admin/console", _file("console.html", "The page."), "admin")
-    async def admin_console(self, call: Call) -> Reply:
-        """The console, for people."""
-        return self._page.reply(call.request)
-
-    @Route(
-        "GET", "/admin/console/{id}", _file("", "A script or a style."), "admin",
-        problems=("not_found",),
-    )  # fmt: skip
-    async def admin_console_part(self, call: Call) -> Reply:
-        """A part of the console."""
-        return _found(self._files, call)
-
-
-def _found(known: dict[str, Representation], call: Call) -> Reply:
-    file = known.get(call.path_id)
-    if file is None:
-        raise RefusedError("not_found", "There is no such file.")
-    return file.reply(call.request)
+    files = _read("console", _CONSOLE)
+    page = files.pop("console.html")
+    return tuple(
+        replace(row, tag="admin")
+        for row in (
+            _page("/admin/console", page, "text/html", "adminConsole", "The console, for people"),
+            _parts("/admin/console/{id}", files, "adminConsolePart", "A part of the console"),
+        )
+    )

@@ -17,7 +17,7 @@ from booking_http.connection import EdgeConnections
 from booking_http.dispatch import UNMATCHED, Dispatcher
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document, release
-from booking_http.pages import DocumentationPages, FanPages
+from booking_http.pages import documentation_pages, fan_pages
 from booking_http.queue.calls import QueueCalls
 from booking_http.reply import Reply
 from booking_http.routes import Route, RouteTable
@@ -161,10 +161,9 @@ def build_server(
         SeatCalls(services),
         AccountCalls(services),
         sockets,
-        FanPages(),
     )
     operators = () if admin is None else admin_routes(admin, metrics)
-    routes = (*(row for each in calls for row in each.routes()), *operators)
+    routes = (*(row for each in calls for row in each.routes()), *fan_pages(), *operators)
     return _server(services, settings, metrics, routes, hub)
 
 
@@ -184,7 +183,7 @@ def _server(
     hub: Hub,
 ) -> EdgeServer:
     system = SystemCalls(services, settings, metrics, lambda: dispatcher.draining)
-    table = RouteTable((*calls, *system.routes(), *DocumentationPages().routes()))
+    table = RouteTable((*calls, *system.routes(), *documentation_pages()))
     system.document = document(table.routes, settings)
     dispatcher = Dispatcher(services, table, settings, metrics)
     return EdgeServer(dispatcher, table, settings, metrics, hub)

@@ -7,7 +7,7 @@ from booking_http.admin.queues import QueueAdminCalls
 from booking_http.admin.service import AdminParts, AdminService
 from booking_http.admin.trail import TrailCalls
 from booking_http.metrics import EdgeMetrics
-from booking_http.pages import ConsolePages
+from booking_http.pages import console_pages
 from booking_http.routes import Route
 
 __all__ = ["AdminParts", "admin_routes"]
@@ -27,4 +27,4 @@ def admin_routes(parts: AdminParts, metrics: EdgeMetrics) -> tuple[Route, ...]:
     admin = AdminService(parts)
     metrics.add(admin.counts)
     rows = (row for calls in _CALLS for row in calls(admin).routes())
-    return (*rows, *ConsolePages().routes())
+    return (*rows, *console_pages())

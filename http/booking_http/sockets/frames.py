@@ -8,7 +8,7 @@ nothing, so what is left of the protocol fits here: masked frames of a few bytes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from booking_http.sockets.codes import NO_STATUS, NOT_UTF8, PROTOCOL_ERROR, TOO_BIG
 from booking_http.sockets.limits import CLOSE_REASON_SIZE_MAX, MESSAGE_SIZE_MAX
@@ -127,17 +127,14 @@ class FrameReader:
         return opcode, payload
 
 
-class _Head:
+class _Head(NamedTuple):
     """The head of one frame."""
 
-    __slots__ = ("body", "final", "opcode", "size")
-
-    def __init__(self, final: bool, opcode: int, size: int, body: int) -> None:
-        self.final = final
-        self.opcode = opcode
-        self.size = size
-        self.body = body
-        """Where the payload begins; the four bytes before it are the mask."""
+    final: bool
+    opcode: int
+    size: int
+    body: int
+    """Where the payload begins; the four bytes before it are the mask."""
 
     @classmethod
     def read(cls, data: bytes, at: int) -> _Head | None:

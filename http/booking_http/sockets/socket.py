@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import msgspec
@@ -57,66 +58,42 @@ class Keeper(Protocol):
         :class:`actors.errors.UnavailableError` gets through."""
 
 
+@dataclass(slots=True, eq=False)
 class Socket:
     """An open websocket. aiohttp's connection hands it the bytes that come (``feed_data``), and
     tells it when there will be no more (``feed_eof``)."""
 
-    __slots__ = (
-        "_clock",
-        "_free_at",
-        "_keeper",
-        "_reader",
-        "_received_close",
-        "_transport",
-        "channel",
-        "close_by",
-        "code",
-        "ended",
-        "heard_at",
-        "schedule",
-        "seq",
-        "slow_since",
-        "text",
-        "token",
-        "told",
-    )
+    _transport: asyncio.Transport
+    _clock: Callable[[], float]
+    _keeper: Keeper
+    channel: Channel
+    token: QueueToken
+    text: str
+    """The token as it was sent."""
+    schedule: str = ""
+    """The date of a seats socket."""
+    seq: int = 0
+    """Of the last frame of the channel's kind."""
+    told: QueueStatus | None = None
+    """What a queue socket was told last."""
+    heard_at: float = field(init=False)
+    slow_since: float = 0.0
+    """Since when it has not taken what was written; 0 for a client that reads."""
+    code: int = 0
+    """What it is closed with; 0 while it is open."""
+    close_by: float = 0.0
+    """When the connection is cut if the client has not answered the close; for its keeper."""
+    ended: asyncio.Future[None] = field(init=False)
+    """Done when the connection is gone."""
+    _reader: FrameReader | None = field(default_factory=FrameReader)
+    """``None`` when nothing the client says matters any more."""
+    _received_close: bool = False
+    _free_at: float = 0.0
+    """When the allowance of messages will be whole again (GCRA)."""
 
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        clock: Callable[[], float],
-        keeper: Keeper,
-        channel: Channel,
-        token: QueueToken,
-        text: str,
-        schedule: str = "",
-    ) -> None:
-        self._transport = transport
-        self._clock = clock
-        self._keeper = keeper
-        self._reader: FrameReader | None = FrameReader()
-        """``None`` when nothing the client says matters any more."""
-        self._received_close = False
-        self._free_at = 0.0
-        """When the allowance of messages will be whole again (GCRA)."""
-        self.channel = channel
-        self.token = token
-        self.text = text
-        self.schedule = schedule
-        """The date of a seats socket."""
-        self.seq = 0
-        """Of the last frame of the channel's kind."""
-        self.told: QueueStatus | None = None
-        """What a queue socket was told last."""
-        self.heard_at = clock()
-        self.slow_since = 0.0
-        """Since when it has not taken what was written; 0 for a client that reads."""
-        self.code = 0
-        """What it is closed with; 0 while it is open."""
-        self.close_by = 0.0
-        """When the connection is cut if the client has not answered the close; for its keeper."""
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the connection is gone."""
+    def __post_init__(self) -> None:
+        self.heard_at = self._clock()
+        self.ended = asyncio.get_running_loop().create_future()
 
     @property
     def open(self) -> bool:
