@@ -144,7 +144,7 @@ class _Places:
 
 
 def free_port(wanted: int, others: set[int]) -> int:
-    """The first port from ``wanted`` on that nobody has. :class:`InstanceError`"""
+    """The first port from ``wanted`` on that nobody has; :class:`InstanceError` if none is near."""
     for number in range(wanted, wanted + PORTS_TRIED_MAX):
         port = number if number <= _PORT_LAST else number - _PORT_LAST + _PORTS_PRIVILEGED
         if port in others:
@@ -160,7 +160,7 @@ def free_port(wanted: int, others: set[int]) -> int:
 
 
 def open_port(settings: Settings) -> socket.socket:
-    """Listen on the service's port. :class:`PortTakenError`"""
+    """Listen on the service's port; :class:`PortTakenError` if it cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
