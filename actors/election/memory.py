@@ -1,21 +1,16 @@
-"""The election's in-memory twin: the same contract, with faults for tests to order."""
+"""The election's in-memory twin: the same contract without a server."""
 
 from __future__ import annotations
 
 from actors.clock import Clock
-from actors.connections.memory import FaultyConnection
-from actors.election.contract import KEY_TTL_S, ElectionError
+from actors.election.contract import KEY_TTL_S
 
 
 class MemoryElectionStore:
-    """What all instances share: the key, and when it ends. ``away`` is the store's own outage."""
+    """What all instances share: the key, and when it ends."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.away = False
-        self.grants_everybody = False
-        """A campaign is granted though somebody else holds the key: a store that lost a write, or
-        two of them after a split."""
         self._holder: str | None = None
         self._ends_s = 0.0
 
@@ -34,29 +29,28 @@ class MemoryElectionStore:
         self._holder = None
 
 
-class MemoryElection(FaultyConnection):
+class MemoryElection:
     """One instance's connection to a :class:`MemoryElectionStore`."""
 
     def __init__(self, store: MemoryElectionStore, ttl_s: float = KEY_TTL_S) -> None:
-        super().__init__(store, ElectionError)
         self._store = store
         self.ttl_s = ttl_s
 
     async def campaign(self, incarnation: str) -> bool:
         """As the contract says."""
-        await self._reach()
         free = self._store.holder in (None, incarnation)
         if free:
             self._store.hold(incarnation, self.ttl_s)
-        return free or self._store.grants_everybody
+        return free
 
     async def resign(self, incarnation: str) -> None:
         """As the contract says."""
-        await self._reach()
         if self._store.holder == incarnation:
             self._store.forget()
 
     async def leader(self) -> str | None:
         """As the contract says."""
-        await self._reach()
         return self._store.holder
+
+    async def close(self) -> None:
+        """Close nothing."""

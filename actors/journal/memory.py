@@ -1,4 +1,4 @@
-"""The journal's in-memory twin: the same contract, with faults for tests to order.
+"""The journal's in-memory twin: the same contract without a database.
 
 Several :class:`MemoryJournal` objects over one :class:`MemoryStore` are the connections of several
 instances to one database. The store is what survives a crash of all of them.
@@ -6,16 +6,12 @@ instances to one database. The store is what survives a crash of all of them.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 from actors.address import SLOT_COUNT, Address
-from actors.connections.memory import FaultyConnection
 from actors.journal.contract import (
     Batch,
-    JournalError,
     Lease,
     Loaded,
     OutcomeRow,
@@ -24,16 +20,11 @@ from actors.journal.contract import (
     SnapshotRow,
 )
 
-Fault = Literal["refused", "unknown", "late"]
-"""What becomes of an append: ``refused`` writes nothing, ``unknown`` writes and then loses the
-answer, ``late`` loses the answer and writes afterwards unless the shard was claimed by then."""
-
 
 class MemoryStore:
     """The tables, and the rules the database keeps: fence, keys, gapless seq."""
 
     def __init__(self) -> None:
-        self.away = False
         self.leases = [ShardInfo(number, 0, "", "") for number in range(SLOT_COUNT)]
         self.rows: list[list[Row]] = [[] for _ in range(SLOT_COUNT)]
         self.outcomes: dict[tuple[int, bytes], OutcomeRow] = {}
@@ -85,58 +76,19 @@ class MemoryStore:
         return [row for row in rows if row.seq > after_seq]
 
 
-class MemoryJournal(FaultyConnection):
+class MemoryJournal:
     """One instance's connection to a :class:`MemoryStore`."""
 
-    def __init__(self, store: MemoryStore | None = None, *, latency_s: float = 0.0) -> None:
+    def __init__(self, store: MemoryStore | None = None) -> None:
         self.store = store if store is not None else MemoryStore()
-        super().__init__(self.store, JournalError, latency_s=latency_s)
         self.parts: Sequence[MemoryJournal] = (self,)
-        self.appends = 0
-        self.loads = 0
-        self.look_ups = 0
-        self.timers_written = 0
-        self._faults: list[Fault] = []
-        self._late: set[asyncio.TimerHandle] = set()
-
-    def fail_next(self, count: int = 1) -> None:
-        """The next appends are refused: nothing is written, the caller gets an error."""
-        self._faults += ["refused"] * count
-
-    def unknown_after_write(self, count: int = 1) -> None:
-        """The next appends are written, and then the caller gets an error."""
-        self._faults += ["unknown"] * count
-
-    def late_write(self, count: int = 1) -> None:
-        """The next appends give an error and are written 50 ms later, unless fenced by then."""
-        self._faults += ["late"] * count
 
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         """As the contract says."""
-        self.appends += 1
-        self.timers_written += len(batch.timers)
-        await self._reach()
-        fault = self._faults.pop(0) if self._faults else None
-        if fault is None:
-            return self.store.write(batch)
-        if fault == "unknown":
-            self.store.write(batch)
-        elif fault == "late":
-            self._write_late(batch)
-        raise JournalError(f"ordered by a test: {fault}")
-
-    def _write_late(self, batch: Batch) -> None:
-        def write() -> None:
-            self._late.discard(handle)
-            self.store.write(batch)
-
-        handle = asyncio.get_running_loop().call_later(0.05, write)
-        self._late.add(handle)
+        return self.store.write(batch)
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
         """As the contract says."""
-        self.loads += 1
-        await self._reach()
         return [self._load(address, whole) for address in addresses]
 
     def _load(self, address: Address, whole: bool) -> Loaded:
@@ -146,14 +98,10 @@ class MemoryJournal(FaultyConnection):
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
         """As the contract says."""
-        self.loads += 1
-        await self._reach()
         return [Loaded(address, None, self.store.events(address, seq)) for address, seq in known]
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         """As the contract says."""
-        self.look_ups += 1
-        await self._reach()
         found = (self.store.outcomes.get(command) for command in commands)
         return {row.command: row for row in found if row is not None}
 
@@ -161,17 +109,14 @@ class MemoryJournal(FaultyConnection):
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
         """As the contract says."""
-        await self._reach()
         return self.store.claim(wanted, owner, incarnation)
 
     async def shards(self) -> list[ShardInfo]:
         """As the contract says."""
-        await self._reach()
         return list(self.store.leases)
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
         """As the contract says."""
-        await self._reach()
         wanted = frozenset(shards)
         return [address for address, shard in self.store.timers.items() if shard in wanted]
 
@@ -179,7 +124,6 @@ class MemoryJournal(FaultyConnection):
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
     ) -> list[Row]:
         """As the contract says."""
-        await self._reach()
         rows = [
             row
             for row in reversed(self.store.events(address))
@@ -189,14 +133,12 @@ class MemoryJournal(FaultyConnection):
 
     async def purge_outcomes(self, before_ms: int, limit: int) -> int:
         """As the contract says."""
-        await self._reach()
         old = [key for key, row in self.store.outcomes.items() if row.at_ms < before_ms][:limit]
         for key in old:
             del self.store.outcomes[key]
         return len(old)
 
     async def ping(self) -> None:
-        """As the contract says."""
-        await self._reach()
+        """Do nothing: the store is always there."""
 
-    connect = ping
+    connect = close = ping

@@ -1,4 +1,4 @@
-"""The in-memory twins of the stored placement, with faults for tests to order."""
+"""The in-memory twins of the stored placement, without a database."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.clock import Clock
-from actors.connections.memory import FaultyConnection
-from actors.journal.contract import JournalError, Lease
+from actors.journal.contract import Lease
 from actors.journal.memory import MemoryStore
 from actors.placement.contract import (
     DesiredState,
@@ -43,7 +42,6 @@ class MemoryTables:
     def __init__(self, store: MemoryStore, clock: Clock) -> None:
         self.store = store
         self.clock = clock
-        self.away = False
         self.leadership = Leadership(0, "", "", _NEVER, True)
         """As last written; whether it is over is for whoever reads it to say."""
         self.shards = [_ShardRow() for _ in store.leases]
@@ -62,21 +60,14 @@ class MemoryTables:
         return number
 
 
-class MemoryPlacement(FaultyConnection):
+class MemoryPlacement:
     """One instance's connection to :class:`MemoryTables`."""
 
     def __init__(self, tables: MemoryTables) -> None:
-        super().__init__(tables, JournalError)
         self.tables = tables
-        self._lost_answers = 0
-
-    def lose_answers(self, count: int = 1) -> None:
-        """Carry out the next raised terms, and then let the caller get an error."""
-        self._lost_answers += count
 
     async def leadership(self) -> Leadership:
         """As the contract says."""
-        await self._reach()
         row = self.tables.leadership
         return replace(row, expired=row.expires_at <= self.tables.end_of(0))
 
@@ -84,19 +75,14 @@ class MemoryPlacement(FaultyConnection):
         self, holder: str, via: Via, lease_s: float, seen: Leadership
     ) -> int | None:
         """As the contract says."""
-        await self._reach()
         if not self.tables.leadership.same_as(seen):
             return None
         ends = self.tables.end_of(lease_s)
         self.tables.leadership = Leadership(seen.term + 1, holder, via, ends, False)
-        if self._lost_answers:
-            self._lost_answers -= 1
-            raise JournalError("ordered by a test: the answer is lost")
         return seen.term + 1
 
     async def renew_term(self, term: int, via: Via, lease_s: float) -> bool:
         """As the contract says."""
-        await self._reach()
         row = self.tables.leadership
         if row.term == term:
             self.tables.leadership = replace(row, via=via, expires_at=self.tables.end_of(lease_s))
@@ -104,14 +90,12 @@ class MemoryPlacement(FaultyConnection):
 
     async def yield_term(self, term: int) -> None:
         """As the contract says."""
-        await self._reach()
         if self.tables.leadership.term == term:
             row = self.tables.leadership
             self.tables.leadership = replace(row, expires_at=self.tables.end_of(0))
 
     async def shards(self) -> list[PlacedShard]:
         """As the contract says."""
-        await self._reach()
         return [
             PlacedShard(**msgspec.structs.asdict(lease), **msgspec.structs.asdict(row))
             for lease, row in zip(self.tables.store.leases, self.tables.shards, strict=True)
@@ -119,7 +103,6 @@ class MemoryPlacement(FaultyConnection):
 
     async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> WriteResult:
         """As the contract says."""
-        await self._reach()
         if self.tables.leadership.term != term:
             return WriteResult(current=False)
         leases = self.tables.store.leases
@@ -133,21 +116,18 @@ class MemoryPlacement(FaultyConnection):
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
         """As the contract says."""
-        await self._reach()
         rows = self.tables.shards
         desired = [(shard, seen) for shard, seen in wanted if rows[shard].desired == owner]
         return self.tables.store.claim(desired, owner, incarnation)
 
     async def pin(self, shard: int, instance: str | None, who: str) -> None:
         """As the contract says."""
-        await self._reach()
         self.tables.shards[shard].pinned_to = instance
         self._log_change(who, "pin", shard, pinned_to=instance)
 
     async def freeze(self, shard: int, reason: str | None, who: str) -> None:
         """As the contract says."""
         assert reason != "", "a freeze needs a reason"
-        await self._reach()
         self.tables.shards[shard].frozen = reason or ""
         self._log_change(who, "freeze", shard, frozen=reason)
 
@@ -157,45 +137,41 @@ class MemoryPlacement(FaultyConnection):
 
     async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
         """As the contract says."""
-        await self._reach()
         return self.tables.log(who, what, detail)
 
     async def logged(self, limit: int, before_id: int | None = None) -> list[OperatorLogEntry]:
         """As the contract says."""
-        await self._reach()
         end = len(self.tables.entries) if before_id is None else before_id - 1
         return self.tables.entries[max(0, end - limit) : max(0, end)][::-1]
 
+    async def close(self) -> None:
+        """Close nothing."""
 
-class MemoryOperations(FaultyConnection):
+
+class MemoryOperations:
     """One instance's connection to :class:`MemoryTables`."""
 
     def __init__(self, tables: MemoryTables) -> None:
-        super().__init__(tables, JournalError)
         self._tables = tables
 
     async def desired_states(self) -> Mapping[str, DesiredState]:
         """As the contract says."""
-        await self._reach()
         known = self._tables.desired_states
         return {name: state for name, state in known.items() if state != DesiredState()}
 
     async def desire(self, instance: str, state: DesiredState, who: str, what: str) -> None:
         """As the contract says."""
-        await self._reach()
         self._tables.desired_states[instance] = state
         self._tables.log(who, what, {"instance": instance})
 
     async def show(self, plan: Plan, kind: PlanKind) -> None:
         """As the contract says."""
-        await self._reach()
         known = self._tables.plans.get(plan.plan_id)
         if known is None or known.state != "running":
             self._tables.plans[plan.plan_id] = StoredPlan(plan, kind, "shown")
 
     async def begin(self, plan_id: str, who: str) -> bool:
         """As the contract says."""
-        await self._reach()
         stored = self._tables.plans.get(plan_id)
         if stored is None or stored.state != "shown":
             return False
@@ -209,7 +185,6 @@ class MemoryOperations(FaultyConnection):
         self, plan_id: str, state: Literal["done", "aborted"], who: str, outcome: PlanOutcome
     ) -> bool:
         """As the contract says."""
-        await self._reach()
         stored = self._tables.plans.get(plan_id)
         if stored is None or stored.state != "running":
             return False
@@ -219,17 +194,17 @@ class MemoryOperations(FaultyConnection):
 
     async def plan(self, plan_id: str) -> StoredPlan | None:
         """As the contract says."""
-        await self._reach()
         return self._tables.plans.get(plan_id)
 
     async def running(self) -> list[StoredPlan]:
         """As the contract says."""
-        await self._reach()
         begun = [stored for stored in self._tables.plans.values() if stored.state == "running"]
         return sorted(begun, key=lambda stored: stored.begun_at_ms)
 
     async def latest(self) -> StoredPlan | None:
         """As the contract says."""
-        await self._reach()
         begun = [p for p in self._tables.plans.values() if p.kind == "rebalance" and p.begun_at_ms]
         return max(begun, key=lambda stored: stored.begun_at_ms, default=None)
+
+    async def close(self) -> None:
+        """Close nothing."""

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from actors.election.leadership import Leader
-from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.journal.memory import MemoryStore
 from actors.placement.contract import WriteResult
-from actors.placement.memory import MemoryPlacement, MemoryTables
 from actors.tasks import Tasks
+from tests.support.faulty import FaultyElection, FaultyElectionStore, FaultyPlacement, FaultyTables
 from tests.support.virtual_time import VirtualClock
 
 STEP_S = 0.1
@@ -22,8 +21,8 @@ class Candidate:
 
     def __init__(self, house: House, name: str) -> None:
         self.name = name
-        self.election = MemoryElection(house.ballot)
-        self.store = MemoryPlacement(house.tables)
+        self.election = FaultyElection(house.ballot)
+        self.store = FaultyPlacement(house.tables)
         self.told: list[int | None] = []
         """Each term it was elected for, and ``None`` each time it was deposed."""
         self.leader = Leader(
@@ -57,8 +56,8 @@ class House:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.database_clock = VirtualClock()
-        self.ballot = MemoryElectionStore(self.clock)
-        self.tables = MemoryTables(MemoryStore(), self.database_clock)
+        self.ballot = FaultyElectionStore(self.clock)
+        self.tables = FaultyTables(MemoryStore(), self.database_clock)
         self.tasks = Tasks("candidates")
         self.candidates: list[Candidate] = []
 

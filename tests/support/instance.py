@@ -14,12 +14,9 @@ from actors.address import Address
 from actors.cluster.application import TIMES
 from actors.cluster.availability import StaleError
 from actors.core.limits import Limits
-from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.journal.contract import Batch, Row
-from actors.journal.memory import MemoryJournal, MemoryStore
-from actors.membership.memory import MemoryMembership, MemoryMembershipStore
+from actors.journal.memory import MemoryStore
 from actors.peers.memory import MemoryTransport
-from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from booking.app import App
 from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Schedule
 from booking.catalogue.memory import MemoryCatalogue
@@ -29,6 +26,16 @@ from booking.queue.view import QueueStatus, QueueView
 from booking.seats.domain.ledger import Ledger, LedgerHold
 from booking.services import Services
 from booking.settings import Settings
+from tests.support.faulty import (
+    FaultyElection,
+    FaultyElectionStore,
+    FaultyJournal,
+    FaultyMembership,
+    FaultyMembershipStore,
+    FaultyOperations,
+    FaultyPlacement,
+    FaultyTables,
+)
 from tests.support.journals import user_id
 
 HOUR_MS = 3_600_000
@@ -113,24 +120,24 @@ class Instance:
         self.store = store or MemoryStore()
         self.seeds: list[str] = []
         """Of the draws of queues, in order."""
-        self.journal = MemoryJournal(self.store)
+        self.journal = FaultyJournal(self.store)
         self.catalogue = MemoryCatalogue(
             catalogue(schedule("d1")) if dates is None else dates, self._is_booked
         )
-        tables = MemoryTables(self.store, self.clock)
+        tables = FaultyTables(self.store, self.clock)
         for wish in tables.shards:
             wish.desired = instance  # as after an earlier run: nothing is left to plan
-        members = MemoryMembershipStore(self.clock)
+        members = FaultyMembershipStore(self.clock)
         transport = MemoryTransport()
         self.app = App(
             settings(instance=instance, **given),
             Stores(
                 journal=self.journal,
-                placement=MemoryPlacement(tables),
-                operations=MemoryOperations(tables),
-                membership=MemoryMembership(members),
-                standby=MemoryMembership(members),
-                election=MemoryElection(MemoryElectionStore(self.clock), ttl_s=TIMES.key_ttl_s),
+                placement=FaultyPlacement(tables),
+                operations=FaultyOperations(tables),
+                membership=FaultyMembership(members),
+                standby=FaultyMembership(members),
+                election=FaultyElection(FaultyElectionStore(self.clock), ttl_s=TIMES.key_ttl_s),
                 catalogue=self.catalogue,
             ),
             lambda member: lambda url_of, behaviour_of: transport,

@@ -13,17 +13,24 @@ from actors.cluster.application import TIMES, Application, ClusterOptions, Store
 from actors.cluster.node import ClusterNode
 from actors.core.limits import Limits
 from actors.core.replay import fold
-from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.errors import UnavailableError
 from actors.journal.contract import Loaded
-from actors.journal.memory import MemoryJournal, MemoryStore
+from actors.journal.memory import MemoryStore
 from actors.membership.contract import Member
-from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.peers.link import ServerContext
 from actors.placement.inputs import Rules
-from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from actors.subscription import Change
 from actors.transport import Answer, Transport
+from tests.support.faulty import (
+    FaultyElection,
+    FaultyElectionStore,
+    FaultyJournal,
+    FaultyMembership,
+    FaultyMembershipStore,
+    FaultyOperations,
+    FaultyPlacement,
+    FaultyTables,
+)
 from tests.support.network import LIMITS, Door, Line, Network
 from tests.support.runtimes import Views, until
 from tests.support.standstill import Process
@@ -76,12 +83,12 @@ class Node:
         self.nodes = nodes
         self.process = Process()
         self.clock = VirtualClock()
-        self.journal = MemoryJournal(nodes.store, latency_s=JOURNAL_LATENCY_S)
-        self.placement = MemoryPlacement(nodes.tables)
-        self.operations = MemoryOperations(nodes.tables)
-        self.membership = MemoryMembership(nodes.members)
-        self.standby = MemoryMembership(nodes.standby)
-        self.election = MemoryElection(nodes.ballot, ttl_s=TIMES.key_ttl_s)
+        self.journal = FaultyJournal(nodes.store, latency_s=JOURNAL_LATENCY_S)
+        self.placement = FaultyPlacement(nodes.tables)
+        self.operations = FaultyOperations(nodes.tables)
+        self.membership = FaultyMembership(nodes.members)
+        self.standby = FaultyMembership(nodes.standby)
+        self.election = FaultyElection(nodes.ballot, ttl_s=TIMES.key_ttl_s)
         self.counter, self.alarm, self.pair, self.bank = Counter(), Alarm(), Pair(), Bank()
         behaviours: list[Behaviour] = [self.counter, self.alarm, self.pair, self.bank]
         self.views = FollowedViews(behaviours, self._lost)
@@ -213,10 +220,10 @@ class Nodes:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.store = MemoryStore()
-        self.tables = MemoryTables(self.store, self.clock)
-        self.members = MemoryMembershipStore(self.clock)
-        self.standby = MemoryMembershipStore(self.clock)
-        self.ballot = MemoryElectionStore(self.clock)
+        self.tables = FaultyTables(self.store, self.clock)
+        self.members = FaultyMembershipStore(self.clock)
+        self.standby = FaultyMembershipStore(self.clock)
+        self.ballot = FaultyElectionStore(self.clock)
         self.network = Network()
         self.alive: list[Node] = []
         self.all: list[Node] = []

@@ -9,10 +9,11 @@ from typing import Any
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import CommandKey
 from actors.core.limits import Limits
-from actors.journal.memory import MemoryJournal, MemoryStore
+from actors.journal.memory import MemoryStore
 from actors.journal.partitioned import PartitionedJournal
 from actors.runtime import Runtime
 from actors.subscription import Change, Subscription
+from tests.support.faulty import FaultyJournal
 from tests.support.toys import Alarm, Bank, Counter, Pair
 from tests.support.virtual_time import VirtualClock
 
@@ -54,7 +55,7 @@ class Instance:
         self, store: MemoryStore, name: str, limits: Limits, *, databases: int = 1, **options: Any
     ) -> None:
         self.name = name.split("-")[0]
-        self.databases = [MemoryJournal(store) for _ in range(databases)]
+        self.databases = [FaultyJournal(store) for _ in range(databases)]
         self.journal = self.databases[0]
         self.clock = VirtualClock()
         self.counter, self.alarm, self.pair, self.bank = Counter(), Alarm(), Pair(), Bank()

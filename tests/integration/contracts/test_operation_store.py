@@ -22,6 +22,7 @@ from actors.placement.contract import (
 from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from actors.placement.plan import Plan, make_plan
 from actors.placement.postgres import PostgresOperations, PostgresPlacement
+from tests.support.faulty import FaultyOperations, FaultyTables
 from tests.support.placements import equal_nodes, unowned
 
 OUTCOME = PlanOutcome(done=5, open=2, broken=("shard 7: frozen: a look at it",))
@@ -219,11 +220,11 @@ async def test_a_plan_that_ended_may_be_shown_and_begun_again(
 
 
 async def test_a_database_that_is_not_there_is_an_error() -> None:
-    tables = MemoryTables(MemoryStore(), SystemClock())
+    tables = FaultyTables(MemoryStore(), SystemClock())
     tables.away = True
     lost: list[OperationStore] = [
         PostgresOperations("postgresql://nobody@127.0.0.1:1/nothing"),
-        MemoryOperations(tables),
+        FaultyOperations(tables),
     ]
     for store in lost:
         for call in (store.desired_states(), store.running(), store.begin("p", "ops")):

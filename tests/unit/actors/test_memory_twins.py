@@ -9,9 +9,9 @@ import pytest
 from actors.address import Address
 from actors.errors import NotOwnedError, OutcomeUnknownError
 from actors.journal.contract import Batch, JournalError, Row
-from actors.journal.memory import MemoryJournal
 from actors.peers.memory import MemoryTransport
 from actors.transport import Request
+from tests.support.faulty import FaultyJournal
 from tests.support.runtimes import Cluster, Instance, pass_time
 
 ANN = Address("counter", "ann")
@@ -22,27 +22,27 @@ def batch(seq: int, epoch: int = 1) -> Batch:
 
 
 @pytest.fixture
-async def journal() -> MemoryJournal:
-    journal = MemoryJournal()
+async def journal() -> FaultyJournal:
+    journal = FaultyJournal()
     await journal.claim([(ANN.slot, 0)], "one", "one-1")
     return journal
 
 
-async def test_a_refused_append_writes_nothing(journal: MemoryJournal) -> None:
+async def test_a_refused_append_writes_nothing(journal: FaultyJournal) -> None:
     journal.fail_next()
     with pytest.raises(JournalError):
         await journal.append(0, batch(1))
     assert journal.store.events(ANN) == []
 
 
-async def test_an_unknown_append_is_written(journal: MemoryJournal) -> None:
+async def test_an_unknown_append_is_written(journal: FaultyJournal) -> None:
     journal.unknown_after_write()
     with pytest.raises(JournalError):
         await journal.append(0, batch(1))
     assert len(journal.store.events(ANN)) == 1
 
 
-async def test_a_late_append_is_written_later(journal: MemoryJournal) -> None:
+async def test_a_late_append_is_written_later(journal: FaultyJournal) -> None:
     journal.late_write()
     with pytest.raises(JournalError):
         await journal.append(0, batch(1))
@@ -51,7 +51,7 @@ async def test_a_late_append_is_written_later(journal: MemoryJournal) -> None:
     assert len(journal.store.events(ANN)) == 1
 
 
-async def test_a_late_append_is_fenced_by_a_claim(journal: MemoryJournal) -> None:
+async def test_a_late_append_is_fenced_by_a_claim(journal: FaultyJournal) -> None:
     journal.late_write()
     with pytest.raises(JournalError):
         await journal.append(0, batch(1))
@@ -60,7 +60,7 @@ async def test_a_late_append_is_fenced_by_a_claim(journal: MemoryJournal) -> Non
     assert journal.store.events(ANN) == []
 
 
-async def test_a_gap_in_seq_is_a_broken_invariant(journal: MemoryJournal) -> None:
+async def test_a_gap_in_seq_is_a_broken_invariant(journal: FaultyJournal) -> None:
     with pytest.raises(AssertionError):
         await journal.append(0, batch(2))
 

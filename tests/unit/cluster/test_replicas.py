@@ -12,12 +12,12 @@ import pytest
 from actors.address import Address
 from actors.behaviour import Behaviour
 from actors.journal.contract import Batch, Loaded, Row, SnapshotRow
-from actors.journal.memory import MemoryJournal
 from actors.replication import replicas as limits
 from actors.replication.messages import EntityChange
 from actors.replication.replicas import ViewReplicas
 from actors.subscription import Change
 from actors.tasks import Tasks
+from tests.support.faulty import FaultyJournal
 from tests.support.nodes import FollowedViews
 from tests.support.runtimes import until
 from tests.support.toys import Bank, Counter
@@ -27,7 +27,7 @@ BEN = Address("counter", "ben")
 EPOCH = 1
 
 
-class LateJournal(MemoryJournal):
+class LateJournal(FaultyJournal):
     """Looks at once and answers later."""
 
     answer_s = 0.0

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from actors.address import Address
-from actors.journal.memory import MemoryJournal
 from actors.replication.replicas import ViewReplicas
+from tests.support.faulty import FaultyJournal
 from tests.support.runtimes import Cluster, Instance, Views, pass_time, until
 
 ANN = Address("counter", "ann")
@@ -19,7 +19,7 @@ EVERY_SLOT = range(256)
 class Other:
     """An instance that owns nothing, and shows what the owner decides."""
 
-    def __init__(self, owner: Instance, journal: MemoryJournal) -> None:
+    def __init__(self, owner: Instance, journal: FaultyJournal) -> None:
         self.journal = journal
         self.views = Views()
         self.owns = False
@@ -44,7 +44,7 @@ async def owner_and_other() -> AsyncIterator[tuple[Instance, Other]]:
     cluster = Cluster()
     owner = await cluster.start()
     await owner.reply(ANN, ("add", 5))
-    other = Other(owner, MemoryJournal(cluster.store))
+    other = Other(owner, FaultyJournal(cluster.store))
     running = asyncio.create_task(other.replicas.run(0))
     other.replicas.track([ANN])
     await until(other.shows)

@@ -9,8 +9,8 @@ import pytest
 
 from actors.election.candidacy import Times
 from actors.election.leadership import Leader
-from actors.election.memory import MemoryElection
 from tests.support.candidates import House
+from tests.support.faulty import FaultyElection
 from tests.support.virtual_time import VirtualTimeLoop
 
 
@@ -290,7 +290,7 @@ async def test_a_leader_that_counts_on_another_ttl_is_refused(house: House) -> N
     anna = house.candidate("anna")
     with pytest.raises(ValueError, match=r"grants 60.0 s"):
         Leader(
-            MemoryElection(house.ballot, ttl_s=60.0),
+            FaultyElection(house.ballot, ttl_s=60.0),
             anna.store,
             "anna",
             house.clock,
