@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from booking.catalogue import document
 from booking.catalogue.contract import CatalogueSaved
 from booking.catalogue.domain import Catalogue
@@ -21,10 +23,7 @@ class MemoryCatalogue:
     ) -> None:
         self.current = catalogue
         self._booked = booked
-        self._names = {
-            each.concert_id: (each.concert_name, each.queue)
-            for each in catalogue.schedules.values()
-        }
+        self._concerts: dict[str, document.ConcertEntry] = {}
 
     async def version(self) -> int:
         """See the contract."""
@@ -43,7 +42,7 @@ class MemoryCatalogue:
         return self._save(document.Document((document.parse_concert(text, concert),)))
 
     def _save(self, wanted: document.Document) -> CatalogueSaved:
-        change = change_of(wanted, self.current, self._names)
+        change = change_of(wanted, self.current, self._concerts)
         refuse(change, self.current, filter(self._booked, change.bound))
         if not change.empty:
             self._replace(wanted)
@@ -52,7 +51,7 @@ class MemoryCatalogue:
         return CatalogueSaved(concerts=len(wanted.concerts), dates=dates, version=version)
 
     def _replace(self, wanted: document.Document) -> None:
-        self._names |= {each.id: (each.name, each.queue) for each in wanted.concerts}
+        self._concerts |= {each.id: replace(each, dates=()) for each in wanted.concerts}
         concerts = {concert.id for concert in wanted.concerts}
         kept = [s for s in self.current.schedules.values() if s.concert_id not in concerts]
         new = [document.schedule_of(each, date) for each in wanted.concerts for date in each.dates]

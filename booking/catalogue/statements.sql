@@ -31,14 +31,14 @@ SELECT s.id, s.concert_id, c.name AS concert_name, c.queue,
 SELECT id, name, queue FROM concert ORDER BY id COLLATE "C"
 
 -- name: put_concert
-INSERT INTO concert (id, name, queue) VALUES ($1, $2, $3)
+INSERT INTO concert (id, name, queue) VALUES (:id, :name, :queue)
 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, queue = EXCLUDED.queue
 
 -- name: put_schedule
 -- A date never changes its concert (refused before).
 INSERT INTO concert_schedule
        (id, concert_id, total_seats, open_at, close_at, booking_start, booking_end)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+VALUES (:id, :concert_id, :total_seats, :open_at, :close_at, :booking_start, :booking_end)
 ON CONFLICT (id) DO UPDATE
    SET total_seats = EXCLUDED.total_seats, open_at = EXCLUDED.open_at,
        close_at = EXCLUDED.close_at, booking_start = EXCLUDED.booking_start,

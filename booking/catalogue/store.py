@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
+from msgspec.structs import asdict, replace
 
 from actors.address import stable_hash
-from actors.connections.statements import texts
+from actors.connections.statements import numbered, texts
 from booking.catalogue.document import (
     ConcertEntry,
+    DateEntry,
     Document,
     check,
     date_entry,
@@ -25,6 +27,7 @@ COMMAND_TIMEOUT_S = 60.0
 """An import of the largest document writes two million seats; the ordinary one takes a moment."""
 
 _SQL = texts("booking.catalogue", "statements.sql")
+_PUT_CONCERT, _PUT_SCHEDULE = (numbered(_SQL[name]) for name in ("put_concert", "put_schedule"))
 
 DATABASE_TROUBLE: tuple[type[Exception], ...] = (
     OSError,
@@ -67,19 +70,12 @@ async def export(dsn: str) -> Document:
         _connected(dsn) as conn,
         conn.transaction(isolation="repeatable_read", readonly=True),
     ):
-        names = await conn.fetch(_SQL["concerts"])
+        concerts = await _concerts(conn)
         catalogue = await _read(conn)
-    dates: dict[str, list[Schedule]] = {row["id"]: [] for row in names}
+    dates: dict[str, list[DateEntry]] = {concert: [] for concert in concerts}
     for schedule in catalogue.schedules.values():
-        dates[schedule.concert_id].append(schedule)
-    return Document(
-        tuple(
-            ConcertEntry(
-                row["id"], row["name"], tuple(map(date_entry, dates[row["id"]])), row["queue"]
-            )
-            for row in names
-        )
-    )
+        dates[schedule.concert_id].append(date_entry(schedule))
+    return Document(tuple(replace(each, dates=tuple(dates[each.id])) for each in concerts.values()))
 
 
 async def save(dsn: str, document: Document) -> int:
@@ -95,10 +91,7 @@ async def save(dsn: str, document: Document) -> int:
     async with _connected(dsn) as conn, conn.transaction():
         seen = int(await conn.fetchval(_SQL["lock_version"]))
         now = await _read(conn)
-        names = {
-            row["id"]: (row["name"], row["queue"]) for row in await conn.fetch(_SQL["concerts"])
-        }
-        change = change_of(document, now, names)
+        change = change_of(document, now, await _concerts(conn))
         refuse(change, now, await _journaled(conn, change.bound))
         if change.empty:
             return seen
@@ -123,6 +116,11 @@ async def _connected(source: str | Connection) -> AsyncIterator[Connection]:
         await conn.close()
 
 
+async def _concerts(conn: Connection) -> dict[str, ConcertEntry]:
+    """All concerts by id, without their dates."""
+    return {row["id"]: ConcertEntry(**row, dates=()) for row in await conn.fetch(_SQL["concerts"])}
+
+
 async def _read(conn: Connection) -> Catalogue:
     at = await version(conn)
     schedules = {}
@@ -141,7 +139,7 @@ class Change(msgspec.Struct):
 
     concerts: list[ConcertEntry] = []
     """New, renamed, or moved to another queue."""
-    schedules: list[tuple[ConcertEntry, Schedule]] = []
+    schedules: list[Schedule] = []
     """New or different."""
     seats: list[Schedule] = []
     """Dates whose seats are written anew."""
@@ -161,17 +159,17 @@ class Change(msgspec.Struct):
         return not (self.concerts or self.schedules or self.seats or self.removed)
 
 
-def change_of(document: Document, now: Catalogue, names: dict[str, tuple[str, str]]) -> Change:
-    """What importing the document changes; ``names`` are the known concerts' names and queues."""
+def change_of(document: Document, now: Catalogue, concerts: dict[str, ConcertEntry]) -> Change:
+    """What importing the document changes; ``concerts`` are the known ones without their dates."""
     change = Change()
     mentioned = {concert.id for concert in document.concerts}
     wanted: set[str] = set()
     for concert in document.concerts:
-        if names.get(concert.id) != (concert.name, concert.queue):
+        if concerts.get(concert.id) != replace(concert, dates=()):
             change.concerts.append(concert)
         for date in concert.dates:
             wanted.add(date.id)
-            _change_date(change, concert, schedule_of(concert, date), now.schedules.get(date.id))
+            _change_date(change, schedule_of(concert, date), now.schedules.get(date.id))
     change.removed = [
         schedule.id
         for schedule in now.schedules.values()
@@ -180,28 +178,16 @@ def change_of(document: Document, now: Catalogue, names: dict[str, tuple[str, st
     return change
 
 
-def _change_date(
-    change: Change, concert: ConcertEntry, new: Schedule, old: Schedule | None
-) -> None:
+def _change_date(change: Change, new: Schedule, old: Schedule | None) -> None:
     if old is not None and old.concert_id != new.concert_id:
         change.moved.append((new.id, old.concert_id, new.concert_id))
         return
-    if old is None or _facts(old) != _facts(new):
-        change.schedules.append((concert, new))
+    if old != new:
+        change.schedules.append(new)
     if old is None or old.prices != new.prices:
         change.seats.append(new)
     if old is not None and old.prices.keys() != new.prices.keys():
         change.renumbered.append(new.id)
-
-
-def _facts(schedule: Schedule) -> tuple[int, ...]:
-    return (
-        schedule.total_seats,
-        schedule.open_ms,
-        schedule.close_ms,
-        schedule.booking_start_ms,
-        schedule.booking_end_ms,
-    )
 
 
 def refuse(change: Change, now: Catalogue, journaled: Iterable[str]) -> None:
@@ -235,25 +221,15 @@ async def _journaled(conn: Connection, dates: Sequence[str]) -> set[str]:
 
 
 async def _write(conn: Connection, change: Change) -> None:
-    await conn.executemany(_SQL["put_concert"], [(c.id, c.name, c.queue) for c in change.concerts])
+    concerts = [_PUT_CONCERT.arguments(asdict(concert)) for concert in change.concerts]
+    await conn.executemany(_PUT_CONCERT.text, concerts)
     await conn.execute(_SQL["drop_seats"], change.removed + [s.id for s in change.seats])
     await conn.execute(_SQL["drop_schedules"], change.removed)
-    dates = [(date_entry(new), concert, new) for concert, new in change.schedules]
-    await conn.executemany(
-        _SQL["put_schedule"],
-        [
-            (
-                date.id,
-                concert.id,
-                new.total_seats,
-                date.open_at,
-                date.close_at,
-                date.booking_start,
-                date.booking_end,
-            )
-            for date, concert, new in dates
-        ],
-    )
+    dates = [
+        asdict(date_entry(new)) | {"concert_id": new.concert_id, "total_seats": new.total_seats}
+        for new in change.schedules
+    ]
+    await conn.executemany(_PUT_SCHEDULE.text, [_PUT_SCHEDULE.arguments(date) for date in dates])
     await conn.copy_records_to_table(
         "seat",
         columns=("id", "schedule_id", "number", "price"),
