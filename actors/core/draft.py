@@ -69,8 +69,7 @@ def _add_events(
         change = changes.get(address)
         if change is None:
             owner = activation if address == activation.address else others[address]
-            state = known.get(address, owner.state)
-            change = changes[address] = PendingChange(address, state, epoch, activation=owner)
+            change = changes[address] = PendingChange(owner, known.get(address, owner.state))
         behaviour = change.activation.behaviour
         if address not in known:
             change.state = behaviour.evolve(change.state, event)

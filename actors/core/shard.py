@@ -83,18 +83,26 @@ class Activation(Mailbox):
         return not (self.needed or self.loading or self.queued or self.uncommitted)
 
 
-@dataclass(slots=True, eq=False)
 class PendingChange(Change):
     """What a decision makes of one entity, with what only its shard needs."""
 
-    activation: Activation = field(kw_only=True)
-    size: int = 0
-    """Bytes of the events' payloads."""
-    snapshot: bytes | None = None
-    unfinished: Collection[str] = ()
-    """Sagas that are begun and not settled in the new state."""
-    timer_ms: int | None = None
-    """When the entity's timer is due from now on."""
+    __slots__ = ("activation", "size", "snapshot", "timer_ms", "unfinished")
+
+    def __init__(self, activation: Activation, state: Any) -> None:
+        self.address = activation.address
+        self.state = state
+        self.epoch = activation.shard.epoch
+        self.seq = 0
+        self.events = []
+        self.rows = []
+        self.activation = activation
+        self.size = 0
+        """Bytes of the events' payloads."""
+        self.snapshot: bytes | None = None
+        self.unfinished: Collection[str] = ()
+        """Sagas that are begun and not settled in the new state."""
+        self.timer_ms: int | None = None
+        """When the entity's timer is due from now on."""
 
 
 @dataclass(slots=True, eq=False)
