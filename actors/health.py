@@ -70,18 +70,11 @@ class Health:
 
     def problem(self) -> str | None:
         """Why the runtime does not serve as it should, in a few words; ``None`` if it does."""
-        problems = {
-            "ended by a failure": self._failed.done(),
-            "stopping": self.stopping,
-            "not started": not self.started,
-        }
-        told = next((words for words, wrong in problems.items() if wrong), None)
-        return told or self._shards.problem()
-
-    @property
-    def healthy(self) -> bool:
-        """Whether there is no :meth:`problem`."""
-        return self.problem() is None
+        if self._failed.done():
+            return "ended by a failure"
+        if self.stopping:
+            return "stopping"
+        return self._shards.problem() if self.started else "not started"
 
     @property
     def busy(self) -> bool:

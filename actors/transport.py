@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -29,14 +30,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """The span that the owner continues (W3C Trace Context); empty for none."""
 
 
+@dataclass(slots=True, eq=False)
 class Answer:
     """A reply, and whether it is the stored one of an earlier command with the same key."""
 
-    __slots__ = ("replayed", "reply")
-
-    def __init__(self, reply: Any, replayed: bool = False) -> None:
-        self.reply = reply
-        self.replayed = replayed
+    reply: Any
+    replayed: bool = False
 
 
 class ShardOwner(msgspec.Struct, frozen=True, gc=False):

@@ -17,7 +17,7 @@ from actors.behaviour import Behaviour
 from actors.core.entities import Entities
 from actors.core.envelope import Envelope
 from actors.core.limits import Limits
-from actors.core.replay import Folded, fold, fold_on
+from actors.core.replay import Folded, fold
 from actors.core.shard import Activation, Shard
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded
@@ -193,14 +193,8 @@ class Loader:
         )
         for (activation, base), loaded in zip(known, found, strict=True):
             activation.shard.warm.pop(activation.address, None)
-            if activation.gone:
-                continue
-            try:
-                folded = fold_on(activation.behaviour, base, loaded)
-            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                self._entities.crashed_in_load(activation, error)
-            else:
-                self._entities.loaded(activation, folded)
+            if not activation.gone:
+                self._hand_over(activation, loaded, base)
         return [activation for activation, base in warm if base is None]
 
     async def preload(
@@ -219,10 +213,12 @@ class Loader:
                 warm[loaded.address] = folded
         return warm
 
-    def _hand_over(self, activation: Activation, loaded: Loaded) -> bool:
+    def _hand_over(
+        self, activation: Activation, loaded: Loaded, base: Folded | None = None
+    ) -> bool:
         """Give the shard its entity; false if the whole journal of the entity is needed."""
         try:
-            folded = fold(activation.behaviour, loaded)
+            folded = fold(activation.behaviour, loaded, base)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
             self._entities.crashed_in_load(activation, error)
             return True

@@ -38,25 +38,19 @@ def initial_state(behaviour: Behaviour, loaded: Loaded) -> Any | None:
     return behaviour.decode_state(loaded.snapshot.state)
 
 
-def fold(behaviour: Behaviour, loaded: Loaded) -> Folded | None:
-    """The entity's state, or ``None`` if its snapshot is of a shape no longer read and the whole
-    journal of the entity is needed. Raises whatever a behaviour raises."""
-    state = initial_state(behaviour, loaded)
-    return None if state is None else Folded(behaviour, _evolved(behaviour, state, loaded), loaded)
-
-
-def fold_on(behaviour: Behaviour, base: Folded, loaded: Loaded) -> Folded:
-    """The entity's state, from one that was folded before and the events after it. Raises whatever
-    a behaviour raises."""
-    folded = Folded(behaviour, _evolved(behaviour, base.state, loaded), loaded)
-    folded.seq = max(folded.seq, base.seq)
-    folded.at_ms = max(folded.at_ms, base.at_ms)
-    folded.event_bytes += base.event_bytes
-    folded.snapshot_bytes = base.snapshot_bytes
-    return folded
-
-
-def _evolved(behaviour: Behaviour, state: Any, loaded: Loaded) -> Any:
+def fold(behaviour: Behaviour, loaded: Loaded, base: Folded | None = None) -> Folded | None:
+    """The entity's state, from ``base`` if that was folded before and ``loaded`` are the events
+    after it. ``None`` if the snapshot is of a shape no longer read and the whole journal of the
+    entity is needed. Raises whatever a behaviour raises."""
+    state = initial_state(behaviour, loaded) if base is None else base.state
+    if state is None:
+        return None
     for row in loaded.rows:
         state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
-    return state
+    folded = Folded(behaviour, state, loaded)
+    if base is not None:
+        folded.seq = max(folded.seq, base.seq)
+        folded.at_ms = max(folded.at_ms, base.at_ms)
+        folded.event_bytes += base.event_bytes
+        folded.snapshot_bytes = base.snapshot_bytes
+    return folded

@@ -118,19 +118,15 @@ class Sagas:
 
     def _failed(self, saga: Saga, future: asyncio.Future[Answer]) -> bool:
         """Whether there is no reply; if so the step is tried again later."""
-        if future.cancelled():
-            self._later(saga, saga.backoff.next_s())
-            return True
-        error = future.exception()
+        error = UnavailableError() if future.cancelled() else future.exception()
         if error is None:
             return False
-        if isinstance(error, UnavailableError):
-            self._later(saga, saga.backoff.next_s())
-        else:
-            log.error(
-                "%s: saga %s: %s", saga.activation.address.text, saga.name, type(error).__name__
-            )
-            self._later(saga, self._context.limits.crash_retry_s)
+        unavailable = isinstance(error, UnavailableError)
+        if not unavailable:
+            text = saga.activation.address.text
+            log.error("%s: saga %s: %s", text, saga.name, type(error).__name__)
+        wait_s = saga.backoff.next_s() if unavailable else self._context.limits.crash_retry_s
+        self._later(saga, wait_s)
         return True
 
     def _later(self, saga: Saga, wait_s: float) -> None:

@@ -112,9 +112,8 @@ class Writer:
             other.touched = True
         for other in missing:
             if other.watchers is None:
-                other.watchers = [activation]
-            else:
-                other.watchers.append(activation)
+                other.watchers = []
+            other.watchers.append(activation)
             entities.want(other)
         return found if all(other.loaded for other in missing) else None
 

@@ -93,13 +93,13 @@ class Counter(ToyBehaviour):
 
 
 class Alarm(ToyBehaviour):
-    """``("set", ms)`` wishes to be woken at that time, ``("unset",)`` not any more; a wake counts.
-    With ``stubborn`` a wake changes nothing."""
+    """``("set", ms)`` arms its timer, ``("unset",)`` disarms it; it counts how often it fired. With
+    ``stubborn`` a fired timer changes nothing."""
 
     kind = "alarm"
 
     def __init__(self) -> None:
-        self.woken: list[tuple[Address, int]] = []
+        self.fired: list[tuple[Address, int]] = []
         self.stubborn = False
         self.crashing = False
 
@@ -113,7 +113,7 @@ class Alarm(ToyBehaviour):
             case ("unset",):
                 return Decision(turn.now_ms, [(turn.address, ("set", None))])
             case TimerFired():
-                self.woken.append((turn.address, turn.now_ms))
+                self.fired.append((turn.address, turn.now_ms))
                 if self.crashing:
                     raise ValueError("secret words of a user")
                 return Decision(None, [] if self.stubborn else [(turn.address, ("rung",))])

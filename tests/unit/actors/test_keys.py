@@ -84,7 +84,7 @@ async def test_a_repeat_while_the_first_is_under_way_is_refused(one: Instance) -
     assert (await first).reply == 5
 
 
-async def test_a_key_in_a_commit_that_hangs_stays_in_flight_after_the_deadline(
+async def test_a_key_in_a_hanging_commit_outlasts_the_deadline(
     one: Instance,
 ) -> None:
     one.journal.latency_s = 0.01

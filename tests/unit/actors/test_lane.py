@@ -119,7 +119,7 @@ async def test_a_busy_process_waits_no_longer_than_its_limit(bench: Callable[...
     assert one.journal.sizes[0] <= 3
 
 
-async def test_what_comes_while_an_append_is_under_way_is_one_batch_after_it(
+async def test_commits_during_an_append_are_one_batch_after_it(
     bench: Callable[..., Bench],
 ) -> None:
     one = bench(gather_s=3_600.0, batch_rows_enough=20)

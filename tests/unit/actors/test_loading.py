@@ -66,7 +66,7 @@ async def test_only_so_many_entities_stay_in_memory(cluster: Cluster) -> None:
     assert await one.runtime.load_state(addresses) == [1] * 1_000
 
 
-async def test_an_entity_in_use_stays_in_memory_while_others_come_and_go(cluster: Cluster) -> None:
+async def test_an_entity_in_use_stays_in_memory(cluster: Cluster) -> None:
     one = await cluster.start(limits=Limits(entities_max=10))
     for number in range(200):
         await one.ask(Address("counter", f"user-{number}"), ("add", 1))
@@ -83,7 +83,7 @@ async def test_an_entity_with_uncommitted_events_is_not_forgotten(cluster: Clust
     assert await one.runtime.load_state(addresses) == [1] * 50
 
 
-async def test_a_snapshot_is_taken_after_enough_event_bytes_and_then_used(cluster: Cluster) -> None:
+async def test_enough_event_bytes_make_a_snapshot_that_is_used(cluster: Cluster) -> None:
     one = await cluster.start(limits=Limits(snapshot_bytes_min=1_000))
     for _ in range(100):
         await one.ask(ANN, ("add", 1))
@@ -147,7 +147,7 @@ async def test_both_companions_may_be_busy_with_each_other(one: Instance) -> Non
     assert await one.reply(A, "sum") == 20
 
 
-async def test_a_load_that_fails_is_answered_and_repeated_by_the_next_message(
+async def test_a_failed_load_is_answered_and_tried_again(
     one: Instance,
 ) -> None:
     one.counter.unreadable.add("ann")
@@ -159,7 +159,7 @@ async def test_a_load_that_fails_is_answered_and_repeated_by_the_next_message(
     assert await one.reply(ANN, "get") == 0
 
 
-async def test_a_load_that_hangs_does_not_outlast_the_deadline_of_its_callers(
+async def test_a_hanging_load_does_not_outlast_its_callers_deadline(
     one: Instance,
 ) -> None:
     one.journal.pause()
@@ -170,7 +170,7 @@ async def test_a_load_that_hangs_does_not_outlast_the_deadline_of_its_callers(
     assert one.runtime.health.statistics().mailbox_depth == 0
 
 
-async def test_an_entity_read_ahead_of_its_shard_needs_only_newer_events(
+async def test_an_entity_read_ahead_needs_only_newer_events(
     cluster: Cluster, one: Instance
 ) -> None:
     for amount in (1, 2, 3):

@@ -72,7 +72,7 @@ async def test_many_sagas_of_one_entity_run_at_a_time(rich: Instance) -> None:
     assert rich.runtime.health.statistics().sagas == 0
 
 
-async def test_no_step_is_sent_before_the_decision_that_began_it_is_committed(
+async def test_no_step_is_sent_before_its_saga_is_committed(
     cluster: Cluster, rich: Instance
 ) -> None:
     await rich.reply(POOR, "get")
@@ -95,7 +95,7 @@ async def test_an_interrupted_saga_is_finished_by_the_next_owner(
     assert await balances(two) == (60, 40)
 
 
-async def test_a_caller_is_answered_by_the_deadline_while_the_saga_goes_on(
+async def test_a_deadline_answers_the_caller_and_the_saga_goes_on(
     cluster: Cluster,
 ) -> None:
     target = Unreachable()

@@ -89,7 +89,7 @@ async def test_a_timer_is_no_part_of_the_request_that_set_it(
     await ask(recorder, traced, bell, ("set", START_MS + 5_000))
     told = len(recorder.spans)
     await pass_time(6)
-    assert traced.alarm.woken
+    assert traced.alarm.fired
     assert len(recorder.spans) == told
 
 
@@ -105,7 +105,7 @@ async def test_decisions_of_one_batch_say_so_each_in_its_own_trace(
     assert first.facts["booking.batch"] == second.facts["booking.batch"]
 
 
-async def test_the_steps_of_a_saga_are_beneath_the_decision_that_began_it(
+async def test_a_sagas_steps_are_beneath_the_decision_that_began_it(
     recorder: Recorder, traced: Instance
 ) -> None:
     await traced.ask(RICH, ("deposit", "d1", 100))
@@ -153,7 +153,7 @@ async def test_a_message_that_is_refused_at_the_door_has_ended(
     assert named(recorder, "decide str").error == "NotOwnedError"
 
 
-async def test_a_caller_who_gives_up_ends_the_decision_and_not_the_commit(
+async def test_a_lost_caller_ends_the_decision_and_not_the_commit(
     recorder: Recorder, traced: Instance
 ) -> None:
     await traced.reply(ANN, "get")
