@@ -1,4 +1,4 @@
-"""One line for each request, switched on by a setting, and the ids that lines are found by."""
+"""The access log, one line for each request, and the ids that link its lines to others."""
 
 from __future__ import annotations
 

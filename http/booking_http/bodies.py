@@ -1,4 +1,4 @@
-"""Reads request bodies: at most so many bytes, in at most so long, JSON of exactly one shape."""
+"""Reads request bodies, limited in size and time, as JSON of exactly one shape."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DETAIL_LENGTH_MAX = 200
 async def read_body(
     request: web.BaseRequest, timeout_s: float, size_max: int = BODY_SIZE_MAX
 ) -> bytes:
-    """The whole body. No timer is made when it has already arrived with the headers."""
+    """The whole body. A body that has already arrived with the headers costs no timer."""
     stream = request.content
     if not stream.is_eof():
         return await _read_rest(request, timeout_s, size_max)
@@ -72,7 +72,7 @@ def _too_large(size_max: int) -> RefusedError:
 
 
 def check_content_type(request: web.BaseRequest) -> None:
-    """415 unless the body is declared as JSON in UTF-8, without a content coding."""
+    """Refuse (415) a body that is not declared as JSON in UTF-8, without a content coding."""
     declared = request.headers.get(hdrs.CONTENT_TYPE)
     if declared != "application/json" and not _is_json(declared or ""):
         raise RefusedError(
@@ -102,7 +102,7 @@ class BodyReader(Generic[T]):
         self._decode = msgspec.json.Decoder(shape, strict=True).decode
 
     async def read(self, request: web.BaseRequest, timeout_s: float) -> T:
-        """The decoded body; refused with the name of what is wrong."""
+        """The decoded body. A refusal names the field that is wrong."""
         body = await read_body(request, timeout_s)
         if not body:
             raise malformed("A body is needed.")
@@ -148,8 +148,8 @@ def _refuse_repeated_names(body: bytes, value: msgspec.Struct) -> None:
 
 
 def attempt_of(request: web.BaseRequest, meaning: object) -> Attempt | None:
-    """The client's Idempotency-Key with 16 bytes that name ``meaning``, the decoded content: so
-    spacing, order and spelling of the body do not matter. ``None`` without a key."""
+    """The client's Idempotency-Key with a 16-byte hash of ``meaning``, or ``None`` without a key.
+    The meaning is decoded content, so spacing and order in the body do not matter."""
     key = idempotency_key(request.headers)
     if key is None:
         return None

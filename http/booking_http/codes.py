@@ -1,7 +1,7 @@
-"""Every code with which the service refuses a request: declared here once, by subject.
+"""Every code with which the service refuses a request, declared once and grouped by subject.
 
-Problem documents, the OpenAPI document and the tables in ``docs/reference`` are made from these
-rows or tested against them, and so are both clients. The codes of the domain are the names in
+Problem documents, the OpenAPI document, the tables in ``docs/reference`` and both clients are made
+from these rows or tested against them. The codes of the domain are the names in
 :class:`booking.domain.decision.Code`; all others belong to the edge alone.
 """
 

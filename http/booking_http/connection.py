@@ -73,9 +73,8 @@ class EdgeConnections(web.Server):
         return self.open - self.sockets() >= self.settings.connections_max
 
     async def drained(self, timeout_s: float) -> None:
-        """Ends the idle connections, new ones after :data:`FIRST_REQUEST_GRACE_S`, and waits for
-        the busy ones to finish their request; those still there after ``timeout_s`` are cut off.
-        """
+        """End idle connections, new ones after :data:`FIRST_REQUEST_GRACE_S`, and wait for busy
+        ones to finish their request. Connections still open after ``timeout_s`` are cut off."""
         self._end_idle(also_new=False)
         await self._some_end(min(FIRST_REQUEST_GRACE_S, timeout_s))
         self._end_idle(also_new=True)
@@ -123,12 +122,12 @@ class Connection(RequestHandler):
 
     @property
     def idle(self) -> bool:
-        """No request under way and none waiting. (``_waiter``: start() waits for a request.)"""
+        """Whether no request is under way or waiting. (``_waiter``: start() waits for one.)"""
         return self._waiter is not None and not self._messages
 
     @property
     def new(self) -> bool:
-        """No request has come yet. (``_request_count``)"""
+        """Whether no request has come yet. (``_request_count``)"""
         return self._request_count == 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -165,8 +164,8 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """aiohttp's own in one step for nearly all answers: a whole one needs no preparation, and
-        who takes it at once is waited for no time. (``_upgraded``: an upgrade was declined.)"""
+        """Send the answer. A :class:`Reply` goes out in one step, without aiohttp's preparation,
+        and waits only for a slow client. (``_upgraded``: an upgrade was declined.)"""
         if type(resp) is not Reply or self._upgraded:
             return await super().finish_response(request, resp, start_time)
         try:
@@ -184,8 +183,8 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answers what the parser refused, in the form of all other refusals. Not logged as an
-        error: it is the client's."""
+        """Answer what the parser refused, in the form of all other refusals. The error is the
+        client's, so it is not logged."""
         if isinstance(exc, HttpProcessingError):
             refusal = Refusal("malformed", _parser_words(exc))
         else:

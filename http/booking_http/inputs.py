@@ -1,4 +1,4 @@
-"""Reads what comes in headers and query strings. Whatever is wrong is refused with its name."""
+"""Reads headers and query strings. A refusal names what is wrong."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Headers = CIMultiDictProxy[str]
 
 
 class RequestIds:
-    """Takes the client's request id or makes one: eight random bytes of this process, a number."""
+    """Takes the client's request id, or makes one of eight random bytes and a number."""
 
     def __init__(self) -> None:
         self._prefix = os.urandom(8).hex()
@@ -93,7 +93,7 @@ def required_token(headers: Headers) -> str:
 
 
 def idempotency_key(headers: Headers) -> str | None:
-    """The key without its quotes: quoted and bare spellings of one key are the same key."""
+    """The Idempotency-Key without its quotes, so that quoted and bare spellings are one key."""
     sent = headers.getall(IDEMPOTENCY_KEY, None)
     if sent is None:
         return None

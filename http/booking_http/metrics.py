@@ -118,7 +118,7 @@ class EdgeMetrics(Collector):
         GCCollector(registry=self._registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts one answered request."""
+        """Count one answered request."""
         series = self._series.get((method, route, status))
         if series is None:
             if method not in _METHODS:
@@ -128,7 +128,7 @@ class EdgeMetrics(Collector):
         series.sum_s += seconds
 
     def add(self, collector: Collector) -> None:
-        """Have the numbers of another part of the edge rendered with these."""
+        """Render the numbers of another part of the edge with these."""
         self._registry.register(collector)
 
     def render(self, accept: str) -> tuple[bytes, str]:

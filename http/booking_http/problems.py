@@ -57,7 +57,7 @@ class RefusedError(Exception):
 
 
 def malformed(detail: str) -> RefusedError:
-    """400, with words that name what is wrong."""
+    """A refusal with 400; ``detail`` names what is wrong."""
     return RefusedError("malformed", detail)
 
 
@@ -124,7 +124,7 @@ def of_exception(error: Exception) -> Refusal:
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """Whole seconds, rounded up, at least 1 (RFC 9110, 10.2.3)."""
+    """The header in whole seconds, rounded up, at least 1 (RFC 9110, 10.2.3)."""
     return {"Retry-After": str(max(1, -int(-seconds // 1)))}
 
 

@@ -1,9 +1,9 @@
 """How often one user, or one address, may ask: a token bucket each, in this instance's memory.
 
 The answers carry the fields of draft-ietf-httpapi-ratelimit-headers: the policy, what is left of
-it, and when it is whole again. Limits are for scripts. Fans and their pages stay far below, and
-whoever polls as told is never refused; a load test from one address is why there is no limit for
-addresses unless it is asked for.
+it, and when it is whole again. Limits are meant for scripts: fans and their pages stay far
+below them, and a client that polls as told is never refused. A load test from one address is why
+the limit for addresses is off by default.
 """
 
 from __future__ import annotations

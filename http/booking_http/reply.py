@@ -113,7 +113,7 @@ class Reply(web.StreamResponse):
             await self.taken(request)
 
     def send(self, request: web.BaseRequest) -> None:
-        """Put the whole answer on its way; :class:`ConnectionError` if the client has gone."""
+        """Send the whole answer. Raises :class:`ConnectionError` if the client has gone."""
         if not request.keep_alive:
             self._keep = False
         transport = request.transport
@@ -122,8 +122,8 @@ class Reply(web.StreamResponse):
         transport.write(self.wire(request.method == "HEAD", request.version < HttpVersion11))
 
     async def taken(self, request: web.BaseRequest) -> None:
-        """Wait for a client that is slow to take what was sent; :class:`ConnectionError` if it is
-        too slow."""
+        """Wait for a client that is slow to read. Raises :class:`ConnectionError` if it is too
+        slow."""
         try:
             async with asyncio.timeout(self.write_timeout_s):
                 await request.writer.drain()

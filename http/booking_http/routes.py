@@ -222,8 +222,8 @@ class Resource:
 
 
 class RouteTable:
-    """Finds rows. Static paths are one dictionary lookup; ``/x/{id}`` is one more, ``/x/{id}/y``
-    yet another."""
+    """Finds rows by path: one dictionary lookup for a static path, two for ``/x/{id}``, three for
+    ``/x/{id}/y``."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)

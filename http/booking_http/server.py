@@ -1,4 +1,4 @@
-"""Puts the edge together, starts and stops it."""
+"""Builds, starts and stops the edge."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class EdgeServer:
         self._port = 0
 
     def wrap(self, around: Callable[[RequestHandler, RouteOf], RequestHandler]) -> None:
-        """Have ``around`` see each request, with the template of its route; before the start."""
+        """Pass each request through ``around``, with its route's template; before the start."""
         assert self._connections is None, "too late: it is listening"
         self._handler = around(self._handler, self._route_of)
 
     def mount(self, path: str, serve: Mounted) -> None:
-        """Have ``serve`` answer this path by itself, until its connection ends: for what is no call
-        of clients, such as the links of other instances. Before the start."""
+        """Give a path and its connections to ``serve``, for what is no call of clients, such as the
+        links of other instances. Call it before the start."""
         assert self._connections is None, "too late: it is listening"
         self._mounted[path] = serve
 
@@ -114,26 +114,24 @@ class EdgeServer:
         self._port = self._listener.sockets[0].getsockname()[1]
 
     async def share(self, sock: socket.socket) -> None:
-        """Take connections from a socket too that listens already and may be shared with other
-        processes: whoever is free takes the next one. Once, after :meth:`start`."""
+        """Also take connections from a listening socket that processes share; whichever is free
+        takes the next one. Call it once, after :meth:`start`."""
         assert self._connections is not None, "started before"
         assert self._shared is None, "one is enough"
         loop = asyncio.get_running_loop()
         self._shared = await loop.create_server(self._connections, sock=sock, backlog=BACKLOG)
 
     def drain(self) -> None:
-        """``/readyz`` fails and each answer ends its connection; still listening, so that a load
-        balancer has the time to notice. What is shared is left to the others at once: it goes on
-        listening wherever else it is open."""
+        """Fail ``/readyz`` and end each connection with its next answer, but keep listening until
+        the load balancer notices. A shared socket is left to the other processes at once."""
         self._dispatcher.draining = True
         if self._shared is not None:
             self._shared.close()
             self._shared = None
 
     async def stop(self, timeout_s: float = 10.0) -> None:
-        """Stop listening, end idle connections, let requests under way finish for at most
-        ``timeout_s``; websockets are told to come back and closed, spread over a time. Safe to call
-        twice."""
+        """Stop listening, end idle connections, and let requests finish for at most ``timeout_s``.
+        Websockets are closed, spread over a time, and told to come back. Safe to call twice."""
         self.drain()
         if self._listener is not None:
             self._listener.close()
@@ -150,8 +148,8 @@ def build_server(
     metrics: EdgeMetrics,
     admin: AdminParts | None = None,
 ) -> EdgeServer:
-    """An edge in front of this application, ready to start. Without ``admin`` there is nothing
-    under ``/admin``: see :func:`build_admin_server`."""
+    """An edge in front of the services, ready to start. Without ``admin`` nothing is served under
+    ``/admin``; see :func:`build_admin_server`."""
     hub = Hub(services, settings, metrics.sockets)
     sockets = SocketCalls(services, hub)
     sockets.document = asyncapi(sockets.routes(), release(), settings)
@@ -170,7 +168,7 @@ def build_server(
 def build_admin_server(
     services: Services, settings: EdgeSettings, metrics: EdgeMetrics, admin: AdminParts
 ) -> EdgeServer:
-    """The operators' side by itself, for a port that clients do not reach."""
+    """The operators' calls alone, for a port that clients do not reach."""
     nobody = Hub(services, settings, metrics.sockets)
     return _server(services, settings, metrics, admin_routes(admin, metrics), nobody)
 

@@ -1,4 +1,4 @@
-"""What an operator may choose about the edge, with where each number comes from."""
+"""The settings of the edge, with the origin of each number."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class HistoryEntry(Struct, frozen=True):
 
 
 class HistoryPage(Struct, frozen=True):
-    """Newest first."""
+    """One page, newest first."""
 
     items: list[HistoryEntry]
     has_more: bool
@@ -124,14 +124,14 @@ class Payment(Struct, frozen=True, rename="camel"):
 
 
 class PaymentPage(Struct, frozen=True):
-    """Newest first."""
+    """One page, newest first."""
 
     items: list[Payment]
     has_more: bool
 
 
 class Balance(Struct, frozen=True):
-    """In won."""
+    """A balance in won."""
 
     balance: int
 

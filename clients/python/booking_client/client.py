@@ -33,11 +33,11 @@ PAGE_LIMIT = 100
 class AsyncBooking:
     """A client of one service, for one event loop.
 
-    ``timeout_s`` is for one attempt, ``retry`` for all of a call. With ``keep_alive=False`` each
-    request opens a connection of its own. Every POST takes a ``key``: with
-    the key of an earlier call its first outcome is told again, and nothing is done twice. A call
-    without one makes its own, which covers its own attempts. All calls raise
-    :class:`~booking_client.errors.Refused` and :class:`~booking_client.errors.Unreachable`.
+    ``timeout_s`` limits one attempt, ``retry`` all attempts of a call. With ``keep_alive=False``
+    each request opens its own connection. Every POST takes a ``key``. Pass the key of an earlier
+    call to get its first outcome again; nothing is done twice. A call without a key makes one,
+    which covers its own attempts. All calls raise :class:`~booking_client.errors.Refused` and
+    :class:`~booking_client.errors.Unreachable`.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class AsyncBooking:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send any request once, and return the answer as it came, good or bad.
-        :class:`~booking_client.errors.Unreachable` if none comes."""
+        """Send any request once, and return the answer as it came, good or bad. Raises
+        :class:`~booking_client.errors.Unreachable` if no answer comes."""
         return await self._transport.request(
             method, path, token=token, body=body, query=query, key=key, headers=headers
         )
@@ -88,7 +88,7 @@ class AsyncBooking:
     # -- the queue --------------------------------------------------------------------------------
 
     async def issue(self, user: str, queue: str | None = None, *, key: str | None = None) -> Place:
-        """Line up. :class:`~booking_client.errors.AlreadyQueued` for a user who has a place."""
+        """Line up. Raises :class:`~booking_client.errors.AlreadyQueued` if the user has a place."""
         body = {"userId": user} if queue is None else {"userId": user, "queue": queue}
         return await self._transport.call(Place, "POST", "/queue/issue", body=body, key=key)
 
@@ -97,18 +97,20 @@ class AsyncBooking:
         return await self._transport.call(Place, "GET", "/queue/status", token=token)
 
     async def leave(self, token: str) -> None:
-        """Give up the place, or the active time. A place that is gone already is no error: the
-        answer to an earlier attempt may have been lost."""
+        """Give up the place, or the active time. An ended token is no error, because the answer to
+        an earlier attempt may have been lost."""
         try:
             await self._transport.call(type(None), "DELETE", "/queue", token=token)
         except TokenExpired:
             return
 
     async def watch(self, token: str, *, until_active: bool = True) -> AsyncGenerator[Place, None]:
-        """The place each time it changes, over a websocket that is opened again when it breaks, or
-        by polling where there is none. Ends with the place that is inside; with
-        ``until_active=False`` it goes on until the service ends it, and raises
-        :class:`~booking_client.errors.TokenExpired` when the time inside is over."""
+        """The place each time it changes.
+
+        It comes over a websocket that reconnects when it breaks, or by polling where there is no
+        websocket. The iteration ends with the first active place. With ``until_active=False`` it
+        goes on, and raises :class:`~booking_client.errors.TokenExpired` when the active time ends.
+        """
         async with aclosing(places(self._transport, token, random.random)) as told:
             async for place in told:
                 yield place
@@ -134,9 +136,11 @@ class AsyncBooking:
     async def watch_seats(
         self, token: str, date: str
     ) -> AsyncGenerator[dict[int, SeatState], None]:
-        """The seats of a date that have changed, by number: all of them at first, then those that
-        are different, as others take and free them. Pushed, or polled where there is no websocket.
-        Ends when the date is no longer sold."""
+        """The changed seats of a date, by number: at first all seats, then those that differ.
+
+        The service pushes them over a websocket; where there is none, the client polls. The
+        iteration ends when the date is no longer sold.
+        """
         async with aclosing(seat_states(self._transport, token, date, random.random)) as told:
             async for changed in told:
                 yield changed
@@ -169,7 +173,7 @@ class AsyncBooking:
         return await self._transport.call(list[Reservation], "GET", "/reservations", token=token)
 
     async def release(self, token: str, reservation: str) -> None:
-        """Give the hold up; repeated, the same."""
+        """Give a hold up. Repeating it changes nothing."""
         await self._transport.call(
             type(None), "DELETE", f"/reservation/{quote(reservation, safe='')}", token=token
         )
@@ -179,7 +183,7 @@ class AsyncBooking:
     async def charge(
         self, user: str, amount: int, *, key: str | None = None, token: str | None = None
     ) -> int:
-        """Put money on an account; the balance after it."""
+        """Add ``amount`` won to a balance, and return the new balance."""
         body = {"userId": user, "amount": amount}
         charged = await self._transport.call(
             Balance, "POST", "/user/charge", body=body, key=key, token=token
@@ -202,7 +206,7 @@ class AsyncBooking:
         )
 
     async def history(self, user: str, *, token: str | None = None) -> AsyncIterator[HistoryEntry]:
-        """All of them, page by page."""
+        """All charges and uses, newest first, fetched page by page."""
         after: str | None = None
         while True:
             page = await self.history_page(user, limit=PAGE_LIMIT, after=after, token=token)
@@ -213,7 +217,7 @@ class AsyncBooking:
             after = page.items[-1].id
 
     async def pay(self, token: str, seat: str, *, key: str | None = None) -> Payment:
-        """Pay for a held seat; it is the user's for good.
+        """Pay for a held seat, which is then the user's for good. Raises
         :class:`~booking_client.errors.InsufficientBalance`,
         :class:`~booking_client.errors.HoldExpired`."""
         return await self._transport.call(
@@ -233,7 +237,7 @@ class AsyncBooking:
     async def payments_page(
         self, user: str, *, limit: int = 20, after: str | None = None, token: str | None = None
     ) -> PaymentPage:
-        """Newest first; ``after`` is the id of the last one seen."""
+        """Payments, newest first; ``after`` is the id of the last one seen."""
         return await self._transport.call(
             PaymentPage, "GET", "/payments", query=_page(user, limit, after), token=token
         )

@@ -1,7 +1,6 @@
-"""What can go wrong, as types: one for each ``code`` of the service.
+"""What can go wrong, as exceptions: one for each ``code`` of the service.
 
-``except SeatUnavailable`` says what is meant. A code that this client does not know yet is a plain
-:class:`Refused`, whose ``code`` says which.
+A code that this client does not know yet is a plain :class:`Refused` with that ``code``.
 """
 
 # ruff: noqa: N818  -- they are named as the service names them, and read well after `except`
@@ -19,15 +18,15 @@ class BookingError(Exception):
 
 
 class Unreachable(BookingError):
-    """No answer, or none that is the service's, for as long as was to be tried. What a POST did is
-    not known; the same call with the same ``key`` tells."""
+    """No answer of the service came within all attempts. Whether a POST took effect is not known;
+    repeat the call with the same ``key`` to learn it."""
 
 
 class Refused(BookingError):
-    """The service said no. ``problem`` is its whole answer."""
+    """The service refused the call. ``problem`` is its whole answer."""
 
     codes: ClassVar[tuple[str, ...]] = ()
-    """By themselves the one code that the class is named after."""
+    """The codes of this kind; by default the one that the class is named after."""
 
     def __init_subclass__(cls) -> None:
         if not cls.codes:
@@ -37,7 +36,7 @@ class Refused(BookingError):
         super().__init__(f"{problem.code} ({problem.status}): {problem.detail}")
         self.problem = problem
         self.retry_after_s = retry_after_s
-        """When the service asks to be asked again, if it says so."""
+        """Seconds until the service wants to be asked again, if it says so."""
 
     @property
     def code(self) -> str:
@@ -51,12 +50,12 @@ class Refused(BookingError):
 
     @property
     def request_id(self) -> str:
-        """To be told to whoever runs the service."""
+        """The id of the request in the service's logs."""
         return self.problem.request_id
 
 
 class Malformed(Refused):
-    """The request itself is wrong: an error of the program."""
+    """The request itself is wrong. The calling program has an error."""
 
     codes = (
         "malformed",
@@ -84,7 +83,7 @@ class TokenInvalid(Refused):
 
 
 class TokenExpired(Refused):
-    """Ended, used up by a payment, or given back. Line up again."""
+    """The token has expired, was used up by a payment, or was given back. Line up again."""
 
 
 class NotAdmitted(Refused):
@@ -112,7 +111,7 @@ class HoldLimitReached(Refused):
 
 
 class HoldCoolingDown(Refused):
-    """The user let this very seat go a moment ago, and others come first: ``retry_after_s``. Other
+    """The user let this seat go a moment ago, so others come first for ``retry_after_s``. Other
     seats may be held at once."""
 
 
@@ -147,7 +146,7 @@ class RateLimited(Refused):
 
 
 class Unavailable(Refused):
-    """The service cannot answer now; it was tried again for as long as allowed."""
+    """The service cannot answer now, also after all attempts."""
 
     codes = (
         "unavailable",

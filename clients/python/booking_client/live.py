@@ -1,8 +1,8 @@
 """What changes, as it changes: pushed over a websocket, or polled where there is none.
 
-Which close code means what for a client is the service's table (docs/reference/websocket.md): after
-1000 all is told, after a reproach (1002, 1003, 1007, 1008, 1009) nobody comes back, after anything
-else, a lost connection too, the client comes back within the spread that the service asks for.
+The close code says what to do (docs/reference/websocket.md). After 1000 there is nothing more to
+tell. After 1002, 1003, 1007, 1008 and 1009, which blame the client, it does not reconnect. After
+any other code, or a lost connection, it reconnects within the spread that the service asks for.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Reconnect(msgspec.Struct, rename="camel", tag_field="type", tag="reconnec
 
 
 class QueueFrame(msgspec.Struct, tag_field="type", tag="queue"):
-    """Stands for itself."""
+    """A place; each frame stands alone."""
 
     data: Place
 
@@ -74,13 +74,15 @@ class _DoneError(Exception):
 
 
 class NoSocketError(Exception):
-    """There is no websocket to be had: poll instead."""
+    """No websocket can be opened; poll instead."""
 
 
 class Channel:
-    """One kind of websocket, opened again when it breaks. ``refused`` is awaited when the service
-    will not have this client, and raises what exactly is wrong, if it can find out; ``draw`` gives
-    0 to 1, for the spread."""
+    """One kind of websocket, which reconnects when it breaks.
+
+    ``refused`` is awaited when the service turns the client away; it raises the reason if it finds
+    one. ``draw`` gives 0 to 1, for the spread of reconnects.
+    """
 
     def __init__(
         self,
@@ -101,8 +103,8 @@ class Channel:
         self._after_ms: int | None = None
 
     async def news(self) -> AsyncGenerator[News, None]:
-        """Every frame of news. Ends when all is told; :class:`NoSocketError` when it has to be
-        polled."""
+        """Every frame of news, until there is nothing more to tell. Raises
+        :class:`NoSocketError` if the client has to poll."""
         fruitless = 0
         while fruitless < FRUITLESS_MAX:
             told = False
@@ -192,8 +194,8 @@ def _frame(data: str) -> News | _Hello | _Reconnect | None:
 async def places(
     transport: Transport, token: str, draw: Callable[[], float]
 ) -> AsyncGenerator[Place, None]:
-    """Each place that the service tells of, until it says that all is told;
-    :class:`~booking_client.errors.TokenExpired` and its like when the token has ended."""
+    """Each place that the service sends, until there is nothing more to tell. Raises
+    :class:`~booking_client.errors.TokenExpired` and its kin when the token has ended."""
 
     async def polled() -> Place:
         return await transport.call(Place, "GET", "/queue/status", token=token)

@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait before: a rule without a clock of its own."""
+"""When to try again and how long to wait: a rule without a clock."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Retry:
     def wait_s(
         self, failures: int, asked_s: float | None, spent_s: float, draw: Callable[[], float]
     ) -> float | None:
-        """How long to wait after so many failures, ``None`` to give up. ``draw`` gives 0 to 1: the
-        clients that one failure hit together do not come back together."""
+        """Seconds to wait after so many failures; ``None`` to give up. ``draw`` gives 0 to 1, so
+        that clients hit by one failure do not come back together."""
         if failures >= self.attempts_max:
             return None
         own = min(self.wait_max_s, self.first_wait_s * 2 ** (failures - 1))

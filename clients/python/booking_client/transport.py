@@ -1,4 +1,4 @@
-"""One call: sent, read, and sent again with the same key for as long as that makes sense."""
+"""Sends a call, reads its answer, and repeats it with the same key while that makes sense."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Transport:
-    """The connections to one service. ``headers`` go with every request; with ``keep_alive=False``
-    each has a connection of its own, which no restart of the service can have closed before."""
+    """The connections to one service. ``headers`` go with every request. With ``keep_alive=False``
+    each request opens its own connection, which no earlier restart can have closed."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Transport:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """Made at the first use, because it belongs to the event loop that runs then."""
+        """The session, made at the first use because it belongs to the loop that runs then."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
@@ -84,8 +84,8 @@ class Transport:
         query: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> T:
-        """The ``data`` of the answer. A POST gets a key of its own if the caller brings none, so
-        that repeating it is safe. :class:`Refused`, :class:`Unreachable`."""
+        """The ``data`` of the answer. A POST without a key gets one, so that repeating it is safe.
+        Raises :class:`Refused` and :class:`Unreachable`."""
         if method == "POST":
             key = key or str(uuid.uuid4())
         started, failures = time.monotonic(), 0
@@ -123,7 +123,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """Send one request, once; ``body`` as JSON, or as it is if it is bytes.
+        """Send one request once; ``body`` goes as JSON, or unchanged if it is bytes. Raises
         :class:`Unreachable` if no answer comes, whatever became of the request."""
         sent = {} if headers is None else dict(headers)
         if token is not None:

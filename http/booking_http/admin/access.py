@@ -1,7 +1,7 @@
-"""Who may come in: the operators' token, and who it is that shows it.
+"""Checks the operators' token, and reads who shows it.
 
-Everybody who has the token is an operator; ``X-Admin-User`` tells them apart in the audit trail,
-and is believed, because whoever could lie there has the token.
+Everybody with the token is an operator. ``X-Admin-User`` tells operators apart in the audit trail.
+It is believed, because only somebody with the token could lie there.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ _CHALLENGE = 'Bearer realm="booking admin"'
 class Access:
     """The guard of every call under ``/admin``.
 
-    A right token is let in whatever came from its address before: it has at least 64 bits, so
-    nobody finds it by trying, and behind a proxy operators and attackers share one address, where
-    the ones could lock the others out. The limit is for misconfigured clients, which it tells to
-    stop.
+    A right token always passes, whatever came from its address before. It has at least 64 bits, so
+    nobody finds it by trying; and behind a proxy, attackers could lock out the operators who share
+    their address. The limit on wrong tokens tells misconfigured clients to stop.
     """
 
     def __init__(self, token: str, clock: Callable[[], float] = monotonic) -> None:
@@ -53,7 +52,7 @@ class Access:
         """Attempts that were not let in."""
 
     def __call__(self, request: web.BaseRequest) -> str:
-        """Who asks: a name and an address. :class:`RefusedError` for everybody else."""
+        """Who asks, as a name and an address. Raises :class:`RefusedError` without the token."""
         try:
             return self._checked(request)
         except RefusedError:

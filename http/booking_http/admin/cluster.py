@@ -1,4 +1,4 @@
-"""The cluster as it is, and plans to make it even."""
+"""The state of the cluster, and plans to balance it."""
 # ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RebalanceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlanData(msgspec.Struct, frozen=True):
-    """A plan without what it was based on, which only its author needs."""
+    """A plan, without the state that it was computed from."""
 
     planId: str
     moves: tuple[Move, ...]

@@ -1,4 +1,4 @@
-"""The waiting queues: how they are doing, and their rules, changed during a sale."""
+"""Reports about the waiting queues, and changes of their rules during a sale."""
 # ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all calls of operators have in common: the parts they need, refusals, counts, the trail."""
+"""What all calls of operators share: the parts they reach, refusals, counts, the audit trail."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class AdminCounts(Collector):
         self._calls: Counter[tuple[str, str]] = Counter()
 
     def expect(self, call: str) -> None:
-        """Have its counts begin at 0, so that the first one shows as a rise."""
+        """Begin the counts of a call at 0, so that its first use shows as a rise."""
         self._calls.update({(call, outcome): 0 for outcome in ("done", "refused", "failed")})
 
     def count(self, call: str, status: int) -> None:
@@ -121,9 +121,11 @@ class AdminService:
 
     @asynccontextmanager
     async def noted(self, call: Call, what: str, detail: Mapping[str, Any]) -> AsyncIterator[None]:
-        """Write a change down before it is made: one that was made and not written down would be
-        worse than one that was written down and did not come about. If it is refused, another line
-        says so."""
+        """Write a change into the audit trail before it is made.
+
+        An entry for a change that failed is better than a change without an entry. If the change
+        is refused, a second entry says so.
+        """
         trail = self.operations
         await trail.note(call.who, what, detail)
         try:

@@ -1,4 +1,4 @@
-"""What was done by whom, and whether the journal is sound."""
+"""The audit trail of operators, and audits of the journal."""
 # ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Those who listen to one queue.
+"""The sockets that listen to one queue.
 
-Who is admitted is told at the next tick: those who wait are kept by number, and as long as the
-first of them turn out to be inside, the next are looked at. Everybody else is told in rounds: a
-round begins when the queue has changed, no sooner than a gap after the one before, and is spread
-over a time. At their turn clients get what is true then, so the last change is
-told at most a gap late and nothing is told twice.
+An admission is pushed at the next tick. Waiting sockets are kept by number, and the tick looks at
+them from the front until one still waits. All other news is pushed in rounds. A round begins when
+the queue has changed, no sooner than a gap after the round before, and is spread over a time. Each
+client gets the state of its own turn, so the last change comes at most a gap late and nothing is
+told twice.
 
-Sockets on seats are here too: they are told nothing, but their token has to stay good.
+Sockets on seats are here too. They are told nothing, but their token has to stay valid.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class QueueSubscribers:
         return len(self._members)
 
     def join(self, socket: Socket, standing: QueueStatus, now: float) -> None:
-        """Tell it where it stands, and from now on what changes."""
+        """Tell a socket where its token stands, and from now on what changes."""
         self._members[socket] = None
         if not standing.active:
             number = socket.token.number
@@ -76,7 +76,7 @@ class QueueSubscribers:
             self._tell(socket, standing, now)
 
     def leave(self, socket: Socket) -> None:
-        """Tell it nothing more."""
+        """End the subscription of a socket."""
         self._members.pop(socket, None)
         self._no_longer_waits(socket)
 
@@ -93,7 +93,7 @@ class QueueSubscribers:
     # -- telling ----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Tell what is due; nothing while the copy of the queue is too old to tell from."""
+        """Push what is due, or nothing while the view of the queue is too old."""
         try:
             version = self._version()
             if version != self._front_version:

@@ -32,7 +32,7 @@ _TAIL = b"]}"
 
 
 class SeatListings:
-    """The lists of all dates, made when first asked for."""
+    """The lists of all dates. A list is made when somebody first asks for it."""
 
     def __init__(self, seats: SeatService) -> None:
         self._service = seats

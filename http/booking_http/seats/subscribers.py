@@ -1,8 +1,8 @@
-"""Those who listen to the seats of one date.
+"""The sockets that listen to the seats of one date.
 
-A round begins when the date has changed. The change is encoded once, and the same bytes go to
-everybody who has the state before it. Everybody else gets a snapshot, also encoded once: who has
-just come, and who was passed over. So ``seq`` never has a gap that is not followed by a snapshot.
+A round begins when the date has changed. The change is encoded once, and everybody who has the
+state before it gets the same bytes. Newcomers, and clients that were passed over, get a snapshot,
+which is also encoded once. So a gap in ``seq`` is always followed by a snapshot.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class SeatSubscribers:
         return len(self._members)
 
     def join(self, socket: Socket, now: float) -> None:
-        """Tell it every seat, and from now on what changes. :class:`UnknownError`."""
+        """Tell a socket every seat, and from now on what changes. Raises :class:`UnknownError`."""
         self._members[socket] = None
         socket.seq = _OUT_OF_STEP
         try:
@@ -101,11 +101,11 @@ class SeatSubscribers:
             socket.seq = _OUT_OF_STEP
 
     def leave(self, socket: Socket) -> None:
-        """Tell it nothing more."""
+        """End the subscription of a socket."""
         self._members.pop(socket, None)
 
     def tick(self, now: float) -> None:
-        """Tell what is due; nothing while the copy of the date is too old to tell from."""
+        """Push what is due, or nothing while the view of the date is too old."""
         try:
             if self._round.done and now - self._round_at >= self._pace.gap_s:
                 self._look(now)

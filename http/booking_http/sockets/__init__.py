@@ -6,11 +6,10 @@ request to a socket), ``spread`` (work dealt out over a time), the ``subscribers
 seats beside their calls, ``hub`` (all sockets, and the one loop that serves them), ``calls``,
 ``asyncapi`` (the document).
 
-No task and no timer belongs to a client. One loop looks at the versions of queues and dates and
-writes to the transports without waiting: who has not taken what was written before is passed over,
-and told the newest state later. So memory does not grow with a slow client, and nobody waits for
-one.
+No task and no timer belongs to a client. One loop compares the versions of queues and dates and
+writes to the transports without waiting. It passes over a client that has not read the last push,
+and sends it the newest state later. So a slow client costs no memory and delays nobody.
 
-The ``Origin`` of a browser is not looked at: it protects users whose browser sends a cookie along
-by itself, and there are none here. Whoever opens a socket has to have the token.
+The ``Origin`` of a browser is ignored: it protects users whose browser sends cookies by itself, and
+there are none here. A client has to send the token to open a socket.
 """

@@ -26,10 +26,10 @@ _DATE = id_param("concertScheduleId", "The date.", required=True)
 
 
 class SocketCalls(Calls):
-    """A websocket starts as a request and is refused like one, with a problem document.
+    """The calls that open a websocket. A refusal is a problem document, as for any request.
 
-    Both rows say ``required``, and where else the token may be; whether its holder is inside, the
-    seats' handler asks itself.
+    Both rows require a token and say where else it may be. The handler for seats checks by itself
+    that its holder is inside.
     """
 
     def __init__(self, services: Services, hub: Hub) -> None:

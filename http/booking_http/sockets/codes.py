@@ -1,4 +1,4 @@
-"""How a websocket ends: the close codes, what they mean, and whether to come back."""
+"""The close codes of a websocket, their meaning, and whether to reconnect."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def close_code(payload: bytes) -> int:
 
 
 class FrameReader:
-    """Takes a client's bytes as they come, in any pieces."""
+    """Reads frames from a client's bytes, which may come in any pieces."""
 
     __slots__ = ("_opcode", "_parts", "_rest", "_size")
 

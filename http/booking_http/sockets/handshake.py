@@ -103,7 +103,7 @@ def _chosen(headers: Headers) -> bytes:
 
 
 class Upgrade(Reply):
-    """Says 101, hands the connection over, and lasts as long as the websocket does.
+    """Answers 101, hands the connection over, and lasts as long as the websocket does.
 
     It is also what aiohttp calls a parser: from the moment it is made (aiohttp takes an upgrade as
     declined if that is not before the answer), the connection's bytes come here, and go on to the

@@ -84,7 +84,7 @@ class Hub:
         standing: QueueStatus,
         schedule: str = "",
     ) -> Socket:
-        """A new socket on this connection, which has heard all there is to say so far."""
+        """A new socket on this connection; it gets the present state at once."""
         clock = asyncio.get_running_loop().time
         socket = Socket(transport, clock, self, channel, token, text, schedule)
         now = clock()
@@ -112,7 +112,7 @@ class Hub:
         return SeatSubscribers(name, self._services, self, self._pace)
 
     def alive(self, socket: Socket) -> None:
-        """Its holder said something."""
+        """Note that the holder of the socket is there."""
         self._services.queue.mark_present(socket.token)
 
     def closing(self, socket: Socket) -> None:
@@ -175,7 +175,7 @@ class Hub:
             await asyncio.sleep(self._pace.tick_s)
 
     def tick(self, now: float) -> None:
-        """Everything that is due now."""
+        """Do everything that is due now."""
         for queue in tuple(self._queues.values()):
             queue.tick(now)
         for date in tuple(self._dates.values()):
@@ -203,7 +203,7 @@ class Hub:
                 socket.ping()
 
     def leave(self) -> None:
-        """Send everybody away, spread over a time, and take nobody in any more."""
+        """Close all sockets, spread over a time, and accept no more."""
         if not self.stopping:
             self.stopping = True
             self._leaving.begin(self._sockets, asyncio.get_running_loop().time())

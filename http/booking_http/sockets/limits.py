@@ -1,4 +1,4 @@
-"""Every number of the websockets that is not a setting, with where it comes from."""
+"""The limits of the websockets that are no settings, with their origin."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import msgspec
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How fast the clients are served. All times in seconds; a setting so that tests need not
-    wait."""
+    """How fast clients are served. All times are in seconds. Tests set shorter ones."""
 
     tick_s: float = 0.025
     """Between two looks at the versions: an admission is pushed within this time and one write."""

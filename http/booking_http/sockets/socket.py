@@ -103,7 +103,7 @@ class Socket:
     # -- out --------------------------------------------------------------------------------------
 
     def ready(self, now: float) -> bool:
-        """Whether the client has taken what was written to it before, but for a little."""
+        """Whether the client has taken nearly all that was written to it before."""
         if self._transport.get_write_buffer_size() <= UNREAD_SIZE_MAX:
             self.slow_since = 0.0
             return True
@@ -112,7 +112,7 @@ class Socket:
         return False
 
     def write(self, data: bytes) -> None:
-        """Hand these frames to the transport; whether they fit is for the caller to ask first."""
+        """Hand frames to the transport. Ask :meth:`ready` first."""
         if self.open and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -121,7 +121,7 @@ class Socket:
         self.write(_PING)
 
     def close(self, code: int, reason: str, last: bytes = b"") -> None:
-        """Say a last word and why, and give the client a moment to answer."""
+        """Send ``last`` and a close frame, and give the client a moment to answer."""
         if self.open:
             self.write(last + close_frame(code, reason))
             self._closing(code)
@@ -131,7 +131,7 @@ class Socket:
         self._keeper.closing(self)
 
     def abort(self) -> None:
-        """Cut the connection; nothing is waited for."""
+        """Cut the connection at once."""
         if self.open:
             self._closing(codes.LOST)
         self._transport.abort()

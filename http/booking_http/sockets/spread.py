@@ -1,4 +1,4 @@
-"""Work dealt out over a time, so that no moment gets all of it."""
+"""Spreads work over a time, so that no moment gets all of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 class Spread(Generic[T]):
-    """One list at a time, dealt out evenly. What is late is caught up, but only in batches: a loop
-    that is behind gets later, not slower."""
+    """Deals out one list at a time, evenly. Late items are caught up in batches of limited size, so
+    that a loop which is behind stays responsive."""
 
     def __init__(self, over_s: float, tick_s: float, batch_min: int = BATCH_MIN) -> None:
         self._over_s = over_s
@@ -29,14 +29,14 @@ class Spread(Generic[T]):
         return not self._left
 
     def begin(self, items: Iterable[T], now: float) -> None:
-        """Deal these out from now on; what was left of others is forgotten."""
+        """Deal these items out from now on, and forget what is left of earlier ones."""
         self._left = list(items)
         self._left.reverse()
         self._count = len(self._left)
         self._began = now
 
     def due(self, now: float) -> list[T]:
-        """Whose turn has come since the last call."""
+        """The items whose turn has come since the last call."""
         left = self._left
         if not left:
             return []

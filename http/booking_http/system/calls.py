@@ -1,4 +1,4 @@
-"""Health, numbers, and the documents about the service itself."""
+"""Health, metrics, and the OpenAPI document."""
 
 from __future__ import annotations
 
