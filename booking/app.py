@@ -118,12 +118,12 @@ class App:
     # -- life ----------------------------------------------------------------------------------
 
     async def load_catalogue(self) -> None:
-        """Read the catalogue, before anybody asks. :class:`actors.journal.contract.JournalError`"""
+        """Read the catalogue before anybody asks. :class:`actors.journal.contract.JournalError`."""
         self.views.use(await self.stores.catalogue.load())
 
     async def start(self) -> None:
         """Join the others and wait until requests can be answered, or for as long as a start may
-        take. :class:`actors.membership.contract.MembershipError`"""
+        take. :class:`actors.membership.contract.MembershipError`."""
         await self.node.start()
         self._tasks.spawn(self.loader.run(), "views")
         await self.loader.load(self.loader.shown())

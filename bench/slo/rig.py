@@ -81,7 +81,7 @@ class UpRig(Rig):
         return time.monotonic() - began
 
     def kill_instance(self) -> int:
-        """kill -9 of one; its process id."""
+        """Kill one with SIGKILL; its process id."""
         serving = [pid for pid in _descendants(self.running.pid) if " serve " in _command(pid)]
         if not serving:
             raise ProcessFailedError("found no instance to kill")

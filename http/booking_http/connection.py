@@ -122,12 +122,12 @@ class Connection(RequestHandler):
 
     @property
     def idle(self) -> bool:
-        """Whether no request is under way or waiting. (``_waiter``: start() waits for one.)"""
+        """Whether no request is under way or waiting (``_waiter``: start() waits for one)."""
         return self._waiter is not None and not self._messages
 
     @property
     def new(self) -> bool:
-        """Whether no request has come yet. (``_request_count``)"""
+        """Whether no request has come yet (``_request_count``)."""
         return self._request_count == 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -165,7 +165,7 @@ class Connection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send the answer. A :class:`Reply` goes out in one step, without aiohttp's preparation,
-        and waits only for a slow client. (``_upgraded``: an upgrade was declined.)"""
+        and waits only for a slow client (``_upgraded``: an upgrade was declined)."""
         if type(resp) is not Reply or self._upgraded:
             return await super().finish_response(request, resp, start_time)
         try:
