@@ -24,8 +24,7 @@ from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.election.leadership import LeaderView
 from actors.placement.contract import DesiredState, OperatorLogEntry, StoredPlan
 from actors.placement.inputs import Node, Rules, ShardState
-from actors.placement.load import load_of, owners
-from actors.placement.plan import Move, Plan, digest_of, observe, stale_reason
+from actors.placement.plan import Move, Plan, digest_of, load_of, observe, owners, stale_reason
 
 HANDOVERS_SHOWN = 50
 """As many as fit on a screen."""

@@ -4,13 +4,13 @@ What this room decides is the desired owner; who *does* own a shard is the epoch
 The planner knows no clock, no I/O and no chance. In reading order:
 
 - :mod:`actors.placement.inputs`: what a planner has to know, and the rules it plans by;
-- :mod:`actors.placement.shares`: how many shards each instance ought to have;
-- :mod:`actors.placement.assignment`: what stays, what is fixed, who needs a home;
+- :mod:`actors.placement.assignment`: what stays, what is fixed, who needs a home, and how many
+  shards each instance ought to have;
 - :mod:`actors.placement.planner`: homes for those, then balance by count;
 - :mod:`actors.placement.rates`: then balance by commands a second;
-- :mod:`actors.placement.plan`: the difference to now as moves, and whether it still holds;
+- :mod:`actors.placement.plan`: the difference to now as moves, whether it still holds, and the
+  load before and after;
 - :mod:`actors.placement.progress`: which moves may run now;
-- :mod:`actors.placement.load`: the figures for people;
 - :mod:`actors.placement.contract`: the stores of placement and plans, implemented in
   ``memory``, ``postgres`` and ``partitioned``.
 """

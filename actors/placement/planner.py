@@ -27,10 +27,9 @@ from functools import lru_cache
 import msgspec
 
 from actors.address import stable_hash
-from actors.placement.assignment import Assignment, Held
+from actors.placement.assignment import Assignment, Held, Share, shares_of
 from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.rates import balance_rates
-from actors.placement.shares import Share, shares_of
 
 SCORES_KEPT_MAX = 65_536
 """Scores kept in memory, some 10 MB: 256 shards with 256 instance names. A lost one is made again

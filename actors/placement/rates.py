@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from actors.placement.assignment import Assignment
-from actors.placement.shares import Share
+from actors.placement.assignment import Assignment, Share
 
 STEPS_PER_SHARD_MAX = 4
 """Steps of one run for each shard. Far more than ever needed: what is left after them is for the

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 NAMED_MAX = 20
 """Violations told one by one for each check; the rest are counted. One is enough to look closer."""
 
+_COUNTED = ["events", "shards", "payments_in_flight", "charged", "spent", "refunded", "balances"]
 READABLE = "every event is of a known type and readable"
 CHECKS: dict[str, tuple[str, str]] = {
     "events": ("events", READABLE),
@@ -85,22 +87,17 @@ class Findings:
         self._counts = dict.fromkeys(checks, 0)
         self._named: dict[str, list[Violation]] = {check: [] for check in checks}
 
-    def report(
-        self,
-        check: str,
-        message: str,
-        *,
-        shard: int | None = None,
-        seq: int | None = None,
-        entity: str | None = None,
-    ) -> None:
-        """Count a violation in the row that is looked at, or in this place, and keep the first."""
+    def report(self, check: str, message: str, **place: Any) -> None:
+        """Count a violation, and keep the first ones with the row that is looked at; ``place`` says
+        ``shard``, ``seq`` or ``entity`` if it is in another."""
         self._counts[check] += 1
         if len(self._named[check]) < NAMED_MAX:
-            shard = self.shard if shard is None else shard
-            seq = self.seq if seq is None else seq
-            entity = self.entity if entity is None else entity
-            self._named[check].append(Violation(message, shard, seq, entity))
+            here: dict[str, Any] = {
+                "shard": self.shard,
+                "seq": self.seq,
+                "entity": self.entity,
+            } | place
+            self._named[check].append(Violation(message, **here))
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """The outcome of every check."""
@@ -117,15 +114,9 @@ class Findings:
         return AuditReport(
             ok=all(verdict.ok for verdict in verdicts),
             snapshot_ms=snapshot_ms,
-            events=self.events,
-            shards=self.shards,
-            payments_in_flight=self.payments_in_flight,
-            charged=self.charged,
-            spent=self.spent,
-            refunded=self.refunded,
-            balances=self.balances,
             took_s=round(took_s, 3),
             verdicts=verdicts,
+            **{name: getattr(self, name) for name in _COUNTED},
         )
 
 

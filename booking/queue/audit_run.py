@@ -91,6 +91,8 @@ def _verdict(
     name: str, found: Findings, facts: QueueFacts, snapshot_ms: int, took_s: float
 ) -> QueueVerdict:
     aspects = tuple(Aspect(v.check, v.meaning, v.violations, v.named) for v in found.verdicts())
+    fields = QueueVerdict.__struct_fields__
+    counts = {name: n for name, n in vars(facts).items() if name in fields and isinstance(n, int)}
     return QueueVerdict(
         ok=not any(aspect.violations for aspect in aspects),
         queue=name,
@@ -98,14 +100,7 @@ def _verdict(
         events=found.events,
         numbers=facts.last,
         waiting=sum(map(bool, facts.users)) - facts.inside,
-        inside=facts.inside,
-        admitted=facts.admitted,
-        left=facts.left,
-        silent=facts.silent,
-        used=facts.used,
-        expired=facts.expired,
-        most_inside=facts.most_inside,
-        most_in_interval=facts.most_in_interval,
+        **counts,
         changes=tuple(map(_plain, facts.changes)),
         draws=tuple(map(_plain, facts.draws)),
         aspects=aspects,

@@ -10,8 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from actors.cluster.admin_views import ClusterView, Rebalance
 from actors.placement.assignment import Held
-from actors.placement.load import Load
-from actors.placement.plan import Move, Plan, Withdrawal
+from actors.placement.plan import Load, Move, Plan, Withdrawal
 from booking_http.admin.service import AdminCalls
 from booking_http.problems import RefusedError, malformed
 from booking_http.reply import Reply, data_reply

@@ -8,7 +8,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.placement.shares import fair_shares, shares_of
+from actors.placement.assignment import fair_shares, shares_of
 from tests.support.placements import brief
 
 Case = tuple[int, dict[str, int], dict[str, float], dict[str, int]]
