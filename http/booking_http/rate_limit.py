@@ -32,8 +32,15 @@ class RateLimit:
     """``quota`` requests a minute for each key, all at once if it likes (GCRA: a bucket is one
     number, the time when it will be full)."""
 
-    def __init__(self, name: str, quota: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        quota: int,
+        clock: Callable[[], float] = monotonic,
+        keys_max: int = KEYS_MAX,
+    ) -> None:
         assert quota > 0
+        self._keys_max = keys_max
         self._clock = clock
         self._name = name
         self._cost_s = WINDOW_S / quota
@@ -47,7 +54,7 @@ class RateLimit:
         """The header lines of an answer to this request; :class:`RefusedError` (429) when the
         bucket is empty."""
         now = self._clock()
-        if now - self._turned_at >= WINDOW_S or len(self._full_at) >= KEYS_MAX // 2:
+        if now - self._turned_at >= WINDOW_S or len(self._full_at) >= self._keys_max // 2:
             # Whatever is only in the older half was not used for a window, so it is full again.
             self._older, self._full_at, self._turned_at = self._full_at, {}, now
         full_at = self._full_at.get(key) or self._older.get(key, 0.0)

@@ -7,7 +7,6 @@ It is believed, because only somebody with the token could lie there.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from hmac import compare_digest
 from time import monotonic
@@ -17,7 +16,8 @@ from aiohttp import web
 from multidict import istr
 
 from booking_http.inputs import AUTHORIZATION
-from booking_http.problems import RefusedError, retry_after
+from booking_http.problems import RefusedError
+from booking_http.rate_limit import RateLimit
 
 ADMIN_USER: Final = istr("X-Admin-User")
 USER_LENGTH_MAX = 64
@@ -25,11 +25,9 @@ USER_LENGTH_MAX = 64
 NAMELESS = "admin"
 """Whoever does not say who they are."""
 ATTEMPTS_MAX = 10
-"""Wrong tokens from one address before it is told to wait: more than a person mistypes."""
-ATTEMPT_FORGOTTEN_S = 6.0
-"""So ten wrong tokens a minute go on being answered 401."""
+"""Wrong tokens of one address in a minute before it has to wait: more than a person mistypes."""
 ADDRESSES_MAX = 1_024
-"""Addresses remembered, some 100 kB; the one that failed the longest ago is forgotten first."""
+"""Addresses remembered, some 100 kB."""
 
 _UNWANTED = re.compile(r"[^A-Za-z0-9._@+-]+")
 _CHALLENGE = 'Bearer realm="booking admin"'
@@ -45,9 +43,7 @@ class Access:
 
     def __init__(self, token: str, clock: Callable[[], float] = monotonic) -> None:
         self._token = token.encode()
-        self._clock = clock
-        self._failures: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """Address to how many failures it has, as of when."""
+        self._wrong = RateLimit("address", ATTEMPTS_MAX, clock, ADDRESSES_MAX)
         self.refused = 0
         """Attempts that were not let in."""
 
@@ -83,25 +79,14 @@ class Access:
         return compare_digest(text.encode("utf-8", "surrogateescape"), self._token)
 
     def _failed(self, address: str) -> RefusedError:
-        now = self._clock()
-        count, at = self._failures.pop(address, (0.0, now))
-        count = max(0.0, count - (now - at) / ATTEMPT_FORGOTTEN_S)
-        if count + 1 > ATTEMPTS_MAX:
-            self._failures[address] = (count, now)
-            wait_s = (count + 1 - ATTEMPTS_MAX) * ATTEMPT_FORGOTTEN_S
-            return RefusedError(
-                "too_many_attempts",
-                "Too many wrong tokens came from this address.",
-                retry_after(wait_s),
-            )
-        self._failures[address] = (count + 1, now)
-        if len(self._failures) > ADDRESSES_MAX:
-            self._failures.popitem(last=False)
-        return RefusedError(
-            "admin_token_invalid",
-            "This is not the operators' token.",
-            {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
-        )
+        try:
+            self._wrong.take(address)
+        except RefusedError as limited:
+            wait = {"Retry-After": limited.refusal.headers["Retry-After"]}
+            words = "Too many wrong tokens came from this address."
+            return RefusedError("too_many_attempts", words, wait)
+        challenge = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
+        return RefusedError("admin_token_invalid", "This is not the operators' token.", challenge)
 
 
 def _name(request: web.BaseRequest) -> str:

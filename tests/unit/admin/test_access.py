@@ -112,7 +112,7 @@ def test_the_memory_of_wrong_tokens_is_bounded() -> None:
     access = Access(TOKEN, lambda: 0.0)
     for number in range(ADDRESSES_MAX + 10):
         attempt(access, "wrong", f"10.{number // 256}.{number % 256}.1")
-    assert len(access._failures) == ADDRESSES_MAX
+    assert len(access._wrong._full_at) + len(access._wrong._older) <= ADDRESSES_MAX
 
 
 async def test_too_many_attempts_say_how_long_to_wait(admin: AdminEdge) -> None:
