@@ -48,27 +48,34 @@ class _Redaction:
         return text
 
 
-class _TextFormatter(logging.Formatter):
-    """``12:30:01.123 INFO booking.app: message key=value``, in UTC."""
-
+class _Formatter(logging.Formatter):
     def __init__(self, redact: _Redaction) -> None:
         super().__init__()
         self._redact = redact
+
+    def _trouble(self, record: logging.LogRecord) -> str:
+        """Traceback and stack, if the record has them."""
+        parts = []
+        if record.exc_info:
+            parts.append(self.formatException(record.exc_info))
+        if record.stack_info:
+            parts.append(self.formatStack(record.stack_info))
+        return "\n".join(parts)
+
+
+class _TextFormatter(_Formatter):
+    """``12:30:01.123 INFO booking.app: message key=value``, in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         fields = "".join(f" {name}={value}" for name, value in _extras(record).items())
         line = f"{at} {record.levelname} {record.name}: {record.getMessage()}{fields}"
-        trouble = _trouble(self, record)
+        trouble = self._trouble(record)
         return self._redact(f"{line}\n{trouble}" if trouble else line)
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_Formatter):
     """One JSON object a line: ``time, level, logger, message``, the extras, ``exception``."""
-
-    def __init__(self, redact: _Redaction) -> None:
-        super().__init__()
-        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -80,7 +87,7 @@ class _JsonFormatter(logging.Formatter):
         for name, value in _extras(record).items():
             plain = isinstance(value, int | float | bool | None)
             fields.setdefault(name, value if plain else self._redact(str(value)))
-        trouble = _trouble(self, record)
+        trouble = self._trouble(record)
         if trouble:
             fields["exception"] = self._redact(trouble)
         return msgspec.json.encode(fields).decode()
@@ -113,13 +120,3 @@ def configure(
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-
-
-def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    """Traceback and stack, if the record has them."""
-    parts = []
-    if record.exc_info:
-        parts.append(formatter.formatException(record.exc_info))
-    if record.stack_info:
-        parts.append(formatter.formatStack(record.stack_info))
-    return "\n".join(parts)

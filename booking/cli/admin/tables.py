@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from operator import itemgetter
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -25,7 +24,6 @@ LAST_COLUMN_MIN = 12
 PIPE_COLUMNS = 4_000
 """Wider than any row: programs read whole lines."""
 
-T = TypeVar("T")
 Drawn: TypeAlias = list[RenderableType]
 """What is shown, from top to bottom."""
 
@@ -43,15 +41,15 @@ def terminal() -> Console:
     return _Terminal(width=width, markup=False, highlight=False, emoji=False)
 
 
-def table(columns: Mapping[str, Callable[[T], object]], items: Iterable[T]) -> Drawn:
-    """A row for each item, with numbers to the right; nothing if there is none. A column of nothing
-    but empty cells is left out. On a narrow terminal cells go over several lines, word by word, and
-    those of the last column wherever it has to be."""
-    cells = [[_cell(value(item)) for value in columns.values()] for item in items]
+def table(head: str, rows: Iterable[Sequence[object]]) -> Drawn:
+    """A table with numbers to the right, or nothing if there is no row. ``head`` names the columns,
+    with ``|`` between them; one of nothing but empty cells is left out. On a narrow terminal cells
+    go over several lines, word by word, and those of the last column wherever it has to be."""
+    cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
         return []
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    kept = [column for column in zip(columns, *cells, strict=True) if any(column[1:])]
+    kept = [column for column in zip(head.split("|"), *cells, strict=True) if any(column[1:])]
     for column in kept:
         name, *values = column
         side: Literal["left", "right"] = "right" if all(map(_is_number, values)) else "left"
@@ -107,9 +105,9 @@ def cluster(view: ClusterView, now_ms: int, *, all_shards: bool) -> Drawn:
         drawn += ["", progress(view.rebalance)]
     noted = view.shards if all_shards else [s for s in view.shards if _is_noteworthy(s)]
     if noted:
-        drawn += ["", *table(_SHARD, noted)]
+        drawn += ["", *_shards(noted)]
     if view.handovers:
-        drawn += ["", *table(HANDOVER, view.handovers[:10])]
+        drawn += ["", *handovers(view.handovers[:10])]
     return drawn
 
 
@@ -133,19 +131,31 @@ def headline(view: ClusterView) -> str:
 
 def instances(views: Iterable[InstanceView], now_ms: int) -> Drawn:
     """A table of instances and their load."""
-    columns: dict[str, Callable[[InstanceView], object]] = {
-        "instance": lambda i: i.instance,
-        "state": lambda i: i.state,
-        "shards": lambda i: i.shards,
-        "rate/s": lambda i: i.rate,
-        "entities": lambda i: i.entities,
-        "loop lag ms": lambda i: i.loop_lag_ms,
-        "last commit": lambda i: age(i.commit_age_ms),
-        "heard": lambda i: f"{age(i.heard_ms_ago)} ago",
-        "up": lambda i: age(now_ms - i.since_ms),
-        "address": lambda i: i.url,
-    }
-    return table(columns, views)
+    rows = []
+    for each in views:
+        load = (each.shards, each.rate, each.entities, each.loop_lag_ms, age(each.commit_age_ms))
+        seen = (f"{age(each.heard_ms_ago)} ago", age(now_ms - each.since_ms))
+        rows.append((each.instance, each.state, *load, *seen, each.url))
+    return table(
+        "instance|state|shards|rate/s|entities|loop lag ms|last commit|heard|up|address", rows
+    )
+
+
+def handovers(views: Iterable[Handover]) -> Drawn:
+    """A table of shards that were moved."""
+    rows = ((clock(h.at_ms), h.shard, h.from_ or "nobody", h.to, h.pause_ms) for h in views)
+    return table("handed over at|shard|from|to|pause ms", rows)
+
+
+def _shards(views: Iterable[ShardView]) -> Drawn:
+    rows = []
+    for each in views:
+        to = each.desired if _is_moving(each) else ""
+        load = (each.epoch, each.rate, each.entities)
+        rows.append(
+            (each.shard, each.owner or "nobody", to, *load, each.pinned_to or "", each.frozen)
+        )
+    return table("shard|owner|to|epoch|rate/s|entities|pinned to|frozen", rows)
 
 
 def _is_moving(shard: ShardView) -> bool:
@@ -154,25 +164,6 @@ def _is_moving(shard: ShardView) -> bool:
 
 def _is_noteworthy(shard: ShardView) -> bool:
     return bool(_is_moving(shard) or shard.pinned_to or shard.frozen or not shard.owner)
-
-
-_SHARD: dict[str, Callable[[ShardView], object]] = {
-    "shard": lambda s: s.shard,
-    "owner": lambda s: s.owner or "nobody",
-    "to": lambda s: s.desired if _is_moving(s) else "",
-    "epoch": lambda s: s.epoch,
-    "rate/s": lambda s: s.rate,
-    "entities": lambda s: s.entities,
-    "pinned to": lambda s: s.pinned_to or "",
-    "frozen": lambda s: s.frozen,
-}
-HANDOVER: dict[str, Callable[[Handover], object]] = {
-    "handed over at": lambda h: clock(h.at_ms),
-    "shard": lambda h: h.shard,
-    "from": lambda h: h.from_ or "nobody",
-    "to": lambda h: h.to,
-    "pause ms": lambda h: h.pause_ms,
-}
 
 
 # -- plans -----------------------------------------------------------------------------------------
@@ -193,52 +184,42 @@ def plan(view: PlanView, *, all_moves: bool) -> Drawn:
     if not view.moves and not view.held:
         return ["Nothing to move: the shards are even."]
     grouped = len(view.moves) > GROUPED_ABOVE and not all_moves
-    drawn = [*(_grouped(view.moves) if grouped else table(_MOVE, view.moves)), "", *_loads(view)]
+    drawn = [*(_grouped(view.moves) if grouped else _moves(view.moves)), "", *_loads(view)]
     if view.held:
-        drawn += ["", "Not moved:", *table(_named("shard", "on", "why"), view.held)]
+        held = ((h["shard"], h["on"], h["why"]) for h in view.held)
+        drawn += ["", "Not moved:", *table("shard|on|why", held)]
     if view.moves:
         drawn += ["", f"{len(view.moves)} moves. Nothing was done yet; to do exactly this:"]
         drawn.append(f"  booking admin apply {view.plan_id}")
     return drawn
 
 
-def _named(*fields: str) -> dict[str, Callable[[dict[str, Any]], object]]:
-    return {field: itemgetter(field) for field in fields}
-
-
-_MOVE = _named("shard", "from", "to") | {
-    "from": lambda m: m["from"] or "nobody",
-    "why": itemgetter("reason"),
-    "pause ms": itemgetter("expectedPauseMs"),
-}
+def _moves(moves: Iterable[dict[str, Any]]) -> Drawn:
+    rows = ((m["shard"], *_way(m), m["expectedPauseMs"]) for m in moves)
+    return table("shard|from|to|why|pause ms", rows)
 
 
 def _grouped(moves: Iterable[dict[str, Any]]) -> Drawn:
     pauses: dict[tuple[str, str, str], list[float]] = {}
     for move in moves:
-        way = (move["from"] or "nobody", move["to"], move["reason"])
-        pauses.setdefault(way, []).append(move["expectedPauseMs"])
-    columns: dict[str, Callable[[tuple[tuple[str, str, str], list[float]]], object]] = {
-        "from": lambda row: row[0][0],
-        "to": lambda row: row[0][1],
-        "why": lambda row: row[0][2],
-        "shards": lambda row: len(row[1]),
-        "longest pause ms": lambda row: max(row[1]),
-    }
-    return table(columns, sorted(pauses.items()))
+        pauses.setdefault(_way(move), []).append(move["expectedPauseMs"])
+    rows = ((*way, len(each), max(each)) for way, each in sorted(pauses.items()))
+    return table("from|to|why|shards|longest pause ms", rows)
+
+
+def _way(move: dict[str, Any]) -> tuple[str, str, str]:
+    return move["from"] or "nobody", move["to"], move["reason"]
 
 
 def _loads(view: PlanView) -> Drawn:
     before = {row["instance"]: row for row in view.load_before["instances"]}
     after = {row["instance"]: row for row in view.load_after["instances"]}
-    columns: dict[str, Callable[[str], object]] = {
-        "instance": lambda name: name,
-        "shards now": lambda name: before[name]["shards"],
-        "shards then": lambda name: after[name]["shards"],
-        "rate/s now": lambda name: float(before[name]["rate"]),
-        "rate/s then": lambda name: float(after[name]["rate"]),
-    }
-    return table(columns, sorted(before.keys() & after.keys()))
+    rows = []
+    for name in sorted(before.keys() & after.keys()):
+        now, then = before[name], after[name]
+        rates = float(now["rate"]), float(then["rate"])
+        rows.append((name, now["shards"], then["shards"], *rates))
+    return table("instance|shards now|then|rate/s now|then", rows)
 
 
 def progress(view: Rebalance) -> str:
@@ -293,16 +274,12 @@ def _facts(report: QueueReport) -> Iterator[tuple[str, str]]:
 
 def crowds(reports: Iterable[QueueReport]) -> Drawn:
     """A table of queues, a line each."""
-    columns: dict[str, Callable[[QueueReport], object]] = {
-        "queue": lambda q: q.queue,
-        "mode": lambda q: q.mode,
-        "waiting": lambda q: q.waiting,
-        "inside": lambda q: q.active,
-        "limit": lambda q: q.max_active or None,
-        "let in/min": lambda q: q.admitted_last_minute,
-        "left/min": lambda q: q.left_last_minute,
-    }
-    return table(columns, reports)
+    rows = []
+    for each in reports:
+        inside = (each.active, each.max_active or None)
+        minute = (each.admitted_last_minute, each.left_last_minute)
+        rows.append((each.queue, each.mode, each.waiting, *inside, *minute))
+    return table("queue|mode|waiting|inside|limit|let in/min|left/min", rows)
 
 
 def audit(data: dict[str, Any]) -> Drawn:
@@ -322,13 +299,14 @@ def audit(data: dict[str, Any]) -> Drawn:
 
 def trail(items: Iterable[dict[str, Any]]) -> Drawn:
     """A table of changes by operators."""
-    return table({"line": itemgetter("id"), **_named("at", "who", "what"), "about": _about}, items)
+    rows = ((e["id"], e["at"], e["who"], e["what"], _about(e["detail"])) for e in items)
+    return table("line|at|who|what|about", rows)
 
 
-def _about(entry: dict[str, Any]) -> str:
+def _about(detail: dict[str, Any]) -> str:
     shown = {
         name: len(value) if isinstance(value, list) else value
-        for name, value in entry["detail"].items()
+        for name, value in detail.items()
         if not isinstance(value, dict) and value != ""
     }
     text = " ".join(f"{name}={value}" for name, value in shown.items())

@@ -81,7 +81,7 @@ def _picture(look: Look, width: int) -> Group:
         if look.view.rebalance is not None:
             drawn += ["", tables.progress(look.view.rebalance)]
         if look.view.handovers:
-            drawn += ["", *tables.table(tables.HANDOVER, look.view.handovers[:8])]
+            drawn += ["", *tables.handovers(look.view.handovers[:8])]
     return Group(*drawn)
 
 
