@@ -38,11 +38,7 @@ class Deadlines:
         tick = ceil(envelope.deadline / TICK_S)
         if tick <= self._swept:
             tick = self._swept + 1
-        waiting = self._wheel.get(tick)
-        if waiting is None:
-            self._wheel[tick] = [envelope]
-        else:
-            waiting.append(envelope)
+        self._wheel.setdefault(tick, []).append(envelope)
 
     def _sweep(self) -> None:
         now = int(self._clock.monotonic() / TICK_S)

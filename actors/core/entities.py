@@ -292,7 +292,7 @@ class Entities:
 
     @staticmethod
     def _log(activation: Activation, what: str, error: Exception) -> None:
-        place = {"shard": activation.shard.number, "epoch": activation.shard.epoch}
+        place = activation.shard.place
         log.error("%s %s: %s", activation.address.text, what, where(error), extra=place)
 
     def _fail(self, activation: Activation, envelope: Envelope) -> None:
@@ -310,8 +310,8 @@ class Entities:
     def _count_crash(self, shard: Shard) -> None:
         self._context.counters.crashes += 1
         if self._crashes.crashed(shard.number, self._context.clock.monotonic()):
-            place = {"shard": shard.number, "epoch": shard.epoch}
-            log.error("shard %d crashes in a loop: fenced for a while", shard.number, extra=place)
+            text = "shard %d crashes in a loop: fenced for a while"
+            log.error(text, shard.number, extra=shard.place)
             self._fence(shard)
 
 

@@ -57,8 +57,10 @@ class KeyBook:
 
         Raises :class:`KeyReusedError` and :class:`KeyInFlightError`.
         """
-        known = self.recall(key)
+        known = self._known.get(key.id)
         if known is not None:
+            if known.fingerprint != key.fingerprint:
+                raise KeyReusedError
             return known
         holder = self._holders.get(key.id)
         if holder is None:
@@ -79,13 +81,6 @@ class KeyBook:
         if not isinstance(holder, Begun) or not (last_step or holder.ends <= now):
             raise KeyInFlightError
         del self.begun[key.id]
-
-    def recall(self, key: CommandKey) -> Known | None:
-        """The outcome in memory. Raises :class:`KeyReusedError`."""
-        known = self._known.get(key.id)
-        if known is not None and known.fingerprint != key.fingerprint:
-            raise KeyReusedError
-        return known
 
     def held_by(self, key: CommandKey, envelope: Envelope) -> bool:
         """Whether this envelope is the one that holds the key."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from actors.core.limits import Limits
 from actors.core.shard import Commit
-from actors.journal.contract import Batch, Journal, JournalError, TimerEntry
+from actors.journal.contract import Batch, Journal, JournalError
 
 QUIET_ROUNDS = 3
 """Rounds of the event loop without a new commit after which none is on its way: a request is read
@@ -155,20 +155,9 @@ class Lane:
 def batch_of(commits: Sequence[Commit]) -> Batch:
     """Merge commits into one batch; of several snapshots or timer entries of one entity the last
     one counts."""
-    if len(commits) == 1:
-        only = commits[0]
-        return Batch(only.rows, list(only.outcomes), list(only.snapshots), list(only.timers))
-    batch = Batch()
-    timers: dict[object, TimerEntry] = {}
-    snapshots = {}
-    for commit in commits:
-        batch.rows += commit.rows
-        if commit.outcomes:
-            batch.outcomes += commit.outcomes
-        for snapshot in commit.snapshots:
-            snapshots[snapshot.address] = snapshot
-        for timer in commit.timers:
-            timers[timer.address] = timer
-    batch.snapshots = list(snapshots.values())
-    batch.timers = list(timers.values())
-    return batch
+    return Batch(
+        [row for commit in commits for row in commit.rows],
+        [outcome for commit in commits for outcome in commit.outcomes],
+        list({one.address: one for commit in commits for one in commit.snapshots}.values()),
+        list({one.address: one for commit in commits for one in commit.timers}.values()),
+    )

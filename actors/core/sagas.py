@@ -108,9 +108,8 @@ class Sagas:
             return
         activation = saga.activation
         if saga.name in activation.behaviour.unfinished(activation.committed):
-            log.error(
-                "%s: saga %s was told its end and goes on", activation.address.text, saga.name
-            )
+            text = activation.address.text
+            log.error("%s: saga %s was told its end and goes on", text, saga.name)
             saga.answers.clear()
             self._later(saga, self._context.limits.crash_retry_s)
         else:

@@ -202,6 +202,8 @@ class Shard:
     ) -> None:
         self.number = lease.shard
         self.epoch = lease.epoch
+        self.place = {"shard": lease.shard, "epoch": lease.epoch}
+        """For log lines."""
         self.journal = journal
         self.seq = lease.last_seq
         """The seq of the last event decided."""

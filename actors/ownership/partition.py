@@ -264,22 +264,6 @@ def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
 
 
 async def _read_missed(
-    journal: Journal, context: ShardContext, addresses: Sequence[Address], known_seq: int
-) -> list[Change]:
-    """What these entities of one shard have after ``known_seq``, in the order of seqs, one event a
-    change; a change without events says that only the state is known, because a snapshot hides
-    them. An entity that cannot be read is left out, as any other that crashes.
-
-    Raises :class:`~actors.journal.contract.JournalError`.
-    """
-    missed: list[Change] = []
-    for start in range(0, len(addresses), context.limits.loads_max):
-        chunk = addresses[start : start + context.limits.loads_max]
-        missed += await _read(journal, context, chunk, known_seq)
-    return sorted(missed, key=lambda one: one.seq)
-
-
-async def _read(
     journal: Journal,
     context: ShardContext,
     addresses: Sequence[Address],
@@ -287,23 +271,31 @@ async def _read(
     *,
     whole: bool = False,
 ) -> list[Change]:
+    """What these entities of one shard have after ``known_seq``, in the order of seqs, one event a
+    change; a change without events says that only the state is known, because a snapshot hides
+    them. An entity that cannot be read is left out, as any other that crashes.
+
+    Raises :class:`JournalError`.
+    """
     missed: list[Change] = []
     outdated: list[Address] = []
-    for loaded in await journal.load(addresses, whole=whole):
-        address = loaded.address
-        try:
-            found = _missed_of(context.behaviours[address.kind], loaded, known_seq)
-        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            log.error("%s cannot be loaded: %s", address.text, where(error))
-            context.counters.crashes += 1
-            continue
-        if found is None:
-            outdated.append(address)
-        else:
-            missed += found
+    for start in range(0, len(addresses), context.limits.loads_max):
+        chunk = addresses[start : start + context.limits.loads_max]
+        for loaded in await journal.load(chunk, whole=whole):
+            address = loaded.address
+            try:
+                found = _missed_of(context.behaviours[address.kind], loaded, known_seq)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                log.error("%s cannot be loaded: %s", address.text, where(error))
+                context.counters.crashes += 1
+                continue
+            if found is None:
+                outdated.append(address)
+            else:
+                missed += found
     if outdated:
-        missed += await _read(journal, context, outdated, known_seq, whole=True)
-    return missed
+        missed += await _read_missed(journal, context, outdated, known_seq, whole=True)
+    return sorted(missed, key=lambda one: one.seq)
 
 
 def _missed_of(behaviour: Behaviour, loaded: Loaded, known_seq: int) -> Sequence[Change] | None:
