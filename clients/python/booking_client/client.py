@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from types import TracebackType
@@ -111,7 +110,7 @@ class AsyncBooking:
         websocket. The iteration ends with the first active place. With ``until_active=False`` it
         goes on, and raises :class:`~booking_client.errors.TokenExpired` when the active time ends.
         """
-        async with aclosing(places(self._transport, token, random.random)) as told:
+        async with aclosing(places(self._transport, token)) as told:
             async for place in told:
                 yield place
                 if until_active and place.active:
@@ -133,17 +132,13 @@ class AsyncBooking:
             list[Seat], "GET", "/concert/available-seats", token=token, query=query
         )
 
-    async def watch_seats(
-        self, token: str, date: str
-    ) -> AsyncGenerator[dict[int, SeatState], None]:
+    def watch_seats(self, token: str, date: str) -> AsyncGenerator[dict[int, SeatState], None]:
         """The changed seats of a date, by number: at first all seats, then those that differ.
 
         The service pushes them over a websocket; where there is none, the client polls. The
         iteration ends when the date is no longer sold.
         """
-        async with aclosing(seat_states(self._transport, token, date, random.random)) as told:
-            async for changed in told:
-                yield changed
+        return seat_states(self._transport, token, date)
 
     # -- reservations -----------------------------------------------------------------------------
 
@@ -226,13 +221,8 @@ class AsyncBooking:
 
     async def payment(self, user: str, payment: str, *, token: str | None = None) -> Payment:
         """One payment of the user. :class:`~booking_client.errors.NotFound`."""
-        return await self._transport.call(
-            Payment,
-            "GET",
-            f"/payment/{quote(payment, safe='')}",
-            query={"userId": user},
-            token=token,
-        )
+        path = f"/payment/{quote(payment, safe='')}"
+        return await self._transport.call(Payment, "GET", path, query={"userId": user}, token=token)
 
     async def payments_page(
         self, user: str, *, limit: int = 20, after: str | None = None, token: str | None = None

@@ -8,6 +8,7 @@ any other code, or a lost connection, it reconnects within the spread that the s
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -81,7 +82,7 @@ class Channel:
     """One kind of websocket, which reconnects when it breaks.
 
     ``refused`` is awaited when the service turns the client away; it raises the reason if it finds
-    one. ``draw`` gives 0 to 1, for the spread of reconnects.
+    one.
     """
 
     def __init__(
@@ -90,14 +91,12 @@ class Channel:
         path: str,
         token: str,
         refused: Callable[[], Awaitable[object]],
-        draw: Callable[[], float],
         query: Mapping[str, str] | None = None,
     ) -> None:
         self._transport = transport
         self._path = path
         self._token = token
         self._refused = refused
-        self._draw = draw
         self._query = query
         self._jitter_ms = JITTER_DEFAULT_MS
         self._after_ms: int | None = None
@@ -123,7 +122,8 @@ class Channel:
 
     def _wait_s(self) -> float:
         after_ms, self._after_ms = self._after_ms, None
-        return (self._jitter_ms * self._draw() if after_ms is None else after_ms) / 1000
+        spread_ms = self._jitter_ms * random.random()  # noqa: S311  -- no secret
+        return (spread_ms if after_ms is None else after_ms) / 1000
 
     async def _one_connection(self) -> AsyncGenerator[News, None]:
         last_seq = 0
@@ -191,16 +191,14 @@ def _frame(data: str) -> News | _Hello | _Reconnect | None:
         return None
 
 
-async def places(
-    transport: Transport, token: str, draw: Callable[[], float]
-) -> AsyncGenerator[Place, None]:
+async def places(transport: Transport, token: str) -> AsyncGenerator[Place, None]:
     """Each place that the service sends, until there is nothing more to tell. Raises
     :class:`~booking_client.errors.TokenExpired` and its kin when the token has ended."""
 
     async def polled() -> Place:
         return await transport.call(Place, "GET", "/queue/status", token=token)
 
-    channel = Channel(transport, "/queue/ws", token, polled, draw)
+    channel = Channel(transport, "/queue/ws", token, polled)
     try:
         async with aclosing(channel.news()) as news:
             async for frame in news:
@@ -216,23 +214,18 @@ async def places(
 
 
 async def seat_states(
-    transport: Transport, token: str, date: str, draw: Callable[[], float]
+    transport: Transport, token: str, date: str
 ) -> AsyncGenerator[dict[int, SeatState], None]:
     """The seats of a date that have changed, by number: all of them at first, and after a
     reconnect."""
     query = {"concertScheduleId": date}
 
     async def polled() -> dict[int, SeatState]:
-        seats = await transport.call(
-            list[Seat],
-            "GET",
-            "/concert/available-seats",
-            token=token,
-            query=query | {"all": "true"},
-        )
+        every, path = query | {"all": "true"}, "/concert/available-seats"
+        seats = await transport.call(list[Seat], "GET", path, token=token, query=every)
         return {seat.seat_number: SeatState(seat.seat_number, seat.state) for seat in seats}
 
-    channel = Channel(transport, "/concert/seats/ws", token, polled, draw, query)
+    channel = Channel(transport, "/concert/seats/ws", token, polled, query)
     try:
         async with aclosing(channel.news()) as news:
             async for frame in news:

@@ -52,7 +52,7 @@ async def test_the_spread_is_the_one_that_the_service_asks_for(
         waits.append(seconds)
 
     monkeypatch.setattr("booking_client.live.asyncio.sleep", note)
-    monkeypatch.setattr("booking_client.client.random.random", lambda: 0.5)
+    monkeypatch.setattr("booking_client.live.random.random", lambda: 0.5)
     server.sockets = [tells(3, close=1012, jitter_ms=8_000), tells(0)]
     assert await seen(client) == [3, 0]
     assert waits == [4.0]
