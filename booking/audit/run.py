@@ -15,6 +15,7 @@ import asyncpg
 
 from actors.connections.postgres import connected
 from actors.connections.statements import texts
+from actors.journal.contract import part_number
 from actors.journal.partitioned import together
 from booking.audit.events import digest
 from booking.audit.journal import JournalAudit, JournalRow, LeaseRecord
@@ -116,7 +117,7 @@ async def _audit(
     leases: dict[int, LeaseRecord] = {}
     for number, conn in enumerate(readers):
         found = await _leases(conn)
-        leases |= {s: lease for s, lease in found.items() if s % len(readers) == number}
+        leases |= {s: lease for s, lease in found.items() if part_number(s, len(readers)) == number}
     audit = JournalAudit(leases, now_ms - int(payment_limit_s * 1000))
     for number, conn in enumerate(readers):
         await _read_all(conn, audit, number, len(readers))
@@ -164,7 +165,7 @@ def _take(audit: JournalAudit, page: list[asyncpg.Record], number: int, count: i
         audit.take(rows[0][0], rows)
         return
     for shard, piece in groupby(rows, itemgetter(0)):
-        if shard % count == number:
+        if part_number(shard, count) == number:
             audit.take(shard, piece)
         else:
             message = f"is in database {number + 1}, where this shard does not live"

@@ -22,7 +22,7 @@ from actors.clock import Clock
 from actors.connections.statements import texts
 from actors.journal.contract import JournalError
 from actors.tasks import Tasks
-from booking.audit.admin import AuditRun, AuditRunningError, AuditState
+from booking.audit.contract import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import AuditReport
 from booking.catalogue.store import DATABASE_TROUBLE
 
@@ -61,7 +61,7 @@ class _Ended(msgspec.Struct, frozen=True):
 
 
 class Audits:
-    """Implements :class:`booking.audit.admin.AuditDesk`."""
+    """Implements :class:`booking.audit.contract.AuditService`."""
 
     def __init__(
         self,

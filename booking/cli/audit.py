@@ -9,10 +9,8 @@ import sys
 
 import msgspec
 
-from actors.journal.contract import part_number
 from booking.audit.report import AuditReport, render
 from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
-from booking.entities import queue_address
 from booking.queue.audit_run import QueueVerdict, render_queue, run_queue
 from booking.settings import Settings
 
@@ -42,9 +40,7 @@ def _audit(args: argparse.Namespace) -> int:
     report: AuditReport | QueueVerdict
     try:
         if args.queue is not None:
-            slot = queue_address(args.queue).slot
-            where = settings.databases[part_number(slot, len(settings.databases))]
-            report = asyncio.run(run_queue(where, args.queue))
+            report = asyncio.run(run_queue(settings.databases, args.queue))
         else:
             report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
     except AuditError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from actors.address import Address, stable_hash
 from actors.connections.statements import texts
+from actors.journal.contract import part_number
 from booking.audit.events import take_event
 from booking.audit.report import READABLE, Findings, Violation, render_check
 from booking.audit.run import FAILURES, PAGE_ROWS, AuditError, connection, snapshot
@@ -56,15 +58,17 @@ class QueueVerdict(msgspec.Struct, frozen=True):
     took_s: float
 
 
-async def run_queue(dsn: str, name: str) -> QueueVerdict:
+async def run_queue(dsns: Sequence[str], name: str) -> QueueVerdict:
     """Check one queue from its first row to its last, in one snapshot, while the service runs.
+    ``dsns`` are the databases of the journal, of which the queue is in one.
     Memory holds some 20 bytes for each number ever given. Raises :class:`AuditError`, also for a
     queue that the journal does not know."""
     started = time.monotonic()
-    address = Address("queue", name)
     found = Findings({"events": ("", READABLE), **{name: ("", ASPECTS[name]) for name in ASPECTS}})
     book = QueueBook(found)
     try:
+        address = Address("queue", name)
+        dsn = dsns[part_number(address.slot, len(dsns))]
         async with connection(dsn) as conn, snapshot(conn) as now_ms:
             await _read(conn, address, found, book)
     except FAILURES as error:

@@ -91,7 +91,7 @@ async def test_a_rate_holds_exactly_while_the_queues_owner_dies(
             await kill_the_owner(running)
         await eventually(lambda: so_many(FANS), within_s=60.0, every_s=0.2)
     check(await admissions(stocked_database_url), tell)
-    verdict = await run_queue(stocked_database_url, "main")
+    verdict = await run_queue([stocked_database_url], "main")
     assert verdict.ok, verdict.aspects
     assert (verdict.numbers, verdict.admitted, verdict.waiting) == (FANS, FANS, 0)
 

@@ -16,7 +16,7 @@ from yarl import URL
 from booking.catalogue.domain import Schedule
 from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_admin_server
 from tests.support.edge import Answered
-from tests.support.fake_audits import FakeAuditDesk
+from tests.support.fake_audits import FakeAudits
 from tests.support.fake_operations import FakeOperations
 from tests.support.instance import Instance
 
@@ -35,7 +35,7 @@ class AdminEdge:
     ) -> None:
         self.operations = operations or FakeOperations()
         self.instance = Instance(queue_max_active=1_000, queue_admit_per_minute=600)
-        self.audits = FakeAuditDesk(self.operations.clock)
+        self.audits = FakeAudits(self.operations.clock)
         self.metrics = EdgeMetrics()
         self.server = build_admin_server(
             self.instance.services,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from actors.clock import Clock, ManualClock
-from booking.audit.admin import AuditRun, AuditRunningError, AuditState
+from booking.audit.contract import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import Findings
 
 
-class FakeAuditDesk:
-    """Implements :class:`booking.audit.admin.AuditDesk`."""
+class FakeAudits:
+    """Implements :class:`booking.audit.contract.AuditService`."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or ManualClock()

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from actors.cluster.admin import ClusterAdmin
 from actors.cluster.admin_views import OperationRefusedError
 from actors.journal.contract import JournalError
-from booking.audit.admin import AuditDesk, AuditRunningError
+from booking.audit.contract import AuditRunningError, AuditService
 from booking.catalogue.contract import CatalogueStore
 from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError
@@ -48,7 +48,7 @@ class AdminParts:
     operations: ClusterAdmin | None = None
     queues: QueueService | None = None
     catalogue: CatalogueStore | None = None
-    audits: AuditDesk | None = None
+    audits: AuditService | None = None
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -115,7 +115,7 @@ class AdminService:
         return _present(self._parts.catalogue, "catalogue")
 
     @property
-    def audits(self) -> AuditDesk:
+    def audits(self) -> AuditService:
         """The audits of the journal."""
         return _present(self._parts.audits, "audit")
 

@@ -11,7 +11,7 @@ import pytest
 
 from actors.clock import ManualClock, SystemClock
 from actors.journal.contract import JournalError
-from booking.audit.admin import AuditRun, AuditRunningError, AuditState
+from booking.audit.contract import AuditRun, AuditRunningError, AuditState
 from booking.audit.report import Findings
 from booking.audit.schedule import PERIOD_MIN_MS, REST_FACTOR, Audits
 from booking.catalogue import store

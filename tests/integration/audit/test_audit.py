@@ -66,7 +66,7 @@ async def test_one_queue_is_audited_by_itself(database_url: str) -> None:
     sale = a_sale()
     sale.add(Address("queue", "quiet"), Joined(user_id(1), 1, sale.now_ms))
     await write(database_url, sale.rows, sale.epochs())
-    verdict = await run_queue(database_url, "main")
+    verdict = await run_queue([database_url], "main")
     assert verdict.ok, verdict.aspects
     assert (verdict.events, verdict.numbers) == (len(sale.rows) - 1, 66)
     assert verdict.admitted == verdict.used + verdict.expired + verdict.inside
@@ -75,12 +75,12 @@ async def test_one_queue_is_audited_by_itself(database_url: str) -> None:
         ("a seed", 6, 65)
     ]
     with pytest.raises(AuditError, match="no queue 'other'"):
-        await run_queue(database_url, "other")
+        await run_queue([database_url], "other")
 
     rows = sale.sorted_rows()
     find(rows, "Drawn").payload["seed"] = "a nicer seed"
     await write(database_url, rows, sale.epochs())
-    bent = await run_queue(database_url, "main")
+    bent = await run_queue([database_url], "main")
     assert not bent.ok
     assert "order" in {aspect.aspect for aspect in bent.aspects if aspect.violations}
     assert "FAIL numbers given once" in render_queue(bent)

@@ -1,4 +1,4 @@
-"""The interfaces between the operators' calls and audits, and their words."""
+"""Audits as the operators' calls see them: the contract of the service and its values."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class AuditRunningError(Exception):
-    """There is an audit under way, here or on another instance."""
+    """An audit is under way, here or on another instance."""
 
 
-class AuditDesk(Protocol):
-    """Both may raise :class:`actors.journal.contract.JournalError`."""
+class AuditService(Protocol):
+    """Audits on request; both methods may raise :class:`actors.journal.contract.JournalError`."""
 
     async def state(self) -> AuditState:
         """What runs, and what the last one found."""
 
     async def begin(self, who: str) -> None:
-        """Start one; it runs on by itself. :class:`AuditRunningError`."""
+        """Start one, which runs on by itself, or raise :class:`AuditRunningError`."""
