@@ -202,10 +202,7 @@ class Leader:
             return
         log.info("leader no more: term %d, %s", term, why)
         self._tell_deposed()
-        await asyncio.gather(self._yield_term(term), self._resign())
-
-    async def _yield_term(self, term: int) -> None:
-        await self._ask("journal", self._store.yield_term(term))
+        await asyncio.gather(self._ask("journal", self._store.yield_term(term)), self._resign())
 
     async def _resign(self) -> None:
         await self._ask("redis", self._election.resign(self._incarnation))

@@ -19,6 +19,7 @@ from actors.placement.contract import (
     PlacedShard,
     PlanKind,
     PlanOutcome,
+    PlanState,
     StoredPlan,
     Via,
     WriteResult,
@@ -172,25 +173,27 @@ class MemoryOperations:
 
     async def begin(self, plan_id: str, who: str) -> bool:
         """As the contract says."""
-        stored = self._tables.plans.get(plan_id)
-        if stored is None or stored.state != "shown":
-            return False
         now_ms = self._tables.clock.now_ms()
-        begun = replace(stored, state="running", begun_by=who, begun_at_ms=now_ms)
-        self._tables.plans[plan_id] = begun
-        self._tables.log(who, stored.kind, {"planId": plan_id})
-        return True
+        begun = self._move_on(plan_id, "shown", state="running", begun_by=who, begun_at_ms=now_ms)
+        if begun is not None:
+            self._tables.log(who, begun.kind, {"planId": plan_id})
+        return begun is not None
 
     async def end(
         self, plan_id: str, state: Literal["done", "aborted"], who: str, outcome: PlanOutcome
     ) -> bool:
         """As the contract says."""
+        ended = self._move_on(plan_id, "running", state=state, outcome=outcome)
+        if ended is not None:
+            self._tables.log(who, f"rebalance_{state}", {"planId": plan_id})
+        return ended is not None
+
+    def _move_on(self, plan_id: str, since: PlanState, /, **changes: Any) -> StoredPlan | None:
         stored = self._tables.plans.get(plan_id)
-        if stored is None or stored.state != "running":
-            return False
-        self._tables.plans[plan_id] = replace(stored, state=state, outcome=outcome)
-        self._tables.log(who, f"rebalance_{state}", {"planId": plan_id})
-        return True
+        if stored is None or stored.state != since:
+            return None
+        self._tables.plans[plan_id] = replace(stored, **changes)
+        return self._tables.plans[plan_id]
 
     async def plan(self, plan_id: str) -> StoredPlan | None:
         """As the contract says."""

@@ -60,11 +60,13 @@ class QueueVerdict(msgspec.Struct, frozen=True):
 
 async def run_queue(dsns: Sequence[str], name: str) -> QueueVerdict:
     """Check one queue from its first row to its last, in one snapshot, while the service runs.
-    ``dsns`` are the databases of the journal, of which the queue is in one.
-    Memory holds some 20 bytes for each number ever given. Raises :class:`AuditError`, also for a
-    queue that the journal does not know."""
+    ``dsns`` are the databases of the journal; the queue is in one of them. Memory holds some 20
+    bytes for each number ever given. Raises :class:`AuditError`, also for a queue that the journal
+    does not know."""
     started = time.monotonic()
-    found = Findings({"events": ("", READABLE), **{name: ("", ASPECTS[name]) for name in ASPECTS}})
+    found = Findings(
+        {"events": ("", READABLE), **{name: ("", text) for name, text in ASPECTS.items()}}
+    )
     book = QueueBook(found)
     try:
         address = Address("queue", name)
