@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 
 import msgspec
 
 from booking.audit.report import AuditReport, render
 from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
+from booking.cli.outcome import DONE, FAILED, WRONG_USAGE, fail
 from booking.queue.audit_run import QueueVerdict, render_queue, run_queue
 from booking.settings import Settings
-
-CLEAN, VIOLATED, UNUSABLE = 0, 1, 2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,13 +42,12 @@ def _audit(args: argparse.Namespace) -> int:
         else:
             report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
     except AuditError as error:
-        print(f"booking: the journal could not be audited: {error}", file=sys.stderr)
-        return UNUSABLE
+        return fail(f"the journal could not be audited: {error}", WRONG_USAGE)
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
     else:
         print(render_queue(report) if isinstance(report, QueueVerdict) else render(report))
-    return CLEAN if report.ok else VIOLATED
+    return DONE if report.ok else FAILED
 
 
 def _seconds(text: str) -> float:

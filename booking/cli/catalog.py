@@ -8,13 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-import asyncpg
-
 from booking.catalogue import document, store
 from booking.catalogue.problems import DocumentError
+from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, WRONG_USAGE, fail, words
 from booking.settings import Settings
-
-DONE, REFUSED, UNUSABLE = 0, 1, 2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,15 +34,15 @@ def _import(args: argparse.Namespace) -> int:
     try:
         text = _read(args.file)
     except OSError as error:
-        return _fail(f"{args.file}: {error.strerror}", UNUSABLE)
+        return fail(f"{args.file}: {error.strerror}", WRONG_USAGE)
     try:
         parsed = document.parse(text)
         version = asyncio.run(store.save(dsn, parsed))
     except (DocumentError, store.CatalogueError) as error:
         print(error, file=sys.stderr)  # a line for each thing that is wrong, with its place
-        return REFUSED
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return _fail(f"the database could not be used: {_words(error)}", REFUSED)
+        return FAILED
+    except DATABASE_ERRORS as error:
+        return fail(f"the database could not be used: {words(error)}")
     dates = sum(len(concert.dates) for concert in parsed.concerts)
     print(f"{len(parsed.concerts)} concerts, {dates} dates; catalogue version {version}")
     return DONE
@@ -55,12 +52,12 @@ def _export(args: argparse.Namespace) -> int:
     dsn = Settings.from_env(os.environ, serving=False).database_url
     try:
         text = document.encode(asyncio.run(store.export(dsn)))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return _fail(f"the database could not be used: {_words(error)}", REFUSED)
+    except DATABASE_ERRORS as error:
+        return fail(f"the database could not be used: {words(error)}")
     try:
         _write(args.file, text)
     except OSError as error:
-        return _fail(f"{args.file}: {error.strerror}", UNUSABLE)
+        return fail(f"{args.file}: {error.strerror}", WRONG_USAGE)
     return DONE
 
 
@@ -78,12 +75,3 @@ def _write(file: str, text: bytes) -> None:
         sys.stdout.buffer.flush()
     else:
         Path(file).write_bytes(text)
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"booking: {message}", file=sys.stderr)
-    return status

@@ -8,9 +8,9 @@ import os
 import sys
 import time
 
+from booking.cli.outcome import DONE, WRONG_USAGE, fail
 from booking.crowd.run import FANS_MAX, SECONDS_MAX, CrowdError, loopback_url, run
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
 FANS = 1_500
 """Half again as many as places inside by default: some 500 wait, for about 20 s each."""
 SECONDS = 300
@@ -43,8 +43,7 @@ def _crowd(args: argparse.Namespace) -> int:
     try:
         url = loopback_url(args.url or f"http://127.0.0.1:{port}")
     except CrowdError as error:
-        print(f"booking: {error}", file=sys.stderr)
-        return WRONG_USAGE
+        return fail(str(error), WRONG_USAGE)
     print(f"{args.fans} fans go to {url} for {args.seconds} s; look at {url}/ in a browser")
     screen = _Screen()
     going = run(url, fans=args.fans, seconds=args.seconds, tell=screen.tell, hint=screen.say)
@@ -52,8 +51,7 @@ def _crowd(args: argparse.Namespace) -> int:
         asyncio.run(going)
     except CrowdError as error:
         screen.end()
-        print(f"booking: {error}", file=sys.stderr)
-        return FAILED
+        return fail(str(error))
     except KeyboardInterrupt:
         screen.say("called back: everybody has left")
         return DONE

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from booking.cli import admin, audit, catalog, crowd, migrate, serve, up
+from booking.cli.outcome import INTERRUPTED, WRONG_USAGE, fail
 from booking.embedded import EmbeddedServersError
 from booking.settings import SettingsError
-
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,9 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except SettingsError as error:
-        return _fail(error, WRONG_USAGE)
+        return fail(str(error), WRONG_USAGE)
     except EmbeddedServersError as error:
-        return _fail(error, FAILED)
+        return fail(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -44,11 +43,6 @@ def _version() -> str:
         return version("booking")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _fail(error: Exception, status: int) -> int:
-    print(f"booking: {error}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

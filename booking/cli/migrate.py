@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 
-import asyncpg
-
+from booking.cli.outcome import DATABASE_ERRORS, DONE, fail, words
 from booking.schema import migrate, parts
 from booking.settings import Settings
-
-DONE, FAILED = 0, 1
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,14 +27,8 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.from_env(os.environ, serving=False)
     try:
         applied = asyncio.run(parts.prepare(settings.databases))
-    except (
-        OSError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        migrate.SchemaMismatch,
-    ) as error:
-        print(f"booking: cannot migrate: {str(error) or type(error).__name__}", file=sys.stderr)
-        return FAILED
+    except (*DATABASE_ERRORS, migrate.SchemaMismatch) as error:
+        return fail(f"cannot migrate: {words(error)}")
     for number, labels in enumerate(applied):
         where = f"database {number + 1} of {len(applied)}: " if len(applied) > 1 else ""
         print(where + (f"applied {', '.join(labels)}" if labels else "the schema is current"))

@@ -12,17 +12,16 @@ import signal
 import socket
 import sys
 
-import asyncpg
 import uvloop
 
 from actors.journal.contract import JournalError
+from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, fail, words
 from booking.schema import migrate, parts
 from booking.server import Server
 from booking.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DONE, FAILED = 0, 1
 DRAIN_MAX_S = 25.0
 """Of the 30 s a platform gives between SIGTERM and SIGKILL, with some left for the exit."""
 _STOP_MAX_S = DRAIN_MAX_S + 3.0
@@ -35,9 +34,7 @@ OPEN_FILES_WANTED = 32_768
 """10,000 connections, 20,000 websockets, and room for the rest; a login often allows 1,024."""
 
 _EXPECTED = (
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
+    *DATABASE_ERRORS,
     JournalError,
     migrate.SchemaMismatch,
 )
@@ -106,7 +103,7 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
         log.info("stopped before it was ready")
         return DONE
     except _EXPECTED as error:
-        return _refuse(_why_not(error, settings))
+        return fail(_why_not(error, settings))
     stop.started()
     _calm_the_collector()
     log.info("serving on %s:%d as %s", settings.host, server.port, settings.instance)
@@ -116,9 +113,9 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
         async with asyncio.timeout(_STOP_MAX_S):
             await server.stop(DRAIN_MAX_S)
     except TimeoutError:
-        return _refuse(f"the drain did not end within {_STOP_MAX_S:.0f} s")
+        return fail(f"the drain did not end within {_STOP_MAX_S:.0f} s")
     if failure is not None:
-        return _refuse(failure)
+        return fail(failure)
     log.info("stopped")
     return DONE
 
@@ -167,10 +164,4 @@ async def _failure_of(server: Server) -> str:
 def _why_not(error: Exception, settings: Settings) -> str:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return f"port {settings.port} on {settings.host} is in use"
-    return f"cannot start: {str(error) or type(error).__name__}"
-
-
-def _refuse(line: str) -> int:
-    """One line where people look, also when the log is JSON."""
-    print(f"booking: {line}", file=sys.stderr)
-    return FAILED
+    return f"cannot start: {words(error)}"

@@ -9,20 +9,26 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-import asyncpg
-
 from booking.catalogue import demo, store
 from booking.cli.first_screen import Running, first_screen
 from booking.cli.fleet import INSTANCES_MAX, Fleet, PortTakenError, free_port, open_port
 from booking.cli.instance import InstanceError
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
+from booking.cli.outcome import (
+    DATABASE_ERRORS,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USAGE,
+    fail,
+    words,
+)
 from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
 from booking.schema import migrate, parts
 from booking.settings import Settings, SettingsError
@@ -31,8 +37,6 @@ PORTS_FROM, PORTS_SPREAD = 20_000, 9_000
 """Where a port is looked for that nobody named: below the range that systems give to outgoing
 connections. Out of it, whoever tries again to reach an instance that is being started could be
 given the instance's own port, meet itself, and keep the port taken."""
-
-DONE, FAILED, WRONG_USAGE, KILLED = 0, 1, 2, 130
 
 READY_MAX_S = 60.0
 """A start takes about a second; replaying a long journal on a busy machine takes longer."""
@@ -64,16 +68,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 after Ctrl-C or SIGTERM, 1 after a failure, 2 for wrong settings."""
     if not 1 <= args.instances <= INSTANCES_MAX:
-        return _fail(f"--instances must be from 1 to {INSTANCES_MAX}", WRONG_USAGE)
+        return fail(f"--instances must be from 1 to {INSTANCES_MAX}", WRONG_USAGE)
     if args.port is not None and not 0 <= args.port <= 65_535:
-        return _fail("--port must be from 0 to 65535", WRONG_USAGE)
+        return fail("--port must be from 0 to 65535", WRONG_USAGE)
     up = _Up(args, os.environ)
     try:
         return up.run()
     except (PortTakenError, InstanceError, EmbeddedServersError, *_REFUSALS) as error:
-        return _fail(str(error))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return _fail(f"cannot start: {str(error) or type(error).__name__}")
+        return fail(str(error))
+    except DATABASE_ERRORS as error:
+        return fail(f"cannot start: {words(error)}")
 
 
 class _Up:
@@ -198,7 +202,7 @@ class _Up:
             # At once: instances are killed here, the servers by their guardian, which sees us go.
             if self._fleet is not None:
                 self._fleet.kill()
-            os._exit(KILLED)
+            os._exit(INTERRUPTED)
 
 
 async def _prepare(databases: Sequence[str], *, demo_wanted: bool) -> None:
@@ -217,8 +221,3 @@ def _say(line: str) -> None:
     # A closed terminal must not keep us from stopping things in order.
     with contextlib.suppress(OSError):
         print(f"booking: {line}", flush=True)
-
-
-def _fail(line: str, status: int = FAILED) -> int:
-    print(f"booking: {line}", file=sys.stderr)
-    return status

@@ -15,9 +15,9 @@ from actors.cluster.admin_views import ClusterView, Rebalance
 from booking.catalogue.document import DOCUMENT_BYTES_MAX
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, Client, path_part
+from booking.cli.outcome import DONE, FAILED
 from booking.queue.admin import QueueReport
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
 WAIT_EVERY_S = 0.5
 """Between two looks while waiting: a move takes a tenth of a second, eight go on at a time."""
 TROUBLE_MAX_S = 30.0

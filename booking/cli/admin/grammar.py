@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from booking.cli.admin.client import AdminError, client_of
-from booking.cli.admin.commands import DONE, FAILED, WRONG_USAGE, Admin
+from booking.cli.admin.commands import Admin
 from booking.cli.admin.top import run_top
+from booking.cli.outcome import DONE, FAILED, WRONG_USAGE, fail
 
 Command = Callable[[Admin, argparse.Namespace], int]
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -129,8 +130,7 @@ def _run(args: argparse.Namespace, command: Command) -> int:
         return DONE
     except AdminError as error:
         code = f" ({error.code})" if error.code else ""
-        print(f"booking: {error}{code}", file=sys.stderr)
-        return WRONG_USAGE if error.status in _USAGE_STATUSES else FAILED
+        return fail(f"{error}{code}", WRONG_USAGE if error.status in _USAGE_STATUSES else FAILED)
 
 
 def _common() -> argparse.ArgumentParser:

@@ -18,7 +18,8 @@ from rich.table import Table
 from actors.cluster.admin_views import ClusterView
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, Client
-from booking.cli.admin.commands import DONE, Admin
+from booking.cli.admin.commands import Admin
+from booking.cli.outcome import DONE
 from booking.queue.admin import QueueReport
 
 _QUIT = frozenset(b"qQ\x03\x04")
