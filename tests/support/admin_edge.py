@@ -32,9 +32,12 @@ class AdminEdge:
         *,
         operations: FakeOperations | None = None,
         parts: AdminParts | None = None,
+        serving: bool = True,
     ) -> None:
         self.operations = operations or FakeOperations()
-        self.instance = Instance(queue_max_active=1_000, queue_admit_per_minute=600)
+        self.instance = Instance(
+            queue_max_active=1_000, queue_admit_per_minute=600, serving=serving
+        )
         self.audits = FakeAudits(self.operations.clock)
         self.metrics = EdgeMetrics()
         self.server = build_admin_server(
@@ -110,9 +113,10 @@ async def running_admin(
     *,
     operations: FakeOperations | None = None,
     parts: AdminParts | None = None,
+    serving: bool = True,
 ) -> AsyncIterator[AdminEdge]:
     """With everything there is, unless ``parts`` are given."""
-    edge = AdminEdge(token, operations=operations, parts=parts)
+    edge = AdminEdge(token, operations=operations, parts=parts, serving=serving)
     await edge.start()
     try:
         yield edge

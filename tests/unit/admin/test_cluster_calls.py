@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from actors.journal.contract import JournalError
@@ -9,6 +11,13 @@ from booking_http import AdminParts
 from tests.support.admin_edge import TOKEN, AdminEdge, running_admin
 
 WHO = "admin (127.0.0.1)"
+
+
+@pytest.fixture
+async def admin() -> AsyncIterator[AdminEdge]:
+    """No booking is served behind it."""
+    async with running_admin(serving=False) as started:
+        yield started
 
 
 async def test_the_cluster_is_shown_with_everything_the_contract_names(admin: AdminEdge) -> None:

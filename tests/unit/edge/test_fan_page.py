@@ -44,8 +44,8 @@ def text_of(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
-async def test_the_page_loads_nothing_from_elsewhere(edge: Edge) -> None:
-    page = await edge("GET", "/")
+async def test_the_page_loads_nothing_from_elsewhere(front: Edge) -> None:
+    page = await front("GET", "/")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -54,7 +54,7 @@ async def test_the_page_loads_nothing_from_elsewhere(edge: Edge) -> None:
     assert "/static/app.js" in names
     for name in names:
         if not name.startswith("#"):
-            assert (await edge("GET", name)).status == 200, name
+            assert (await front("GET", name)).status == 200, name
     assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", page.body.decode())
 
 
@@ -65,22 +65,22 @@ def test_no_file_names_another_host(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_every_module_that_is_imported_is_served(edge: Edge, name: str) -> None:
+async def test_every_module_that_is_imported_is_served(front: Edge, name: str) -> None:
     for imported in re.findall(r'^import .*? from "\./([\w.-]+)";$', text_of(name), re.MULTILINE):
-        answer = await edge("GET", f"/static/{imported}")
+        answer = await front("GET", f"/static/{imported}")
         assert answer.status == 200, imported
         assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
 
 
-async def test_a_file_that_is_known_is_not_sent_again(edge: Edge) -> None:
-    etag = (await edge("GET", "/static/app.js")).headers["ETag"]
-    answer = await edge("GET", "/static/app.js", headers={"If-None-Match": etag})
+async def test_a_file_that_is_known_is_not_sent_again(front: Edge) -> None:
+    etag = (await front("GET", "/static/app.js")).headers["ETag"]
+    answer = await front("GET", "/static/app.js", headers={"If-None-Match": etag})
     assert (answer.status, answer.body) == (304, b"")
 
 
 @pytest.mark.parametrize("name", ["none.js", "..%2Fpages.py", "%2e%2e", "app.js%00"])
-async def test_nothing_but_the_files_of_the_folder_is_served(edge: Edge, name: str) -> None:
-    assert (await edge("GET", f"/static/{name}")).status == 404
+async def test_nothing_but_the_files_of_the_folder_is_served(front: Edge, name: str) -> None:
+    assert (await front("GET", f"/static/{name}")).status == 404
 
 
 # -- words -----------------------------------------------------------------------------------------

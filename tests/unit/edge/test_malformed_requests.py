@@ -73,13 +73,13 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_a_malformed_body_is_refused_by_name(edge: Edge, name: str) -> None:
+async def test_a_malformed_body_is_refused_by_name(front: Edge, name: str) -> None:
     body, word = BODIES[name]
-    answer = await edge("POST", "/user/charge", body=body)
+    answer = await front("POST", "/user/charge", body=body)
     assert_problem(answer, 400, "malformed")
     assert word in answer.json["detail"]
     assert len(answer.json["detail"]) < 300
-    assert not edge.instance.events("Charged")
+    assert not front.instance.events("Charged")
 
 
 USERS = {
@@ -100,12 +100,12 @@ USERS = {
 
 
 @pytest.mark.parametrize("name", USERS)
-async def test_a_user_id_has_one_form(edge: Edge, name: str) -> None:
+async def test_a_user_id_has_one_form(front: Edge, name: str) -> None:
     for target, body in (
         ("/queue/issue", {"userId": USERS[name]}),
         ("/user/charge", {"userId": USERS[name], "amount": 1}),
     ):
-        answer = await edge("POST", target, body)
+        answer = await front("POST", target, body)
         assert_problem(answer, 400, "malformed")
         assert answer.json["detail"] == "userId: a UUID in canonical lower-case form is expected"
 
@@ -169,9 +169,9 @@ QUERIES = (
 
 
 @pytest.mark.parametrize(("target", "word"), QUERIES, ids=[query[0][:60] for query in QUERIES])
-async def test_a_malformed_query_is_refused_by_name(edge: Edge, target: str, word: str) -> None:
+async def test_a_malformed_query_is_refused_by_name(front: Edge, target: str, word: str) -> None:
     method = "POST" if target.startswith("/queue/issue") else "GET"
-    answer = await edge(method, target, {"userId": ALICE} if method == "POST" else None)
+    answer = await front(method, target, {"userId": ALICE} if method == "POST" else None)
     assert_problem(answer, 400, "malformed")
     assert word in answer.json["detail"]
 
@@ -191,8 +191,8 @@ CONTENT_TYPES = (
 
 
 @pytest.mark.parametrize("declared", CONTENT_TYPES)
-async def test_a_body_has_to_be_declared_as_json(edge: Edge, declared: str) -> None:
-    answer = await edge(
+async def test_a_body_has_to_be_declared_as_json(front: Edge, declared: str) -> None:
+    answer = await front(
         "POST", "/user/charge", body=_amount(b"1"), headers={"Content-Type": declared}
     )
     assert_problem(answer, 415, "unsupported_media_type")
@@ -208,10 +208,10 @@ async def test_json_in_utf_8_may_be_spelled_as_one_likes(edge: Edge, declared: s
     assert (await edge("POST", "/user/charge", body=_amount(b"1"), headers=headers)).status == 200
 
 
-async def test_a_compressed_body_is_refused_unread(edge: Edge) -> None:
+async def test_a_compressed_body_is_refused_unread(front: Edge) -> None:
     bomb = gzip.compress(b" " * 10_000_000)
     assert len(bomb) < 16 * 1024
-    answer = await edge("POST", "/user/charge", body=bomb, headers={"Content-Encoding": "gzip"})
+    answer = await front("POST", "/user/charge", body=bomb, headers={"Content-Encoding": "gzip"})
     assert_problem(answer, 415, "unsupported_media_type")
 
 
@@ -260,8 +260,8 @@ KEYS = {
 
 
 @pytest.mark.parametrize("name", KEYS)
-async def test_a_malformed_idempotency_key_is_refused(edge: Edge, name: str) -> None:
-    answer = await edge(
+async def test_a_malformed_idempotency_key_is_refused(front: Edge, name: str) -> None:
+    answer = await front(
         "POST",
         "/user/charge",
         {"userId": ALICE, "amount": 1},
@@ -269,7 +269,7 @@ async def test_a_malformed_idempotency_key_is_refused(edge: Edge, name: str) -> 
     )
     assert_problem(answer, 400, "malformed")
     assert "Idempotency-Key" in answer.json["detail"]
-    assert not edge.instance.events("Charged")
+    assert not front.instance.events("Charged")
 
 
 PATHS = (
@@ -290,8 +290,8 @@ PATHS = (
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_an_unknown_path_is_not_found(edge: Edge, path: str) -> None:
-    assert_problem(await edge("GET", path), 404, "not_found")
+async def test_an_unknown_path_is_not_found(front: Edge, path: str) -> None:
+    assert_problem(await front("GET", path), 404, "not_found")
 
 
 @pytest.mark.parametrize("wanted", ["%00", "%F0%9F%98%80", "a%20b", "..", "x" * 3000, "a%2Fb"])
