@@ -159,7 +159,7 @@ class Link:
 
 
 class LinkPool:
-    """``size`` links for whoever comes; the one used last is used next, so that few stay warm."""
+    """A pool of ``size`` links; the one used last is used next, so that few stay warm."""
 
     def __init__(self, dsn: str, timeout_s: float, size: int, **settings: str) -> None:
         self._links = [Link(dsn, timeout_s, **settings) for _ in range(size)]

@@ -125,7 +125,7 @@ class Candidacy:
         self.term, self.via, self._kept_s = term, via, sent_s
 
     def free(self, now_s: float) -> bool:
-        """Whether the row, which could be read just now, is nobody else's."""
+        """Whether the row could be read just now and no other instance holds it."""
         row = self.row
         if row is None or not self._readable:
             return False

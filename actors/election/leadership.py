@@ -1,7 +1,7 @@
 """The leader's loop: runs for leader, renews, and gives up by itself.
 
 The decisions are :class:`actors.election.candidacy.Candidacy`'s; here they get their answers.
-Whoever plans asks :attr:`Leader.term` before each write and gives it to
+The planner asks :attr:`Leader.term` before each write and gives it to
 :meth:`~actors.placement.contract.PlacementStore.write_desired`, which writes nothing under a
 term that is over. So an instance that was stopped and does not know yet can do no harm.
 """
@@ -116,12 +116,12 @@ class Leader:
                 await self._wait_until(began_s + self._times.renew_every_s)
             await self._step_down("stopping")
         finally:
-            # When cancelled there is no farewell to the stores, but no illusion either.
+            # When cancelled it does not tell the stores, but leads no more either.
             self._candidacy.step_down()
             self._tell_deposed()
 
     def stop(self) -> None:
-        """Let :meth:`run` say farewell and return, within a few calls' time-outs."""
+        """Let :meth:`run` release the key and the row and return, within a few calls' time-outs."""
         self._stopping.set()
 
     async def _run_for_it(self) -> None:

@@ -1,4 +1,4 @@
-"""The election in Redis (or Valkey): one key with an end, changed only by whoever holds it."""
+"""The election in Redis (or Valkey): one key that expires, changed only by its holder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 -- What the journal asks besides appending. Every statement is a transaction of its own.
 
 -- name: claim
--- Takes over the shards whose epoch is the one seen (and, if asked, only those that ought to be this
+-- Takes over the shards whose epoch is the one seen (and, if asked, only those that should be this
 -- owner's), and remembers the claim. Locks in order of shards, as the append does; a row changed
 -- while this waited is checked again in its new version. A database that is still without the column
 -- "desired" can be claimed from as well, hence the detour over JSON.

@@ -6,7 +6,7 @@ that has to be one transaction still is: the fence, the append and the stored ou
 promises nothing across shards, so nothing is lost.
 
 The mapping is fixed for the life of the journal, as the number of shards is. That the databases are
-those of this journal, in this order, is for whoever opens them to check
+those of this journal, in this order, is checked before they are opened
 (:mod:`booking.schema.parts`).
 """
 

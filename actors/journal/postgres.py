@@ -3,7 +3,7 @@ in the migration ``0001_journal.sql``.
 
 Every method is one or two statements, each a transaction of its own. No transaction is ever held
 open between two messages to the server, because an owner that is stopped between ``BEGIN`` and
-``COMMIT`` would keep its row locks and block whoever takes its shards over. A statement under way
+``COMMIT`` would keep its row locks and block the next owner of its shards. A statement under way
 ends on the server whatever becomes of the owner, at the latest after the statement time-out.
 """
 
@@ -168,7 +168,7 @@ async def claim_shards(
     only_desired: bool = False,
 ) -> list[Lease]:
     """Claim as :meth:`actors.journal.contract.Journal.claim` says; ``only_desired`` leaves out the
-    shards that ought not to be this owner's."""
+    shards that should not be this owner's."""
     claimed = await pool.fetch(
         _SQL["claim"],
         shards=[shard for shard, _ in wanted],

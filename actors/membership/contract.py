@@ -37,7 +37,7 @@ class Member(msgspec.Struct, frozen=True):
     beat: int = 0
     """Grows with every heartbeat, so that a silent member shows before it is forgotten."""
     draining: bool = False
-    """It wants to stop: its shards ought to be elsewhere."""
+    """It is about to stop: its shards should be elsewhere."""
     health: Health = Health()
 
 

@@ -19,7 +19,7 @@ CALL_TIMEOUT_S = 2.5
 """For a whole call with its retry: a quarter of the time for which an announcement is remembered
 (``heartbeat.REMEMBERED_S``), so a beat that failed is made up for before anybody is forgotten."""
 CONNECTIONS_MAX = 4
-"""A heartbeat, a look at the members, a farewell; and one to spare."""
+"""A heartbeat, a reading of the members, a deletion; and one to spare."""
 SCAN_COUNT = 1000
 """Keys that Redis looks at in one step: a millisecond of its time."""
 

@@ -5,7 +5,7 @@ The planner knows no clock, no I/O and no chance. In reading order:
 
 - :mod:`actors.placement.inputs`: what a planner has to know, and the rules it plans by;
 - :mod:`actors.placement.assignment`: what stays, what is fixed, who needs a home, and how many
-  shards each instance ought to have;
+  shards each instance should have;
 - :mod:`actors.placement.planner`: homes for those, then balance by count;
 - :mod:`actors.placement.rates`: then balance by commands a second;
 - :mod:`actors.placement.plan`: the difference to now as moves, whether it still holds, and the

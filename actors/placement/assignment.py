@@ -1,5 +1,5 @@
 """The working table of one planning run: what stays, what is fixed, who needs a home, and how many
-shards each instance ought to have."""
+shards each instance should have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actors.placement.inputs import Node, Rules, ShardState
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A shard that is not where it ought to be, and what it waits for."""
+    """A shard that is not where it should be, and what it waits for."""
 
     shard: int
     on: str
@@ -128,7 +128,7 @@ class Assignment:
 
 
 class Share(msgspec.Struct, frozen=True):
-    """What one instance ought to have, in shards."""
+    """What one instance should have, in shards."""
 
     quota: int
     """Its fair share, rounded so that all quotas add up."""

@@ -1,4 +1,4 @@
-"""The stored placement: who leads, where each shard ought to be, what operators want and did.
+"""The stored placement: who leads, where each shard should be, what operators want and did.
 
 It lives beside the leases in the journal's database, because it is worth something only where one
 statement can make a write depend on a term and on an epoch. The implementations in
@@ -127,13 +127,13 @@ class PlacementStore(TermStore, Protocol):
         """All shards, by number."""
 
     async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> WriteResult:
-        """Say where shards ought to be: ``{shard: (epoch seen, instance)}``. Under a term that is
+        """Say where shards should be: ``{shard: (epoch seen, instance)}``. Under a term that is
         over nothing is written; of the rest each shard whose epoch is still the one seen."""
 
     async def claim(
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
-        """As :meth:`actors.journal.contract.Journal.claim`, and only shards that ought to be this
+        """As :meth:`actors.journal.contract.Journal.claim`, and only shards that should be this
         owner's: for taking over. An owner in doubt claims its own again with the journal's."""
 
     async def pin(self, shard: int, instance: str | None, who: str) -> None:

@@ -55,12 +55,12 @@ class ShardState(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     """The instance that claimed it last; empty before the first claim."""
     desired: str = ""
-    """The instance that ought to claim it; other than the owner while a move is under way."""
+    """The instance that should claim it; other than the owner while a move is under way."""
     pinned_to: str | None = None
     frozen: str = ""
     """Why it must stay where it is; empty if it need not."""
     rate: float = 0.0
-    """Commands a second, smoothed over a minute or so by whoever measures; 0 if not known."""
+    """Commands a second, smoothed over a minute or so where it is measured; 0 if not known."""
     entities: int = 0
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     rate_slack: float = 0.25
     """The same for commands a second, upwards only. Wider, because rates vary by themselves. What
-    is above is brought down to half of it, so that it does not come back at the next breath."""
+    is above is brought down to half of it, so that it does not come back at once."""
 
     rate_min: float = 50.0
     """Commands a second and instance below which rates are noise: half a percent of a core at

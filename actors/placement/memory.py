@@ -44,7 +44,7 @@ class MemoryTables:
         self.store = store
         self.clock = clock
         self.leadership = Leadership(0, "", "", _NEVER, True)
-        """As last written; whether it is over is for whoever reads it to say."""
+        """As last written; :meth:`MemoryPlacement.leadership` says whether it has expired."""
         self.shards = [_ShardRow() for _ in store.leases]
         self.desired_states: dict[str, DesiredState] = {}
         self.plans: dict[str, StoredPlan] = {}

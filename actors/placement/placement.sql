@@ -1,4 +1,4 @@
--- Who leads, where each shard ought to be, and what operators did. Every statement is a transaction
+-- Who leads, where each shard should be, and what operators did. Every statement is a transaction
 -- of its own. Locks are taken in this order: the row of leadership, then shards by number.
 
 -- name: leadership
@@ -43,7 +43,7 @@ SELECT term FROM leadership WHERE term = :term::bigint FOR SHARE
 UPDATE leadership SET term = :term::bigint WHERE term <= :term::bigint RETURNING term
 
 -- name: write_desired
--- Writes where these shards ought to be: all whose epoch is still the one seen, and nothing at all
+-- Writes where these shards should be: all whose epoch is still the one seen, and nothing at all
 -- unless one of the above, as "current", gives the term. Always answers with at least one row.
 locked AS (
     SELECT s.shard, w.desired, c.term

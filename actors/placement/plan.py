@@ -1,4 +1,4 @@
-"""A plan: the way from where the shards are to where they ought to be, as data.
+"""A plan: the way from where the shards are to where they should be, as data.
 
 It can be shown before it is applied, kept under its id, and compared with the cluster as it is by
 then. To resume one after a crash, or to go on after an abort, make a new one: it begins where the
@@ -103,7 +103,7 @@ class Move(msgspec.Struct, frozen=True, rename="camel"):
     """How long callers will be held back; 0 for a takeover, which ends a pause."""
     overrides: str = ""
     """The freeze that does not hold, because nobody serves the shard: frozen with a dead owner
-    it would be out of service until somebody thinks of it."""
+    it would be out of service until an operator notices."""
 
     @property
     def takeover(self) -> bool:
@@ -132,7 +132,7 @@ class Plan(msgspec.Struct, frozen=True, rename="camel"):
     withdrawals: tuple[Withdrawal, ...]
     """To be written before any move; they cost nothing."""
     held: tuple[Held, ...]
-    """What is not where it ought to be and waits for something."""
+    """What is not where it should be and waits for something."""
     load_before: Load
     load_after: Load
     basis: ObservedState

@@ -1,4 +1,4 @@
-"""The target: which instance each shard ought to be on.
+"""The target: which instance each shard should be on.
 
 The stored assignment stays unless there is a reason. Three steps, each only as far as needed:
 homes for the shards that have none; counts back within bounds; rates back within bounds.
@@ -47,7 +47,7 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 def place(nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules) -> Placement:
-    """Decide where every shard ought to be, and say what waits for something.
+    """Decide where every shard should be, and say what waits for something.
 
     The same for the same input in any order. Once its outcome is the stored assignment and nothing
     else has changed, it decides the same again.

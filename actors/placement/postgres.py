@@ -38,7 +38,7 @@ POOL_SIZE = 2
 """A plan or a claim is written while an operator looks at the table."""
 ID_MAX = 2**63 - 1
 SHOWN_KEPT_S = 3_600.0
-"""A plan that nobody began within an hour is stale for sure: the cluster looks different."""
+"""A plan that nobody began within an hour is stale: the cluster has changed by then."""
 
 _SQL = statements("actors.placement", "placement.sql")
 _OPERATIONS = statements("actors.placement", "operations.sql")

@@ -31,8 +31,8 @@ class LeaseRecord(msgspec.Struct):
 class JournalAudit:
     """Takes all rows in order of shard and seq, then :meth:`close`.
 
-    ``holds`` and ``sales`` then say whether books in different shards agree; who differs, only a
-    second look at the journal can tell.
+    ``holds`` and ``sales`` then say whether books in different shards agree; which rows
+    differ, only a second reading of the journal can tell.
     """
 
     def __init__(self, leases: Mapping[int, LeaseRecord], overdue_ms: int) -> None:

@@ -1,9 +1,9 @@
 """Audits of the journal while the service runs: on request, and by themselves now and then.
 
-The work is done by ``booking audit`` in a process of its own and with the lowest priority: an audit
-computes for as long as the journal is long, and an instance that computes answers nobody. How it
-ended is a line of the operators' log, so that every instance knows it; that there is only one at a
-time in the whole cluster is held by a lock of the database.
+``booking audit`` does the work in a process of its own with the lowest priority, because an audit
+computes for as long as the journal is long, and an instance that computes answers no request. Its
+outcome is a line of the operators' log, which every instance reads. A lock of the database keeps it
+to one audit at a time in the whole cluster.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ COMMAND_TIMEOUT_S = 10.0
 AUDIT_MAX_S = 4 * 3600.0
 """At the 100,000 events a second that an undisturbed audit reads, a journal of over a billion."""
 LOOK_EVERY_S = 60.0
-"""For whether one is due; the answer changes once in an hour."""
+"""How often it checks whether an audit is due; that changes once in an hour."""
 PERIOD_MIN_MS = 3_600_000
-"""Between two audits that nobody asked for. Often enough that what is found is young."""
+"""Between two scheduled audits, so that a violation is found within about an hour."""
 REST_FACTOR = 100
 """And at least so many times as long as the last one took: at most one percent of a core."""
 NICENESS = 19
@@ -79,7 +79,7 @@ class Audits:
         self._started_ms = clock.now_ms()
         self._tasks = Tasks("audits")
         self.failed = self._tasks.failed
-        """Done when something broke that nobody foresaw."""
+        """Done when an audit task crashed."""
 
     async def state(self) -> AuditState:
         """What runs, and what the last one found."""

@@ -105,7 +105,7 @@ async def _look(dsn: str) -> tuple[Recorded | None, bool]:
 
 
 async def _write(dsn: str, wanted: Recorded) -> Recorded:
-    """Record it, unless somebody else just did; returns what is recorded now."""
+    """Record it, unless another starter just did; returns what is recorded now."""
     async with connection_to(dsn) as connection:
         await connection.execute(_SQL["record"], *wanted)
         record = await connection.fetchrow(_SQL["recorded"])
