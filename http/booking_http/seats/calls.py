@@ -86,7 +86,7 @@ class SeatCalls(Calls):
             raise malformed(
                 f"{missing}: missing" if missing else "seatId: missing (or a date and a number)"
             )
-        schedule = self._services.catalogue.schedules.get(body.concertScheduleId)
+        schedule = self._seats.catalogue.schedules.get(body.concertScheduleId)
         if schedule is None or body.seatNumber not in schedule.prices:
             raise UnknownError
         return schedule.id, body.seatNumber
