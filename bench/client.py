@@ -119,11 +119,6 @@ class ResponseParser:
         self._size = len(data)
         self._wanted = wanted
 
-    @property
-    def midway(self) -> bool:
-        """Whether an answer has begun and not ended."""
-        return bool(self._pieces)
-
 
 def _status_and_length(data: bytes, end: int) -> tuple[int, int]:
     status = _STATUSES.get(data[:12])

@@ -95,23 +95,18 @@ class Recorder:
         self.failures[reason] += 1
 
 
-class Side(msgspec.Struct):
+class Side(Recorder):
     """All that is measured of one target, over its slices."""
 
-    name: str
-    units: array[float] = msgspec.field(default_factory=lambda: array("d"))
-    steps: dict[str, StepRecord] = {}
-    failures: Counter[str] = msgspec.field(default_factory=Counter)
-    send_lags: array[float] = msgspec.field(default_factory=lambda: array("d"))
-    seconds: float = 0.0
-    rates: list[float] = []
-    """Units a second, for each slice."""
-    answered: int = 0
-    server_cpu_s: float = 0.0
-    """CPU time of the server's process for all that was ``answered``."""
-    database_cpu_s: float = 0.0
-    """The same of an embedded PostgreSQL with all its processes."""
-    generator_cpu_s: float = 0.0
+    def __init__(self, name: str) -> None:
+        super().__init__(0.0, 0.0)
+        self.name = name
+        self.seconds = 0.0
+        self.rates: list[float] = []
+        """Units a second, for each slice."""
+        self.server_cpu_s = self.database_cpu_s = self.generator_cpu_s = 0.0
+        """CPU time for all that was ``answered``: of the server's process, of an embedded
+        PostgreSQL with all its processes, and of this one."""
 
     def add(self, recorder: Recorder, seconds: float) -> None:
         """Take over one slice that was measured for this long."""

@@ -35,28 +35,22 @@ SETTLE_S = 0.1
 OURS = tuple(f"{ROOT}/{folder}/" for folder in ("booking", "actors", "http"))
 
 
-class Recorder:
+class _Recorder:
     """A profile function that counts calls by file until the journal is asked to append."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self._is_on = self._is_appending = False
-
-    def start(self) -> None:
-        """Forget what was counted, and count."""
-        self.calls = Counter()
-        self._is_on, self._is_appending = True, False
+        self.is_on = self._is_appending = False
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        """Count one call. The append ends with the first call into the database driver."""
-        if event != "call" or not self._is_on:
+        if event != "call" or not self.is_on:
             return
         file = frame.f_code.co_filename
         if file.startswith(OURS):
             self.calls[file.removeprefix(f"{ROOT}/")] += 1
             self._is_appending |= frame.f_code.co_name == "append"
         elif "/asyncpg/" in file and self._is_appending:
-            self._is_on = False
+            self.is_on = self._is_appending = False  # the statement is on its way
 
 
 class _Servers(Rig):
@@ -68,19 +62,18 @@ class _Servers(Rig):
 
 async def trace(settings: Settings) -> Counter[str]:
     """The calls of a reservation by file, in the order of the first call."""
+    recorder, traces = _Recorder(), []
+    threading.setprofile(recorder)
+    sys.setprofile(recorder)
     server = await Server.start(settings)
-    recorder = Recorder()
     try:
         async with Pool(Target("127.0.0.1", server.port), 1) as pool:
             world = World(pool)
             tokens = await world.tokens(world.users.take(RESERVATIONS))
             date = (await world.dates(tokens[0]))[0].id
-            threading.setprofile(recorder)
-            sys.setprofile(recorder)
-            traces = []
             for seat, token in enumerate(tokens, 1):
                 await asyncio.sleep(SETTLE_S)
-                recorder.start()
+                recorder.calls, recorder.is_on = Counter(), True
                 await world.ask("hold", hold(date, seat, token), 201)
                 traces.append(recorder.calls)
     finally:
@@ -88,9 +81,7 @@ async def trace(settings: Settings) -> Counter[str]:
         threading.setprofile(None)
         await server.stop(5.0)
     first, *others = traces[WARM_UP:]
-    return Counter(
-        {file: calls for file, calls in first.items() if all(file in each for each in others)}
-    )
+    return Counter({file: n for file, n in first.items() if all(file in each for each in others)})
 
 
 def main() -> int:
