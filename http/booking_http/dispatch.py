@@ -1,31 +1,40 @@
-"""One coroutine from a request to its answer. No middleware: what every call needs is here."""
+"""One coroutine from a request to its answer. No middleware: what every call needs is here.
+
+Rate limits too: how often one user, or one address, may ask, as a token bucket each in this
+instance's memory. The answers carry the fields of draft-ietf-httpapi-ratelimit-headers: the policy,
+what is left of it, and when it is whole again. Limits are meant for scripts: fans and their pages
+stay far below them, and a client that polls as told is never refused. A load test from one address
+is why the limit for addresses is off by default.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from time import perf_counter
-from typing import Any
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from math import ceil
+from time import monotonic, perf_counter
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import istr
 
 from booking.calls import UnknownError
 from booking.queue.service import NotAdmittedError
 from booking.queue.tokens import QueueToken, TokenError
 from booking.services import Services
 from booking_http.access_log import log_access, log_ids
-from booking_http.bodies import read_body
 from booking_http.inputs import (
     IDEMPOTENCY_KEY,
     RequestIds,
     query_parameters,
+    read_body,
     required_token,
     token_text,
 )
 from booking_http.metrics import EdgeMetrics
-from booking_http.problems import RefusedError, malformed, of_exception, problem_reply
-from booking_http.rate_limit import Addresses, RateLimit
+from booking_http.problems import RefusedError, malformed, of_exception, problem_reply, retry_after
 from booking_http.reply import Reply, header
 from booking_http.routes import Call, Handler, Param, Resource, Route, RouteTable
 from booking_http.settings import EdgeSettings
@@ -35,6 +44,12 @@ _UNFINISHED = frozenset({408, 413})
 """Answers after which the rest of the body is not wanted any more: the connection ends."""
 UNMATCHED = "unmatched"
 """The route label of requests that no row is for."""
+WINDOW_S = 60.0
+"""A bucket that was emptied is full again after this time, and then it may be forgotten."""
+KEYS_MAX = 100_000
+"""Buckets of the last minute, about 15 MB; beyond it the older half of them is forgotten early,
+which is in favour of those who ask."""
+FORWARDED_FOR: Final = istr("X-Forwarded-For")
 
 
 class Dispatcher:
@@ -218,3 +233,80 @@ def _parsed(query: str, known: Mapping[str, Param]) -> Mapping[str, Any]:
         except ValueError as error:
             raise malformed(f"{name}: {error}") from None
     return parsed
+
+
+# -- rate limits -----------------------------------------------------------------------------------
+
+
+class RateLimit:
+    """``quota`` requests a minute for each key, all at once if it likes (GCRA: a bucket is one
+    number, the time when it will be full)."""
+
+    def __init__(
+        self,
+        name: str,
+        quota: int,
+        clock: Callable[[], float] = monotonic,
+        keys_max: int = KEYS_MAX,
+    ) -> None:
+        assert quota > 0
+        self._keys_max = keys_max
+        self._clock = clock
+        self._name = name
+        self._cost_s = WINDOW_S / quota
+        self._policy = header("RateLimit-Policy", f'"{name}";q={quota};w={WINDOW_S:.0f}')
+        self._head = self._policy + b'RateLimit: "%b";r=' % name.encode()
+        self._full_at: dict[str, float] = {}
+        self._older: dict[str, float] = {}
+        self._turned_at = clock()
+
+    def take(self, key: str) -> bytes:
+        """The header lines of an answer to this request; :class:`RefusedError` (429) when the
+        bucket is empty."""
+        now = self._clock()
+        if now - self._turned_at >= WINDOW_S or len(self._full_at) >= self._keys_max // 2:
+            # Whatever is only in the older half was not used for a window, so it is full again.
+            self._older, self._full_at, self._turned_at = self._full_at, {}, now
+        full_at = self._full_at.get(key) or self._older.get(key, 0.0)
+        missing_s = (full_at - now if full_at > now else 0.0) + self._cost_s
+        if missing_s > WINDOW_S + 1e-9:
+            raise self._refusal(missing_s - WINDOW_S)
+        self._full_at[key] = now + missing_s
+        left = int((WINDOW_S - missing_s) / self._cost_s + 1e-6)
+        return self._head + b"%d;t=%d\r\n" % (left, ceil(missing_s))
+
+    def _refusal(self, wait_s: float) -> RefusedError:
+        name, value = self._policy.decode().rstrip().split(": ", 1)
+        after = retry_after(wait_s)
+        left = f'"{self._name}";r=0;t={after["Retry-After"]}'
+        words = f"Too many requests of this {self._name}; wait as Retry-After says."
+        return RefusedError("rate_limited", words, {name: value, "RateLimit": left, **after})
+
+
+class Addresses:
+    """Whose request it is: the peer, or whom a trusted proxy names."""
+
+    def __init__(self, trusted: tuple[IPv4Network | IPv6Network, ...]) -> None:
+        self._trusted = trusted
+
+    def of(self, request: web.BaseRequest) -> str:
+        """The nearest address that is not a trusted proxy's: what lies beyond it is hearsay."""
+        address = request.remote or ""
+        if not self._trusted or not self._is_trusted(address):
+            return address
+        hops = ",".join(request.headers.getall(FORWARDED_FOR, [])).split(",")
+        for hop in reversed(hops):
+            named = hop.strip()
+            if not named:
+                break
+            address = named
+            if not self._is_trusted(address):
+                break
+        return address[:64]
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            known = ip_address(address)
+        except ValueError:
+            return False
+        return any(known in network for network in self._trusted)

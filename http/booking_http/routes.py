@@ -19,8 +19,7 @@ import msgspec
 from aiohttp import web
 
 from booking.queue.tokens import QueueToken
-from booking_http.bodies import BodyReader
-from booking_http.inputs import Headers, opaque_id, page_limit, user_id
+from booking_http.inputs import BodyReader, Headers, opaque_id, page_limit, user_id
 from booking_http.reply import Reply
 from booking_http.schemas import UUID_PATTERN
 

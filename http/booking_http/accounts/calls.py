@@ -22,7 +22,7 @@ from booking_http.accounts.schemas import (
     PaymentData,
     PaymentPage,
 )
-from booking_http.bodies import attempt_of
+from booking_http.inputs import attempt_of
 from booking_http.problems import accepted
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
 from booking_http.routes import AFTER, LIMIT, USER, Answer, Call, Calls, Route

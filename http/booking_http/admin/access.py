@@ -15,9 +15,9 @@ from typing import Final
 from aiohttp import web
 from multidict import istr
 
+from booking_http.dispatch import RateLimit
 from booking_http.inputs import AUTHORIZATION
 from booking_http.problems import RefusedError
-from booking_http.rate_limit import RateLimit
 
 ADMIN_USER: Final = istr("X-Admin-User")
 USER_LENGTH_MAX = 64

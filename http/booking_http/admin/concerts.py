@@ -9,7 +9,7 @@ import msgspec
 
 from booking.catalogue.contract import CatalogueSaved
 from booking_http.admin.service import AdminCalls
-from booking_http.bodies import check_content_type, read_body
+from booking_http.inputs import check_content_type, read_body
 from booking_http.problems import malformed
 from booking_http.reply import Reply, data_reply
 from booking_http.routes import Answer, Call, Route

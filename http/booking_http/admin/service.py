@@ -22,7 +22,7 @@ from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError
 from booking.queue.service import QueueService
 from booking_http.admin.access import Access
-from booking_http.bodies import BodyReader
+from booking_http.inputs import BodyReader
 from booking_http.metrics import counted
 from booking_http.problems import RefusedError, of_exception, retry_after
 from booking_http.reply import Reply

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from booking.queue.tokens import TokenError
 from booking.services import Services
-from booking_http.bodies import attempt_of
+from booking_http.inputs import attempt_of
 from booking_http.problems import accepted
 from booking_http.queue.schemas import IssueBody, QueuePlace, place_of
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header

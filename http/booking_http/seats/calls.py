@@ -10,8 +10,7 @@ from booking.domain.decision import Rejected
 from booking.queue.tokens import TokenError
 from booking.seats.service import ReservationRecord
 from booking.services import Services
-from booking_http.bodies import attempt_of
-from booking_http.inputs import flag
+from booking_http.inputs import attempt_of, flag
 from booking_http.problems import accepted, malformed, rejection
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
 from booking_http.routes import Answer, Call, Calls, Param, Route, id_param

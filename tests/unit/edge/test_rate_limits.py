@@ -8,8 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from booking_http import EdgeSettings
+from booking_http.dispatch import KEYS_MAX, RateLimit
 from booking_http.problems import RefusedError
-from booking_http.rate_limit import KEYS_MAX, RateLimit
 from tests.support.edge import ALICE, BOB, running
 
 LEFT = re.compile(rb'RateLimit: "user";r=(\d+);t=(\d+)\r\n')
