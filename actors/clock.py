@@ -1,8 +1,10 @@
-"""Time as an argument: wall time, and monotonic time."""
+"""Time as an argument, and the detector that notices when this process stood still."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -23,9 +25,8 @@ class SystemClock:
         """Wall time in milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
-    def monotonic(self) -> float:
-        """The event loop's time in seconds."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """The event loop's time in seconds."""
 
 
 class ManualClock:
@@ -48,3 +49,61 @@ class ManualClock:
         if ms < 0:
             raise ValueError("time does not run backwards")
         self._passed_ms += ms
+
+
+TICK_EVERY_S = 0.1
+JUMP_S = 1.0
+"""Nobody is declared dead for a silence as short as this, so a shorter pause took no shard away."""
+LAG_KEPT = 0.9
+"""The share of the last lag that remains at each tick: ``lag_s`` covers about the last second."""
+
+
+class PauseDetector:
+    """Notices that this process was stopped, swapped out, or starved of its processor.
+
+    Meanwhile another instance may have taken its shards over, and nothing in its memory says so.
+    The journal fences writes; this detector is for what is only read. It ticks on the event loop.
+    Call :meth:`jumped` before you answer from memory, because after a pause the loop may run you
+    before the tick.
+    """
+
+    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self._clock = clock
+        self._loop = loop
+        self._ticked = clock.monotonic()
+        self._handle: asyncio.TimerHandle | None = None
+        self._on_jump: Callable[[], None] | None = None
+        self.lag_s = 0.0
+        """How many seconds late the loop runs what is due: the worst of the last second, fading."""
+
+    def start(self, on_jump: Callable[[], None]) -> None:
+        """``on_jump`` is called once after each pause, before anything else is decided."""
+        self._on_jump = on_jump
+        self._ticked = self._clock.monotonic()
+        self._sleep()
+
+    def jumped(self, now: float) -> bool:
+        """Whether the process stood still just now; if so ``on_jump`` has been called."""
+        if now - self._ticked <= JUMP_S or self._on_jump is None:
+            return False
+        self._ticked = now
+        self._on_jump()
+        return True
+
+    def _sleep(self) -> None:
+        self._handle = self._loop.call_later(TICK_EVERY_S, self._tick)
+
+    def _tick(self) -> None:
+        now = self._clock.monotonic()
+        late_s = max(0.0, now - self._ticked - TICK_EVERY_S)
+        self.lag_s = max(late_s, self.lag_s * LAG_KEPT)
+        if not self.jumped(now):
+            self._ticked = now
+        self._sleep()
+
+    def close(self) -> None:
+        """Stop ticking."""
+        self._on_jump = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None

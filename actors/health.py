@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from actors.core.context import ShardContext
-from actors.core.deadlines import Deadlines
-from actors.core.envelope import Envelope
+from actors.core.envelope import Deadlines, Envelope
 from actors.ownership.owned_shards import OwnedShards
 
 

@@ -21,8 +21,7 @@ from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
 from actors.core.context import ShardContext
-from actors.core.deadlines import Deadlines
-from actors.core.envelope import BEGIN, QUERY, Envelope
+from actors.core.envelope import BEGIN, QUERY, Deadlines, Envelope
 from actors.core.limits import Limits
 from actors.core.sagas import Asker, Sagas
 from actors.core.shard import Shard

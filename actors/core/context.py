@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from random import Random
 
 from actors.behaviour import Behaviour
-from actors.clock import Clock
+from actors.clock import Clock, PauseDetector
 from actors.core.limits import Limits
-from actors.core.pause_detector import PauseDetector
 from actors.subscription import Subscription
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, Decision, Turn
+from actors.behaviour import TIMER_FIRED, CommandKey, Decision, Turn
 from actors.core.context import ShardContext
-from actors.core.draft import draft
 from actors.core.entities import Entities
 from actors.core.envelope import QUERY, Envelope, Probe
 from actors.core.sagas import Sagas
-from actors.core.shard import Activation, Commit, Shard
+from actors.core.shard import Activation, Commit, PendingChange, Shard
 from actors.errors import DeadlineExceededError, KeyInFlightError, UnavailableError
+from actors.journal.contract import OutcomeRow, Row, SnapshotRow, TimerEntry
 from actors.transport import Answer
 
-NO_OTHERS: Mapping[Address, Activation] = {}
-NO_STATES: Mapping[Address, Any] = {}
+_NO_OTHERS: Mapping[Address, Activation] = {}
+_NO_STATES: Mapping[Address, Any] = {}
 
 
 class Writer:
@@ -66,7 +66,7 @@ class Writer:
     def _serve(self, activation: Activation, envelope: Envelope, now: float, now_ms: int) -> bool:
         """Take the next message of a loaded entity; false if it has to wait for a look-up or a
         companion, which queues the activation again."""
-        shard, key, others = activation.shard, envelope.key, NO_OTHERS
+        shard, key, others = activation.shard, envelope.key, _NO_OTHERS
         activation.touched = True
         if envelope.over:
             shard.keys.release(shard.take(activation))
@@ -78,7 +78,7 @@ class Writer:
                 found = self._companions(activation, envelope)
             except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
                 taken = shard.take(activation)
-                self._entities.crashed_in_turn(activation, NO_OTHERS, taken, error)
+                self._entities.crashed_in_turn(activation, _NO_OTHERS, taken, error)
                 return True
             if found is None:
                 activation.waits = True
@@ -104,7 +104,7 @@ class Writer:
             activation.address, activation.state, envelope.command
         )
         if not addresses:
-            return NO_OTHERS
+            return _NO_OTHERS
         shard, entities = activation.shard, self._entities
         found = {address: entities.open(shard, address) for address in addresses}
         missing = [other for other in found.values() if not other.loaded]
@@ -173,7 +173,7 @@ class Writer:
     ) -> tuple[Decision, Commit | None] | None:
         """The decision and what it writes; ``None`` if it crashed."""
         shard = activation.shard
-        states = {a: other.state for a, other in others.items()} if others else NO_STATES
+        states = {a: other.state for a, other in others.items()} if others else _NO_STATES
         try:
             decision = activation.behaviour.decide(
                 Turn(
@@ -185,7 +185,7 @@ class Writer:
                     envelope.key,
                 )
             )
-            return decision, draft(shard, activation, others, envelope, decision, now_ms)
+            return decision, _draft(shard, activation, others, envelope, decision, now_ms)
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
             self._entities.crashed_in_turn(activation, others, envelope, error)
             return None
@@ -241,3 +241,122 @@ class Writer:
         for key, reply in commit.stored:
             shard.keys.store(key, reply)
         commit.release()
+
+
+def _draft(
+    shard: Shard,
+    activation: Activation,
+    others: Mapping[Address, Activation],
+    envelope: Envelope,
+    decision: Decision,
+    now_ms: int,
+) -> Commit | None:
+    """What the decision writes, or ``None`` if nothing. It touches nothing, so that a crash in here
+    leaves nothing half applied. May raise whatever a behaviour raises."""
+    stored: Sequence[tuple[CommandKey, Any]] = ()
+    if envelope.key is not None or decision.settles is not None:
+        stored = _stored(shard, activation, envelope, decision)
+    if not (decision.events or stored):
+        if decision.awaits is not None:
+            _check_awaits(activation, activation.state, decision.awaits)
+        return None
+    commit = Commit(shard)
+    if decision.events:
+        _add_events(commit, activation, others, decision, envelope.key, now_ms)
+    if decision.awaits is not None or decision.settles is not None:
+        _check_sagas(activation, commit, decision)
+    if stored:
+        commit.stored = stored
+        commit.outcomes = [
+            OutcomeRow(
+                shard.number,
+                shard.epoch,
+                key.id,
+                key.fingerprint,
+                activation.behaviour.encode_reply(reply),
+                now_ms,
+            )
+            for key, reply in stored
+        ]
+    return commit
+
+
+def _add_events(
+    commit: Commit,
+    activation: Activation,
+    others: Mapping[Address, Activation],
+    decision: Decision,
+    key: CommandKey | None,
+    now_ms: int,
+) -> None:
+    shard = commit.shard
+    known = decision.states or _NO_STATES
+    number, epoch, seq = shard.number, shard.epoch, shard.seq
+    command = None if key is None else key.id
+    changes: dict[Address, PendingChange] = {}
+    for address, event in decision.events:
+        change = changes.get(address)
+        if change is None:
+            owner = activation if address == activation.address else others[address]
+            change = changes[address] = PendingChange(owner, known.get(address, owner.state))
+        behaviour = change.activation.behaviour
+        if address not in known:
+            change.state = behaviour.evolve(change.state, event)
+        change.events.append(event)
+        kind, version, payload = behaviour.encode_event(event)
+        seq += 1
+        change.seq = seq
+        change.size += len(payload)
+        row = Row(number, seq, epoch, address, kind, version, payload, now_ms, command)
+        commit.rows.append(row)
+        change.rows.append(row)
+    commit.changes = tuple(changes.values())
+    for change in commit.changes:
+        _look_ahead(commit, change)
+
+
+def _look_ahead(commit: Commit, change: PendingChange) -> None:
+    """Timers, sagas and snapshot of the changed entity."""
+    activation, state, shard = change.activation, change.state, commit.shard
+    address = change.address
+    change.timer_ms = activation.behaviour.next_timer_ms(state)
+    change.unfinished = activation.behaviour.unfinished(state)
+    if (change.timer_ms is not None or change.unfinished) and address not in shard.armed:
+        entry = TimerEntry(shard.number, shard.epoch, address, True)
+        commit.timers = [*commit.timers, entry]
+    threshold = max(shard.snapshot_bytes_min, activation.snapshot_bytes)
+    if activation.event_bytes + change.size > threshold:
+        change.snapshot = activation.behaviour.encode_state(state)
+        row = SnapshotRow(shard.number, shard.epoch, address, change.seq, change.snapshot)
+        commit.snapshots = [*commit.snapshots, row]
+
+
+def _stored(
+    shard: Shard, activation: Activation, envelope: Envelope, decision: Decision
+) -> list[tuple[CommandKey, Any]]:
+    """The keys whose outcome this decision is: the command's own, and those a settled saga
+    owes."""
+    keys: dict[bytes, CommandKey] = {}
+    if envelope.key is not None and decision.awaits is None:
+        keys[envelope.key.id] = envelope.key
+    if decision.settles is not None:
+        waiting = shard.parked.get((activation.address, decision.settles), ())
+        owed = [waiter.key for waiter in waiting]
+        owed.append(decision.settles_key)
+        owed.append(activation.behaviour.saga_key(activation.state, decision.settles))
+        keys.update((key.id, key) for key in owed if key is not None)
+    return [(key, decision.reply) for key in keys.values()]
+
+
+def _check_sagas(activation: Activation, commit: Commit, decision: Decision) -> None:
+    state = next((c.state for c in commit.changes if c.activation is activation), activation.state)
+    if decision.awaits is not None:
+        _check_awaits(activation, state, decision.awaits)
+    if decision.settles is not None:
+        settled = decision.settles not in activation.behaviour.unfinished(state)
+        assert settled, f"{activation.address.kind}: settles a saga that stays unfinished"
+
+
+def _check_awaits(activation: Activation, state: Any, saga: str) -> None:
+    begun = saga in activation.behaviour.unfinished(state)
+    assert begun, f"{activation.address.kind}: awaits a saga that is not unfinished"

@@ -13,8 +13,7 @@ from functools import partial
 import msgspec
 
 from actors.clock import Clock
-from actors.core.deadlines import Deadlines
-from actors.core.envelope import Envelope
+from actors.core.envelope import Deadlines, Envelope
 from actors.core.supervision import where
 from actors.core.tracing import Tracer
 from actors.errors import (

@@ -21,7 +21,7 @@ import aiohttp
 import msgspec
 
 from actors.clock import Clock
-from actors.core.deadlines import Deadlines
+from actors.core.envelope import Deadlines
 from actors.errors import DeadlineExceededError, NotOwnedError, OverloadedError
 from actors.peers.connection import Connection, Traffic
 from actors.peers.handshake import Handshake, HandshakeError

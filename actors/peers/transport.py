@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from actors.clock import Clock
-from actors.core.deadlines import Deadlines
+from actors.core.envelope import Deadlines
 from actors.errors import NotOwnedError, StoppingError
 from actors.membership.contract import Member
 from actors.peers.handshake import Handshake, Nonces, Secret

@@ -15,8 +15,7 @@ from functools import partial
 
 from actors.behaviour import Behaviour
 from actors.clock import Clock
-from actors.core.deadlines import Deadlines
-from actors.core.envelope import Envelope
+from actors.core.envelope import Deadlines, Envelope
 from actors.errors import NotOwnedError, StoppingError
 from actors.peers.limits import HOPS_MAX, PeerLimits
 from actors.peers.link import ClientLink, ServerContext, ServerCounts, ServerLink

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.core.deadlines import Deadlines
-from actors.core.envelope import Envelope
+from actors.core.envelope import Deadlines, Envelope
 from actors.core.limits import Limits
 from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import DeadlineExceededError

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from actors.clock import JUMP_S, PauseDetector
 from actors.cluster.availability import StaleError
 from actors.cluster.heartbeat import SMOOTHED_S, LoadRates
-from actors.core.pause_detector import JUMP_S, PauseDetector
 from actors.errors import UnavailableError
 from tests.support.nodes import Nodes
 from tests.support.runtimes import until
