@@ -1,2 +1,1 @@
-"""How stores are reached: pooled PostgreSQL and Redis connections, named SQL statements, and the
-in-memory twin that can be made to fail."""
+"""How stores are reached: pooled PostgreSQL and Redis connections, and named SQL statements."""

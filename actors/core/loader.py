@@ -13,11 +13,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from actors.address import Address
-from actors.behaviour import Behaviour
+from actors.behaviour import Behaviour, Folded, fold
 from actors.core.entities import Entities
 from actors.core.envelope import Envelope
 from actors.core.limits import Limits
-from actors.core.replay import Folded, fold
 from actors.core.shard import Activation, Shard
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded

@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision
+from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision, Folded
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope, Mailbox, Probe
 from actors.core.keys import KeyBook
-from actors.core.replay import Folded
 from actors.core.supervision import Backoff
 from actors.core.tracing import Trace
 from actors.errors import OutcomeUnknownError

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from actors.connections.postgres import Link
-from actors.connections.statements import statements
+from actors.connections.postgres import Link, statements
 from actors.journal.contract import JournalError
 from actors.membership.contract import Member, MembershipError
 

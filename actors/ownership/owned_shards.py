@@ -13,10 +13,10 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from actors.address import Address
+from actors.behaviour import Folded
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
 from actors.core.lane import Lane
-from actors.core.replay import Folded
 from actors.core.sagas import Sagas
 from actors.core.shard import Commit, Shard
 from actors.core.writer import Writer

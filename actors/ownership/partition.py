@@ -12,11 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from actors.address import Address
-from actors.behaviour import Behaviour
+from actors.behaviour import Behaviour, Folded, initial_state
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
 from actors.core.loader import Loader
-from actors.core.replay import Folded, initial_state
 from actors.core.shard import Shard
 from actors.core.supervision import Backoff, where
 from actors.errors import NotOwnedError
@@ -299,7 +298,7 @@ async def _read_missed(
 
 
 def _missed_of(behaviour: Behaviour, loaded: Loaded, known_seq: int) -> Sequence[Change] | None:
-    """The entity's events after ``known_seq``, or ``None`` as :func:`actors.core.replay.fold`."""
+    """The entity's events after ``known_seq``, or ``None`` as :func:`actors.behaviour.fold`."""
     address, snapshot = loaded.address, loaded.snapshot
     state = initial_state(behaviour, loaded)
     if state is None:

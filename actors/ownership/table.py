@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from actors.address import Address
+from actors.behaviour import Folded
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
 from actors.core.lane import Lane
 from actors.core.loader import Loader
-from actors.core.replay import Folded
 from actors.core.shard import Shard
 from actors.core.writer import Writer
 from actors.errors import JournalUnavailableError

@@ -12,8 +12,7 @@ from typing import Any, Literal
 import asyncpg
 import msgspec
 
-from actors.connections.postgres import Link, LinkPool
-from actors.connections.statements import Statement, numbered, statements, texts
+from actors.connections.postgres import Link, LinkPool, Statement, numbered, statements, texts
 from actors.journal.contract import Lease
 from actors.journal.postgres import claim_shards
 from actors.placement.contract import (

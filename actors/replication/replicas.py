@@ -13,8 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import Behaviour
-from actors.core.replay import fold
+from actors.behaviour import Behaviour, fold
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded, part_number
 from actors.replication.messages import EntityChange

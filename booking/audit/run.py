@@ -13,8 +13,7 @@ from typing import cast
 
 import asyncpg
 
-from actors.connections.postgres import connected
-from actors.connections.statements import texts
+from actors.connections.postgres import connected, texts
 from actors.journal.contract import part_number
 from actors.journal.partitioned import together
 from booking.audit.events import digest

@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 
 from actors.clock import Clock
-from actors.connections.statements import texts
+from actors.connections.postgres import texts
 from actors.journal.contract import JournalError
 from actors.tasks import Tasks
 from booking.audit.contract import AuditRun, AuditRunningError, AuditState

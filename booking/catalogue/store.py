@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from actors.address import stable_hash
-from actors.connections.statements import numbered, texts
+from actors.connections.postgres import numbered, texts
 from booking.catalogue.document import (
     ConcertEntry,
     DateEntry,

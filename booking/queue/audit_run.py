@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from actors.address import Address, stable_hash
-from actors.connections.statements import texts
+from actors.connections.postgres import texts
 from actors.journal.contract import part_number
 from booking.audit.events import take_event
 from booking.audit.report import READABLE, Findings, Violation, render_check

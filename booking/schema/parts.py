@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from actors.connections.statements import texts
+from actors.connections.postgres import texts
 from booking.schema import migrate
 from booking.schema.migrate import SchemaMismatch, connection_to
 

@@ -7,10 +7,9 @@ import re
 import asyncpg
 import pytest
 
-from actors.connections.statements import numbered, statements, texts
-from actors.journal.append import located
+from actors.connections.postgres import numbered, statements, texts
 from actors.journal.contract import Batch
-from actors.journal.postgres import PostgresJournal
+from actors.journal.postgres import PostgresJournal, located
 from tests.support.journal_rows import address_in, event
 
 

@@ -18,8 +18,8 @@ LONG_ON_PURPOSE: dict[str, str] = {}
 """``file`` or ``file:function`` to the reason why it may pass the limit."""
 
 SQL_IN_PYTHON: dict[str, str] = {
-    "actors/journal/append.py": "puts the parts in append.sql that a batch has rows for around one "
-    "line",
+    "actors/journal/postgres.py": "puts the parts in append.sql that a batch has rows for "
+    "around one line",
     "booking/schema/migrate.py": "four short statements about the table that says which .sql files "
     "were run, needed before any of them is",
     "booking/embedded/postgres.py": "CREATE DATABASE takes no parameters, and is said to a server "
