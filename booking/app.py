@@ -20,7 +20,7 @@ from actors.journal.contract import Row
 from actors.membership.contract import Member
 from actors.tasks import Tasks
 from booking.accounts.service import AccountService
-from booking.calls import ActorClient, Freshness
+from booking.calls import ActorClient, Freshness, TokenSigner
 from booking.entities import queue_address
 from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
 from booking.instance.health import ReadinessCheck, Succession
@@ -28,7 +28,6 @@ from booking.instance.stores import LANES, Stores
 from booking.instance.views import Views
 from booking.queue.keeper import PresenceReports, QueueKeeper
 from booking.queue.service import QueueService
-from booking.queue.tokens import TokenSigner
 from booking.seats.service import SeatService
 from booking.services import Services
 from booking.settings import Settings

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
+from collections.abc import Callable
+from random import Random
 
-from actors.clock import SystemClock
-from actors.membership.contract import MembershipError
-from actors.peers import PEER_PATH
+from actors.behaviour import Behaviour
+from actors.clock import Clock, SystemClock
+from actors.cluster.node import ClusterNode, MakeLinks
+from actors.membership.contract import Member, MembershipError
+from actors.peers import PEER_PATH, PeerEndpoint, PeerTransport, Secret
 from actors.tasks import Tasks
+from actors.transport import Transport
 from booking.app import App
 from booking.audit.schedule import Audits
 from booking.instance.metrics import MEANINGS, ClusterNumbers, gauges
-from booking.instance.peering import Peering
 from booking.instance.stores import open_journal, stores_of
 from booking.observability.tracing import Tracing
 from booking.settings import Settings
@@ -39,7 +44,7 @@ class Server:
         self._tasks = Tasks("server")
         self._journal = open_journal(settings)
         self._tracing = Tracing.of(settings)
-        self._peering = Peering(settings, clock, self._tracing)
+        self._peering = _Peering(settings, clock, self._tracing)
         self.app = App(settings, stores_of(settings, self._journal), self._peering.links_of, clock)
         if self._tracing is not None:
             self._tracing.follow(self.app.node)
@@ -169,6 +174,50 @@ class Server:
         await self.app.close()
         if self._tracing is not None:
             await self._tracing.close()
+
+
+class _Peering:
+    """Makes both ends of the links to other instances, which share the instance's name and the
+    cluster's secret."""
+
+    links: PeerTransport
+    """The links to the others; set once a node has asked for them."""
+
+    def __init__(self, settings: Settings, clock: Clock, tracing: Tracing | None) -> None:
+        self._clock = clock
+        self._tracing = tracing
+        # Peers know each other by the secrets that sign tokens; both are the cluster's.
+        self._secret = Secret(*(secret.encode() for secret in settings.token_secrets))
+
+    def links_of(self, member: Member) -> MakeLinks:
+        self._member = member
+        return self._make_links
+
+    def _make_links(
+        self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
+    ) -> Transport:
+        self.links = PeerTransport(
+            self._member,
+            secret=self._secret,
+            url_of=url_of,
+            behaviour_of=behaviour_of,
+            clock=self._clock,
+            nonces=secrets.token_bytes,
+            random=Random(),  # noqa: S311 - spreads attempts to connect, guards nothing
+        )
+        return self.links if self._tracing is None else self._tracing.links(self.links)
+
+    def make_endpoint(self, node: ClusterNode) -> PeerEndpoint:
+        return PeerEndpoint(
+            self._member,
+            secret=self._secret,
+            ask_here=node.ask_here,
+            behaviour_of=node.behaviour_of,
+            clock=self._clock,
+            nonces=secrets.token_bytes,
+            owner_of=node.availability.owner_of,
+            tracer=None if self._tracing is None else self._tracing.tracer,
+        )
 
 
 def _edge_settings(settings: Settings) -> EdgeSettings:

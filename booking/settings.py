@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
-from booking.queue.tokens import SECRET_LENGTH_MIN
-
 PREFIX = "BOOKING_"
 TEST_PREFIX = "BOOKING_TEST_"
 """Read by the tests, not by the service."""
 
+SECRET_LENGTH_MIN = 32
+"""Characters. 32 of even a small alphabet are more than the 128 bits of a token's signature."""
 ADMIN_TOKEN_LENGTH_MIN = 16
 """Characters: 64 bits even if they are hexadecimal digits, and it is not guessed offline."""
 JOURNAL_DATABASES_MAX = 64

@@ -21,7 +21,7 @@ from booking.accounts.domain.account import (
 from booking.accounts.domain.rules import decide_account, evolve_account
 from booking.domain.decision import Rejected
 from booking.entities import ACCOUNT, Codec, queue_address, seat_address
-from booking.queue.domain.commands import UseToken
+from booking.queue.domain.queue import UseToken
 from booking.seats.domain.seat import ConfirmSale
 
 

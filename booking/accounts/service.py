@@ -14,10 +14,17 @@ import msgspec
 from actors.errors import UnavailableError
 from actors.journal.contract import Journal, JournalError, Row
 from booking.accounts.domain import account
-from booking.calls import ActorClient, Attempt, Outcome, UnknownError, command_key, new_id
+from booking.calls import (
+    ActorClient,
+    Attempt,
+    Outcome,
+    QueueToken,
+    UnknownError,
+    command_key,
+    new_id,
+)
 from booking.domain.decision import Rejected
 from booking.entities import account_address
-from booking.queue.tokens import QueueToken
 from booking.seats.service import SeatService
 
 PAYMENTS_SEARCHED_MAX = 1_000

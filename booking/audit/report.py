@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -147,3 +147,39 @@ def render(report: AuditReport) -> str:
         f" {report.shards} shards in {report.took_s:.1f} s ({rate:,.0f}/s)"
     )
     return "\n".join(lines)
+
+
+# -- as the operators' calls see it ----------------------------------------------------------------
+
+
+class AuditRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An audit that came to its end, well or not."""
+
+    asked_by: str
+    ended_at_ms: int
+    """By the database's clock."""
+    problem: str
+    """Why the journal could not be audited; empty if it was."""
+    report: AuditReport | None
+    """What was found; ``None`` with a problem."""
+
+
+class AuditState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Over all instances: they share one journal, and one audit at a time."""
+
+    running_since_ms: int | None
+    last: AuditRun | None
+
+
+class AuditRunningError(Exception):
+    """An audit is under way, here or on another instance."""
+
+
+class AuditService(Protocol):
+    """Audits on request; both methods may raise :class:`actors.journal.contract.JournalError`."""
+
+    async def state(self) -> AuditState:
+        """What runs, and what the last one found."""
+
+    async def begin(self, who: str) -> None:
+        """Start one, which runs on by itself, or raise :class:`AuditRunningError`."""

@@ -22,8 +22,7 @@ from actors.clock import Clock
 from actors.connections.postgres import texts
 from actors.journal.contract import JournalError
 from actors.tasks import Tasks
-from booking.audit.contract import AuditRun, AuditRunningError, AuditState
-from booking.audit.report import AuditReport
+from booking.audit.report import AuditReport, AuditRun, AuditRunningError, AuditState
 from booking.catalogue.store import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ class _Ended(msgspec.Struct, frozen=True):
 
 
 class Audits:
-    """Implements :class:`booking.audit.contract.AuditService`."""
+    """Implements :class:`booking.audit.report.AuditService`."""
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -11,12 +12,16 @@ from msgspec.structs import asdict, replace
 
 from actors.address import stable_hash
 from actors.connections.postgres import numbered, texts
+from actors.journal.contract import JournalError
+from booking.catalogue.contract import CatalogueSaved
 from booking.catalogue.document import (
     ConcertEntry,
     DateEntry,
     Document,
     check,
     date_entry,
+    parse,
+    parse_concert,
     schedule_of,
 )
 from booking.catalogue.domain import Catalogue, Schedule, seat_id
@@ -239,3 +244,67 @@ async def _write(conn: Connection, change: Change) -> None:
             for number, price in s.prices.items()
         ),
     )
+
+
+# -- at a running instance -------------------------------------------------------------------------
+
+
+class PostgresCatalogue:
+    """Implements :class:`booking.catalogue.contract.CatalogueStore`."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection | None = None
+        self._one_at_a_time = asyncio.Lock()
+        """A document of the largest size is some 100 MB while it is worked on."""
+
+    async def version(self) -> int:
+        """See the contract."""
+        async with self._connected() as connection:
+            return await version(connection)
+
+    async def load(self) -> Catalogue:
+        """See the contract."""
+        async with self._connected() as connection:
+            return await load(connection)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            if self._connection is None:
+                self._connection = await asyncpg.connect(
+                    self._dsn, timeout=5.0, command_timeout=30.0
+                )
+            yield self._connection
+        except DATABASE_TROUBLE as error:
+            await self.close()
+            raise JournalError(str(error) or type(error).__name__) from error
+
+    async def save(self, text: bytes) -> CatalogueSaved:
+        """See the contract."""
+        return await self._import(lambda: parse(text))
+
+    async def save_concert(self, concert: str, text: bytes) -> CatalogueSaved:
+        """See the contract."""
+        return await self._import(lambda: Document((parse_concert(text, concert),)))
+
+    async def _import(self, read: Callable[[], Document]) -> CatalogueSaved:
+        # In a thread with a loop of its own: reading a large document takes seconds of computing,
+        # in which this instance would otherwise answer nobody.
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._import_now, read)
+
+    def _import_now(self, read: Callable[[], Document]) -> CatalogueSaved:
+        wanted = read()
+        try:
+            version = asyncio.run(save(self._dsn, wanted))
+        except DATABASE_TROUBLE as error:
+            raise JournalError(str(error) or type(error).__name__) from error
+        dates = sum(len(concert.dates) for concert in wanted.concerts)
+        return CatalogueSaved(concerts=len(wanted.concerts), dates=dates, version=version)
+
+    async def close(self) -> None:
+        """See the contract."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.terminate()

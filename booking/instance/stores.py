@@ -13,7 +13,7 @@ from actors.membership.redis import RedisMembership
 from actors.placement.partitioned import placement_over
 from actors.placement.postgres import PostgresOperations
 from booking.catalogue.contract import CatalogueStore
-from booking.catalogue.postgres import PostgresCatalogue
+from booking.catalogue.store import PostgresCatalogue
 from booking.settings import Settings
 
 LANES = 1

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from booking.queue.domain.commands import ChangePolicy
 from booking.queue.domain.events import Policy
+from booking.queue.domain.queue import ChangePolicy
 from booking.queue.view import QueueView
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]

@@ -16,7 +16,7 @@ from actors.address import Address
 from actors.clock import Clock
 from actors.errors import EntityCrashedError, UnavailableError
 from booking.entities import queue_address
-from booking.queue.domain.commands import DrawPlaces, DropSilent
+from booking.queue.domain.queue import DrawPlaces, DropSilent
 from booking.queue.view import QueueView
 
 log = logging.getLogger(__name__)

@@ -13,15 +13,17 @@ from booking.calls import (
     Attempt,
     Freshness,
     Outcome,
+    QueueToken,
+    TokenError,
+    TokenSigner,
     UnknownError,
     command_key,
 )
 from booking.domain.decision import Rejected
 from booking.entities import queue_address
 from booking.queue.admin import QueueChange, QueueReport, command_of, report_of
-from booking.queue.domain.commands import GetPlace, Join, Leave, RulesRefused, RulesSet
 from booking.queue.domain.line import Place
-from booking.queue.tokens import QueueToken, TokenError, TokenSigner
+from booking.queue.domain.queue import GetPlace, Join, Leave, RulesRefused, RulesSet
 from booking.queue.view import QueueStatus, QueueView
 
 AHEAD_ASKED_MAX = 1_000
@@ -86,14 +88,14 @@ class QueueService:
         raise AssertionError(f"a queue answered {type(reply).__name__} to a join")
 
     def read_token(self, text: str) -> QueueToken:
-        """An authentic token's content, else :class:`~booking.queue.tokens.TokenError`. The token
+        """An authentic token's content, else :class:`~booking.calls.TokenError`. The token
         may have ended all the same."""
         if not text:
             raise TokenError("token_missing")
         return self._signer.read(text)
 
     def status(self, token: QueueToken, text: str) -> QueueStatus:
-        """Where the token stands; :class:`~booking.queue.tokens.TokenError` if it has ended.
+        """Where the token stands; :class:`~booking.calls.TokenError` if it has ended.
 
         This is no sign of its holder, because pushes look it up whether or not anybody listens.
         """
@@ -106,7 +108,7 @@ class QueueService:
 
     def admitted(self, text: str) -> QueueToken:
         """The token's content if its holder is inside now: the gate before dates, seats,
-        reservations and payments. Raises :class:`~booking.queue.tokens.TokenError` or
+        reservations and payments. Raises :class:`~booking.calls.TokenError` or
         :class:`NotAdmittedError`."""
         token = self.read_token(text)
         view = self._fresh_view(token)

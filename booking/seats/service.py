@@ -16,6 +16,7 @@ from booking.calls import (
     Attempt,
     Freshness,
     Outcome,
+    QueueToken,
     UnknownError,
     command_key,
     new_id,
@@ -23,7 +24,6 @@ from booking.calls import (
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
 from booking.entities import account_address, ledger_address, seat_address
-from booking.queue.tokens import QueueToken
 from booking.seats.domain.seat import HoldGranted, HoldSeat, ReleaseSeat
 from booking.seats.view import SeatMap, SeatMaps
 

@@ -20,9 +20,8 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import istr
 
-from booking.calls import UnknownError
+from booking.calls import QueueToken, TokenError, UnknownError
 from booking.queue.service import NotAdmittedError
-from booking.queue.tokens import QueueToken, TokenError
 from booking.services import Services
 from booking_http.access_log import log_access, log_ids
 from booking_http.inputs import (

@@ -20,8 +20,7 @@ from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDictProxy, istr
 
-from booking.calls import Attempt
-from booking.queue.tokens import TokenError
+from booking.calls import Attempt, TokenError
 from booking_http.problems import RefusedError, malformed
 from booking_http.schemas import UUID_PATTERN
 from booking_http.settings import BODY_SIZE_MAX

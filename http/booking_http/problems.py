@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from actors import errors
-from booking.calls import Outcome, UnknownError
+from booking.calls import Outcome, TokenError, UnknownError
 from booking.domain.decision import Code, Rejected
 from booking.queue.service import NotAdmittedError
-from booking.queue.tokens import TokenError
 from booking.queue.view import QueueStatus
 from booking_http.codes import CODES, UNAVAILABLE, CodeRow
 from booking_http.reply import NO_STORE, PROBLEM, Reply, header

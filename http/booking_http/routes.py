@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from booking.queue.tokens import QueueToken
+from booking.calls import QueueToken
 from booking_http.inputs import BodyReader, Headers, opaque_id, page_limit, user_id
 from booking_http.reply import Reply
 from booking_http.schemas import UUID_PATTERN
@@ -148,7 +148,7 @@ class Route:
     """Codes of :data:`booking_http.codes.CODES` beyond those every call may answer."""
     token_text: Callable[[Headers, str], str] | None = None
     """Where a ``required`` token is, given the headers and the query, if it may be elsewhere than
-    in the headers of all other calls. :class:`booking.queue.tokens.TokenError` without one."""
+    in the headers of all other calls. :class:`booking.calls.TokenError` without one."""
     guard: Callable[[web.BaseRequest], str] | None = None
     """Called before anything of the request is looked at; raises if it may not come in, and says
     who it is from (:attr:`Call.who`)."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from actors.clock import Clock, ManualClock
-from booking.audit.contract import AuditRun, AuditRunningError, AuditState
-from booking.audit.report import Findings
+from booking.audit.report import AuditRun, AuditRunningError, AuditState, Findings
 
 
 class FakeAudits:
-    """Implements :class:`booking.audit.contract.AuditService`."""
+    """Implements :class:`booking.audit.report.AuditService`."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or ManualClock()

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from booking.queue.domain.commands import Admit, Join, QueueCommand
+from booking.calls import QueueToken, TokenError
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import Line, evolve_queue, place_of
-from booking.queue.domain.queue import decide_queue, queue_next_wake
-from booking.queue.tokens import QueueToken, TokenError
+from booking.queue.domain.queue import Admit, Join, QueueCommand, decide_queue, queue_next_wake
 from booking.queue.view import QueueStatus, QueueView
 from booking.seats.view import Stock
 

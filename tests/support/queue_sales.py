@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from actors.address import Address
-from booking.queue.domain.commands import (
+from booking.queue.domain.events import Policy
+from booking.queue.domain.line import Line
+from booking.queue.domain.queue import (
     Admit,
     ChangePolicy,
     DrawPlaces,
@@ -12,10 +14,9 @@ from booking.queue.domain.commands import (
     Leave,
     QueueCommand,
     UseToken,
+    decide_queue,
+    queue_next_wake,
 )
-from booking.queue.domain.events import Policy
-from booking.queue.domain.line import Line
-from booking.queue.domain.queue import decide_queue, queue_next_wake
 from tests.support.journals import LONG_AGO_MS, JournalBuilder
 
 MAIN = Address("queue", "main")

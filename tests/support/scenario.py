@@ -10,10 +10,9 @@ from booking.accounts.domain.account import (
     AccountCommand,
 )
 from booking.accounts.domain.rules import decide_account, evolve_account
-from booking.queue.domain.commands import QueueCommand
 from booking.queue.domain.events import SETTINGS, Policy, PolicyChanged
 from booking.queue.domain.line import Line, evolve_queue
-from booking.queue.domain.queue import decide_queue
+from booking.queue.domain.queue import QueueCommand, decide_queue
 from booking.seats.domain.ledger import EMPTY_LEDGER, LedgerEvent, evolve_ledger
 from booking.seats.domain.seat import (
     FREE,

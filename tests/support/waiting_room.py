@@ -8,10 +8,10 @@ import msgspec
 
 from actors.core.limits import Limits
 from actors.journal.memory import MemoryStore
+from booking.calls import QueueToken, TokenError
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
 from booking.queue.domain.events import Admitted, Entered, Policy
-from booking.queue.tokens import QueueToken, TokenError
 from booking.queue.view import QueueStatus
 from tests.support.instance import Instance, WallClock
 from tests.support.journals import user_id

@@ -23,7 +23,8 @@ import msgspec
 from booking.accounts.domain import account
 from booking.accounts.domain import rules as account_rules
 from booking.domain.decision import Code, Rejected
-from booking.queue.domain import commands, events, line, line_snapshot, queue
+from booking.queue import entity as queue_entity
+from booking.queue.domain import events, line, queue
 from booking.seats.domain import ledger, seat
 from tests.support.scenario import T0, fold
 
@@ -180,7 +181,7 @@ class World:
         self.ledger = ledger.EMPTY_LEDGER
         self.accounts = {user: account.Account(user=user) for user in users}
         self.line = line.Line()
-        self.older: list[tuple[line.Line, line_snapshot.LineSnapshot]] = []
+        self.older: list[tuple[line.Line, queue_entity.LineSnapshot]] = []
         self.policy = events.Policy(max_active=2, admit_per_interval=2, active_ms=150_000)
         self.books = Books()
 
@@ -222,7 +223,7 @@ class World:
         )
         return decided
 
-    def ask_queue(self, command: commands.QueueCommand) -> commands.QueueReply:
+    def ask_queue(self, command: queue.QueueCommand) -> queue.QueueReply:
         decided = queue.decide_queue(self.line, command, self.policy, self.now_ms)
         for event in decided.events:
             self.books.queue_moved(event, self.now_ms)
@@ -237,13 +238,13 @@ class World:
 
     def _check_snapshot(self) -> None:
         """A line that was taken down and taken up again is the same, and older ones stand."""
-        packed = msgspec.msgpack.encode(line_snapshot.line_to_snapshot(self.line))
-        taken_up = line_snapshot.line_from_snapshot(
-            msgspec.msgpack.decode(packed, type=line_snapshot.LineSnapshot)
+        packed = msgspec.msgpack.encode(queue_entity.line_to_snapshot(self.line))
+        taken_up = queue_entity.line_from_snapshot(
+            msgspec.msgpack.decode(packed, type=queue_entity.LineSnapshot)
         )
         assert taken_up == self.line
-        assert all(line_snapshot.line_to_snapshot(line) == was for line, was in self.older)
-        self.older = [*self.older[-3:], (self.line, line_snapshot.line_to_snapshot(self.line))]
+        assert all(queue_entity.line_to_snapshot(line) == was for line, was in self.older)
+        self.older = [*self.older[-3:], (self.line, queue_entity.line_to_snapshot(self.line))]
 
     def saga_step(
         self, user: str, payment: str, answers: list[Any]
@@ -258,7 +259,7 @@ class World:
         elif isinstance(answers[0], Rejected):
             return account.SettlePayment(payment, answers[0].code, answers[0].detail)
         elif len(answers) == 1 and account.ends_token(state, payment, self.now_ms):
-            answers.append(self.ask_queue(commands.UseToken(user, pending.number)))
+            answers.append(self.ask_queue(queue.UseToken(user, pending.number)))
         else:
             return account.SettlePayment(payment)
         return None

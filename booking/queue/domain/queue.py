@@ -1,9 +1,8 @@
 """The waiting queue: what happens on each command. The one door to everything of it.
 
 First in, first out by place; at most so many inside, and so many in any interval; each for a
-limited time. The words are in :mod:`booking.queue.domain.commands` and
-:mod:`booking.queue.domain.events`, the state and how events change it in
-:mod:`booking.queue.domain.line`.
+limited time. The events are in :mod:`booking.queue.domain.events`, the state and how they change it
+in :mod:`booking.queue.domain.line`.
 """
 
 from __future__ import annotations
@@ -15,22 +14,6 @@ import msgspec
 from msgspec.structs import replace
 
 from booking.domain.decision import Code, Rejected
-from booking.queue.domain.commands import (
-    AdmissionsDone,
-    Admit,
-    ChangePolicy,
-    DrawPlaces,
-    DropSilent,
-    GetPlace,
-    Join,
-    Leave,
-    QueueCommand,
-    QueueReply,
-    RulesRefused,
-    RulesSet,
-    TokenEnded,
-    UseToken,
-)
 from booking.queue.domain.events import (
     SETTINGS,
     Admitted,
@@ -38,6 +21,7 @@ from booking.queue.domain.events import (
     Entered,
     Joined,
     Left,
+    Mode,
     Policy,
     PolicyChanged,
     QueueEvent,
@@ -61,6 +45,101 @@ EXPIRED_TOGETHER_MAX = 500
 ADMITTED_TOGETHER_MAX = 500
 """One decision ends and admits at most so many, some milliseconds of work, and the timer comes
 back at once for the rest: a limit raised by 100,000 must not hold up everybody else's commands."""
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+class Join(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """Line up. ``attempt`` names the try: repeated, it answers the same place instead of
+    ``already_queued`` (empty: never the same)."""
+
+    user: str
+    attempt: str = ""
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """Give up the place or the active slot."""
+
+    user: str
+    number: int
+
+
+class UseToken(msgspec.Struct, frozen=True, tag=True):
+    """The user has paid: the active slot ends. Idempotent."""
+
+    user: str
+    number: int
+
+
+class GetPlace(msgspec.Struct, frozen=True, tag="Look"):
+    """Ask where a number stands, for instances that only have a view."""
+
+    user: str
+    number: int
+
+
+class Admit(msgspec.Struct, frozen=True, tag=True):
+    """Time has passed: end what is over, admit who may come in."""
+
+
+class DropSilent(msgspec.Struct, frozen=True, tag=True):
+    """These numbers have given no sign for too long. Those that have ended already are passed
+    over."""
+
+    numbers: tuple[int, ...]
+
+
+class DrawPlaces(msgspec.Struct, frozen=True, tag=True):
+    """Make the draw of the opening that is due. Without one it does nothing: a draw is made once.
+    ``seed`` has to be something that nobody could know or choose before the opening."""
+
+    seed: str
+
+
+class ChangePolicy(msgspec.Struct, frozen=True, tag=True):
+    """Change rules; ``None`` leaves one as it is. The fields are those of :class:`Policy`."""
+
+    who: str
+    mode: Mode | None = None
+    max_active: int | None = None
+    admit_per_interval: int | None = None
+    interval_ms: int | None = None
+    active_ms: int | None = None
+    max_waiting: int | None = None
+    opens_ms: int | None = None
+
+
+QueueCommand = Join | Leave | UseToken | GetPlace | Admit | DropSilent | DrawPlaces | ChangePolicy
+
+# -- replies ---------------------------------------------------------------------------------------
+
+
+class TokenEnded(msgspec.Struct, frozen=True, tag=True):
+    """The number has ended, now or earlier."""
+
+    number: int
+
+
+class AdmissionsDone(msgspec.Struct, frozen=True, tag=True):
+    """Nothing to say."""
+
+
+class RulesSet(msgspec.Struct, frozen=True, tag=True):
+    """These rules are in force."""
+
+    policy: Policy
+
+
+class RulesRefused(msgspec.Struct, frozen=True, tag=True):
+    """The rules would contradict each other; nothing has changed. ``detail`` is for the
+    operator."""
+
+    detail: str
+
+
+QueueReply = Place | TokenEnded | AdmissionsDone | RulesSet | RulesRefused | Rejected
+
+# -- time ------------------------------------------------------------------------------------------
 
 
 def queue_next_wake(line: Line, default: Policy) -> int | None:

@@ -8,10 +8,9 @@ from io import BytesIO
 import segno
 
 from booking.accounts.service import HistoryItem, Payment
-from booking.calls import Attempt, Outcome
+from booking.calls import Attempt, Outcome, TokenError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
-from booking.queue.tokens import TokenError
 from booking.services import Services
 from booking_http.accounts.schemas import (
     BalanceData,

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from actors.cluster.admin import ClusterAdmin
 from actors.cluster.admin_views import OperationRefusedError
 from actors.journal.contract import JournalError
-from booking.audit.contract import AuditRunningError, AuditService
+from booking.audit.report import AuditRunningError, AuditService
 from booking.catalogue.contract import CatalogueStore
 from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from actors.placement.contract import OperatorLogEntry
-from booking.audit.contract import AuditState
-from booking.audit.report import AuditReport
+from booking.audit.report import AuditReport, AuditState
 from booking_http.admin.service import AdminCalls, Done
 from booking_http.reply import Reply, data_reply
 from booking_http.routes import LIMIT, Answer, Call, Param, Route

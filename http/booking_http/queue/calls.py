@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from booking.queue.tokens import TokenError
+from booking.calls import TokenError
 from booking.services import Services
 from booking_http.inputs import attempt_of
 from booking_http.problems import accepted

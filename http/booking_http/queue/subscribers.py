@@ -16,8 +16,7 @@ from bisect import bisect_left, insort
 from msgspec.structs import replace
 
 from actors.errors import UnavailableError
-from booking.calls import UnknownError
-from booking.queue.tokens import TokenError
+from booking.calls import TokenError, UnknownError
 from booking.queue.view import QueueStatus
 from booking.services import Services
 from booking_http.queue.schemas import place_of

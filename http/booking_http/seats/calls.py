@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from booking.calls import Outcome, UnknownError
+from booking.calls import Outcome, TokenError, UnknownError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
-from booking.queue.tokens import TokenError
 from booking.seats.service import ReservationRecord
 from booking.services import Services
 from booking_http.inputs import attempt_of, flag

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from booking.calls import TokenError
 from booking.queue.service import NotAdmittedError
-from booking.queue.tokens import TokenError
 from booking.queue.view import QueueStatus
 from booking.services import Services
 from booking_http.reply import JSON, PUBLIC, Reply

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from aiohttp import web
 from multidict import istr
 
-from booking.queue.tokens import TokenError
+from booking.calls import TokenError
 from booking_http.inputs import QUERY_PARAMETERS_MAX, TOKEN_LENGTH_MAX, Headers, token_text
 from booking_http.problems import RefusedError, malformed
 from booking_http.reply import Reply

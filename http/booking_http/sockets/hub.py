@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from actors.errors import UnavailableError
-from booking.queue.tokens import QueueToken
+from booking.calls import QueueToken
 from booking.queue.view import QueueStatus
 from booking.services import Services
 from booking_http.metrics import SocketNumbers

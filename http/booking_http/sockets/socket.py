@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from booking.queue.tokens import QueueToken
+from booking.calls import QueueToken
 from booking.queue.view import QueueStatus
 from booking_http.sockets import codes
 from booking_http.sockets.frames import (

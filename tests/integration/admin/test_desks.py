@@ -11,12 +11,11 @@ import pytest
 
 from actors.clock import ManualClock, SystemClock
 from actors.journal.contract import JournalError
-from booking.audit.contract import AuditRun, AuditRunningError, AuditState
-from booking.audit.report import Findings
+from booking.audit.report import AuditRun, AuditRunningError, AuditState, Findings
 from booking.audit.schedule import PERIOD_MIN_MS, REST_FACTOR, Audits
 from booking.catalogue import store
-from booking.catalogue.postgres import PostgresCatalogue
 from booking.catalogue.problems import DocumentError
+from booking.catalogue.store import PostgresCatalogue
 from tests.support.api_client import eventually
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.journals import season, write

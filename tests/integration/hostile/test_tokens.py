@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from booking.queue.tokens import TokenSigner
+from booking.calls import TokenSigner
 from tests.integration.hostile.conftest import CATALOGUE, assert_healthy
 from tests.support.api_client import Api, Reply, eventually, new_user
 from tests.support.catalogues import catalogue, concert, date

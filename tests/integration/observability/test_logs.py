@@ -12,9 +12,9 @@ import aiohttp
 import msgspec
 import pytest
 
+from booking.calls import QueueToken, TokenSigner
 from booking.catalogue import document, store
 from booking.observability import logs
-from booking.queue.tokens import QueueToken, TokenSigner
 from booking_http.routes import Route
 from tests.support.all_routes import all_routes
 from tests.support.catalogues import catalogue, concert, date

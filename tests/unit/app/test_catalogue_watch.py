@@ -8,8 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from booking.catalogue.postgres import PostgresCatalogue
-from booking.catalogue.store import DATABASE_TROUBLE
+from booking.catalogue.store import DATABASE_TROUBLE, PostgresCatalogue
 from booking.instance import background
 
 

@@ -13,9 +13,9 @@ from booking.accounts.entity import AccountBehaviour
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Code, Rejected
 from booking.entities import Codec, ledger_address, queue_address, seat_address
-from booking.queue.domain.commands import TokenEnded, UseToken
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import Line
+from booking.queue.domain.queue import TokenEnded, UseToken
 from booking.queue.entity import QueueBehaviour
 from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
 from booking.seats.domain.seat import FREE, ConfirmSale, SaleConfirmed

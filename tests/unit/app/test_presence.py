@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from booking.queue.presence import STALLED_AFTER_MS, PresenceBook
+from booking.queue.view import STALLED_AFTER_MS, PresenceBook
 
 T0 = 1_800_000_000_000
 IDLE_MS = 60_000

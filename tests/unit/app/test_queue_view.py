@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.queue.domain.commands import (
+from booking.calls import TokenError
+from booking.queue.domain.events import Policy
+from booking.queue.domain.line import place_of
+from booking.queue.domain.lots import draw
+from booking.queue.domain.queue import (
     Admit,
     ChangePolicy,
     DrawPlaces,
@@ -14,10 +18,6 @@ from booking.queue.domain.commands import (
     Leave,
     UseToken,
 )
-from booking.queue.domain.events import Policy
-from booking.queue.domain.line import place_of
-from booking.queue.domain.lots import draw
-from booking.queue.tokens import TokenError
 from booking.queue.view import POLL_FAR_MS, POLL_NEAR_MS, QueueView
 from tests.support.followed import T0, Followed, token
 

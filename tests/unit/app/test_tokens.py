@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking.queue.tokens import QueueToken, TokenError, TokenSigner
+from booking.calls import QueueToken, TokenError, TokenSigner
 
 OLD = "an-old-secret-that-has-been-replaced-now"
 NEW = "a-new-secret-which-signs-from-now-on-here"

@@ -7,9 +7,9 @@ from math import ceil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.queue.domain.commands import Admit, ChangePolicy, DropSilent, Leave, UseToken
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import place_of
+from booking.queue.domain.queue import Admit, ChangePolicy, DropSilent, Leave, UseToken
 from booking.queue.forecast import BASIS_MS, STALE_MS, STEP, Forecast
 from tests.support.followed import T0, Followed
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from booking.catalogue import demo, document
 from booking.catalogue.domain import SEATS_PER_DATE
-from booking.catalogue.lines import walk
-from booking.catalogue.problems import DocumentError
+from booking.catalogue.problems import DocumentError, walk
 from tests.support.documents import normal, to_catalogue
 
 

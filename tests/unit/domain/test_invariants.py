@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from booking.accounts.domain import account
-from booking.queue.domain import commands, events
+from booking.queue.domain import events, queue
 from booking.seats.domain import seat
 from tests.support.world import COOL_DOWN_MS, HOLD_MS, SEATS, World
 
@@ -49,26 +49,26 @@ class Booking(RuleBasedStateMachine):
 
     @rule()
     def the_queues_timer_fires(self) -> None:
-        self.world.ask_queue(commands.Admit())
+        self.world.ask_queue(queue.Admit())
 
     # -- the queue ---------------------------------------------------------------------------------
 
     @rule(user=crowd, attempt=st.sampled_from(["", "try"]))
     def join(self, user: str, attempt: str) -> None:
-        self.world.ask_queue(commands.Join(user, attempt))
+        self.world.ask_queue(queue.Join(user, attempt))
 
     @rule(user=crowd, shift=st.sampled_from([0, 0, 0, -1, 1]), uses=st.booleans())
     def leave(self, user: str, shift: int, uses: bool) -> None:
         member = self.world.line.members.get(user)
         number = (member.number if member else 1) + shift
-        self.world.ask_queue((commands.UseToken if uses else commands.Leave)(user, number))
+        self.world.ask_queue((queue.UseToken if uses else queue.Leave)(user, number))
 
     @rule(max_active=st.sampled_from([0, 2, 4]), rate=st.sampled_from([0, 2, 2, 6]))
     def the_settings_change(self, max_active: int, rate: int) -> None:
         self.world.policy = replace(
             self.world.policy, max_active=max_active, admit_per_interval=rate
         )
-        self.world.ask_queue(commands.Admit())
+        self.world.ask_queue(queue.Admit())
 
     @rule(
         mode=st.sampled_from([None, "open", "open", "paused", "queue_all"]),
@@ -84,35 +84,35 @@ class Booking(RuleBasedStateMachine):
         interval_ms: int | None,
     ) -> None:
         before = self.world.line
-        change = commands.ChangePolicy("op", mode, max_active, rate, interval_ms)
+        change = queue.ChangePolicy("op", mode, max_active, rate, interval_ms)
         reply = self.world.ask_queue(change)
-        if isinstance(reply, commands.RulesRefused):
+        if isinstance(reply, queue.RulesRefused):
             assert self.world.line.policy in (before.policy, self.world.policy)
         else:
-            assert isinstance(reply, commands.RulesSet)
+            assert isinstance(reply, queue.RulesSet)
             assert reply.policy == self.world.line.policy
 
     @rule(in_ms=st.sampled_from([0, 1_000, 30_000]))
     def an_opening_is_scheduled_or_called_off(self, in_ms: int) -> None:
         opens_ms = self.world.now_ms + in_ms if in_ms else 0
-        self.world.ask_queue(commands.ChangePolicy("op", opens_ms=opens_ms))
+        self.world.ask_queue(queue.ChangePolicy("op", opens_ms=opens_ms))
 
     @rule(seed=st.sampled_from(["a", "b", "c", "d"]))
     def somebody_draws(self, seed: str) -> None:
-        self.world.ask_queue(commands.DrawPlaces(seed))
+        self.world.ask_queue(queue.DrawPlaces(seed))
 
     @rule(seed=st.sampled_from(["a", "b", "c", "d"]), ms=st.integers(0, 5))
     def an_opening_comes(self, seed: str, ms: int) -> None:
         policy = self.world.line.policy
         if policy is not None and self.world.line.gathering_from:
             self.world.now_ms = max(self.world.now_ms, policy.opens_ms + ms)
-            self.world.ask_queue(commands.DrawPlaces(seed))
+            self.world.ask_queue(queue.DrawPlaces(seed))
             assert self.world.line.gathering_from == 0
 
     @rule(data=st.data())
     def some_go_silent(self, data: st.DataObject) -> None:
         numbers = st.integers(1, self.world.line.last_number + 1)
-        self.world.ask_queue(commands.DropSilent(tuple(data.draw(st.lists(numbers, max_size=3)))))
+        self.world.ask_queue(queue.DropSilent(tuple(data.draw(st.lists(numbers, max_size=3)))))
 
     # -- seats and money ---------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
-from booking.queue.domain.commands import AdmissionsDone, Admit, Join, Leave, TokenEnded, UseToken
 from booking.queue.domain.events import (
     Admitted,
     Entered,
@@ -19,13 +18,19 @@ from booking.queue.domain.events import (
     TokenUsed,
 )
 from booking.queue.domain.line import Line, Place, evolve_queue, place_of
-from booking.queue.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
 from booking.queue.domain.queue import (
     ADMITTED_TOGETHER_MAX,
     EXPIRED_TOGETHER_MAX,
+    AdmissionsDone,
+    Admit,
+    Join,
+    Leave,
+    TokenEnded,
+    UseToken,
     decide_queue,
     queue_next_wake,
 )
+from booking.queue.entity import LineSnapshot, line_from_snapshot, line_to_snapshot
 from tests.support.scenario import T0, GivenLine, fold
 
 ACTIVE_MS = 600_000

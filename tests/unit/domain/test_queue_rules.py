@@ -8,20 +8,6 @@ import pytest
 from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
-from booking.queue.domain.commands import (
-    AdmissionsDone,
-    Admit,
-    ChangePolicy,
-    DrawPlaces,
-    DropSilent,
-    Join,
-    Leave,
-    QueueCommand,
-    RulesRefused,
-    RulesSet,
-    TokenEnded,
-    UseToken,
-)
 from booking.queue.domain.events import (
     SETTINGS,
     Admitted,
@@ -36,10 +22,25 @@ from booking.queue.domain.events import (
     WentSilent,
 )
 from booking.queue.domain.line import Line, Place, evolve_queue, place_of
-from booking.queue.domain.line_snapshot import LineSnapshot, line_from_snapshot, line_to_snapshot
 from booking.queue.domain.lots import draw
-from booking.queue.domain.queue import decide_queue, queue_next_wake
+from booking.queue.domain.queue import (
+    AdmissionsDone,
+    Admit,
+    ChangePolicy,
+    DrawPlaces,
+    DropSilent,
+    Join,
+    Leave,
+    QueueCommand,
+    RulesRefused,
+    RulesSet,
+    TokenEnded,
+    UseToken,
+    decide_queue,
+    queue_next_wake,
+)
 from booking.queue.domain.rules import DRAWS_MAX
+from booking.queue.entity import LineSnapshot, line_from_snapshot, line_to_snapshot
 from tests.support.scenario import T0, GivenLine, fold
 
 ACTIVE_MS = 600_000

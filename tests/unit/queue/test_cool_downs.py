@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from booking.calls import Attempt
+from booking.calls import Attempt, QueueToken
 from booking.domain.decision import Code, Rejected
-from booking.queue.tokens import QueueToken
 from booking.seats.service import ReservationRecord
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time

@@ -7,11 +7,10 @@ from collections import Counter
 
 import pytest
 
-from booking.calls import UnknownError
+from booking.calls import QueueToken, UnknownError
 from booking.queue.admin import QueueChange
 from booking.queue.domain.events import Policy
 from booking.queue.domain.lots import draw
-from booking.queue.tokens import QueueToken
 from tests.support.instance import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time, until

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from booking.calls import UnknownError
-from booking.queue.tokens import QueueToken, TokenError
+from booking.calls import QueueToken, TokenError, UnknownError
 from booking.queue.view import QueueStatus
 from booking_http.queue.subscribers import matters
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
