@@ -74,11 +74,11 @@ class Client:
             raise AdminError(f"{self.url} does not answer: {_words(error.__cause__)}") from error
         return _data(answer.status, answer.body, self.url)
 
-    def get(self, path: str, shape: type[T]) -> T:
-        """The ``data`` of a GET in this shape; fields that this program does not know are left
-        out, so that a newer service can be asked."""
+    def read(self, data: object, shape: type[T]) -> T:
+        """An answer's ``data`` in this shape; :class:`AdminError` if it has another. Fields that
+        this program does not know are left out, so that a newer service can be asked."""
         try:
-            return msgspec.convert(self.ask("GET", path), shape)
+            return msgspec.convert(data, shape)
         except msgspec.ValidationError as error:
             raise AdminError(f"{self.url} is of another version: {error}") from error
 

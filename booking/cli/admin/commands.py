@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,21 +50,19 @@ class Admin:
         """Instances, leader, and what is unusual of shards."""
         data = self.client.ask("GET", "/admin/cluster")
         now_ms = time.time_ns() // 1_000_000
-        view = msgspec.convert(data, ClusterView)
+        view = self.client.read(data, ClusterView)
         return self.show(data, tables.cluster(view, now_ms, all_shards=args.shards))
 
     def plan(self, args: argparse.Namespace) -> int:
         """The moves that would make the shards even; does nothing."""
         data = self.client.ask("POST", "/admin/rebalance", {"dryRun": True})
-        view = msgspec.convert(data, tables.PlanView)
+        view = self.client.read(data, tables.PlanView)
         return self.show(data, tables.plan(view, all_moves=args.moves))
 
     def apply(self, args: argparse.Namespace) -> int:
         """Do exactly the moves of a plan."""
         data = self.client.ask("POST", "/admin/rebalance", {"planId": args.plan})
-        if not args.wait:
-            return self._progress(data)
-        return self._follow(data)
+        return self._follow(data) if args.wait else self._progress(data)
 
     def progress(self, args: argparse.Namespace) -> int:
         """How far the plan is that was begun last."""
@@ -77,24 +74,23 @@ class Admin:
         return self._progress(self.client.ask("DELETE", "/admin/rebalance"))
 
     def _progress(self, data: Any) -> int:
-        return self.show(data, [tables.progress(msgspec.convert(data, Rebalance))])
+        return self.show(data, [tables.progress(self.client.read(data, Rebalance))])
 
     def _follow(self, data: Any) -> int:
         """Until the plan is over; status 1 if it did not come to its end."""
         told = -1
-        while data["state"] == "running":
-            if data["done"] != told:
-                told = data["done"]
-                _say(f"{told} of {data['moves']} moves made")
+        while (view := self.client.read(data, Rebalance)).state == "running":
+            if view.done != told:
+                told = view.done
+                _say(f"{told} of {view.moves} moves made")
             time.sleep(WAIT_EVERY_S)
             data = self._look("/admin/rebalance")
         self._progress(data)
         # Of a plan that was over before, what is broken may have been broken by what came after.
-        watched = told >= 0
-        broken = tables.broken(msgspec.convert(data, Rebalance)) if watched else []
+        broken = tables.broken(view) if told >= 0 else []
         for line in broken:
             _say(line)
-        return DONE if data["state"] == "done" and not broken else FAILED
+        return DONE if view.state == "done" and not broken else FAILED
 
     # -- shards and instances ----------------------------------------------------------------------
 
@@ -155,7 +151,7 @@ class Admin:
     def _await_empty(self, instance: str, data: Any) -> int:
         told = -1
         while True:
-            view = msgspec.convert(self._look("/admin/cluster"), ClusterView)
+            view = self.client.read(self._look("/admin/cluster"), ClusterView)
             left = [shard for shard in view.shards if shard.owner == instance]
             if not left:
                 return self.show(data, [f"{instance} is empty."])
@@ -185,9 +181,8 @@ class Admin:
         """One queue, or all."""
         if args.queue is None:
             data = self.client.ask("GET", "/admin/queues")
-            return self._queues(data, data["items"])
-        data = self.client.ask("GET", f"/admin/queues/{path_part(args.queue)}")
-        return self._queues(data, [data])
+            return self.show(data, tables.queues(self.client.read(data, tables.QueueList).items))
+        return self._queue(self.client.ask("GET", f"/admin/queues/{path_part(args.queue)}"))
 
     def queues_set(self, args: argparse.Namespace) -> int:
         """Change these rules and no others, at once."""
@@ -220,11 +215,10 @@ class Admin:
         return self._change(args.queue, {"mode": "queue_all"})
 
     def _change(self, queue: str, change: dict[str, Any]) -> int:
-        data = self.client.ask("PATCH", f"/admin/queues/{path_part(queue)}", change)
-        return self._queues(data, [data])
+        return self._queue(self.client.ask("PATCH", f"/admin/queues/{path_part(queue)}", change))
 
-    def _queues(self, data: Any, reports: Sequence[Any]) -> int:
-        return self.show(data, tables.queues(msgspec.convert(reports, list[QueueReport])))
+    def _queue(self, data: Any) -> int:
+        return self.show(data, tables.queues([self.client.read(data, QueueReport)]))
 
     # -- catalogue, audit, trail -------------------------------------------------------------------
 
@@ -244,20 +238,23 @@ class Admin:
     def audit(self, args: argparse.Namespace) -> int:
         """What the last audit of the journal found."""
         data = self.client.ask("GET", "/admin/audit")
-        before = data["endedAt"]
+        view = self.client.read(data, tables.AuditView)
+        before = view.ended_at
         if args.begin:
             self.client.ask("POST", "/admin/audit")
             data = self.client.ask("GET", "/admin/audit")
+            view = self.client.read(data, tables.AuditView)
         seen_s = time.monotonic()
-        while args.wait and (data["runningSince"] or (args.begin and data["endedAt"] == before)):
-            if data["runningSince"]:
+        while args.wait and (view.running_since or (args.begin and view.ended_at == before)):
+            if view.running_since:
                 seen_s = time.monotonic()
             elif time.monotonic() - seen_s > VERDICT_MAX_S:
                 raise AdminError("the audit stopped without a verdict: look into the service's log")
             time.sleep(WAIT_EVERY_S)
             data = self._look("/admin/audit")
-        self.show(data, tables.audit(data))
-        return FAILED if data["verdict"] in ("violated", "failed") else DONE
+            view = self.client.read(data, tables.AuditView)
+        self.show(data, tables.audit(view))
+        return FAILED if view.verdict in ("violated", "failed") else DONE
 
     def log(self, args: argparse.Namespace) -> int:
         """Who changed what, newest first."""

@@ -242,6 +242,12 @@ def broken(view: Rebalance) -> list[str]:
 # -- queues, audits, the trail ---------------------------------------------------------------------
 
 
+class QueueList(msgspec.Struct):
+    """All queues."""
+
+    items: list[QueueReport]
+
+
 def queues(reports: Iterable[QueueReport]) -> Drawn:
     """The rules of each queue and how it is doing, a fact a line."""
     drawn: Drawn = []
@@ -282,19 +288,28 @@ def crowds(reports: Iterable[QueueReport]) -> Drawn:
     return table("queue|mode|waiting|inside|limit|let in/min|left/min", rows)
 
 
-def audit(data: dict[str, Any]) -> Drawn:
+class AuditView(msgspec.Struct, rename="camel"):
+    """As much of the last audit as is shown."""
+
+    verdict: str
+    ended_at: str | None
+    asked_by: str | None
+    problem: str | None
+    running_since: str | None
+    report: AuditReport | None
+
+
+def audit(view: AuditView) -> Drawn:
     """The verdict of the last audit, and whether one is running."""
     lines: Drawn = []
-    if data["runningSince"] is not None:
-        lines.append(f"An audit is running since {data['runningSince']}.")
-    if data["verdict"] == "none":
+    if view.running_since is not None:
+        lines.append(f"An audit is running since {view.running_since}.")
+    if view.verdict == "none":
         return [*lines, "No audit has ended yet."]
-    lines.append(f"The last one ended {data['endedAt']}, asked for by {plain(data['askedBy'])}:")
-    if data["report"] is None:
-        lines.append(f"the journal could not be audited: {plain(data['problem'] or '')}")
-    else:
-        lines.append(render(msgspec.convert(data["report"], AuditReport)))
-    return lines
+    lines.append(f"The last one ended {view.ended_at}, asked for by {plain(view.asked_by or '')}:")
+    if view.report is None:
+        return [*lines, f"the journal could not be audited: {plain(view.problem or '')}"]
+    return [*lines, render(view.report)]
 
 
 def trail(items: Iterable[dict[str, Any]]) -> Drawn:

@@ -60,13 +60,13 @@ def run_top(admin: Admin, args: argparse.Namespace) -> int:
 def _look(client: Client) -> Look:
     """A failure is a part of the picture: whoever watches wants to see the service come back."""
     try:
-        view = client.get("/admin/cluster", ClusterView)
+        view = client.read(client.ask("GET", "/admin/cluster"), ClusterView)
     except AdminError as error:
         return Look(None, (), str(error))
     try:
-        found = client.ask("GET", "/admin/queues")["items"]
-        return Look(view, msgspec.convert(found, list[QueueReport]), "")
-    except (AdminError, msgspec.ValidationError) as error:
+        queues = client.read(client.ask("GET", "/admin/queues"), tables.QueueList)
+        return Look(view, queues.items, "")
+    except AdminError as error:
         return Look(view, (), f"queues: {error}")
 
 

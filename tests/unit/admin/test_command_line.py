@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from actors.journal.contract import JournalError
+from booking.cli.admin.client import Client
 from booking.cli.main import main
 from tests.support.admin_edge import TOKEN, AdminEdge
 from tests.support.catalogues import concert, date
@@ -77,6 +78,17 @@ async def test_every_shard_when_asked(booking: Booking) -> None:
 async def test_json_is_what_the_service_said(admin: AdminEdge, booking: Booking) -> None:
     for args in (("--json", "cluster"), ("cluster", "--json")):
         assert (await booking(*args)).json == (await admin("GET", "/admin/cluster")).data
+
+
+@pytest.mark.parametrize("verb", ["cluster", "progress", "plan", "queues show", "audit", "abort"])
+async def test_an_answer_of_another_shape_is_one_line(
+    booking: Booking, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(Client, "ask", lambda self, method, path, body=None: {"strange": 1})
+    ran = await booking("--json", *verb.split())
+    assert (ran.status, ran.out) == (1, "")
+    assert "is of another version: Object missing required field" in ran.err
+    assert ran.err.count("\n") == 1
 
 
 async def test_a_plan_is_shown_and_exactly_that_is_applied(
