@@ -4,48 +4,39 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from booking.cli.fleet import Fleet
 from booking.embedded import EmbeddedServers, postgres
 
-
-@dataclass(frozen=True)
-class Running:
-    """What there is to show."""
-
-    fleet: Fleet
-    servers: EmbeddedServers
-    admin_token_file: Path | None
-    """``None`` when the environment gave the token."""
-
-
 _SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "crowd"
 _USUAL_URL = "http://127.0.0.1:8080"
 
 
-def first_screen(running: Running) -> str:
-    """Several lines; the curl lines work when pasted into any POSIX shell, again and again."""
-    base_url = running.fleet.url
+def first_screen(fleet: Fleet, servers: EmbeddedServers, admin_token_file: Path | None) -> str:
+    """Several lines; the curl lines work when pasted into any POSIX shell, again and again.
+    ``admin_token_file`` is ``None`` when the environment gave the token."""
+    base_url = fleet.url
     rows = [
-        *_service_rows(running.fleet),
+        *_service_rows(fleet),
         ("fan's page", f"{base_url}/"),
         ("company", f"{crowd_line(base_url)}   (simulated fans, from a second shell)"),
         ("API pages", f"{base_url}/docs"),
-        *_server_rows(running.servers),
-        ("data", str(running.servers.data_dir)),
+        *_server_rows(servers),
+        ("data", str(servers.data_dir)),
+        ("console", f"{fleet.admin_url}/admin/console   (for operators)"),
+        ("admin token", f"in {admin_token_file or 'BOOKING_ADMIN_TOKEN'}"),
     ]
-    token = running.admin_token_file or "BOOKING_ADMIN_TOKEN"
-    rows.append(("console", f"{running.fleet.admin_url}/admin/console   (for operators)"))
-    rows.append(("admin token", f"in {token}"))
     shown = "\n".join(f"  {name:<12}{value}" for name, value in rows)
     pasted = "\n\n".join(curl_lines(base_url))
+    # Without a file the token is in BOOKING_ADMIN_TOKEN, here as in the second shell.
+    data_dir = None if admin_token_file is None else servers.data_dir
+    to_break = "" if len(fleet.instances) == 1 else _to_break(fleet, data_dir)
     return (
         f"\nbooking is ready.\n\n{shown}\n\n"
         f"Try it: get a place in the queue, look at the dates, put money into the account.\n\n"
-        f"{pasted}\n\n{_to_break(running)}Ctrl-C stops everything; the data stays.\n"
+        f"{pasted}\n\n{to_break}Ctrl-C stops everything; the data stays.\n"
     )
 
 
@@ -77,25 +68,16 @@ def _service_rows(fleet: Fleet) -> list[tuple[str, str]]:
     return rows
 
 
-def _to_break(running: Running) -> str:
+def _to_break(fleet: Fleet, data_dir: Path | None) -> str:
     """With several there is something to see when one goes."""
-    fleet = running.fleet
-    if len(fleet.instances) == 1:
-        return ""
     first = fleet.instances[0]
+    command = shlex.quote(str(Path(sys.executable).with_name("booking")))
+    data = "" if data_dir is None else f" --data {shlex.quote(str(data_dir))}"
     return (
         f"Break it: `kill -9 {first.pid}` ends {first.title} as a crash would, `kill {first.pid}` "
         f"lets it hand over\nfirst. The others go on serving, and it is started again. Watch them "
-        f"from a second shell with\n\n{_watch_line(running)}\n\n"
+        f"from a second shell with\n\n{command} admin top --url {fleet.admin_url}{data}\n\n"
     )
-
-
-def _watch_line(running: Running) -> str:
-    command = shlex.quote(str(Path(sys.executable).with_name("booking")))
-    token = f" --data {shlex.quote(str(running.servers.data_dir))}"
-    if running.admin_token_file is None:
-        token = ""  # BOOKING_ADMIN_TOKEN has it, here and there
-    return f"{command} admin top --url {running.fleet.admin_url}{token}"
 
 
 def _server_rows(servers: EmbeddedServers) -> list[tuple[str, str]]:

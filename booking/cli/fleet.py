@@ -33,10 +33,6 @@ _PORT_LAST = 65_535
 _PORTS_PRIVILEGED = 1_024
 
 
-class PortTakenError(Exception):
-    """The service's port cannot be had. ``str()`` is one line."""
-
-
 class Fleet:
     """All instances. To be tended every moment; stopped together."""
 
@@ -160,7 +156,7 @@ def free_port(wanted: int, others: set[int]) -> int:
 
 
 def open_port(settings: Settings) -> socket.socket:
-    """Listen on the service's port; :class:`PortTakenError` if it cannot be had."""
+    """Listen on the service's port; :class:`InstanceError` if it cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -170,10 +166,10 @@ def open_port(settings: Settings) -> socket.socket:
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortTakenError(
+            raise InstanceError(
                 f"port {settings.port} on {settings.host} is in use: choose another with --port"
             ) from error
-        raise PortTakenError(
+        raise InstanceError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
         ) from error
     return listening

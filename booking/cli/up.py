@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 
 from booking.catalogue import demo, store
-from booking.cli.first_screen import Running, first_screen
-from booking.cli.fleet import INSTANCES_MAX, Fleet, PortTakenError, free_port, open_port
+from booking.cli.first_screen import first_screen
+from booking.cli.fleet import INSTANCES_MAX, Fleet, free_port, open_port
 from booking.cli.instance import InstanceError
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
 from booking.cli.outcome import (
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     up = _Up(args, os.environ)
     try:
         return up.run()
-    except (PortTakenError, InstanceError, EmbeddedServersError, *_REFUSALS) as error:
+    except (InstanceError, EmbeddedServersError, *_REFUSALS) as error:
         return fail(str(error))
     except DATABASE_ERRORS as error:
         return fail(f"cannot start: {words(error)}")
@@ -154,7 +154,7 @@ class _Up:
             for line in servers.news():
                 _say(line)
             if not shown and fleet.ready():
-                print(first_screen(Running(fleet, servers, self._admin_token_file)), flush=True)
+                print(first_screen(fleet, servers, self._admin_token_file), flush=True)
                 shown = True
             if not shown and fleet.age_s() > READY_MAX_S:
                 raise InstanceError(f"the service was not ready within {READY_MAX_S:.0f} s")

@@ -13,8 +13,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 from actors.tasks import Tasks
-from booking.crowd.fan import Fan
-from booking.crowd.tally import Tally
+from booking.crowd.fan import Fan, Tally
 from booking_client import AsyncBooking, Retry, Unreachable
 
 FANS_MAX = 5_000

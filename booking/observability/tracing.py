@@ -22,8 +22,7 @@ from aiohttp import hdrs, web
 from actors.cluster.node import ClusterNode
 from actors.peers import PeerTransport
 from booking.settings import Settings, SettingsError
-from booking_http.access_log import TRACEPARENT
-from booking_http.dispatch import UNMATCHED
+from booking_http.dispatch import TRACEPARENT, UNMATCHED
 from booking_http.openapi import release
 from booking_http.reply import Reply
 

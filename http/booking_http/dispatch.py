@@ -10,6 +10,7 @@ is why the limit for addresses is off by default.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from math import ceil
@@ -23,7 +24,6 @@ from multidict import istr
 from booking.calls import QueueToken, TokenError, UnknownError
 from booking.queue.service import NotAdmittedError
 from booking.services import Services
-from booking_http.access_log import log_access, log_ids
 from booking_http.inputs import (
     IDEMPOTENCY_KEY,
     RequestIds,
@@ -39,10 +39,17 @@ from booking_http.routes import Call, Handler, Param, Resource, Route, RouteTabl
 from booking_http.settings import EdgeSettings
 
 _log = logging.getLogger("booking.http")
+_access_log = logging.getLogger("booking.http.access")
 _UNFINISHED = frozenset({408, 413})
 """Answers after which the rest of the body is not wanted any more: the connection ends."""
 UNMATCHED = "unmatched"
 """The route label of requests that no row is for."""
+TRACEPARENT: Final = istr("traceparent")
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}.*"
+)
+"""W3C Trace Context, 3.2. What a later version puts behind it is ignored, as it demands."""
+
 WINDOW_S = 60.0
 """A bucket that was emptied is full again after this time, and then it may be forgotten."""
 KEYS_MAX = 100_000
@@ -96,7 +103,7 @@ class Dispatcher:
         seconds = perf_counter() - started
         metrics.observe(request.method, label, reply.status, seconds)
         if self._settings.access_log:
-            log_access(request, path, label, reply.status, request_id, seconds)
+            _log_access(request, path, label, reply.status, request_id, seconds)
         return reply
 
     async def _answer(
@@ -199,7 +206,7 @@ class Dispatcher:
                 request.method,
                 path,
                 exc_info=error,
-                extra=log_ids(request, request_id),
+                extra=_log_ids(request, request_id),
             )
         reply = problem_reply(refusal, path, request_id)
         if reply.status in _UNFINISHED:
@@ -232,6 +239,32 @@ def _parsed(query: str, known: Mapping[str, Param]) -> Mapping[str, Any]:
         except ValueError as error:
             raise malformed(f"{name}: {error}") from None
     return parsed
+
+
+def _log_ids(request: web.BaseRequest, request_id: str) -> dict[str, str]:
+    """What a log line about this request carries: its id, and the trace that the caller is in."""
+    sent = request.headers.get(TRACEPARENT, "")
+    found = _TRACEPARENT.fullmatch(sent) if len(sent) < 256 else None
+    if found is None:
+        return {"request_id": request_id}
+    return {"request_id": request_id, "trace_id": found[1]}
+
+
+def _log_access(
+    request: web.BaseRequest, path: str, route: str, status: int, request_id: str, seconds: float
+) -> None:
+    """Write the line of one answered request: method, path, route, status, duration and ids; never
+    a query string or header, because those may carry tokens."""
+    fields = {
+        "method": request.method,
+        "path": path,
+        "route": route,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 3),
+        "remote": request.remote,
+        **_log_ids(request, request_id),
+    }
+    _access_log.info("%s %s %d", request.method, route, status, extra=fields)
 
 
 # -- rate limits -----------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPE = re.compile(r'\\(["\\])')
 _UUID = re.compile(UUID_PATTERN[1:-1])
+_LIMIT = re.compile(r"[1-9][0-9]?|100")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _PAIRS = json.JSONDecoder(object_pairs_hook=list)
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
@@ -167,12 +168,9 @@ def opaque_id(value: str) -> str:
 
 def page_limit(value: str) -> int:
     """1 to 100, or :class:`ValueError` with words for the client."""
-    if not (value.isascii() and value.isdigit() and len(value) <= 3 and value[0] != "0"):
+    if _LIMIT.fullmatch(value) is None:
         raise ValueError("a whole number from 1 to 100 is expected")
-    limit = int(value)
-    if limit > 100:
-        raise ValueError("a whole number from 1 to 100 is expected")
-    return limit
+    return int(value)
 
 
 def flag(value: str) -> bool:

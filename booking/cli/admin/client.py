@@ -17,8 +17,7 @@ from booking.cli.kept_secrets import ADMIN_TOKEN_FILE
 from booking.embedded import default_data_dir
 from booking.settings import SettingsError
 from booking_client.errors import Unreachable
-from booking_client.retry import Retry
-from booking_client.transport import Transport
+from booking_client.transport import Retry, Transport
 
 TIMEOUT_S = 15.0
 """A call waits for the database at most; an import of a large catalogue has its own."""

@@ -22,8 +22,8 @@ from booking_client.answers import (
 )
 from booking_client.client import AsyncBooking
 from booking_client.errors import BookingError, Refused, Unreachable
-from booking_client.retry import Retry
 from booking_client.sync import Booking
+from booking_client.transport import Retry
 
 __all__ = [
     "AsyncBooking",

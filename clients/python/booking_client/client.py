@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -22,8 +21,7 @@ from booking_client.answers import (
 )
 from booking_client.errors import TokenExpired
 from booking_client.live import places, seat_states
-from booking_client.retry import Retry
-from booking_client.transport import Answer, Transport
+from booking_client.transport import Answer, Retry, Transport
 
 PAGE_LIMIT = 100
 """Items of one page when all are wanted; the most that the service gives."""
@@ -55,12 +53,7 @@ class AsyncBooking:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.close()
 
     async def close(self) -> None:

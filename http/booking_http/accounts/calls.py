@@ -1,35 +1,88 @@
 """A user's money: charge, balance, history; paying for a held seat, and what was paid."""
+# ruff: noqa: N815  -- the field names are the public ones
 
 from __future__ import annotations
 
 from functools import lru_cache
 from io import BytesIO
+from typing import Annotated, Literal
 
+import msgspec
 import segno
+from msgspec import Meta
 
+from booking.accounts.domain.account import CHARGE_MAX
 from booking.accounts.service import HistoryItem, Payment
 from booking.calls import Attempt, Outcome, TokenError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
 from booking.services import Services
-from booking_http.accounts.schemas import (
-    BalanceData,
-    ChargeBody,
-    HistoryEntry,
-    HistoryPage,
-    PayBody,
-    PaymentData,
-    PaymentPage,
-)
 from booking_http.inputs import attempt_of
 from booking_http.problems import accepted
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
 from booking_http.routes import AFTER, LIMIT, USER, Answer, Call, Calls, Route
-from booking_http.schemas import rfc3339
+from booking_http.schemas import Id, Moment, SeatNumber, UserId, Won, rfc3339
 
 _PICTURE = header("Content-Type", "image/svg+xml") + header(
     "Cache-Control", "private, max-age=31536000, immutable"
 )
+
+
+class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose balance grows, and by how many won."""
+
+    userId: UserId
+    amount: Annotated[int, Meta(ge=1, le=CHARGE_MAX, description="Whole won.")]
+
+
+class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The held seat to pay for."""
+
+    seatId: Id
+
+
+class BalanceData(msgspec.Struct, frozen=True):
+    """A user's balance."""
+
+    balance: Won
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """One movement of a balance; ``balance`` is the one after it."""
+
+    id: Id
+    type: Literal["CHARGE", "USE", "REFUND"]
+    amount: Won
+    balance: Won
+    created_at: Moment
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Newest first."""
+
+    items: list[HistoryEntry]
+    has_more: bool
+
+
+class PaymentData(msgspec.Struct, frozen=True):
+    """A completed payment. Name and dates are null once the date has left the catalogue."""
+
+    id: Id
+    seatId: Id
+    seatNumber: SeatNumber
+    concertName: str | None
+    openDate: Moment | None
+    closeDate: Moment | None
+    totalAmount: Won
+    status: Literal["COMPLETED"]
+    created_at: Moment
+
+
+class PaymentPage(msgspec.Struct, frozen=True):
+    """Newest first."""
+
+    items: list[PaymentData]
+    has_more: bool
 
 
 class AccountCalls(Calls):

@@ -2,7 +2,7 @@
 
 from booking_http.admin.cluster import ClusterCalls
 from booking_http.admin.concerts import ConcertAdminCalls
-from booking_http.admin.placement import InstanceCalls, ShardCalls
+from booking_http.admin.placement import PlacementCalls
 from booking_http.admin.queues import QueueAdminCalls
 from booking_http.admin.service import AdminParts, AdminService
 from booking_http.admin.trail import TrailCalls
@@ -14,8 +14,7 @@ __all__ = ["AdminParts", "admin_routes"]
 
 _CALLS = (
     ClusterCalls,
-    ShardCalls,
-    InstanceCalls,
+    PlacementCalls,
     QueueAdminCalls,
     ConcertAdminCalls,
     TrailCalls,

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from actors.cluster.admin_views import ClusterView, Rebalance
 from actors.placement.assignment import Held
-from actors.placement.plan import Load, Move, Plan, Withdrawal
+from actors.placement.plan import Load, Move, Withdrawal
 from booking_http.admin.service import AdminCalls
 from booking_http.problems import RefusedError, malformed
 from booking_http.reply import Reply, data_reply
@@ -24,27 +24,15 @@ class RebalanceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     planId: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
 
 
-class PlanData(msgspec.Struct, frozen=True):
+class PlanData(msgspec.Struct, frozen=True, rename="camel"):
     """A plan, without the state that it was computed from."""
 
-    planId: str
+    plan_id: str
     moves: tuple[Move, ...]
     withdrawals: tuple[Withdrawal, ...]
     held: tuple[Held, ...]
-    loadBefore: Load
-    loadAfter: Load
-
-    @classmethod
-    def of(cls, plan: Plan) -> PlanData:
-        """What clients see of this plan."""
-        return cls(
-            plan.plan_id,
-            plan.moves,
-            plan.withdrawals,
-            plan.held,
-            plan.load_before,
-            plan.load_after,
-        )
+    load_before: Load
+    load_after: Load
 
 
 class ClusterCalls(AdminCalls):
@@ -69,7 +57,8 @@ class ClusterCalls(AdminCalls):
             return data_reply(await self.admin.operations.apply(body.planId, call.who))
         if body.dryRun is UNSET or not body.dryRun:
             raise malformed("planId: is needed, of a plan made with dryRun: true")
-        return data_reply(PlanData.of(await self.admin.operations.plan()))
+        plan = await self.admin.operations.plan()
+        return data_reply(msgspec.convert(plan, PlanData, from_attributes=True))
 
     @Route(
         "GET", "/admin/rebalance", Answer(200, Rebalance, "Its progress."),

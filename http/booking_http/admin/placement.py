@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -27,11 +28,8 @@ Reason = Annotated[
     ),
 ]
 
-_SHARD = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _DONE = Answer(200, Done, "In force or under way, and in the audit trail.")
-_SHARD_PROBLEMS = ("unknown_shard", "conflict")
-_TARGET_PROBLEMS = ("unknown_shard", "unknown_instance", "shard_frozen", "conflict")
-_INSTANCE_PROBLEMS = ("unknown_instance", "conflict")
 
 
 class TargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,72 +44,52 @@ class FreezeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason
 
 
-class ShardCalls(AdminCalls):
-    """The calls about one shard."""
-
-    @Route("POST", "/admin/shards/{id}/move", _DONE, body=TargetBody, problems=_TARGET_PROBLEMS)
-    async def move_shard(self, call: Call) -> Reply:
-        """Move a shard now, once."""
-        shard = _shard(call)
-        await self.admin.operations.move(shard, call.body.to, call.who)
-        return _done(call, "move", shard)
-
-    @Route("POST", "/admin/shards/{id}/pin", _DONE, body=TargetBody, problems=_TARGET_PROBLEMS)
-    async def pin_shard(self, call: Call) -> Reply:
-        """Move a shard to an instance and keep it there."""
-        shard = _shard(call)
-        await self.admin.operations.pin(shard, call.body.to, call.who)
-        return _done(call, "pin", shard)
-
-    @Route("POST", "/admin/shards/{id}/unpin", _DONE, problems=_SHARD_PROBLEMS)
-    async def unpin_shard(self, call: Call) -> Reply:
-        """Let balance decide where a shard is."""
-        shard = _shard(call)
-        await self.admin.operations.unpin(shard, call.who)
-        return _done(call, "unpin", shard)
-
-    @Route("POST", "/admin/shards/{id}/freeze", _DONE, body=FreezeBody, problems=_SHARD_PROBLEMS)
-    async def freeze_shard(self, call: Call) -> Reply:
-        """Keep a shard where it is, whatever the plan."""
-        shard = _shard(call)
-        await self.admin.operations.freeze(shard, call.body.reason, call.who)
-        return _done(call, "freeze", shard)
-
-    @Route("POST", "/admin/shards/{id}/unfreeze", _DONE, problems=_SHARD_PROBLEMS)
-    async def unfreeze_shard(self, call: Call) -> Reply:
-        """Let a shard move again."""
-        shard = _shard(call)
-        await self.admin.operations.unfreeze(shard, call.who)
-        return _done(call, "unfreeze", shard)
+_TARGET = (TargetBody, ("unknown_shard", "unknown_instance", "shard_frozen", "conflict"))
+_FREEZE = (FreezeBody, ("unknown_shard", "conflict"))
+_SHARD = (None, ("unknown_shard", "conflict"))
+_INSTANCE = (None, ("unknown_instance", "conflict"))
+_OPERATIONS: tuple[tuple[str, str, type | None, tuple[str, ...], str], ...] = (
+    ("shard", "move", *_TARGET, "Move a shard now, once"),
+    ("shard", "pin", *_TARGET, "Move a shard to an instance and keep it there"),
+    ("shard", "unpin", *_SHARD, "Let balance decide where a shard is"),
+    ("shard", "freeze", *_FREEZE, "Keep a shard where it is, whatever the plan"),
+    ("shard", "unfreeze", *_SHARD, "Let a shard move again"),
+    ("instance", "drain", *_INSTANCE, "Move everything away from an instance, and give it nothing"),
+    ("instance", "undrain", *_INSTANCE, "Give an instance shards again, also after an eviction"),
+    ("instance", "evict", *_INSTANCE, "Take a sick instance's shards away without asking it"),
+)
+"""What each is about, the method of the cluster's operations, body, problems and summary."""
 
 
-class InstanceCalls(AdminCalls):
-    """The calls about one instance."""
+class PlacementCalls(AdminCalls):
+    """The calls about one shard or one instance. Their rows are made from one table."""
 
-    @Route("POST", "/admin/instances/{id}/drain", _DONE, problems=_INSTANCE_PROBLEMS)
-    async def drain_instance(self, call: Call) -> Reply:
-        """Move everything away from an instance, and give it nothing."""
-        await self.admin.operations.drain(call.path_id, call.who)
-        return _done(call, "drain", call.path_id)
+    def routes(self) -> tuple[Route, ...]:
+        """The rows behind the guard."""
+        return tuple(self._guarded(self._row(*each)) for each in _OPERATIONS)
 
-    @Route("POST", "/admin/instances/{id}/undrain", _DONE, problems=_INSTANCE_PROBLEMS)
-    async def undrain_instance(self, call: Call) -> Reply:
-        """Give an instance shards again, also after an eviction."""
-        await self.admin.operations.undrain(call.path_id, call.who)
-        return _done(call, "undrain", call.path_id)
+    def _row(
+        self, kind: str, verb: str, body: type | None, problems: tuple[str, ...], summary: str
+    ) -> Route:
+        return Route(
+            "POST",
+            f"/admin/{kind}s/{{id}}/{verb}",
+            _DONE,
+            body=body,
+            problems=problems,
+            name=verb + kind.capitalize(),
+            summary=summary,
+            handle=partial(self._operate, kind, verb),
+        )
 
-    @Route("POST", "/admin/instances/{id}/evict", _DONE, problems=_INSTANCE_PROBLEMS)
-    async def evict_instance(self, call: Call) -> Reply:
-        """Take a sick instance's shards away without asking it."""
-        await self.admin.operations.evict(call.path_id, call.who)
-        return _done(call, "evict", call.path_id)
+    async def _operate(self, kind: str, verb: str, call: Call) -> Reply:
+        target = _shard(call) if kind == "shard" else call.path_id
+        given = () if call.body is None else msgspec.structs.astuple(call.body)
+        await getattr(self.admin.operations, verb)(target, *given, call.who)
+        return data_reply(Done(verb, str(target), call.who))
 
 
 def _shard(call: Call) -> int:
-    if _SHARD.fullmatch(call.path_id) is None:
+    if _NUMBER.fullmatch(call.path_id) is None:
         raise RefusedError("unknown_shard")
     return int(call.path_id)
-
-
-def _done(call: Call, what: str, target: int | str) -> Reply:
-    return data_reply(Done(what, str(target), call.who))

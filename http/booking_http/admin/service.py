@@ -216,9 +216,11 @@ def _refusal(error: Exception) -> Exception:
         case AuditRunningError():
             return RefusedError("audit_running")
         case DocumentError():
+            count = len(error.problems)
+            what = "One thing is" if count == 1 else f"{count} things are"
             return RefusedError(
                 "catalogue_invalid",
-                f"{_problems(len(error.problems))} wrong; nothing was changed.",
+                f"{what} wrong; nothing was changed.",
                 extensions={
                     "errors": [Complaint(p.message, p.line, p.field) for p in error.problems]
                 },
@@ -228,10 +230,6 @@ def _refusal(error: Exception) -> Exception:
             return RefusedError("catalogue_conflict", extensions={"errors": complaints})
         case _:
             return error
-
-
-def _problems(count: int) -> str:
-    return "One thing is" if count == 1 else f"{count} things are"
 
 
 def _sentence(words: str) -> str:

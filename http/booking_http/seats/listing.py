@@ -12,7 +12,7 @@ answered by another one, or by the same after a restart, keeps what it has.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from hashlib import blake2b
 
 import msgspec
@@ -102,12 +102,9 @@ class _SeatListing:
         return body
 
     def _change(self, held: Set[int], sold: Set[int]) -> None:
-        now_held, now_sold = frozenset(held), frozenset(sold)
-        self._replace((self._held ^ now_held) | (self._sold ^ now_sold), now_held, now_sold)
-        self._held, self._sold = now_held, now_sold
-
-    def _replace(self, changed: Iterable[int], held: Set[int], sold: Set[int]) -> None:
-        for number in changed:
+        was_held, was_sold = self._held, self._sold
+        self._held, self._sold = held, sold = frozenset(held), frozenset(sold)
+        for number in (was_held ^ held) | (was_sold ^ sold):
             place = self._places.get(number)
             if place is None:
                 continue  # sold once, and no longer in the catalogue

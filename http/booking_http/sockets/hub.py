@@ -26,7 +26,7 @@ from booking_http.sockets.spread import Spread
 
 log = logging.getLogger("booking.http.sockets")
 
-Subscribers = TypeVar("Subscribers", QueueSubscribers, SeatSubscribers)
+S = TypeVar("S", QueueSubscribers, SeatSubscribers)
 
 
 class Hub:
@@ -96,20 +96,19 @@ class Hub:
         self._some.set()
         socket.write(self._hello)
         self._services.queue.mark_present(token)
-        queue = _subscribers(self._queues, token.queue, self._make_queue)
-        queue.join(socket, standing, now)
+        self._subscribers(self._queues, token.queue, QueueSubscribers).join(socket, standing, now)
         if channel == "seats":
             self.guarded(self._join_date, socket, now)
         return socket
 
     def _join_date(self, socket: Socket, now: float) -> None:
-        _subscribers(self._dates, socket.schedule, self._make_date).join(socket, now)
+        self._subscribers(self._dates, socket.schedule, SeatSubscribers).join(socket, now)
 
-    def _make_queue(self, name: str) -> QueueSubscribers:
-        return QueueSubscribers(name, self._services, self, self._pace)
-
-    def _make_date(self, name: str) -> SeatSubscribers:
-        return SeatSubscribers(name, self._services, self, self._pace)
+    def _subscribers(self, known: dict[str, S], name: str, kind: type[S]) -> S:
+        found = known.get(name)
+        if found is None:
+            found = known[name] = kind(name, self._services, self, self._pace)
+        return found
 
     def alive(self, socket: Socket) -> None:
         """Note that the holder of the socket is there."""
@@ -214,16 +213,7 @@ class Hub:
         socket.close(codes.RESTART, "the instance stops", encoded(Reconnect(after_ms)))
 
 
-def _subscribers(
-    known: dict[str, Subscribers], name: str, make: Callable[[str], Subscribers]
-) -> Subscribers:
-    found = known.get(name)
-    if found is None:
-        found = known[name] = make(name)
-    return found
-
-
-def _leave(known: dict[str, Subscribers], name: str, socket: Socket) -> None:
+def _leave(known: dict[str, S], name: str, socket: Socket) -> None:
     """End a subscription; what nobody listens to any more is forgotten."""
     found = known.get(name)
     if found is not None:

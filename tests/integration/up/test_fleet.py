@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from booking.cli.fleet import Fleet, PortTakenError, free_port, open_port
+from booking.cli.fleet import Fleet, free_port, open_port
 from booking.cli.instance import BACKOFF_MAX_S, DEATHS_MAX, Instance, InstanceError
 from booking.cli.up import PORTS_FROM
 from booking.settings import Settings
@@ -194,7 +194,7 @@ def test_the_instances_own_ports_keep_clear_of_the_operators_ports() -> None:
 def test_a_taken_port_is_told_in_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(PortTakenError, match=f"port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(InstanceError, match=f"port {port} on 127.0.0.1 is in use"):
             open_port(settings(BOOKING_PORT=str(port)))
 
 

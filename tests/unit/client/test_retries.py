@@ -7,7 +7,7 @@ import pytest
 from booking_client import AsyncBooking, Retry, Unreachable, errors
 from booking_client.answers import Problem
 from booking_client.errors import BY_CODE, Refused, refusal
-from booking_client.retry import WORTH_REPEATING, passes
+from booking_client.transport import WORTH_REPEATING, passes
 from booking_http.codes import CODES
 from tests.support.edge import Edge
 from tests.support.faulty_server import Answer, FaultyServer, good, problem

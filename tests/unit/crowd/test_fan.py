@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import cast
 
-from booking.crowd.fan import Fan
-from booking.crowd.tally import Tally
+from booking.crowd.fan import Fan, Tally
 from booking_client import AsyncBooking, AvailableDate, Place, Reservation, ReservedSeat, Seat
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from booking.cli.main import build_parser, main
+from booking.crowd.fan import Tally
 from booking.crowd.run import CrowdError, loopback_url
-from booking.crowd.tally import Tally
 
 
 @pytest.mark.parametrize(
