@@ -53,6 +53,12 @@ class StoppingError(UnavailableError):
     reason = "stopping"
 
 
+class StaleError(UnavailableError):
+    """The view replica is too old to be served."""
+
+    reason = "stale"
+
+
 class EntityCrashedError(Exception):
     """A broken invariant, logged where it happened. Nothing was done."""
 

@@ -22,9 +22,9 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import CommandKey
-from actors.cluster.availability import StaleError
 from actors.cluster.node import ClusterNode
 from actors.cluster.router import Router
+from actors.errors import StaleError
 from actors.transport import Answer
 from booking.accounts.domain.account import NoteOutcome
 from booking.domain.decision import Rejected

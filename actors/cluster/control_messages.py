@@ -12,7 +12,7 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.replication.messages import ReplicationUpdate
+from actors.replication.streams import ReplicationUpdate
 
 CONTROL_KIND = "_cluster"
 """The kind of all control messages. No application may use it."""

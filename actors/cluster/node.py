@@ -17,7 +17,6 @@ from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
 from actors.cluster.admin import ClusterAdmin
 from actors.cluster.application import Application, ClusterOptions, Stores
-from actors.cluster.availability import ShardAvailability
 from actors.cluster.control import ControlChannel
 from actors.cluster.control_messages import (
     CONTROL_KIND,
@@ -27,15 +26,13 @@ from actors.cluster.control_messages import (
 )
 from actors.cluster.heartbeat import Heartbeat
 from actors.cluster.membership_view import MembershipView
-from actors.cluster.router import Router
+from actors.cluster.router import Router, ShardAvailability
 from actors.cluster.sharding import ClusterSharding
 from actors.errors import UnavailableError
 from actors.membership.announcements import Announcements
 from actors.membership.contract import Member
-from actors.replication.messages import ReplicationUpdate, convert_change
-from actors.replication.publisher import ReplicationPublisher
-from actors.replication.replicas import ViewReplicas
-from actors.replication.streams import UpdateStreams
+from actors.replication.replicas import ReplicationPublisher, ViewReplicas
+from actors.replication.streams import ReplicationUpdate, UpdateStreams, convert_change
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 from actors.transport import Answer, Request, Transport

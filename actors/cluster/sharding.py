@@ -23,7 +23,7 @@ from actors.cluster.membership_view import MembershipView
 from actors.cluster.partition_detector import PartitionDetector
 from actors.cluster.planning import ClusterPlanner
 from actors.election.leadership import Leader
-from actors.replication.messages import ReplicationUpdate
+from actors.replication.streams import ReplicationUpdate
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from actors.address import Address
+from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour, fold
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded, part_number
-from actors.replication.messages import EntityChange
+from actors.replication.streams import EntityChange, UpdateStreams, encode_change
 from actors.subscription import Change, Subscription
 from actors.tasks import Tasks
 
@@ -366,3 +366,41 @@ class ViewReplicas:
             else:
                 self._apply(address, replica, change)
         replica.buffered = rest
+
+
+class ReplicationPublisher(Subscription):
+    """Passes what this instance commits on to its own replicas and to all other instances.
+    ``on_paused`` is called when this process did nothing for a while."""
+
+    def __init__(
+        self, replicas: ViewReplicas, streams: UpdateStreams, on_paused: Callable[[], None]
+    ) -> None:
+        self.replicas = replicas
+        self.streams = streams
+        self._on_paused = on_paused
+
+    def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
+        """Publish the entity's seq, because its last owner may have died before telling it."""
+        if self.replicas.replicates(address):
+            self.replicas.own_loaded(address, state, seq, epoch)
+            self.streams.publish_seq(address.text, seq)
+
+    def committed(self, change: Change) -> None:
+        """Publish the change, encoded once for all instances."""
+        address = change.address
+        if not self.replicas.replicates(address):
+            return
+        before_seq = self.replicas.own_committed(address, change.state, change.seq, change.epoch)
+        if self.streams.receivers:
+            rows = [(row.seq, row.type, row.version, row.payload) for row in change.rows]
+            encoded = encode_change(EntityChange(address.text, max(before_seq, 0), rows))
+            self.streams.publish(address.text, change.seq, encoded)
+
+    def lost(self, shard: int) -> None:
+        """Reload the shard's replicas before they are served again."""
+        self.replicas.lost(shard)
+
+    def stood_still(self) -> None:
+        """Reload all replicas of other instances' shards before they are served again."""
+        self._on_paused()
+        self.replicas.distrust(range(SLOT_COUNT))

@@ -18,7 +18,6 @@ import msgspec
 from actors.clock import Clock
 from actors.errors import EntityCrashedError, UnavailableError
 from actors.membership.contract import Member
-from actors.replication.messages import ReplicationUpdate
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -47,6 +46,43 @@ SEQ_BYTES = 16
 
 RETRY_S = 0.1
 """Pause after a part that did not arrive."""
+
+
+class ReplicationUpdate(msgspec.Struct, frozen=True, tag=4, array_like=True):
+    """One part of an owner's stream. Parts arrive in order."""
+
+    instance: str
+    incarnation: str
+    owned: Sequence[tuple[int, int]] | None
+    """All shards that the sender serves, with their epochs; ``None`` if this part omits them."""
+    latest: Sequence[tuple[str, int]]
+    """Entities of the views, and the seq of their last event."""
+    changes: Sequence[Any]
+    """Each an encoded :class:`EntityChange`."""
+
+
+class EntityChange(msgspec.Struct, frozen=True, array_like=True):
+    """Events of one entity that were committed together."""
+
+    address: str
+    before_seq: int
+    """Seq of the entity's event before these; 0 if there is none."""
+    rows: Sequence[tuple[int, str, int, bytes]]
+    """Seq, type, version and payload, as journalled."""
+
+    @property
+    def last_seq(self) -> int:
+        """Seq of the last of these events."""
+        return self.rows[-1][0]
+
+
+encode_change = msgspec.msgpack.Encoder().encode
+
+
+def convert_change(raw: Any) -> EntityChange:
+    """Turn one element of a decoded :attr:`ReplicationUpdate.changes` into a change."""
+    return msgspec.convert(raw, EntityChange)
+
 
 Send = Callable[[str, ReplicationUpdate, float], Awaitable[object]]
 """Sends a part to an instance within so many seconds. Raises as

@@ -12,8 +12,8 @@ import msgspec
 
 from actors.address import Address
 from actors.cluster.application import TIMES
-from actors.cluster.availability import StaleError
 from actors.core.limits import Limits
+from actors.errors import StaleError
 from actors.journal.contract import Batch, Row
 from actors.journal.memory import MemoryStore
 from actors.peers.memory import MemoryTransport

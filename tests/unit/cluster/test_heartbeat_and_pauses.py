@@ -7,9 +7,8 @@ import asyncio
 import pytest
 
 from actors.clock import JUMP_S, PauseDetector
-from actors.cluster.availability import StaleError
 from actors.cluster.heartbeat import SMOOTHED_S, LoadRates
-from actors.errors import UnavailableError
+from actors.errors import StaleError, UnavailableError
 from tests.support.nodes import Nodes
 from tests.support.runtimes import until
 from tests.support.virtual_time import VirtualClock

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from actors.address import SLOT_COUNT
-from actors.cluster.availability import STALE_AFTER_S, StaleError
 from actors.cluster.membership_view import SILENT_MAX_S
-from actors.errors import NotOwnedError, UnavailableError
+from actors.cluster.router import STALE_AFTER_S
+from actors.errors import NotOwnedError, StaleError, UnavailableError
 from actors.membership.contract import Member, MembershipError, MembershipRefusedError
 from tests.support.askers import Askers
 from tests.support.nodes import Nodes

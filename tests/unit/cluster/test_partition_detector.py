@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors.address import SLOT_COUNT
-from actors.cluster.availability import StaleError
+from actors.errors import StaleError
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import until
 

@@ -13,8 +13,8 @@ from actors.address import Address
 from actors.behaviour import Behaviour
 from actors.journal.contract import Batch, Loaded, Row, SnapshotRow
 from actors.replication import replicas as limits
-from actors.replication.messages import EntityChange
 from actors.replication.replicas import ViewReplicas
+from actors.replication.streams import EntityChange
 from actors.subscription import Change
 from actors.tasks import Tasks
 from tests.support.faulty import FaultyJournal

@@ -14,13 +14,13 @@ from actors.errors import NotOwnedError
 from actors.membership.contract import Member
 from actors.peers.limits import PeerLimits
 from actors.replication import streams as limits
-from actors.replication.messages import (
+from actors.replication.streams import (
     EntityChange,
     ReplicationUpdate,
+    UpdateStreams,
     convert_change,
     encode_change,
 )
-from actors.replication.streams import UpdateStreams
 from actors.tasks import Tasks
 from tests.support.runtimes import until
 from tests.support.virtual_time import VirtualClock
