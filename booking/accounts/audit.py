@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ class AccountBook:
     ) -> None:
         self._found, self._holds, self._sales = found, holds, sales
         self._overdue_ms = overdue_ms
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: defaultdict[str, _Account] = defaultdict(_Account)
 
     def readers(self) -> dict[str, Readers]:
         """For each kind of entity."""
@@ -48,7 +49,7 @@ class AccountBook:
         return {"account": dict(account)}
 
     def _charge(self, entity: str, event: Any, at_ms: int) -> None:
-        account = self._account(entity)
+        account = self._accounts[entity]
         if event.amount <= 0:
             self._found.report("I2", f"charge of {event.amount}")
         self._found.charged += event.amount
@@ -64,7 +65,7 @@ class AccountBook:
         account.balance = balance
 
     def _note(self, entity: str, event: Any, at_ms: int) -> None:
-        account = self._account(entity)
+        account = self._accounts[entity]
         known = account.reservations.get(event.id)
         if known is not None and event.created_ms <= known.created_ms:
             self._found.report("I7", f"reservation {event.id} noted twice for one hold")
@@ -79,7 +80,7 @@ class AccountBook:
             del account.closed_by[event.id]
 
     def _cancel(self, entity: str, event: Any, at_ms: int) -> None:
-        account = self._account(entity)
+        account = self._accounts[entity]
         closed = account.closed_by.get(event.id)
         if event.id not in account.reservations:
             self._found.report("I7", f"reservation {event.id} cancelled, never noted")
@@ -89,7 +90,7 @@ class AccountBook:
         account.closed_by[event.id] = "cancelled"
 
     def _start(self, entity: str, event: Any, at_ms: int) -> None:
-        account = self._account(entity)
+        account = self._accounts[entity]
         self._found.checked["I7"] += 1
         self._found.spent += event.amount
         self._money(account, -event.amount, event.balance)
@@ -108,7 +109,7 @@ class AccountBook:
         account.pending[event.id] = (event, self._found.seq)
 
     def _complete(self, entity: str, event: Any, at_ms: int) -> None:
-        account = self._account(entity)
+        account = self._accounts[entity]
         begun = self._ended(account, event.id, event.reservation, event.amount)
         if begun is not None and (begun.schedule, begun.seat) != (event.schedule, event.seat):
             message = f"payment {event.id} completed for another seat than it was begun for"
@@ -116,7 +117,7 @@ class AccountBook:
         self._sales.second(event.id, _sale(entity, event), at_ms)
 
     def _refund(self, entity: str, event: Any, at_ms: int) -> None:
-        account = self._account(entity)
+        account = self._accounts[entity]
         self._ended(account, event.id, event.reservation, event.amount)
         self._found.refunded += event.amount
         self._money(account, event.amount, event.balance)
@@ -143,12 +144,6 @@ class AccountBook:
                 else:
                     self._found.payments_in_flight += 1
                     self._sales.expect(payment, _sale(entity, begun))
-
-    def _account(self, entity: str) -> _Account:
-        account = self._accounts.get(entity)
-        if account is None:
-            account = self._accounts[entity] = _Account()
-        return account
 
 
 def _sale(account: str, payment: Any) -> int:

@@ -16,7 +16,6 @@ from booking.accounts.domain.account import (
     PendingPayment,
     SettlePayment,
     ends_token,
-    pending_payments,
 )
 from booking.accounts.domain.rules import decide_account, evolve_account
 from booking.domain.decision import Rejected
@@ -67,7 +66,7 @@ class AccountBehaviour(Codec, Behaviour):
 
     def unfinished(self, state: Account) -> Collection[str]:
         """The ids of payments that are not settled yet."""
-        return pending_payments(state)
+        return state.pending.keys()
 
     def step(self, state: Account, saga: str, answers: Sequence[Any]) -> Ask | Tell:
         """The payment's next step: the sale, the end of the token, the settlement."""

@@ -5,7 +5,7 @@ Commands ask the account. History and payments are read from the journal, newest
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar
 
@@ -32,22 +32,6 @@ PAYMENTS_SEARCHED_MAX = 1_000
 
 _CHECK_BYTES = 4
 _CURSOR_LENGTH_MAX = 32
-
-
-class Charged(msgspec.Struct, frozen=True):
-    """The balance after a charge, in won."""
-
-    balance: int
-
-
-class Payment(msgspec.Struct, frozen=True):
-    """A completed payment; ``amount`` in won."""
-
-    id: str
-    schedule: str
-    seat: int
-    amount: int
-    at_ms: int
 
 
 class HistoryItem(msgspec.Struct, frozen=True):
@@ -90,17 +74,13 @@ class AccountService:
 
     async def charge(
         self, user: str, amount: int, attempt: Attempt | None
-    ) -> Outcome[Charged | Rejected]:
+    ) -> Outcome[account.ChargeDone | Rejected]:
         """Add ``amount`` won to the balance."""
         key = command_key(user, "charge", attempt) if attempt else None
         command = account.Charge(new_id("chg", key), amount)
         answer = await self._actors.answer(account_address(user), command, key)
-        match answer.reply:
-            case account.ChargeDone(balance):
-                return Outcome(Charged(balance), answer.replayed)
-            case Rejected():
-                return Outcome(answer.reply, answer.replayed)
-        raise AssertionError(f"an account answered {type(answer.reply).__name__} to a charge")
+        assert isinstance(answer.reply, account.ChargeDone | Rejected), answer.reply
+        return Outcome(answer.reply, answer.replayed)
 
     async def balance(self, user: str) -> int:
         """The user's money in won; 0 for a user nobody has heard of."""
@@ -110,7 +90,7 @@ class AccountService:
 
     async def pay(
         self, token: QueueToken, schedule: str, seat: int, attempt: Attempt | None
-    ) -> Outcome[Payment | Rejected]:
+    ) -> Outcome[account.PaymentDone | Rejected]:
         """Pay for a held seat; :class:`~booking.calls.UnknownError` if the token does not open the
         date."""
         self._seats.check_opens(token, schedule)
@@ -121,7 +101,7 @@ class AccountService:
 
     async def replay(
         self, token: QueueToken, attempt: Attempt
-    ) -> Outcome[Payment | Rejected] | None:
+    ) -> Outcome[account.PaymentDone | Rejected] | None:
         """The stored outcome of this user's earlier :meth:`pay` with this key, or ``None``.
 
         For clients whose token the payment itself used up, and whose answer got lost. Raises
@@ -133,21 +113,25 @@ class AccountService:
     async def history(self, user: str, limit: int, after: str | None) -> Page[HistoryItem]:
         """Movements of the user's money, newest first; :class:`~booking.calls.UnknownError` for a
         cursor of another user."""
-        types = ("Charged", "PaymentStarted", "PaymentRefunded")
+        types = [event.__name__ for event in _MOVEMENTS]
         before_seq = None if after is None else seq_of(user, after)
         rows, has_more = await self._rows(user, types, limit, before_seq)
         return Page([_history_item(user, row, self._read_event(row)) for row in rows], has_more)
 
-    async def payments(self, user: str, limit: int, after: str | None) -> Page[Payment]:
+    async def payments(
+        self, user: str, limit: int, after: str | None
+    ) -> Page[account.PaymentCompleted]:
         """Completed payments, newest first, from the payment ``after`` on;
         :class:`~booking.calls.UnknownError` if that one is not this user's."""
         before_seq = None if after is None else (await self._payment_row(user, after)).seq
         rows, has_more = await self._rows(user, ("PaymentCompleted",), limit, before_seq)
-        return Page([_payment(self._read_event(row)) for row in rows], has_more)
+        return Page([self._read_event(row) for row in rows], has_more)
 
-    async def payment(self, user: str, payment_id: str) -> Payment:
+    async def payment(self, user: str, payment_id: str) -> account.PaymentCompleted:
         """One payment; :class:`~booking.calls.UnknownError` if it is not this user's."""
-        return _payment(self._read_event(await self._payment_row(user, payment_id)))
+        payment: account.PaymentCompleted
+        payment = self._read_event(await self._payment_row(user, payment_id))
+        return payment
 
     async def _payment_row(self, user: str, payment_id: str) -> Row:
         rows, _ = await self._rows(user, ("PaymentCompleted",), PAYMENTS_SEARCHED_MAX, None)
@@ -167,29 +151,21 @@ class AccountService:
         return rows[:limit], len(rows) > limit
 
 
-def _paid(reply: Any) -> Payment | Rejected:
-    match reply:
-        case account.PaymentDone():
-            return _payment(reply)
-        case Rejected():
-            return reply
-    raise AssertionError(f"an account answered {type(reply).__name__} to a payment")
+def _paid(reply: Any) -> account.PaymentDone | Rejected:
+    assert isinstance(reply, account.PaymentDone | Rejected), reply
+    return reply
 
 
-def _payment(done: account.PaymentDone | account.PaymentCompleted) -> Payment:
-    return Payment(done.id, done.schedule, done.seat, done.amount, done.at_ms)
+_MOVEMENTS: Mapping[type, Literal["CHARGE", "USE", "REFUND"]] = {
+    account.Charged: "CHARGE",
+    account.PaymentStarted: "USE",
+    account.PaymentRefunded: "REFUND",
+}
 
 
 def _history_item(user: str, row: Row, event: Any) -> HistoryItem:
-    cursor = cursor_of(user, row.seq)
-    match event:
-        case account.Charged():
-            return HistoryItem(cursor, "CHARGE", event.amount, event.balance, row.at_ms)
-        case account.PaymentStarted():
-            return HistoryItem(cursor, "USE", event.amount, event.balance, row.at_ms)
-        case account.PaymentRefunded():
-            return HistoryItem(cursor, "REFUND", event.amount, event.balance, row.at_ms)
-    raise AssertionError(f"{type(event).__name__} is not part of a history")
+    cursor, movement = cursor_of(user, row.seq), _MOVEMENTS[type(event)]
+    return HistoryItem(cursor, movement, event.amount, event.balance, row.at_ms)
 
 
 # An item's id, which is also the cursor for paging, is its place in the journal (seq) and a check

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from booking.catalogue.domain import MAIN_QUEUE, SEATS_PER_DATE, Schedule
-from booking.catalogue.problems import DocumentError, Problem, first_problems
+from booking.catalogue.problems import DocumentError, Problem, check_text
 
 SEATS_MAX = 100_000
 """Seats of one date: the largest stadiums, and what a seat map can still be sent as."""
@@ -92,19 +92,17 @@ def parse(text: bytes) -> Document:
     """The document in a JSON text, checked; :class:`DocumentError` with all it can tell at once."""
     if len(text) > DOCUMENT_BYTES_MAX:
         raise DocumentError([Problem(1, "document", f"over {DOCUMENT_BYTES_MAX} bytes")])
-    problems = first_problems(
+    check_text(
         text,
         Document,
         [("concerts", ConcertEntry), ("dates", DateEntry)],
         lambda: _rules(msgspec.json.decode(text, type=Document)),
     )
-    if problems:
-        raise DocumentError(problems)
     return msgspec.json.decode(text, type=Document)
 
 
-def parse_concert(text: bytes, concert: str) -> ConcertEntry:
-    """One concert by itself, which has to have this id; :class:`DocumentError`."""
+def parse_concert(text: bytes, concert: str) -> Document:
+    """A document of one concert, which has to have this id; :class:`DocumentError`."""
 
     def rules() -> Iterator[_Found]:
         entry = msgspec.json.decode(text, type=ConcertEntry)
@@ -112,10 +110,8 @@ def parse_concert(text: bytes, concert: str) -> ConcertEntry:
             yield ("id",), f"is {entry.id!r}, but the concert to be changed is {concert!r}"
         yield from ((path[2:], message) for path, message in _rules(Document((entry,))))
 
-    problems = first_problems(text, ConcertEntry, [("dates", DateEntry)], rules)
-    if problems:
-        raise DocumentError(problems)
-    return msgspec.json.decode(text, type=ConcertEntry)
+    check_text(text, ConcertEntry, [("dates", DateEntry)], rules)
+    return Document((msgspec.json.decode(text, type=ConcertEntry),))
 
 
 def check(document: Document) -> Document:

@@ -39,7 +39,7 @@ class MemoryCatalogue:
 
     async def save_concert(self, concert: str, text: bytes) -> CatalogueSaved:
         """See the contract."""
-        return self._save(document.Document((document.parse_concert(text, concert),)))
+        return self._save(document.parse_concert(text, concert))
 
     def _save(self, wanted: document.Document) -> CatalogueSaved:
         change = change_of(wanted, self.current, self._concerts)

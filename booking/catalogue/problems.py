@@ -45,13 +45,13 @@ class DocumentError(Exception):
         self.problems = list(problems)
 
 
-def first_problems(
+def check_text(
     text: bytes,
     document: type,
     levels: Sequence[tuple[str, type]],
     rules: Callable[[], Iterator[tuple[Path, str]]],
-) -> list[Problem]:
-    """What is wrong with a JSON text, in order of its lines; nothing if it is good.
+) -> None:
+    """Raise :class:`DocumentError` with what is wrong with a JSON text, in order of its lines.
 
     ``levels`` names the lists inside each other and the type of their items: each item is tried
     by itself, so that one error does not hide those of its siblings. ``rules`` runs only on a
@@ -60,7 +60,7 @@ def first_problems(
     try:
         loose = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return [_unreadable(text, error)]
+        raise DocumentError([_unreadable(text, error)]) from None
     spelled = text.decode()
     found: Iterable[tuple[Path, str]] = _shape(loose, document, levels, ())
     problems = [_problem(spelled, path, message) for path, message in islice(found, PROBLEMS_MAX)]
@@ -72,7 +72,8 @@ def first_problems(
         problems = [
             _problem(spelled, path, message) for path, message in islice(rules(), PROBLEMS_MAX)
         ]
-    return sorted(problems, key=lambda problem: problem.line)[:PROBLEMS_MAX]
+    if problems:
+        raise DocumentError(sorted(problems, key=lambda problem: problem.line)[:PROBLEMS_MAX])
 
 
 def _unreadable(text: bytes, error: Exception) -> Problem:

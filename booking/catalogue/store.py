@@ -286,7 +286,7 @@ class PostgresCatalogue:
 
     async def save_concert(self, concert: str, text: bytes) -> CatalogueSaved:
         """See the contract."""
-        return await self._import(lambda: Document((parse_concert(text, concert),)))
+        return await self._import(lambda: parse_concert(text, concert))
 
     async def _import(self, read: Callable[[], Document]) -> CatalogueSaved:
         # In a thread with a loop of its own: reading a large document takes seconds of computing,

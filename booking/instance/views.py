@@ -16,7 +16,7 @@ from booking.entities import LEDGER, QUEUE
 from booking.instance.metrics import Tallies
 from booking.queue.domain.events import Policy
 from booking.queue.entity import QueueBehaviour
-from booking.queue.view import QueueView, QueueViews
+from booking.queue.view import QueueView
 from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
 from booking.seats.view import SeatMaps, Stocks
 from booking.settings import Settings
@@ -40,21 +40,22 @@ class Views:
         )
         self.seats = SeatMaps(Catalogue({}), first_version=started_ms * 1000)
         self._stocks = Stocks(self.seats)
-        self.queues = QueueViews(self._make_queue)
+        self.queues: dict[str, QueueView] = {}
         self.tallies = Tallies()
 
     def use(self, catalogue: Catalogue) -> None:
-        """Take over a catalogue; what is known of its seats and queues stays."""
+        """Take over a catalogue; what is known of its seats and queues stays, also a queue whose
+        concerts have left the catalogue: people may stand in it."""
         self.seats.use(catalogue)
-        self.queues.use(catalogue)
+        for name in sorted(catalogue.queues - self.queues.keys()):
+            self.queues[name] = self._make_queue(name)
 
     def _make_queue(self, name: str) -> QueueView:
-        idle_ms = self._settings.queue_idle_s * 1000
         return QueueView(
             name,
             self._policy,
             now_ms=self._clock.now_ms,
-            idle_ms=idle_ms,
+            idle_ms=self._settings.queue_idle_s * 1000,
             draw=self._draw,
             stock=self._stocks.of,
         )
@@ -97,7 +98,7 @@ class Projections(Subscription):
         self,
         seats: SeatMaps,
         queues: Mapping[str, QueueView],
-        tallies: Tallies | None,
+        tallies: Tallies,
         on_lost: Callable[[int], None],
     ) -> None:
         """``tallies`` count what this instance decides; the others count what they decide."""
@@ -116,7 +117,7 @@ class Projections(Subscription):
     def committed(self, change: Change) -> None:
         """Follow a change that is in the journal."""
         address = change.address
-        if self._tallies is not None and change.rows:
+        if change.rows:
             self._tallies.note(change.events)
         if address.kind == LEDGER:
             self._seats.put(address.key, change.state)

@@ -109,11 +109,7 @@ def configure(
 
         handler.addFilter(TraceIds())
     handler.setFormatter(_JsonFormatter(redact) if kind == "json" else _TextFormatter(redact))
-    root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Requests are counted and timed by /metrics; a line for each would be most of the CPU.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 

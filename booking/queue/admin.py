@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from booking.queue.domain.events import Policy
 from booking.queue.domain.queue import ChangePolicy
@@ -76,29 +77,16 @@ def report_of(view: QueueView, policy: Policy) -> QueueReport:
 
 def command_of(change: QueueChange, who: str) -> ChangePolicy:
     """The command that makes the change; :class:`ValueError` with words for the operator."""
-    opens_ms: int | None = None
-    if change.opens_at is None:
-        opens_ms = 0
-    elif change.opens_at is not msgspec.UNSET:
-        opens_ms = _ms(change.opens_at)
-    return ChangePolicy(
-        who=who,
-        mode=_given(change.mode),
-        max_active=_given(change.max_active),
-        admit_per_interval=_given(change.admit_per_interval),
-        interval_ms=_times_1000(change.interval_s),
-        active_ms=_times_1000(change.active_s),
-        max_waiting=_given(change.max_waiting),
-        opens_ms=opens_ms,
-    )
-
-
-def _given(value: Any) -> Any:
-    return None if value is msgspec.UNSET else value
-
-
-def _times_1000(seconds: int | msgspec.UnsetType) -> int | None:
-    return None if isinstance(seconds, msgspec.UnsetType) else seconds * 1000
+    given: dict[str, Any] = {
+        name: value for name, value in asdict(change).items() if value is not msgspec.UNSET
+    }
+    for name in ("interval", "active"):
+        if f"{name}_s" in given:
+            given[f"{name}_ms"] = given.pop(f"{name}_s") * 1000
+    if "opens_at" in given:
+        text = given.pop("opens_at")
+        given["opens_ms"] = 0 if text is None else _ms(text)
+    return ChangePolicy(who, **given)
 
 
 def _ms(text: str) -> int:

@@ -7,7 +7,7 @@ before rules were written into them have no limit and no rate to check until the
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import defaultdict, deque
 from hashlib import shake_256
 from typing import Any, Literal
 
@@ -121,7 +121,7 @@ class QueueBook:
     def __init__(self, found: Findings, check: str = "") -> None:
         """With ``check`` all is reported under it, else under each of :data:`ASPECTS`."""
         self._found, self._check = found, check
-        self.queues: dict[str, QueueFacts] = {}
+        self.queues: defaultdict[str, QueueFacts] = defaultdict(QueueFacts)
 
     def readers(self) -> Readers:
         """For queues."""
@@ -147,7 +147,7 @@ class QueueBook:
             self._found.report(aspect, message)
 
     def _join(self, entity: str, event: Any, at_ms: int) -> None:
-        queue = self._queue(entity)
+        queue = self.queues[entity]
         self._found.checked[self._check or "order"] += 1
         if not queue.last < event.number <= queue.last + GAP_MAX:
             self._report("order", f"number {event.number} given after number {queue.last}")
@@ -159,23 +159,23 @@ class QueueBook:
         queue.last = event.number
 
     def _leave(self, entity: str, event: Any, at_ms: int) -> None:
-        self._queue(entity).left += 1
+        self.queues[entity].left += 1
         self._end(entity, event.number, event.user, "left")
 
     def _go_silent(self, entity: str, event: Any, at_ms: int) -> None:
-        self._queue(entity).silent += len(event.numbers)
+        self.queues[entity].silent += len(event.numbers)
         for number in event.numbers:
             self._end(entity, number, None, "went silent")
 
     def _use(self, entity: str, event: Any, at_ms: int) -> None:
-        queue = self._queue(entity)
+        queue = self.queues[entity]
         queue.used += 1
         if 0 < event.number <= queue.last and queue.place(event.number) > queue.watermark:
             self._report("order", f"number {event.number} used before admitted")
         self._end(entity, event.number, event.user, "used")
 
     def _expire(self, entity: str, event: Any, at_ms: int) -> None:
-        queue = self._queue(entity)
+        queue = self.queues[entity]
         queue.expired += len(event.numbers)
         for number in event.numbers:
             if queue.place(number) > queue.watermark:
@@ -184,7 +184,7 @@ class QueueBook:
 
     def _end(self, entity: str, number: int, user: str | None, how: str) -> None:
         """A number ends once, and for the user who got it."""
-        queue = self._queue(entity)
+        queue = self.queues[entity]
         mark = queue.users[number] if 0 < number <= queue.last else 0
         if not mark:
             self._report("order", f"number {number} {how}, but it is not open")
@@ -196,7 +196,7 @@ class QueueBook:
             queue.inside -= 1
 
     def _admit(self, entity: str, event: Any, at_ms: int) -> None:
-        queue = self._queue(entity)
+        queue = self.queues[entity]
         count = self._let_in(queue, event.first, event.last, event)
         if count is not None and count != event.count:
             told = f"{event.count} admitted of {event.first} to {event.last}"
@@ -205,7 +205,7 @@ class QueueBook:
     def _enter(self, entity: str, event: Any, at_ms: int) -> None:
         """Who came in without waiting: both at once."""
         self._join(entity, event, at_ms)
-        self._let_in(self._queue(entity), event.number, event.number, event)
+        self._let_in(self.queues[entity], event.number, event.number, event)
 
     def _let_in(self, queue: QueueFacts, first: int, last: int, event: Any) -> int | None:
         """Admit these places; returns how many waited there, ``None`` if that cannot be."""
@@ -246,7 +246,7 @@ class QueueBook:
             self._report("rate", message)
 
     def _rule(self, entity: str, event: Any, at_ms: int) -> None:
-        queue = self._queue(entity)
+        queue = self.queues[entity]
         old, new = queue.policy, event.policy
         queue.policy = new
         queue.changes.append(event)
@@ -260,7 +260,7 @@ class QueueBook:
                 queue.window = _SlidingWindow(new.interval_ms, REMEMBERED_MS)
 
     def _draw(self, entity: str, event: Any, at_ms: int) -> None:
-        queue = self._queue(entity)
+        queue = self.queues[entity]
         first, last = event.first, event.last
         opens_ms = queue.policy.opens_ms if queue.policy is not None else 0
         if not queue.gathering or first != queue.gathering or not first - 1 <= last <= queue.last:
@@ -280,12 +280,6 @@ class QueueBook:
                 self._report("draw", f"number {number} came before the opening and is left out")
         if last >= first:
             queue.drawn.append((first, last, *_places(event)))
-
-    def _queue(self, entity: str) -> QueueFacts:
-        queue = self.queues.get(entity)
-        if queue is None:
-            queue = self.queues[entity] = QueueFacts()
-        return queue
 
 
 def _places(event: Any) -> tuple[dict[int, int], dict[int, int]]:

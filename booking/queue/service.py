@@ -77,15 +77,13 @@ class QueueService:
         reply = await self._actors.reply(
             queue_address(view.name), Join(user, attempt), repeatable=bool(attempt)
         )
-        match reply:
-            case Rejected():
-                return reply
-            case Place():
-                now_ms = self._clock.now_ms()
-                view.presence.seen(reply.number, now_ms)
-                token = QueueToken(user, view.name, reply.number, reply.joined_ms)
-                return view.status_of(reply, self._signer.sign(token), now_ms)
-        raise AssertionError(f"a queue answered {type(reply).__name__} to a join")
+        if isinstance(reply, Rejected):
+            return reply
+        assert isinstance(reply, Place), reply
+        now_ms = self._clock.now_ms()
+        view.presence.seen(reply.number, now_ms)
+        token = QueueToken(user, view.name, reply.number, reply.joined_ms)
+        return view.status_of(reply, self._signer.sign(token), now_ms)
 
     def read_token(self, text: str) -> QueueToken:
         """An authentic token's content, else :class:`~booking.calls.TokenError`. The token
@@ -165,12 +163,10 @@ class QueueService:
         other."""
         view = self._view(queue)
         reply = await self._actors.reply(queue_address(queue), command_of(change, who))
-        match reply:
-            case RulesSet(policy):
-                return report_of(view, policy)
-            case RulesRefused(detail):
-                raise ValueError(detail)
-        raise AssertionError(f"a queue answered {type(reply).__name__} to new rules")
+        if isinstance(reply, RulesRefused):
+            raise ValueError(reply.detail)
+        assert isinstance(reply, RulesSet), reply
+        return report_of(view, reply.policy)
 
     def names(self) -> list[str]:
         """All queues of the catalogue, sorted."""

@@ -17,7 +17,6 @@ from typing import assert_never
 import msgspec
 
 from booking.calls import QueueToken, TokenError
-from booking.catalogue.domain import Catalogue
 from booking.queue.domain.events import (
     Admitted,
     Drawn,
@@ -258,8 +257,8 @@ class QueueView:
         self.version += 1
         self.last_number = line.last_number
         self.watermark = line.watermark
-        self._left = list(line.left_places())
-        self._active = {number: (until, until) for number, until in line.active_numbers()}
+        self._left = list(line.left)
+        self._active = {number: (until, until) for until, number in line.active}
         self._gathering_from = line.gathering_from
         self._draws = line.draws
         if line.draws:
@@ -439,16 +438,3 @@ class QueueView:
 
     def _jittered(self, base_ms: int) -> int:
         return int(base_ms * (1 - POLL_JITTER / 2 + POLL_JITTER * self._draw()))
-
-
-class QueueViews(dict[str, QueueView]):
-    """By name. A queue whose concerts have left the catalogue stays: people may stand in it."""
-
-    def __init__(self, make: Callable[[str], QueueView]) -> None:
-        super().__init__()
-        self._make = make
-
-    def use(self, catalogue: Catalogue) -> None:
-        """Take over a changed catalogue."""
-        for name in sorted(catalogue.queues - self.keys()):
-            self[name] = self._make(name)

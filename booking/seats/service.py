@@ -100,16 +100,13 @@ class SeatService:
         held = await self._actors.reply(seat_address(schedule, seat), HoldSeat(user, reservation))
         if isinstance(held, Rejected):
             return held
-        if not isinstance(held, HoldGranted):
-            raise AssertionError(f"a seat answered {type(held).__name__} to a hold")
+        assert isinstance(held, HoldGranted), held
         noted = Reservation(reservation, schedule, seat, held.price, held.held_at_ms, held.until_ms)
         kept = await self._actors.reply(account_address(user), account.NoteReservation(noted))
-        match kept:
-            case account.ReservationKept():
-                return ReservationRecord(kept.reservation, "PENDING")
-            case Rejected():
-                return kept
-        raise AssertionError(f"an account answered {type(kept).__name__} to a reservation")
+        if isinstance(kept, Rejected):
+            return kept
+        assert isinstance(kept, account.ReservationKept), kept
+        return ReservationRecord(kept.reservation, "PENDING")
 
     async def replay(
         self, token: QueueToken, attempt: Attempt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from booking.catalogue.domain import Catalogue, Schedule
@@ -12,35 +13,23 @@ COUNT_EVERY_MS = 1_000
 """No client is told more often than about once a second, and all of a queue are told the same."""
 
 
+@dataclass(slots=True, eq=False)
 class SeatMap:
     """One date's map. ``version`` changes with every change of the seats or the catalogue."""
 
-    __slots__ = ("_ledger", "schedule", "version")
-
-    def __init__(self, schedule: Schedule, ledger: Ledger, version: int) -> None:
-        self.schedule = schedule
-        self._ledger = ledger
-        self.version = version
+    schedule: Schedule
+    ledger: Ledger
+    version: int
 
     @property
     def held(self) -> Set[int]:
         """Numbers of held seats."""
-        return self._ledger.holds.keys()
+        return self.ledger.holds.keys()
 
     @property
     def sold(self) -> Set[int]:
         """Numbers of sold seats."""
-        return self._ledger.sold
-
-    @property
-    def ledger(self) -> Ledger:
-        """What the map was made of."""
-        return self._ledger
-
-    def update(self, ledger: Ledger, version: int) -> None:
-        """Take over a newer ledger."""
-        self._ledger = ledger
-        self.version = version
+        return self.ledger.sold
 
 
 class SeatMaps:
@@ -53,7 +42,6 @@ class SeatMaps:
     def __init__(self, catalogue: Catalogue, first_version: int) -> None:
         self._version = first_version
         self._maps: dict[str, SeatMap] = {}
-        self.catalogue = catalogue
         self.use(catalogue)
 
     def use(self, catalogue: Catalogue) -> None:
@@ -73,7 +61,7 @@ class SeatMaps:
         """The date's seats are now as this ledger says."""
         seats = self._maps.get(schedule)
         if seats is not None and seats.ledger is not ledger:
-            seats.update(ledger, self._next_version())
+            seats.ledger, seats.version = ledger, self._next_version()
 
     def get(self, schedule: str) -> SeatMap | None:
         """The date's map, or ``None`` for an unknown date."""

@@ -288,7 +288,7 @@ class World:
         in_flight = sum(amount for _, amount in books.in_flight.values())
         balances = sum(owned.balance for owned in self.accounts.values())
         assert balances + in_flight + books.paid_amount == books.charged, "I2"
-        assert dict(self.line.active_numbers()) == books.active, "I5"
+        assert {number: until for until, number in self.line.active} == books.active, "I5"
         assert self.line.waiting == len(books.waiting), "I5"
         if books.gathering is None:
             by_place = sorted(books.waiting, key=self.line.place)

@@ -12,7 +12,6 @@ Whatever a crash interrupts starts again at step 2, because the state says the p
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -217,15 +216,8 @@ class Cancelled(msgspec.Struct, frozen=True, tag=True):
     reservation: str
 
 
-class PaymentDone(msgspec.Struct, frozen=True, tag=True):
-    """The payment is completed."""
-
-    id: str
-    reservation: str
-    schedule: str
-    seat: int
-    amount: int
-    at_ms: int
+class PaymentDone(PaymentCompleted, frozen=True, tag=True):
+    """The payment is completed; the same as its event says."""
 
 
 class PaymentPending(msgspec.Struct, frozen=True, tag=True):
@@ -281,11 +273,6 @@ def reservation_status(reservation: Reservation, now_ms: int) -> ReservationStat
     if reservation.payment or now_ms < reservation.until_ms:
         return "PENDING"
     return "EXPIRED"
-
-
-def pending_payments(account: Account) -> Collection[str]:
-    """The payments begun and not settled, the oldest first."""
-    return account.pending.keys()
 
 
 def other_unpaid(account: Account, reservation_id: str, now_ms: int) -> tuple[Reservation, ...]:

@@ -8,7 +8,7 @@ came before a scheduled opening: theirs is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
@@ -92,14 +92,6 @@ class Line(msgspec.Struct, frozen=True):
     def place(self, number: int) -> int:
         """The place of a number; before its draw, the number."""
         return placed(self.draws, number)
-
-    def left_places(self) -> Iterator[int]:
-        """Places beyond the watermark that have been given up, ascending."""
-        return iter(self.left)
-
-    def active_numbers(self) -> Iterator[tuple[int, int]]:
-        """Number and end of everybody inside, by the end of their time."""
-        return ((number, until_ms) for until_ms, number in self.active)
 
 
 def placed(draws: Sequence[Lots], number: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import shake_256
 
@@ -18,16 +19,20 @@ _CACHE_SIZE = 8
 Eight bytes a number."""
 
 
+@dataclass(slots=True, unsafe_hash=True)
 class Lots:
     """The outcome of one draw: a permutation of the numbers ``first`` to ``last``, whose places
     are the same numbers in another order. Made by :func:`draw`."""
 
-    __slots__ = ("_order", "_places", "first", "last", "seed")
+    seed: str
+    first: int
+    last: int
+    _order: array[int] = field(init=False, compare=False, repr=False)
+    _places: array[int] = field(init=False, compare=False, repr=False)
 
-    def __init__(self, seed: str, first: int, last: int) -> None:
-        self.seed, self.first, self.last = seed, first, last
-        count = last - first + 1
-        tickets = array("Q", shake_256(seed.encode()).digest(_TICKET_BYTES * count))
+    def __post_init__(self) -> None:
+        count = self.last - self.first + 1
+        tickets = array("Q", shake_256(self.seed.encode()).digest(_TICKET_BYTES * count))
         if sys.byteorder == "little":
             tickets.byteswap()
         self._order = array("I", sorted(range(count), key=tickets.__getitem__))
@@ -46,17 +51,6 @@ class Lots:
     def __contains__(self, number: int) -> bool:
         """Whether the number, or place, is one of this draw."""
         return self.first <= number <= self.last
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Lots):
-            return NotImplemented
-        return (self.seed, self.first, self.last) == (other.seed, other.first, other.last)
-
-    def __hash__(self) -> int:
-        return hash((self.seed, self.first, self.last))
-
-    def __repr__(self) -> str:
-        return f"Lots({self.seed!r}, {self.first}, {self.last})"
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

@@ -202,8 +202,7 @@ def decide_queue(line: Line, command: QueueCommand, default: Policy, now_ms: int
     reply: QueueReply
     match command:
         case Join(user):
-            refusal = _join(draft, command)
-            reply = refusal or _present(draft.line, user)
+            reply = _join(draft, command) or _present(draft.line, user)
         case Leave(user, number):
             reply = _end(draft, user, number, Left(user, number))
         case UseToken(user, number):
@@ -309,7 +308,11 @@ def _end(draft: _Draft, user: str, number: int, event: Left | TokenUsed) -> Toke
         draft.add(event if number in draft.line.ends else Left(user, number))
         _admit(draft)
         return TokenEnded(number)
-    if number in draft.line.numbers or not 1 <= number <= draft.line.last_number:
+    return _ended(draft.line, number)
+
+
+def _ended(line: Line, number: int) -> TokenEnded | Rejected:
+    if number in line.numbers or not 1 <= number <= line.last_number:
         return Rejected(Code.NOT_QUEUED, "This is not your place in this queue.")
     return TokenEnded(number)
 
@@ -318,9 +321,7 @@ def _get_place(draft: _Draft, user: str, number: int) -> Place | TokenEnded | Re
     member = _current(draft, user)
     if member is not None and member.number == number:
         return _present(draft.line, user)
-    if number in draft.line.numbers or not 1 <= number <= draft.line.last_number:
-        return Rejected(Code.NOT_QUEUED, "This is not your place in this queue.")
-    return TokenEnded(number)
+    return _ended(draft.line, number)
 
 
 def _drop(draft: _Draft, numbers: tuple[int, ...]) -> AdmissionsDone:

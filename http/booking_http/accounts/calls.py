@@ -11,8 +11,8 @@ import msgspec
 import segno
 from msgspec import Meta
 
-from booking.accounts.domain.account import CHARGE_MAX
-from booking.accounts.service import HistoryItem, Payment
+from booking.accounts.domain.account import CHARGE_MAX, PaymentCompleted, PaymentDone
+from booking.accounts.service import HistoryItem
 from booking.calls import Attempt, Outcome, TokenError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
@@ -153,7 +153,7 @@ class AccountCalls(Calls):
         schedule, number = self._services.seats.find(call.body.seatId)
         return schedule, number, attempt_of(call.request, (schedule, number))
 
-    def _paid(self, call: Call, outcome: Outcome[Payment | Rejected]) -> Reply:
+    def _paid(self, call: Call, outcome: Outcome[PaymentDone | Rejected]) -> Reply:
         data = self._data(accepted(outcome))
         location = header("Location", f"/payment/{data.id}?userId={call.holder.user}")
         return data_reply(data, 201, NO_STORE + location + (REPLAYED if outcome.replayed else b""))
@@ -191,7 +191,7 @@ class AccountCalls(Calls):
         page = await self._accounts.payments(call.user, limit, after)
         return data_reply(PaymentPage([self._data(item) for item in page.items], page.has_more))
 
-    def _data(self, payment: Payment) -> PaymentData:
+    def _data(self, payment: PaymentCompleted) -> PaymentData:
         schedule = self._services.catalogue.schedules.get(payment.schedule)
         return PaymentData(
             id=payment.id,

@@ -30,7 +30,6 @@ from booking.accounts.domain.account import (
     SettlePayment,
     ends_token,
     other_unpaid,
-    pending_payments,
     reservation_status,
 )
 from booking.accounts.domain.rules import evolve_account
@@ -166,7 +165,7 @@ def test_a_payment_takes_the_money_and_notes_the_intent_in_one_event() -> None:
     assert outcome.decision.awaits == "p1"
     assert outcome.decision.settles is None
     assert outcome.state.balance == 600
-    assert list(pending_payments(outcome.state)) == ["p1"]
+    assert list(outcome.state.pending) == ["p1"]
     assert outcome.state.pending["p1"].key_id == b"k"
 
 
@@ -222,7 +221,7 @@ def test_a_confirmed_payment_completes() -> None:
     outcome.then(COMPLETED, reply=PaymentDone("p1", "r1", "s", 7, 400, T0))
     assert outcome.decision.settles == "p1"
     assert outcome.state.balance == 600
-    assert not pending_payments(outcome.state)
+    assert not outcome.state.pending
 
 
 def test_a_refused_payment_gives_the_money_back() -> None:

@@ -75,7 +75,7 @@ def test_the_recorded_history_leads_to_the_same_state() -> None:
     *until_the_draw, left, entered = recorded("queue")
     line = fold(evolve_queue, Line(), until_the_draw)
     assert (line.last_number, line.watermark, len(line.active), line.waiting) == (8, 6, 1, 1)
-    assert list(line.left_places()) == [8]
+    assert list(line.left) == [8]
     assert [line.place(number) for number in (6, 7, 8)] == [8, 6, 7]  # the draw of this seed
     line = fold(evolve_queue, line, (left, entered))
     assert (line.last_number, line.watermark, len(line.active), line.waiting) == (9, 9, 2, 0)

@@ -167,7 +167,7 @@ class Booking(RuleBasedStateMachine):
         return [
             (user, payment)
             for user, state in self.world.accounts.items()
-            for payment in account.pending_payments(state)
+            for payment in state.pending
         ]
 
     @precondition(lambda self: self.under_way())

@@ -49,4 +49,5 @@ def test_every_order_is_as_likely_as_any_other() -> None:
 def test_draws_with_the_same_terms_are_equal_and_only_those() -> None:
     assert draw("a", 1, 3) == Lots("a", 1, 3)
     assert len({draw("a", 1, 3), Lots("a", 1, 3), draw("b", 1, 3), draw("a", 2, 3)}) == 3
-    assert draw("a", 1, 3) != "a"
+    other: object = "a"
+    assert draw("a", 1, 3) != other

@@ -176,15 +176,15 @@ def test_one_event_fills_the_room_and_skips_those_who_left() -> None:
     given.when(Leave("bob", 2), policy=CLOSED)
     outcome = given.when(Admit(), policy=replace(ONE, max_active=3))
     outcome.then(Admitted(1, 4, 3, T0, END), reply=AdmissionsDone())
-    assert dict(given.line.active_numbers()) == {1: END, 3: END, 4: END}
-    assert list(given.line.left_places()) == []
+    assert {number: until for until, number in given.line.active} == {1: END, 3: END, 4: END}
+    assert list(given.line.left) == []
     assert place_of(given.line, "eve") == Place("eve", 5, T0, 0, 0)
 
 
 def test_those_at_the_front_who_left_are_passed_over() -> None:
     given = lined_up("ann", "bob", "cid")
     given.when(Leave("ann", 1), policy=CLOSED)
-    assert list(given.line.left_places()) == [1]
+    assert list(given.line.left) == [1]
     given.when(Admit(), policy=ONE).then(Admitted(2, 2, 1, T0, END), reply=AdmissionsDone())
 
 
@@ -371,7 +371,7 @@ def test_a_line_survives_its_snapshot() -> None:
     again = line_from_snapshot(msgspec.msgpack.decode(data, type=LineSnapshot))
     assert again == line
     assert again.waiting == line.waiting == 17
-    assert list(again.left_places()) == [15, 20, 21]
+    assert list(again.left) == [15, 20, 21]
     assert len(again.active) == 9
 
 

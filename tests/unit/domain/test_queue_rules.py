@@ -256,7 +256,7 @@ USERS = [f"u{n}" for n in range(1, 21)]
 def test_nobody_comes_in_before_the_opening_and_everybody_may_be_ahead() -> None:
     given = scheduled("ann", "bob", "cid")
     assert queue_next_wake(given.line, ONE) is None
-    assert not list(given.line.active_numbers())
+    assert not given.line.active
     for user, number in [("ann", 1), ("bob", 2), ("cid", 3)]:
         assert place_of(given.line, user) == Place(user, number, T0, 2, 0)
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS - 1).then(reply=AdmissionsDone())
@@ -285,7 +285,7 @@ def test_all_come_in_by_their_drawn_places_and_later_ones_behind() -> None:
     assert place_of(given.line, "late") == Place("late", 21, OPENS, 19, 0)
     came, at = [], OPENS + 40
     while True:
-        [(number, _)] = given.line.active_numbers()
+        [(_, number)] = given.line.active
         came.append(number)
         if len(came) == 21:
             break
@@ -305,13 +305,13 @@ def test_who_leaves_before_or_after_the_draw_is_passed_over() -> None:
     given.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS)
     given.then_when(Leave("u7", 7), policy=ONE, at=OPENS)
     lots = draw("seed", 1, 20)
-    assert set(given.line.left_places()) == {lots.place(number) for number in (5, 6, 7)}
+    assert set(given.line.left) == {lots.place(number) for number in (5, 6, 7)}
     order = [n for n in map(lots.number, range(1, 21)) if n not in (5, 6, 7)]
     for ahead, number in enumerate(order):
         assert place_in(given.line, f"u{number}").ahead == ahead
     change = ChangePolicy("eve", mode="open", max_active=4)
     given.then_when(change, policy=ONE, at=OPENS)
-    assert {number for number, _ in given.line.active_numbers()} == set(order[:4])
+    assert {number for _, number in given.line.active} == set(order[:4])
 
 
 def test_who_waited_before_an_opening_stays_ahead_of_the_draw() -> None:
@@ -333,7 +333,7 @@ def test_calling_an_opening_off_restores_the_order() -> None:
     moved.then_when(DrawPlaces("seed"), policy=ONE, at=OPENS + 5_000)
     assert (moved.line.draws[0].first, moved.line.draws[0].last) == (1, 3)
     given.then_when(ChangePolicy("eve", opens_ms=0), policy=ONE, at=OPENS + 2)
-    assert [number for number, _ in given.line.active_numbers()] == [1]
+    assert [number for _, number in given.line.active] == [1]
     assert place_of(given.line, "cid") == Place("cid", 3, OPENS + 1, 1, 0)
 
 
