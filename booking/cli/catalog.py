@@ -10,7 +10,7 @@ from pathlib import Path
 
 from booking.catalogue import document, store
 from booking.catalogue.problems import DocumentError
-from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, WRONG_USAGE, fail, words
+from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, WRONG_USAGE, fail, read_file, words
 from booking.settings import Settings
 
 
@@ -32,7 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _import(args: argparse.Namespace) -> int:
     dsn = Settings.from_env(os.environ, serving=False).database_url
     try:
-        text = _read(args.file)
+        # One byte more than allowed, so that parse() sees that it is too long.
+        text = read_file(args.file, document.DOCUMENT_BYTES_MAX + 1)
     except OSError as error:
         return fail(f"{args.file}: {error.strerror}", WRONG_USAGE)
     try:
@@ -59,14 +60,6 @@ def _export(args: argparse.Namespace) -> int:
     except OSError as error:
         return fail(f"{args.file}: {error.strerror}", WRONG_USAGE)
     return DONE
-
-
-def _read(file: str) -> bytes:
-    limit = document.DOCUMENT_BYTES_MAX + 1  # one more, so that parse() sees that it is too long
-    if file == "-":
-        return sys.stdin.buffer.read(limit)
-    with Path(file).open("rb") as stream:
-        return stream.read(limit)
 
 
 def _write(file: str, text: bytes) -> None:

@@ -12,6 +12,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from booking.cli.instance import SERVE, Instance, InstanceError, Place
 from booking.settings import Settings
@@ -63,7 +64,7 @@ class Fleet:
         else:
             places = _Places(environ, settings, count)
             self.instances = [
-                Instance(name, places.finder(name), say, shared.fileno(), command)
+                Instance(name, partial(places.find, name), say, shared.fileno(), command)
                 for name in places.names
             ]
 
@@ -117,11 +118,8 @@ class _Places:
         self._admin_port = settings.admin_port
         self._ports: dict[str, int] = {}
 
-    def finder(self, name: str) -> Callable[[], Place]:
-        """Finds the place of this instance: where it was before, unless somebody else is there."""
-        return lambda: self._find(name)
-
-    def _find(self, name: str) -> Place:
+    def find(self, name: str) -> Place:
+        """The place of this instance: where it was before, unless somebody else is there."""
         place = self.names.index(name)
         others = {port for other, port in self._ports.items() if other != name}
         if self._admin_port is not None:

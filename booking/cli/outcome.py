@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import asyncpg
 
@@ -16,6 +17,14 @@ def fail(line: str, status: int = FAILED) -> int:
     """Print what went wrong where people look; returns the status."""
     print(f"booking: {line}", file=sys.stderr)
     return status
+
+
+def read_file(file: str, size_max: int) -> bytes:
+    """A file's first ``size_max`` bytes, or those of standard input for ``-``."""
+    if file == "-":
+        return sys.stdin.buffer.read(size_max)
+    with Path(file).open("rb") as stream:
+        return stream.read(size_max)
 
 
 def words(error: Exception) -> str:

@@ -33,11 +33,7 @@ of full load, where the default of 700 means many looks a second; some 5 MB."""
 OPEN_FILES_WANTED = 32_768
 """10,000 connections, 20,000 websockets, and room for the rest; a login often allows 1,024."""
 
-_EXPECTED = (
-    *DATABASE_ERRORS,
-    JournalError,
-    migrate.SchemaMismatch,
-)
+_EXPECTED = (*DATABASE_ERRORS, JournalError, migrate.SchemaMismatch)
 """What can be wrong outside when an instance starts; anything else is a bug and shows where."""
 
 

@@ -20,15 +20,7 @@ from booking.cli.first_screen import first_screen
 from booking.cli.fleet import INSTANCES_MAX, Fleet, free_port, open_port
 from booking.cli.instance import InstanceError
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
-from booking.cli.outcome import (
-    DATABASE_ERRORS,
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    WRONG_USAGE,
-    fail,
-    words,
-)
+from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, INTERRUPTED, WRONG_USAGE, fail, words
 from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
 from booking.schema import migrate, parts
 from booking.settings import Settings, SettingsError

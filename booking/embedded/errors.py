@@ -11,16 +11,8 @@ class EmbeddedServersError(Exception):
     """The private servers cannot start or go on. ``str()`` is one line that says what to do."""
 
 
-def first_cause(said: str) -> str:
-    """The first line of one run that says what went wrong, else its last line, or nothing."""
-    return _marked(said)[0]
-
-
-def last_cause(said: str) -> str:
-    """The last such line of a log, which has earlier runs too."""
-    return _marked(said)[-1]
-
-
-def _marked(said: str) -> list[str]:
+def causes(said: str) -> list[str]:
+    """The lines that say what went wrong, else the last line, or an empty one. Of one run the first
+    counts; of a log, which has earlier runs too, the last."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return [line for line in lines if any(word in line for word in _BAD)] or lines[-1:] or [""]

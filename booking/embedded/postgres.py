@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from booking.embedded.binaries import PostgresBinaries, reachable_postgres
-from booking.embedded.errors import EmbeddedServersError, first_cause
+from booking.embedded.errors import EmbeddedServersError, causes
 from booking.embedded.site import CLEAN_ENVIRONMENT, Site
 
 NAME = "booking"
@@ -95,7 +95,7 @@ def _prepare(binaries: PostgresBinaries, cluster: Path, site: Site) -> None:
     argv += ["-c", f"fsync={'on' if site.durable else 'off'}", "postgres"]
     said = _run_setup(argv, f"CREATE DATABASE {NAME}\n".encode(), site)
     if "ERROR" in said or "FATAL" in said:
-        raise EmbeddedServersError(f"PostgreSQL could not make the database: {first_cause(said)}")
+        raise EmbeddedServersError(f"PostgreSQL could not make the database: {causes(said)[0]}")
     half.replace(cluster)
     _sync_directory(cluster.parent)
 
@@ -119,7 +119,7 @@ def _run_setup(argv: list[str], text: bytes, site: Site) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedServersError(f"PostgreSQL cannot be set up: {error}") from error
     if status != 0:
-        cause = first_cause(said) or "it said nothing"
+        cause = causes(said)[0] or "it said nothing"
         raise EmbeddedServersError(f"PostgreSQL cannot be set up: {cause}")
     return said
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from booking.embedded.account import Account, choose_account
-from booking.embedded.errors import EmbeddedServersError, last_cause
+from booking.embedded.errors import EmbeddedServersError, causes
 
 SERVERS_STOP_MAX_S = 20.0
 """How long a start waits for the servers of a dead application: the guardian's slowest stop is
@@ -122,7 +122,7 @@ class Site:
             said = path.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace")
         except FileNotFoundError:
             said = ""
-        cause = last_cause(said)
+        cause = causes(said)[-1]
         return f"{cause} (see {path})" if cause else f"see {path}"
 
 

@@ -62,11 +62,7 @@ class Dispatcher:
     """The handler that aiohttp's low-level server calls for each request."""
 
     def __init__(
-        self,
-        services: Services,
-        table: RouteTable,
-        settings: EdgeSettings,
-        metrics: EdgeMetrics,
+        self, services: Services, table: RouteTable, settings: EdgeSettings, metrics: EdgeMetrics
     ) -> None:
         self._services = services
         self._table = table

@@ -31,12 +31,7 @@ _EVERYWHERE = ("malformed", "internal_error")
 _TOKEN_CODES = ("token_missing", "token_invalid", "token_expired")
 _BODY_CODES = ("request_timeout", "body_too_large", "unsupported_media_type", "expectation_failed")
 _UNREAD_BODY_CODES = ("request_timeout", "body_too_large", "expectation_failed")
-_ADMIN_CODES = (
-    "admin_disabled",
-    "admin_token_missing",
-    "admin_token_invalid",
-    "too_many_attempts",
-)
+_ADMIN_CODES = ("admin_disabled", "admin_token_missing", "admin_token_invalid", "too_many_attempts")
 _KEY_CODES = ("idempotency_key_reused", "idempotency_key_in_flight")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from actors.cluster.admin_views import ClusterView, Rebalance
 from booking.catalogue.document import DOCUMENT_BYTES_MAX
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, Client, path_part
-from booking.cli.outcome import DONE, FAILED
+from booking.cli.outcome import DONE, FAILED, read_file
 from booking.queue.admin import QueueReport
 
 WAIT_EVERY_S = 0.5
@@ -225,7 +224,7 @@ class Admin:
     def concerts_put(self, args: argparse.Namespace) -> int:
         """A document of whole concerts, all or nothing."""
         try:
-            text = _read(args.file)
+            text = read_file(args.file, DOCUMENT_BYTES_MAX)
         except OSError as error:
             raise AdminError(f"{args.file}: {error.strerror}", status=400) from error
         path = "/admin/concerts"
@@ -268,13 +267,6 @@ class Admin:
                 break
             after = f"&starting_after={items[-1]['id']}"
         return self.show({"items": items}, tables.trail(items) or ["No change so far."])
-
-
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read(DOCUMENT_BYTES_MAX)
-    with Path(file).open("rb") as stream:
-        return stream.read(DOCUMENT_BYTES_MAX)
 
 
 def _say(line: str) -> None:

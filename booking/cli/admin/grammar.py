@@ -45,7 +45,12 @@ def add_parser(subparsers: Verbs) -> None:
     _add(concerts, "put", Admin.concerts_put, file, one)
     begin = _arg("--run", dest="begin", action="store_true", help="begin one now")
     _add(verbs, "audit", Admin.audit, begin, _flag("--wait", "until it has ended"))
-    limit = {"type": _lines, "default": 20, "metavar": "N", "help": "lines (default 20)"}
+    limit = {
+        "type": partial(_whole, 1, LOG_LINES_MAX),
+        "default": 20,
+        "metavar": "N",
+        "help": "lines (default 20)",
+    }
     _add(verbs, "log", Admin.log, ("--limit", limit))
 
 
@@ -67,7 +72,10 @@ def _add_cluster(verbs: Verbs) -> None:
 
 
 def _add_shards(verbs: Verbs) -> None:
-    shard, to = _arg("shard", type=_shard, metavar="SHARD"), _arg("to", metavar="INSTANCE")
+    shard, to = (
+        _arg("shard", type=partial(_whole, 0, SHARDS_MAX), metavar="SHARD"),
+        _arg("to", metavar="INSTANCE"),
+    )
     reason = _arg("reason", nargs="+", metavar="REASON", help="for whoever finds it frozen")
     _add(verbs, "move", Admin.move, shard, to)
     _add(verbs, "pin", Admin.pin, shard, to)
@@ -150,15 +158,7 @@ def _common() -> argparse.ArgumentParser:
     return common
 
 
-def _shard(text: str) -> int:
-    return _whole(text, 0, SHARDS_MAX)
-
-
-def _lines(text: str) -> int:
-    return _whole(text, 1, LOG_LINES_MAX)
-
-
-def _whole(text: str, low: int, high: int) -> int:
+def _whole(low: int, high: int, text: str) -> int:
     if not text.isascii() or not text.isdigit() or not low <= int(text[:9]) <= high:
         raise argparse.ArgumentTypeError(f"a whole number from {low} to {high} is expected")
     return int(text)

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from aiohttp import WSMsgType
 
 from booking_client.answers import Place, Seat, SeatState
 from booking_client.errors import BookingError
@@ -130,7 +131,7 @@ class Channel:
         async with await self._connect() as socket:
             while True:
                 message = await socket.receive(SILENCE_MAX_S)
-                if message.type is aiohttp.WSMsgType.TEXT:
+                if message.type is WSMsgType.TEXT:
                     match _frame(message.data):
                         case _Hello(jitter_ms):
                             self._jitter_ms = jitter_ms
@@ -173,14 +174,7 @@ class Channel:
             raise
 
 
-_OVER = frozenset(
-    {
-        aiohttp.WSMsgType.CLOSE,
-        aiohttp.WSMsgType.CLOSED,
-        aiohttp.WSMsgType.CLOSING,
-        aiohttp.WSMsgType.ERROR,
-    }
-)
+_OVER = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR})
 
 
 def _frame(data: str) -> News | _Hello | _Reconnect | None:

@@ -12,13 +12,7 @@ from booking_http.routes import Route
 
 __all__ = ["AdminParts", "admin_routes"]
 
-_CALLS = (
-    ClusterCalls,
-    PlacementCalls,
-    QueueAdminCalls,
-    ConcertAdminCalls,
-    TrailCalls,
-)
+_CALLS = (ClusterCalls, PlacementCalls, QueueAdminCalls, ConcertAdminCalls, TrailCalls)
 
 
 def admin_routes(parts: AdminParts, metrics: EdgeMetrics) -> tuple[Route, ...]:

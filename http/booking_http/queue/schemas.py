@@ -36,8 +36,7 @@ class QueuePlace(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of a scheduled opening that the token waits for; places are drawn then."""
     seatsLeft: (
         Annotated[
-            int,
-            Meta(ge=0, description="While pending: seats that are free, of all dates to come."),
+            int, Meta(ge=0, description="While pending: seats that are free, of all dates to come.")
         ]
         | UnsetType
     ) = UNSET

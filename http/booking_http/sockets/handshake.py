@@ -39,7 +39,8 @@ def token_of(headers: Headers, query: str) -> str:
     the query. :class:`TokenError` without one."""
     text = token_text(headers)
     if text is None:
-        text = _offered_token(headers) or _token_in(query)
+        offered = next((each for each in _offered(headers) if each != PROTOCOL), None)
+        text = offered or _token_in(query)
     if text is None:
         raise TokenError("token_missing")
     if not 0 < len(text) <= TOKEN_LENGTH_MAX:
@@ -61,10 +62,6 @@ def _offered(headers: Headers) -> list[str]:
     lines = headers.getall(PROTOCOL_HEADER, ())
     parts = (part.strip() for line in lines for part in line.split(",", PROTOCOLS_MAX))
     return [part for part in parts if part][:PROTOCOLS_MAX]
-
-
-def _offered_token(headers: Headers) -> str | None:
-    return next((each for each in _offered(headers) if each != PROTOCOL), None)
 
 
 def accepted(request: web.BaseRequest) -> bytes:

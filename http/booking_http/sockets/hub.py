@@ -32,12 +32,7 @@ S = TypeVar("S", QueueSubscribers, SeatSubscribers)
 class Hub:
     """Keeps the sockets, their subscriptions and their limits."""
 
-    def __init__(
-        self,
-        services: Services,
-        settings: EdgeSettings,
-        numbers: SocketNumbers,
-    ) -> None:
+    def __init__(self, services: Services, settings: EdgeSettings, numbers: SocketNumbers) -> None:
         self._services = services
         self._settings = settings
         self._numbers = numbers
@@ -98,11 +93,9 @@ class Hub:
         self._services.queue.mark_present(token)
         self._subscribers(self._queues, token.queue, QueueSubscribers).join(socket, standing, now)
         if channel == "seats":
-            self.guarded(self._join_date, socket, now)
+            date = self._subscribers(self._dates, schedule, SeatSubscribers)
+            self.guarded(date.join, socket, now)
         return socket
-
-    def _join_date(self, socket: Socket, now: float) -> None:
-        self._subscribers(self._dates, socket.schedule, SeatSubscribers).join(socket, now)
 
     def _subscribers(self, known: dict[str, S], name: str, kind: type[S]) -> S:
         found = known.get(name)

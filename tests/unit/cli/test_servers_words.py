@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from booking.embedded.errors import first_cause, last_cause
+from booking.embedded.errors import causes
 
 FULL_DISK = """\
 bootstrap script ... 2026-11-24 13:55 UTC [18395] FATAL:  could not write: No space left on device
@@ -20,13 +20,13 @@ SHUT_DOWN = """\
 
 
 def test_of_one_run_the_first_fault_is_the_cause() -> None:
-    assert first_cause(FULL_DISK).endswith("No space left on device")
+    assert causes(FULL_DISK)[0].endswith("No space left on device")
 
 
 def test_of_a_log_the_newest_fault_is_the_cause() -> None:
-    assert last_cause(SHUT_DOWN).endswith("No space left on device")
+    assert causes(SHUT_DOWN)[-1].endswith("No space left on device")
 
 
 def test_without_a_marked_line_the_last_one_has_to_do() -> None:
-    assert first_cause("begins\n\nAborted\n") == last_cause("begins\n\nAborted\n") == "Aborted"
-    assert first_cause("\n \n") == last_cause("") == ""
+    assert causes("begins\n\nAborted\n")[0] == causes("begins\n\nAborted\n")[-1] == "Aborted"
+    assert causes("\n \n")[0] == causes("")[-1] == ""
