@@ -20,12 +20,10 @@ from typing import Any
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock
-from actors.core.context import ShardContext
-from actors.core.envelope import BEGIN, QUERY, Deadlines, Envelope
-from actors.core.limits import Limits
+from actors.core.context import Limits, ShardContext
+from actors.core.envelope import BEGIN, QUERY, Deadlines, Envelope, Tracer
 from actors.core.sagas import Asker, Sagas
 from actors.core.shard import Shard
-from actors.core.tracing import Tracer
 from actors.errors import (
     KeyInFlightError,
     KeyReusedError,

@@ -15,7 +15,7 @@ from typing import Any
 from actors.clock import Clock
 from actors.cluster.application import ClusterOptions
 from actors.cluster.node import ClusterNode, MakeLinks
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.journal.contract import Row
 from actors.membership.contract import Member
 from actors.tasks import Tasks

@@ -19,8 +19,8 @@ from actors.cluster.admin_views import (
     ShardView,
 )
 from actors.cluster.application import Stores
+from actors.cluster.coordinator import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.cluster.handoff import HandoffRequests
-from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
 from actors.election.leadership import LeaderView
 from actors.placement.contract import DesiredState, OperatorLogEntry, StoredPlan
 from actors.placement.inputs import Node, Rules, ShardState

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from actors.address import Address
 from actors.behaviour import Behaviour
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.election.candidacy import Times
 from actors.election.contract import Election
 from actors.journal.contract import Journal

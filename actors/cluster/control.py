@@ -106,7 +106,7 @@ class ControlChannel:
         """Tell the owner that the operation begun with this key ends without its last step.
 
         If that gets lost, the owner drops the key after
-        :attr:`actors.core.limits.Limits.begun_ttl_s`.
+        :attr:`actors.core.context.Limits.begun_ttl_s`.
         """
         self.notify(owner, AbandonKey(address, key.id, key.fingerprint))
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from actors.clock import Clock
 from actors.cluster.application import Stores
-from actors.cluster.membership_view import SILENT_MAX_S
-from actors.cluster.planning import ClusterPlanner, ClusterSnapshot, outcome_of
+from actors.cluster.membership_view import SILENT_MAX_S, MembershipView
 from actors.journal.contract import JournalError
-from actors.placement.inputs import ShardState
-from actors.placement.plan import Move, Plan
-from actors.placement.progress import next_moves
+from actors.placement.contract import PlanOutcome
+from actors.placement.inputs import Node, Pause, Rules, ShardState
+from actors.placement.plan import Move, Plan, make_plan
+from actors.placement.progress import Progress, next_moves, progress
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,64 @@ COALESCE_S = 0.25
 THREAD_RATE_MIN = 1_000.0
 """Commands a second from which a plan may be worth a thread of its own: uneven rates make it take
 up to 150 ms, and this loop serves callers too."""
+
+
+class ClusterSnapshot(NamedTuple):
+    """Instances and shards at a moment."""
+
+    nodes: Sequence[Node]
+    shards: Sequence[ShardState]
+    pauses: Sequence[Pause]
+    """How long callers were held back by recent hand-overs."""
+
+    def progress(self, plan: Plan) -> Progress:
+        """How far the cluster has got with a plan."""
+        return progress(plan, self.nodes, self.shards)
+
+
+class ClusterPlanner:
+    """Reads the cluster and plans its moves; ``pauses`` gives how long recent hand-overs took."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        members: MembershipView,
+        rules: Rules,
+        pauses: Callable[[], Sequence[Pause]],
+    ) -> None:
+        self._placement = stores.placement
+        self._operations = stores.operations
+        self.members = members
+        self.rules = rules
+        self._pauses = pauses
+
+    async def snapshot(self) -> ClusterSnapshot:
+        """Read the stored table, and add the load that owners report in their heartbeats. Raises
+        :class:`~actors.journal.contract.JournalError`."""
+        self.members.desired = await self._operations.desired_states()
+        table = await self._placement.shards()
+        loads = {
+            shard: {"rate": rate, "entities": entities}
+            for member in self.members.members()
+            if self.members.alive(member.instance)
+            for shard, rate, entities in member.health.loads
+        }
+        states = [
+            replace(placed, **loads[placed.shard]) if placed.shard in loads else placed
+            for placed in table
+        ]
+        return ClusterSnapshot(self.members.nodes(), states, self._pauses())
+
+    def plan(self, snapshot: ClusterSnapshot, *, exact: bool = False) -> Plan:
+        """The moves that balance the cluster; with ``exact`` as evenly as whole shards allow."""
+        rules = self.rules.exact() if exact else self.rules
+        return make_plan(snapshot.nodes, snapshot.shards, rules, snapshot.pauses)
+
+
+def outcome_of(now: Progress) -> PlanOutcome:
+    """What is stored of a plan's progress when it ends."""
+    broken = tuple(f"shard {one.move.shard}: {one.why}" for one in now.broken)
+    return PlanOutcome(len(now.done), len(now.open), broken)
 
 
 class ShardCoordinator:

@@ -19,8 +19,7 @@ from actors.clock import Clock
 from actors.cluster.control import ControlChannel
 from actors.cluster.directory import ShardDirectory
 from actors.cluster.membership_view import MembershipView
-from actors.core.envelope import BEGIN
-from actors.core.tracing import Tracer
+from actors.core.envelope import BEGIN, Tracer
 from actors.errors import (
     DeadlineExceededError,
     KeyInFlightError,
@@ -35,7 +34,7 @@ from actors.tasks import Tasks
 from actors.transport import Answer, Request, ShardOwner, Transport
 
 ASK_TIMEOUT_S = 5.0
-"""As :attr:`actors.core.limits.Limits.ask_timeout_s`."""
+"""As :attr:`actors.core.context.Limits.ask_timeout_s`."""
 
 HELD_MAX = 1_000
 """Callers held back at a time. At 10,000 commands a second and a pause of 100 ms there are as

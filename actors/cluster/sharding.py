@@ -16,12 +16,11 @@ from actors.cluster.application import ClusterOptions, Stores
 from actors.cluster.claims import ShardClaims
 from actors.cluster.control import ControlChannel
 from actors.cluster.control_messages import PlacementChanged, ReleaseShard
-from actors.cluster.coordinator import ShardCoordinator
+from actors.cluster.coordinator import ClusterPlanner, ShardCoordinator
 from actors.cluster.directory import ShardDirectory
 from actors.cluster.handoff import HandoffRequests, ShardReleases
 from actors.cluster.membership_view import MembershipView
 from actors.cluster.partition_detector import PartitionDetector
-from actors.cluster.planning import ClusterPlanner
 from actors.election.leadership import Leader
 from actors.replication.streams import ReplicationUpdate
 from actors.runtime import Runtime

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import ceil, inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.core.tracing import Trace
 from actors.errors import DeadlineExceededError
 from actors.transport import Answer
 
@@ -30,6 +31,49 @@ BEGIN: Final = Probe("BEGIN")
 """Mark the key as in flight for an operation of several steps."""
 QUERY: Final = Probe("QUERY")
 """Tell the state."""
+
+
+class Trace(Protocol):
+    """One message of a trace, from its mailbox to its answer. The commit may end after the answer,
+    when the caller has given up."""
+
+    def within(self) -> AbstractContextManager[Any]:
+        """A context in which whatever begins, such as a saga's step, belongs to this message."""
+
+    def turn(self, epoch: int) -> AbstractContextManager[Any]:
+        """A context in which the shard's writer decides the message, under this epoch."""
+
+    def submitted(self, lane: int, rows: int) -> None:
+        """The decision's rows wait in this lane for its next batch."""
+
+    def sent(self, batch: int, commits: int, rows: int) -> None:
+        """The rows were sent in the lane's batch of this number, which has so many decisions and
+        rows."""
+
+    def committed(self, error: BaseException | None) -> None:
+        """The rows are in the journal, or ``error`` says that they are not or that nobody knows."""
+
+    def answered(self, future: asyncio.Future[Answer]) -> None:
+        """The caller's future is done."""
+
+
+class Tracer(Protocol):
+    """Makes traces. The runtime calls it on the event loop, for each message; without a tracer
+    nothing is made for a message, and nothing of it is sent.
+
+    The context of the running task (:mod:`contextvars`) knows to which trace something belongs;
+    between instances it travels as the text of a W3C ``traceparent``.
+    """
+
+    def received(self, address: Address, command: Any) -> Trace | None:
+        """The trace of a message that goes into a mailbox here; ``None`` if it has none."""
+
+    def continued(self, traceparent: str) -> AbstractContextManager[Any]:
+        """A context in which whatever begins belongs to the span of another instance that
+        ``traceparent`` names."""
+
+    def held(self, slot: int) -> None:
+        """The current message waits, because the slot has no owner."""
 
 
 @dataclass(slots=True, eq=False)

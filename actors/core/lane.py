@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.core.shard import Commit
 from actors.journal.contract import Batch, Journal, JournalError
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Folded, fold
+from actors.core.context import Limits
 from actors.core.entities import Entities
 from actors.core.envelope import Envelope
-from actors.core.limits import Limits
 from actors.core.shard import Activation, Shard
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded

@@ -17,9 +17,9 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import Ask
 from actors.core.context import ShardContext
+from actors.core.envelope import Trace
 from actors.core.shard import ABSENT, Activation, Saga
 from actors.core.supervision import Backoff, where
-from actors.core.tracing import Trace
 from actors.errors import UnavailableError
 from actors.transport import Answer
 

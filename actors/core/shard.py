@@ -19,10 +19,9 @@ from typing import Any, Final, Protocol
 from actors.address import Address
 from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision, Folded
 from actors.core.context import ShardContext
-from actors.core.envelope import Envelope, Mailbox, Probe
+from actors.core.envelope import Envelope, Mailbox, Probe, Trace
 from actors.core.keys import KeyBook
 from actors.core.supervision import Backoff
-from actors.core.tracing import Trace
 from actors.errors import OutcomeUnknownError
 from actors.journal.contract import Lease, OutcomeRow, Row, SnapshotRow, TimerEntry
 from actors.subscription import Change

@@ -6,7 +6,7 @@ import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable
 
-from actors.core.limits import Limits
+from actors.core.context import Limits
 
 FRAMES_MAX = 8
 """Innermost stack frames that are logged: behaviours are shallow."""

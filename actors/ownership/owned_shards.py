@@ -22,8 +22,7 @@ from actors.core.shard import Commit, Shard
 from actors.core.writer import Writer
 from actors.errors import NotOwnedError, OutcomeUnknownError
 from actors.journal.contract import Journal, JournalError, Lease, part_number
-from actors.ownership.partition import JournalPartition
-from actors.ownership.table import Reclaim, ShardTable
+from actors.ownership.partition import JournalPartition, Reclaim, ShardTable
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)

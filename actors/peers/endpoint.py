@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from actors.clock import Clock
-from actors.core.tracing import Tracer
+from actors.core.envelope import Tracer
 from actors.membership.contract import Member
 from actors.peers.connection import Connection, Traffic
 from actors.peers.handshake import Handshake, HandshakeError, Nonces, Secret

@@ -13,9 +13,8 @@ from functools import partial
 import msgspec
 
 from actors.clock import Clock
-from actors.core.envelope import Deadlines, Envelope
+from actors.core.envelope import Deadlines, Envelope, Tracer
 from actors.core.supervision import where
-from actors.core.tracing import Tracer
 from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,

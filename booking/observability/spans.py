@@ -68,7 +68,7 @@ def _about(address: Address, command: str) -> dict[str, str | int]:
 
 
 class SpanTracer:
-    """Implements :class:`actors.core.tracing.Tracer`."""
+    """Implements :class:`actors.core.envelope.Tracer`."""
 
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
@@ -104,7 +104,7 @@ class SpanTracer:
 
 
 class _MessageTrace:
-    """Implements :class:`actors.core.tracing.Trace` for what is not sampled: no span is made, but
+    """Implements :class:`actors.core.envelope.Trace` for what is not sampled: no span is made, but
     lines that are logged meanwhile have the trace's id, and other instances learn it too."""
 
     def __init__(self, span: Span) -> None:

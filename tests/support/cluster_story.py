@@ -18,7 +18,7 @@ from typing import Any
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.cluster.admin_views import OperationRefusedError
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.errors import KeyInFlightError, NotOwnedError, OutcomeUnknownError, UnavailableError
 from actors.journal.contract import JournalError
 from actors.placement.contract import DesiredState

@@ -12,7 +12,7 @@ import msgspec
 
 from actors.address import Address
 from actors.cluster.application import TIMES
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.errors import StaleError
 from actors.journal.contract import Batch, Row
 from actors.journal.memory import MemoryStore

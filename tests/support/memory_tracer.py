@@ -23,8 +23,7 @@ from opentelemetry.trace import (
 )
 
 from actors.address import Address
-from actors.core.envelope import name_of
-from actors.core.tracing import Tracer
+from actors.core.envelope import Tracer, name_of
 from actors.transport import Answer
 from booking.observability.spans import SpanTracer
 from booking.observability.tracing import Tracing
@@ -63,7 +62,7 @@ class Recorder(Protocol):
 
 
 class MemoryTrace:
-    """Implements :class:`actors.core.tracing.Trace`."""
+    """Implements :class:`actors.core.envelope.Trace`."""
 
     def __init__(self, tracer: MemoryTracer, seen: Seen) -> None:
         self._tracer = tracer
@@ -101,7 +100,7 @@ class MemoryTrace:
 
 
 class MemoryTracer:
-    """Implements :class:`actors.core.tracing.Tracer` and :class:`Recorder`."""
+    """Implements :class:`actors.core.envelope.Tracer` and :class:`Recorder`."""
 
     def __init__(self) -> None:
         self._current: ContextVar[Seen | None] = ContextVar("span", default=None)

@@ -11,7 +11,7 @@ from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour, fold
 from actors.cluster.application import TIMES, Application, ClusterOptions, Stores
 from actors.cluster.node import ClusterNode
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.errors import UnavailableError
 from actors.journal.contract import Loaded
 from actors.journal.memory import MemoryStore

@@ -15,8 +15,7 @@ from aiohttp import web
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import SystemClock
-from actors.core.envelope import BEGIN, QUERY
-from actors.core.tracing import Tracer
+from actors.core.envelope import BEGIN, QUERY, Tracer
 from actors.errors import DeadlineExceededError
 from actors.membership.contract import Member
 from actors.peers import PeerEndpoint, PeerLimits, PeerTransport, Secret

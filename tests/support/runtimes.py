@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import CommandKey
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.journal.memory import MemoryStore
 from actors.journal.partitioned import PartitionedJournal
 from actors.runtime import Runtime

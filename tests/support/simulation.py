@@ -15,7 +15,7 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import CommandKey
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.errors import (
     DeadlineExceededError,
     KeyInFlightError,

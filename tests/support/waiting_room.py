@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.journal.memory import MemoryStore
 from booking.calls import QueueToken, TokenError
 from booking.catalogue.domain import Catalogue

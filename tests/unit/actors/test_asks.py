@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors.address import Address
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.errors import (
     DeadlineExceededError,
     NotOwnedError,

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from actors.address import Address
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from actors.errors import EntityCrashedError, NotOwnedError
 from tests.support.runtimes import Cluster, Instance, pass_time, same_shard, until
 from tests.support.toys import Counter

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from actors.core.context import Limits
 from actors.core.lane import QUIET_ROUNDS, Lane
-from actors.core.limits import Limits
 from actors.core.shard import Commit
 from actors.journal.contract import Batch, JournalError
 from actors.tasks import Tasks

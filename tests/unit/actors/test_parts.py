@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from actors.core.context import Limits
 from actors.core.envelope import Deadlines, Envelope
-from actors.core.limits import Limits
 from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import DeadlineExceededError
 from actors.tasks import Tasks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from actors.address import Address
-from actors.core.limits import Limits
+from actors.core.context import Limits
 from tests.support.runtimes import Cluster, Instance, pass_time, until
 from tests.support.virtual_time import START_MS
 
