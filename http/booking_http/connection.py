@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from aiohttp import web
@@ -25,6 +25,9 @@ from booking_http.reply import Reply
 from booking_http.settings import EdgeSettings
 
 _log = logging.getLogger("booking.http")
+
+Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""What answers a request, or takes its connection over."""
 
 HEADER_SIZE_MAX = 8 * 1024
 """Bytes of the request line, and of one header; what common proxies allow."""
@@ -40,15 +43,18 @@ REFUSED_MAX = 256
 
 
 class EdgeConnections(web.Server):
-    """All connections of one edge."""
+    """All connections of one edge. Requests for a path in ``mounted`` go there."""
 
     def __init__(
         self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        handler: Serve,
+        mounted: Mapping[str, Serve],
         settings: EdgeSettings,
         metrics: EdgeMetrics,
     ) -> None:
-        super().__init__(handler)
+        super().__init__(self._serve if mounted else handler)
+        self.handler = handler
+        self.mounted = mounted
         self.settings = settings
         self.metrics = metrics
         self.request_ids = RequestIds()
@@ -57,6 +63,9 @@ class EdgeConnections(web.Server):
         """How many of the open connections are websockets, which have a limit of their own."""
         others = metrics.connections  # of a second listener that counts into the same numbers
         metrics.connections = lambda: others() + self.open
+
+    def _serve(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        return self.mounted.get(request.raw_path, self.handler)(request)
 
     def __call__(self) -> Connection:
         """A protocol for one more connection."""

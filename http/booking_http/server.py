@@ -13,7 +13,7 @@ from booking.services import Services
 from booking_http.accounts.calls import AccountCalls
 from booking_http.admin import AdminParts, admin_routes
 from booking_http.catalogue.calls import CatalogueCalls
-from booking_http.connection import EdgeConnections
+from booking_http.connection import EdgeConnections, Serve
 from booking_http.dispatch import UNMATCHED, Dispatcher
 from booking_http.metrics import EdgeMetrics
 from booking_http.openapi import document, release
@@ -29,7 +29,6 @@ from booking_http.sockets.hub import Hub
 from booking_http.system.calls import SystemCalls
 
 RequestHandler = Callable[[web.BaseRequest], Awaitable[Reply]]
-Mounted = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 RouteOf = Callable[[web.BaseRequest], str]
 
 BACKLOG = 1024
@@ -57,7 +56,7 @@ class EdgeServer:
         self._connections: EdgeConnections | None = None
         self._listener: asyncio.Server | None = None
         self._shared: asyncio.Server | None = None
-        self._mounted: dict[str, Mounted] = {}
+        self._mounted: dict[str, Serve] = {}
         self._port = 0
 
     def wrap(self, around: Callable[[RequestHandler, RouteOf], RequestHandler]) -> None:
@@ -65,15 +64,11 @@ class EdgeServer:
         assert self._connections is None, "too late: it is listening"
         self._handler = around(self._handler, self._route_of)
 
-    def mount(self, path: str, serve: Mounted) -> None:
+    def mount(self, path: str, serve: Serve) -> None:
         """Give a path and its connections to ``serve``, for what is no call of clients, such as the
         links of other instances. Call it before the start."""
         assert self._connections is None, "too late: it is listening"
         self._mounted[path] = serve
-
-    def _front(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-        serve = self._mounted.get(request.raw_path)
-        return self._handler(request) if serve is None else serve(request)
 
     def _route_of(self, request: web.BaseRequest) -> str:
         resource, _ = self.table.find(request.path)
@@ -104,8 +99,7 @@ class EdgeServer:
         """Listen on this address; port 0 takes a free one. :class:`OSError` if it cannot be had."""
         assert self._connections is None, "an edge is started once"
         loop = asyncio.get_running_loop()
-        handler = self._front if self._mounted else self._handler
-        connections = EdgeConnections(handler, self._settings, self._metrics)
+        connections = EdgeConnections(self._handler, self._mounted, self._settings, self._metrics)
         connections.sockets = lambda: len(self._hub)
         self._connections = connections
         self._tasks = Tasks("edge")
