@@ -111,8 +111,7 @@ class ActorClient:
         self._router = router
 
     async def reply(self, address: Address, command: Any, *, repeatable: bool = True) -> Any:
-        """The entity's reply. Set ``repeatable`` to false if deciding the command twice does
-        harm."""
+        """The entity's reply; ``repeatable`` is false if deciding the command twice does harm."""
         return (await self._router.ask(address, command, repeatable=repeatable)).reply
 
     async def answer(self, address: Address, command: Any, key: CommandKey | None) -> Answer:
@@ -149,8 +148,7 @@ class ActorClient:
         return Outcome(value)
 
     async def stored(self, user: str, key: CommandKey) -> Any | None:
-        """The reply stored under the key in the user's account, or ``None``. Asking begins
-        nothing."""
+        """The reply stored under the key in the user's account, or ``None``. Begins nothing."""
         owner = account_address(user)
         answer = await self._router.begin(owner, key)
         if answer is None:

@@ -95,8 +95,7 @@ class Forecast:
     def admitted(
         self, policy: Policy, at_ms: int, count: int, waiting: int, full: bool, last_number: int
     ) -> None:
-        """So many came in; then so many waited, and ``full`` says whether room was what kept
-        them."""
+        """So many came in, then so many waited; ``full`` says whether room was what kept them."""
         self._last_ms = at_ms
         if waiting == 0:
             # Who comes in without waiting says nothing of how fast a line would move.

@@ -43,8 +43,7 @@ class NotAdmittedError(Exception):
 
 
 class QueueService:
-    """Queues of one instance. Coroutines raise :class:`actors.errors.UnavailableError` and its
-    kin."""
+    """Queues of one instance. Coroutines raise the errors of :mod:`actors.errors`."""
 
     def __init__(
         self,

@@ -40,8 +40,7 @@ _STORED = msgspec.msgpack.Decoder(ReservationRecord | Rejected)
 
 
 class SeatService:
-    """Seats and reservations of one instance. Coroutines raise
-    :class:`actors.errors.UnavailableError` and its kin."""
+    """Seats and reservations of one instance. Coroutines raise those of :mod:`actors.errors`."""
 
     def __init__(self, actors: ActorClient, maps: SeatMaps, freshness: Freshness) -> None:
         self._actors = actors

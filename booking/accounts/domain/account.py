@@ -106,8 +106,7 @@ class SettlePayment(msgspec.Struct, frozen=True, tag=True):
 
 
 class NoteOutcome(msgspec.Struct, frozen=True, tag=True):
-    """Store the outcome of a call of several commands, for repeats with its key. Changes nothing
-    else."""
+    """Store the outcome of a call of several commands, for repeats with its key, and no more."""
 
     body: bytes
 

@@ -86,8 +86,7 @@ def permitted(pace: Pace, rate: int, interval_ms: int, now_ms: int) -> int | Non
 
 
 def next_permitted_ms(pace: Pace, rate: int, interval_ms: int) -> int:
-    """When a timer should admit somebody: the first millisecond at which it may; 0 if any time
-    will do."""
+    """The first millisecond at which a timer may admit somebody; 0 if any time will do."""
     if rate == 0:
         return 0
     ideal_ms = -(-_ideal_us(pace, rate, interval_ms) // 1000)

@@ -83,8 +83,7 @@ class Admit(msgspec.Struct, frozen=True, tag=True):
 
 
 class DropSilent(msgspec.Struct, frozen=True, tag=True):
-    """These numbers have given no sign for too long. Those that have ended already are passed
-    over."""
+    """These numbers have given no sign for too long; those that have ended are passed over."""
 
     numbers: tuple[int, ...]
 
@@ -131,8 +130,7 @@ class RulesSet(msgspec.Struct, frozen=True, tag=True):
 
 
 class RulesRefused(msgspec.Struct, frozen=True, tag=True):
-    """The rules would contradict each other; nothing has changed. ``detail`` is for the
-    operator."""
+    """The rules contradict each other; nothing has changed. ``detail`` is for the operator."""
 
     detail: str
 
