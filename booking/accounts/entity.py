@@ -32,11 +32,7 @@ class AccountBehaviour(Codec, Behaviour):
 
     def __init__(self) -> None:
         Codec.__init__(
-            self,
-            states=Account,
-            events=AccountEvent,
-            commands=AccountCommand,
-            replies=AccountReply,
+            self, states=Account, events=AccountEvent, commands=AccountCommand, replies=AccountReply
         )
 
     def initial(self, address: Address) -> Account:
@@ -74,8 +70,7 @@ class AccountBehaviour(Codec, Behaviour):
         if not answers:
             held = state.reservations[pending.reservation]
             return Ask(
-                seat_address(held.schedule, held.seat),
-                ConfirmSale(state.user, held.id, pending.id),
+                seat_address(held.schedule, held.seat), ConfirmSale(state.user, held.id, pending.id)
             )
         seats_word = answers[0]
         if isinstance(seats_word, Rejected):

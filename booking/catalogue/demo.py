@@ -36,9 +36,7 @@ def demo_catalogue(now: datetime) -> Document:
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     concerts = [
         ConcertEntry(
-            concert,
-            name,
-            tuple(_date(concert, run, today, price) for run in range(_runs(index))),
+            concert, name, tuple(_date(concert, run, today, price) for run in range(_runs(index)))
         )
         for index, (concert, name, price) in enumerate(_HALLS)
     ]

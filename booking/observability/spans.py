@@ -45,12 +45,7 @@ def span_of(
 ) -> Iterator[Span]:
     """A span around what happens inside. Of what is raised it keeps the type, not the words."""
     with tracer.start_as_current_span(
-        name,
-        caller,
-        kind,
-        about,
-        record_exception=False,
-        set_status_on_exception=False,
+        name, caller, kind, about, record_exception=False, set_status_on_exception=False
     ) as span:
         try:
             yield span
@@ -155,11 +150,7 @@ class _MessageSpans(_MessageTrace):
 
     def sent(self, batch: int, commits: int, rows: int) -> None:
         self._commit.set_attributes(
-            {
-                "booking.batch": batch,
-                "booking.batch.commits": commits,
-                "booking.batch.rows": rows,
-            }
+            {"booking.batch": batch, "booking.batch.commits": commits, "booking.batch.rows": rows}
         )
         self._commit.add_event("sent")
 

@@ -35,11 +35,7 @@ class QueueBehaviour(Codec, Behaviour):
 
     def __init__(self, policy: Callable[[], Policy]) -> None:
         Codec.__init__(
-            self,
-            states=LineSnapshot,
-            events=QueueEvent,
-            commands=QueueCommand,
-            replies=QueueReply,
+            self, states=LineSnapshot, events=QueueEvent, commands=QueueCommand, replies=QueueReply
         )
         self._policy = policy
 

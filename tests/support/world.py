@@ -113,7 +113,8 @@ class Books:
             self._admitted(event, now_ms)
         elif isinstance(event, events.Entered):
             assert self.waiting == [], "I5 overtook somebody"
-            self.queue_moved(event.joined, now_ms)
+            joined = events.Joined(event.user, event.number, event.at_ms, event.attempt)
+            self.queue_moved(joined, now_ms)
             self._admitted(event.admitted, now_ms)
         elif isinstance(event, events.TokensExpired):
             for number in event.numbers:

@@ -240,13 +240,7 @@ def _noted(account: Account, event: ReservationNoted) -> Reservation:
     known = account.reservations.get(event.id)
     payment = known.payment if known is not None else ""
     return Reservation(
-        event.id,
-        event.schedule,
-        event.seat,
-        event.price,
-        event.created_ms,
-        event.until_ms,
-        payment=payment,
+        event.id, event.schedule, event.seat, event.price, event.created_ms, event.until_ms, payment
     )
 
 

@@ -67,13 +67,8 @@ class Entered(msgspec.Struct, frozen=True, tag=True, gc=False):
     paced_us: int = 0
 
     @property
-    def joined(self) -> Joined:
-        """Its first half."""
-        return Joined(self.user, self.number, self.at_ms, self.attempt)
-
-    @property
     def admitted(self) -> Admitted:
-        """Its second half."""
+        """Its second half, as for one who was admitted alone."""
         number, at_ms = self.number, self.at_ms
         return Admitted(number, number, 1, at_ms, self.until_ms, self.rate, self.paced_us)
 

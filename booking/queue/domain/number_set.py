@@ -42,14 +42,6 @@ class NumberSet:
                 yield index * _CHUNK_BITS + lowest.bit_length() - 1
                 rest ^= lowest
 
-    def add(self, number: int) -> NumberSet:
-        """This set with ``number``; :class:`ValueError` if it has it already."""
-        if number in self:
-            raise ValueError(f"{number} is in the set")
-        index, bit = divmod(number, _CHUNK_BITS)
-        chunks = self._chunks | {index: self._chunks.get(index, 0) | 1 << bit}
-        return self._made(chunks, self._size + 1)
-
     def with_all(self, numbers: Iterable[int]) -> NumberSet:
         """This set with all of these; :class:`ValueError` if it has one of them already."""
         chunks, size = self._chunks.copy(), self._size
