@@ -24,6 +24,7 @@ from booking.queue.domain.events import (
 from booking.queue.domain.line import Line, Place, evolve_queue, place_of
 from booking.queue.domain.lots import draw
 from booking.queue.domain.queue import (
+    DRAWS_MAX,
     AdmissionsDone,
     Admit,
     ChangePolicy,
@@ -39,7 +40,6 @@ from booking.queue.domain.queue import (
     decide_queue,
     queue_next_wake,
 )
-from booking.queue.domain.rules import DRAWS_MAX
 from booking.queue.entity import LineSnapshot, line_from_snapshot, line_to_snapshot
 from tests.support.scenario import T0, GivenLine, fold
 
