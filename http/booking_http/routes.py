@@ -103,6 +103,7 @@ def id_param(name: str, description: str, required: bool = False) -> Param:
     return Param(name, opaque_id, ID_SCHEMA, description, required=required)
 
 
+DATE = id_param("concertScheduleId", "The date.", required=True)
 AFTER = id_param("starting_after", "Id of the last item of the page before.")
 
 

@@ -45,13 +45,8 @@ def add_parser(subparsers: Verbs) -> None:
     _add(concerts, "put", Admin.concerts_put, file, one)
     begin = _arg("--run", dest="begin", action="store_true", help="begin one now")
     _add(verbs, "audit", Admin.audit, begin, _flag("--wait", "until it has ended"))
-    limit = {
-        "type": partial(_whole, 1, LOG_LINES_MAX),
-        "default": 20,
-        "metavar": "N",
-        "help": "lines (default 20)",
-    }
-    _add(verbs, "log", Admin.log, ("--limit", limit))
+    lines = {"type": partial(_whole, 1, LOG_LINES_MAX), "default": 20, "metavar": "N"}
+    _add(verbs, "log", Admin.log, _arg("--limit", help="lines (default 20)", **lines))
 
 
 def _add_cluster(verbs: Verbs) -> None:
@@ -72,10 +67,8 @@ def _add_cluster(verbs: Verbs) -> None:
 
 
 def _add_shards(verbs: Verbs) -> None:
-    shard, to = (
-        _arg("shard", type=partial(_whole, 0, SHARDS_MAX), metavar="SHARD"),
-        _arg("to", metavar="INSTANCE"),
-    )
+    shard = _arg("shard", type=partial(_whole, 0, SHARDS_MAX), metavar="SHARD")
+    to = _arg("to", metavar="INSTANCE")
     reason = _arg("reason", nargs="+", metavar="REASON", help="for whoever finds it frozen")
     _add(verbs, "move", Admin.move, shard, to)
     _add(verbs, "pin", Admin.pin, shard, to)

@@ -12,7 +12,7 @@ from booking.services import Services
 from booking_http.inputs import attempt_of, flag
 from booking_http.problems import accepted, malformed, rejection
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
-from booking_http.routes import Answer, Call, Calls, Param, Route, id_param
+from booking_http.routes import DATE, Answer, Call, Calls, Param, Route
 from booking_http.schemas import rfc3339
 from booking_http.seats.listing import SeatListings
 from booking_http.seats.schemas import AvailableSeat, ReservationData, ReserveBody, ReservedSeat
@@ -20,7 +20,6 @@ from booking_http.seats.schemas import AvailableSeat, ReservationData, ReserveBo
 _ALL = Param(
     "all", flag, {"type": "boolean"}, "true: taken seats too, with their state.", default=False
 )
-_DATE = id_param("concertScheduleId", "The date.", required=True)
 
 
 class SeatCalls(Calls):
@@ -34,7 +33,7 @@ class SeatCalls(Calls):
     @Route(
         "GET", "/concert/available-seats",
         Answer(200, list[AvailableSeat], "By number.", ("ETag",)),
-        "concert", gate="admitted", params=(_DATE, _ALL), problems=("not_found",),
+        "concert", gate="admitted", params=(DATE, _ALL), problems=("not_found",),
     )  # fmt: skip
     async def available_seats(self, call: Call) -> Reply:
         """Free seats of a date."""

@@ -9,7 +9,7 @@ from booking.queue.service import NotAdmittedError
 from booking.queue.view import QueueStatus
 from booking.services import Services
 from booking_http.reply import JSON, PUBLIC, Reply
-from booking_http.routes import Answer, Call, Calls, Param, Route, id_param
+from booking_http.routes import DATE, Answer, Call, Calls, Param, Route
 from booking_http.sockets.handshake import Upgrade, accepted, token_of
 from booking_http.sockets.hub import Hub
 from booking_http.sockets.socket import Channel, Socket
@@ -22,7 +22,6 @@ _TOKEN = Param(
 )
 _HANDSHAKE_CODES = ("upgrade_required", "too_many_sockets")
 _OPENED = Answer(101, None, "The websocket is open; see /asyncapi.json.")
-_DATE = id_param("concertScheduleId", "The date.", required=True)
 
 
 class SocketCalls(Calls):
@@ -49,7 +48,7 @@ class SocketCalls(Calls):
 
     @Route(
         "GET", "/concert/seats/ws", _OPENED, "concert", gate="required", token_text=token_of,
-        params=(_DATE, _TOKEN), problems=("not_admitted", "not_found", *_HANDSHAKE_CODES),
+        params=(DATE, _TOKEN), problems=("not_admitted", "not_found", *_HANDSHAKE_CODES),
     )  # fmt: skip
     async def seats_socket(self, call: Call) -> Reply:
         """Be told of a date's seats, as they change."""
