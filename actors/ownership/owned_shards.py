@@ -22,7 +22,7 @@ from actors.core.shard import Commit, Shard
 from actors.core.writer import Writer
 from actors.errors import NotOwnedError, OutcomeUnknownError
 from actors.journal.contract import Journal, JournalError, Lease, part_number
-from actors.ownership.partition import JournalPartition, Reclaim, ShardTable
+from actors.ownership.partition import JournalPartition, Reclaim, ServedShards
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class OwnedShards:
         self._tasks = tasks
         self.entities = Entities(context, sagas, self._rest)
         self._writer = Writer(context, self.entities, sagas)
-        self._table = ShardTable(context, self.entities, self._writer, tasks)
+        self._table = ServedShards(context, self.entities, self._writer, tasks)
         self.by_number = self._table.shards
         """Those that are served here, for the way of a message."""
         self._table.lanes = self.lanes = [

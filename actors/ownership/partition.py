@@ -47,7 +47,7 @@ class Reclaim:
     """Entities with rows whose fate is not known."""
 
 
-class ShardTable:
+class ServedShards:
     """The shards that this instance serves, and those it claims again."""
 
     def __init__(
@@ -116,7 +116,7 @@ class JournalPartition:
         place: tuple[int, int],
         journal: Journal,
         context: ShardContext,
-        table: ShardTable,
+        table: ServedShards,
         entities: Entities,
         owner: tuple[str, str],
     ) -> None:

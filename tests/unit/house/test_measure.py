@@ -11,8 +11,8 @@ import pytest
 from scripts import measure
 
 NOT_YET = {
-    "lines of source": 38_400,
-    "lines of tests for each line of source": 1.03,
+    "lines of source": 37_700,
+    "lines of tests for each line of source": 1.06,
 }
 """Figures on their way to the limit, with the limit of today."""
 
