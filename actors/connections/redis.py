@@ -42,17 +42,32 @@ class RedisLink:
             retry=Retry(ConstantBackoff(RETRY_WAIT_S), RETRIES),
             decode_responses=False,
         )
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
 
     @asynccontextmanager
     async def reach(self) -> AsyncIterator[Redis]:
         """The client, for calls that have to be answered by the time limit together."""
+        if self._closed:
+            raise self._refusal("the link to Redis is closed")
+        self._calls += 1
+        self._idle.clear()
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 yield self._client
         except (RedisError, OSError) as error:
             words = str(error) or "no answer in time"
             raise self._refusal(f"{type(error).__name__}: {words}") from error
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Refuse further calls, wait for those under way, which end by their time limit, and close
+        the connections. The library never closes one that a call opens meanwhile."""
+        self._closed = True
+        await self._idle.wait()
         await self._client.aclose()

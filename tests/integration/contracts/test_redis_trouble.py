@@ -78,3 +78,15 @@ async def test_keys_beside_the_members_are_left_alone(redis_url: str) -> None:
     await membership.announce(ANNA, TTL_S)
     assert await membership.members() == [ANNA]
     await membership.close()
+
+
+async def test_closing_waits_for_a_call_and_refuses_later_ones(redis_url: str) -> None:
+    """A connection that a call opens while the link is closed would stay open for ever."""
+    membership = RedisMembership(redis_url)
+    call = asyncio.create_task(membership.members())
+    await asyncio.sleep(0)
+    await membership.close()
+    assert call.done()
+    assert call.result() == []
+    with pytest.raises(MembershipError, match="closed"):
+        await membership.members()
