@@ -10,7 +10,8 @@ from actors.errors import KeyInFlightError, UnavailableError
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import key
 
-PAUSE_S = 0.01
+PAUSE_S = 0.05
+"""Between two questions of one client: eight of them ask about 150 times a second."""
 
 
 class Askers:
