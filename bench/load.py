@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import count
 from typing import Literal, Self
 
 from bench.client import Connection, Response, Target
 from bench.record import SAMPLES_MAX, Recorder
-from bench.scenario import Scenario, Supply, UnmetError
+from bench.scenario import KEY_FIELD, Scenario, Supply, UnmetError
 
 Kind = Literal["poisson", "even"]
 """How the units of an open loop arrive."""
@@ -85,7 +87,7 @@ class Worker:
         self._began = began
         self._step, request = next(scenario)
         self._sent = now
-        self._connection.send(request)
+        self._connection.send(self._pool.keyed(request))
 
     def close(self) -> None:
         """Drop the connection."""
@@ -115,7 +117,7 @@ class Worker:
             self._pool.idle(self, now)
         else:
             self._sent = time.perf_counter()
-            self._connection.send(request)
+            self._connection.send(self._pool.keyed(request))
 
     def lost(self, reason: str) -> None:
         """Count the scenario under way as failed, and have the pool connect again."""
@@ -127,13 +129,17 @@ class Worker:
 
 
 class Pool:
-    """Connections to one target, kept open between runs."""
+    """Connections to one target, kept open between runs. Every POST over them carries an
+    ``Idempotency-Key`` of its own, as real clients send it, unless ``keys`` is false."""
 
     recorder_type: type[Recorder] = Recorder
     """What each run is recorded with."""
 
-    def __init__(self, target: Target, connections: int) -> None:
+    def __init__(self, target: Target, connections: int, *, keys: bool = True) -> None:
         self.target = target
+        self.keys = keys
+        self._key_format = b"Idempotency-Key: %b-%%015x\r\n" % secrets.token_hex(8).encode()
+        self._keys_given = count()
         self.connections = connections
         self.recorder = Recorder(0.0, 0.0)
         self._workers = [Worker(self) for _ in range(connections)]
@@ -152,6 +158,11 @@ class Pool:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def keyed(self, request: bytes) -> bytes:
+        """The request as it is sent: with a key that no other has, or with none."""
+        field = self._key_format % next(self._keys_given) if self.keys else b""
+        return request.replace(KEY_FIELD, field, 1)
 
     async def open(self) -> None:
         """Connect what is not connected. Raises ``OSError``."""

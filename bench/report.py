@@ -43,6 +43,8 @@ class Report(msgspec.Struct, frozen=True):
     title: str
     unit: str
     connections: int
+    keys: bool
+    """Whether each POST carried an ``Idempotency-Key``."""
     rate: float
     """Units a second of an open loop; 0 for a closed loop."""
     machine: str
@@ -95,10 +97,11 @@ def slice_ratios(service: Side, bare: Side | None) -> list[float]:
 
 def table(report: Report) -> str:
     """The report for people."""
+    keys = "a key with each POST" if report.keys else "no keys"
     kind = f"open loop, {report.rate:g}/s" if report.rate else "closed loop"
     lines = [
         f"{report.workload}: {report.title}",
-        f"{kind}, {report.connections} connections; {report.machine}",
+        f"{kind}, {report.connections} connections, {keys}; {report.machine}",
         "",
         f"{'':16}{report.unit + 's/s':>13}{'requests/s':>12}"
         f"{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'max ms':>9}{'failed':>8}",

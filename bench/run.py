@@ -166,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--arrivals", choices=["poisson", "even"], default="poisson")
     parse.add_argument("--dates", type=int, default=2_000, help="of 50 seats, in the catalogue")
     parse.add_argument("--max-active", type=int, default=1_000_000, help="of the queue")
+    parse.add_argument("--no-keys", action="store_false", dest="keys", help="no Idempotency-Key")
     parse.add_argument("--no-bare", action="store_true", help="measure the service alone")
     parse.add_argument("--no-audit", action="store_true", help="no `booking audit` after the run")
     parse.add_argument("--profile", default="", metavar="FILE", help="cProfile of the service")
@@ -210,7 +211,7 @@ def _one(workload: Workload, options: argparse.Namespace) -> Report:
         if options.url:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             target = Target.parse(options.url)
-            service = Lane("service", Pool(target, connections), None)
+            service = Lane("service", Pool(target, connections, keys=options.keys), None)
             return runner.run(_measure(workload, options, service, directory))
         setup = Setup(
             dates=options.dates,
@@ -220,7 +221,7 @@ def _one(workload: Workload, options: argparse.Namespace) -> Report:
             profile=options.profile,
         )
         rig = stack.enter_context(Rig(setup, workload.settings, say))
-        pool = Pool(rig.target, connections)
+        pool = Pool(rig.target, connections, keys=options.keys)
         service = Lane("service", pool, rig.running.pid, rig.database_pid)
         report = runner.run(_measure(workload, options, service, rig.directory))
         rig.running.check()
@@ -243,7 +244,9 @@ async def _measure(
         bare = None
         if not options.no_bare:
             target, pid = start_bare(await sampled(workload, pool), directory, stack)
-            bare_pool = await stack.enter_async_context(Pool(target, pool.connections))
+            bare_pool = await stack.enter_async_context(
+                Pool(target, pool.connections, keys=pool.keys)
+            )
             bare = Lane("bare route", bare_pool, pid)
         say(f"measuring {workload.name}")
         problems = await compare(workload, world, service, bare, plan)
@@ -254,6 +257,7 @@ async def _measure(
         title=workload.title,
         unit=workload.unit,
         connections=service.pool.connections,
+        keys=service.pool.keys,
         rate=0.0 if workload.burst else plan.rate,
         machine=machine(),
         service=found,

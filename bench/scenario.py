@@ -20,6 +20,9 @@ Scenario = Generator[Call, Response, None]
 Supply = Callable[[], Scenario | None]
 """Makes the next scenario, or ``None`` when there is nothing left to do."""
 
+KEY_FIELD = b"Idempotency-Key: " + b"0" * 32 + b"\r\n"
+"""A line of every POST. A :class:`bench.load.Pool` replaces it by a fresh key, or removes it:
+requests are made once and sent many times, and a repeated key would repeat an answer."""
 _FIXED = "Host: bench\r\nAccept: application/json\r\nUser-Agent: booking-bench\r\n"
 """Sent with every request. The host's name is the same for both targets, so that both parse the
 same bytes."""
@@ -53,8 +56,9 @@ def get(path: str, token: str = "") -> bytes:
 
 
 def post(path: str, body: str, token: str = "") -> bytes:
-    """A POST request with a JSON body of ASCII characters."""
+    """A POST request with a JSON body of ASCII characters, and room for a key."""
     fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    fields += KEY_FIELD.decode("ascii")
     return request("POST", path, token, fields) + body.encode("ascii")
 
 

@@ -67,7 +67,7 @@ async def trace(settings: Settings) -> Counter[str]:
     sys.setprofile(recorder)
     server = await Server.start(settings)
     try:
-        async with Pool(Target("127.0.0.1", server.port), 1) as pool:
+        async with Pool(Target("127.0.0.1", server.port), 1, keys=False) as pool:
             world = World(pool)
             tokens = await world.tokens(world.users.take(RESERVATIONS))
             date = (await world.dates(tokens[0]))[0].id

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--calm", type=float, default=30.0, help="seconds measured in peace")
     parse.add_argument("--trouble", type=float, default=15.0, help="seconds after each break")
     parse.add_argument("--warmup", type=float, default=5.0, help="seconds that count for nothing")
+    parse.add_argument("--no-keys", action="store_false", dest="keys", help="no Idempotency-Key")
     parse.add_argument("--report", type=Path, default=None, metavar="FILE", help="an HTML page")
     options = parse.parse_args(arguments)
     if not 0 < options.rate <= 10_000 or options.trouble < PAUSED_S + 2:
@@ -52,7 +53,7 @@ def measure(options: argparse.Namespace) -> int:
     dates = int(options.rate * phases.end / SEATS_PER_DATE * 1.2) + 32
     UpRig.instances = options.instances
     with UpRig(Setup(dates=dates), {"BOOKING_LOG": "text"}, say) as rig:
-        timeline = uvloop.run(drive(rig, options.rate, phases))
+        timeline = uvloop.run(drive(rig, options.rate, phases, keys=options.keys))
         problems = audit(rig)
         verdict = judge(timeline, phases, options.rate, rig.instances)
         verdict.notes.append("; ".join(problems) or "`booking audit` is clean")
@@ -64,9 +65,9 @@ def measure(options: argparse.Namespace) -> int:
     return 0 if verdict.kept and not problems else 1
 
 
-async def drive(rig: UpRig, rate: float, phases: Phases) -> Timeline:
+async def drive(rig: UpRig, rate: float, phases: Phases, *, keys: bool) -> Timeline:
     """The load from beginning to end, and what is broken in the midst of it."""
-    async with PatientPool(rig.target, CONNECTIONS) as pool:
+    async with PatientPool(rig.target, CONNECTIONS, keys=keys) as pool:
         world = World(pool)
         (token,) = await world.tokens(world.users.take(1))
         stories = Stories(world.users, await world.dates(token))

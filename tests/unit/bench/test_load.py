@@ -10,7 +10,7 @@ import pytest
 
 from bench.client import Target
 from bench.load import Pool, arrivals
-from bench.scenario import Scenario, get, single
+from bench.scenario import Scenario, charge, get, single
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
@@ -24,12 +24,14 @@ class Server:
         self.seen = 0
         self.connections = 0
         self.delay_s = 0.0
+        self.heads: list[bytes] = []
         self.reply: Callable[[int], bytes | None] = lambda number: OK
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.heads.append(head)
                 self.seen += 1
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
@@ -99,6 +101,22 @@ async def test_a_closed_loop_ends_on_time_and_measures_only_after_the_warm_up(
     recorder = await open_pool(target, 2).closed_loop(asks(1_000_000), 0.1, 0.2)
     assert 0 < len(recorder.units) < handler.seen == recorder.answered
     assert recorder.end - recorder.start == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("keys", [True, False])
+async def test_the_same_post_is_sent_with_another_key_each_time(
+    server: tuple[Server, Target], keys: bool
+) -> None:
+    handler, target = server
+    post = charge("somebody", 1).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    remaining = iter(range(5))
+    async with Pool(target, 1, keys=keys) as pool:
+        await pool.burst(
+            lambda: None if next(remaining, None) is None else single("charge", post, 200)
+        )
+    sent = [head.count(b"\r\nIdempotency-Key: ") for head in handler.heads]
+    assert sent == [1 if keys else 0] * 5
+    assert len(set(handler.heads)) == (5 if keys else 1)
 
 
 async def test_an_unexpected_status_is_a_failure_with_its_name(

@@ -29,6 +29,7 @@ def report(problems: list[str]) -> Report:
         title="polls",
         unit="request",
         connections=64,
+        keys=True,
         rate=0.0,
         machine="a machine",
         service=side_report(service),
