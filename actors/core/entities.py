@@ -37,21 +37,28 @@ class Pool:
     to least recently used, and a turn only has to set a flag.
 
     Busy activations are never evicted, so the bound gives way to what waits in mailboxes, which is
-    bounded itself.
+    bounded itself. Idle ones are evicted in a callback of their own: whoever has opened an
+    activation keeps it until they let the event loop go on.
     """
 
-    def __init__(self, entities_max: int) -> None:
+    def __init__(self, entities_max: int, loop: asyncio.AbstractEventLoop) -> None:
         self._entities_max = entities_max
+        self._loop = loop
         self._ring: deque[Activation] = deque()
+        self._came = 0
+        """Activations that came while there were too many, since the last eviction."""
         self.size = 0
         """Entities in memory."""
 
     def admit(self, activation: Activation) -> None:
-        """Count an activation that came into memory; beyond the bound, idle ones have to go."""
+        """Count an activation that came into memory; beyond the bound, idle ones will have to
+        go."""
         self._ring.append(activation)
         self.size += 1
         if self.size > self._entities_max:
-            self._shrink()
+            if not self._came:
+                self._loop.call_soon(self._shrink)
+            self._came += 1
         elif len(self._ring) > 2 * self._entities_max:
             self._ring = deque(activation for activation in self._ring if not activation.gone)
 
@@ -66,7 +73,10 @@ class Pool:
         self.leave(activation)
 
     def _shrink(self) -> None:
-        for _ in range(min(LOOKS_MAX, len(self._ring))):
+        looks, self._came = self._came * min(LOOKS_MAX, len(self._ring)), 0
+        for _ in range(looks):
+            if self.size <= self._entities_max:
+                return
             activation = self._ring.popleft()
             if activation.gone:
                 continue
@@ -77,8 +87,6 @@ class Pool:
                 self.drop(activation)
             else:
                 self._ring.append(activation)
-            if self.size <= self._entities_max:
-                return
 
 
 class Entities:
@@ -93,7 +101,7 @@ class Entities:
         self._context = context
         self._sagas = sagas
         self._fence = fence
-        self.pool = Pool(context.limits.entities_max)
+        self.pool = Pool(context.limits.entities_max, context.loop)
         self.timers = Timers(context, self._timer_fired)
         self._crashes = CrashWindow(context.limits)
 

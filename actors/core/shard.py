@@ -59,16 +59,26 @@ class Activation(Mailbox):
     uncommitted: int = 0
     """Decisions submitted and not yet committed."""
     pins: int = 0
-    """Running sagas, which keep the entity in memory."""
+    """Running sagas, and messages that wait for it as a companion: they keep it in memory."""
     event_bytes: int = 0
     """Size of the events since the last snapshot."""
     snapshot_bytes: int = 0
     """Size of the last snapshot."""
     watchers: list[Activation] | None = None
     """Activations whose next message needs this one as a companion."""
+    held: Sequence[Activation] = ()
+    """Companions of the next message, kept in memory while others of them are loaded."""
 
     def __post_init__(self) -> None:
         self.has_companions = type(self.behaviour).companions is not Behaviour.companions
+
+    def hold(self, companions: Sequence[Activation]) -> None:
+        """Keep these in memory for the next message, and no others."""
+        for companion in self.held:
+            companion.pins -= 1
+        for companion in companions:
+            companion.pins += 1
+        self.held = companions
 
     @property
     def needed(self) -> bool:
@@ -262,6 +272,8 @@ class Shard:
     def take(self, activation: Activation) -> Envelope:
         """Take the next message out of a mailbox."""
         envelope = activation.take()
+        if activation.held:
+            activation.hold(())
         self.mail -= 1
         if envelope.external:
             self._context.counters.waiting -= 1

@@ -115,7 +115,10 @@ class Writer:
                 other.watchers = []
             other.watchers.append(activation)
             entities.want(other)
-        return found if all(other.loaded for other in missing) else None
+        if all(other.loaded for other in missing):
+            return found
+        activation.hold(tuple(found.values()))
+        return None
 
     def _probe(self, activation: Activation, envelope: Envelope) -> None:
         if envelope.command is QUERY:

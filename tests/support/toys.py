@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -263,3 +263,32 @@ class Bank(ToyBehaviour):
 
     def decode_state(self, data: bytes) -> Any | None:
         return msgspec.msgpack.decode(data, type=Money)
+
+
+class Shop(ToyBehaviour):
+    """``("order", n)`` takes one of the shop's ``stock`` and writes the line ``line-n``, which is
+    known to be empty at first: two companions, of which only one has to be loaded."""
+
+    kind = "shop"
+
+    def initial(self, address: Address) -> int:
+        return 1 if address.name == "stock" else 0
+
+    def companions(self, address: Address, state: Any, command: Any) -> Sequence[Address]:
+        if command == "get":
+            return ()
+        return [Address(self.kind, address.key, name) for name in ("stock", f"line-{command[1]}")]
+
+    def infer(self, address: Address, state_of: Callable[[Address], Any | None]) -> Any | None:
+        return 0 if address.name.startswith("line-") else None
+
+    def decide(self, turn: Turn) -> Decision:
+        if turn.command == "get":
+            return Decision(turn.state)
+        stock, line = turn.companions
+        if turn.companions[stock] < 1:
+            return Decision("sold out")
+        return Decision("sold", [(stock, ("changed", -1)), (line, ("changed", 1))])
+
+    def evolve(self, state: int, event: Any) -> int:
+        return state + int(event[1])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
 from actors.address import Address
 from actors.core.context import Limits
 from actors.errors import DeadlineExceededError, EntityCrashedError
+from actors.journal.contract import Batch
 from tests.support.runtimes import Cluster, Instance, pass_time, until
 
 ANN = Address("counter", "ann")
@@ -145,6 +147,52 @@ async def test_both_companions_may_be_busy_with_each_other(one: Instance) -> Non
     answers = [one.ask(at, ("move", 1)) for _ in range(100) for at in (A, B)]
     await asyncio.gather(*answers)
     assert await one.reply(A, "sum") == 20
+
+
+async def test_companions_stay_in_memory_until_the_turn_is_over(cluster: Cluster) -> None:
+    """
+    Given a stock of one, unused for a while, and a full memory
+    When two customers order, and the first order's line comes into memory beside the stock
+    Then the stock stays there until its change is journalled, so one order is refused.
+    """
+    stock, first, second = (Address("shop", "corner", name) for name in ("stock", "ann", "ben"))
+    one = await cluster.start(limits=Limits(entities_max=3))
+    await one.runtime.load_state([stock, first, second])
+    pool = one.runtime.shards.entities.pool
+    for activation in pool._ring:
+        activation.touched = activation.address != stock
+    append = one.journal.append
+
+    async def slow(lane: int, batch: Batch) -> Collection[int]:
+        await pass_time(0.02)  # a commit takes longer than a look-up
+        return await append(lane, batch)
+
+    one.journal.append = slow  # type: ignore[method-assign]
+    orders = [one.ask(first, ("order", 1))]
+    await pass_time(0.005)
+    orders.append(one.ask(second, ("order", 2)))
+    assert [(await order).reply for order in orders] == ["sold", "sold out"]
+    assert await one.reply(stock, "get") == 0
+
+
+async def test_a_companion_is_held_while_another_is_loaded(cluster: Cluster) -> None:
+    """However many entities come by meanwhile."""
+    stock, ann = Address("shop", "corner", "stock"), Address("shop", "corner", "ann")
+    one = await cluster.start(limits=Limits(entities_max=2))
+    await one.runtime.load_state([ann])
+    one.journal.latency_s = 1.0
+    line = one.runtime.shards.entities.open(
+        one.runtime.shards.by_number[ann.slot], Address("shop", "corner", "line-1")
+    )
+    order = one.ask(ann, ("order", 1))
+    await pass_time(0.1)
+    others = [one.ask(Address("counter", str(number)), "get") for number in range(50)]
+    await pass_time(0.1)
+    assert not line.gone
+    assert (await order).reply == "sold"
+    assert await one.reply(stock, "get") == 0
+    await asyncio.gather(*others)
+    assert line.pins == 0
 
 
 async def test_a_failed_load_is_answered_and_tried_again(
