@@ -21,6 +21,8 @@ class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Fenced by another owner."""
     entities: int
     """In memory."""
+    unreadable: int
+    """Entities whose events could not be read; they are refused until they can."""
     mailbox_depth: int
     """External messages waiting to be decided."""
     queued_commits: int
@@ -107,6 +109,7 @@ class Health:
             shards=len(shards),
             lost_shards=tuple(sorted(self._shards.lost)),
             entities=self._shards.entities.pool.size,
+            unreadable=sum(len(shard.unreadable) for shard in shards.values()),
             mailbox_depth=counters.waiting,
             queued_commits=sum(lane.pending for lane in lanes),
             in_flight=sum(lane.callers for lane in lanes)

@@ -92,6 +92,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """After how long the runtime itself repeats a timer or saga step that crashed: at most four
     times in a crash window, so that alone it never fences a shard."""
 
+    read_backoff_min_s: float = 1.0
+    """First wait before an entity that could not be read is read again: what passes by itself, such
+    as a want of memory, mostly has by then."""
+
+    read_backoff_max_s: float = 60.0
+    """Longest such wait: a timer that waits for an entity is at most that much later, and a release
+    that cannot read thousands of them spends its time on other things."""
+
     timer_again_ms: int = 250
     """Shortest time between two wakes of one entity whose wish did not change by the first."""
 

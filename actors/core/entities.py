@@ -15,8 +15,8 @@ from actors.behaviour import TIMER_FIRED, Folded
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope
 from actors.core.sagas import Sagas
-from actors.core.shard import ABSENT, Activation, Commit, Shard, Timer
-from actors.core.supervision import CrashWindow, where
+from actors.core.shard import ABSENT, Activation, Commit, Reading, Shard, Timer
+from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import EntityCrashedError, KeyReusedError, NotOwnedError, OverloadedError
 from actors.journal.contract import Loaded, OutcomeRow, TimerEntry
 from actors.transport import Answer
@@ -150,7 +150,7 @@ class Entities:
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
             self._log(activation, "cannot read a stored reply", error)
             envelope.refuse(EntityCrashedError(activation.address.text))
-            self._count_crash(activation.shard)
+            self._context.counters.crashes += 1
             return
         activation.shard.keys.remember(row.command, row.fingerprint, reply)
         envelope.answer(Answer(reply, replayed=True))
@@ -186,7 +186,8 @@ class Entities:
         shard = activation.shard
         while activation.head is not None and activation.head.over:
             shard.keys.release(shard.take(activation))
-        if activation.needed or activation.address in shard.armed:
+        address = activation.address
+        if activation.needed or address in shard.armed or address in shard.unreadable:
             return True
         self.pool.drop(activation)
         return False
@@ -201,6 +202,8 @@ class Entities:
         activation.snapshot_bytes = folded.snapshot_bytes
         shard.not_before(folded.at_ms)
         self._context.counters.loads += 1
+        if shard.unreadable:
+            shard.unreadable.pop(address, None)
         for subscription in self._context.subscriptions:
             subscription.loaded(address, state, folded.seq, shard.epoch)
         for key in folded.keys:
@@ -273,21 +276,47 @@ class Entities:
         self._count_crash(activation.shard)
 
     def crashed_in_load(self, activation: Activation, error: Exception) -> None:
-        """Refuse everybody who needs an entity whose events cannot be read."""
-        shard = activation.shard
+        """Refuse everybody who needs an entity whose events cannot be read, and read it again
+        later. It is no reason to fence the shard: a new claim would find the same events."""
+        shard, address = activation.shard, activation.address
         self._log(activation, "cannot be loaded", error)
+        self._context.counters.crashes += 1
         activation.loading = False
         while activation.size:
-            self._fail(activation, shard.take(activation))
+            self._refuse(activation, shard.take(activation))
         for watcher in activation.watchers or ():
             if watcher.waits and watcher.size:
                 self._fail(watcher, shard.take(watcher))
         self._resume_watchers(activation)
         for saga in [saga for saga in shard.sagas.values() if saga.activation is activation]:
             self._sagas.end(saga)
-            self._retry_later(activation)
         self.pool.drop(activation)
-        self._count_crash(shard)
+        self._read_again(shard, address)
+
+    def _read_again(self, shard: Shard, address: Address) -> None:
+        """Load the entity again after a while, and after ever longer ones, until it can be read:
+        its timer and sagas wait for it, whether or not anybody asks. One try is under way at a
+        time, however often it is asked for meanwhile."""
+        limits = self._context.limits
+        reading = shard.unreadable.get(address)
+        if reading is None:
+            reading = shard.unreadable[address] = Reading(
+                Backoff(
+                    limits.read_backoff_min_s,
+                    limits.read_backoff_max_s,
+                    self._context.random.random,
+                )
+            )
+        if not reading.planned:
+            reading.planned = True
+            self._context.loop.call_later(
+                reading.backoff.next_s(), self._read_now, shard, address, reading
+            )
+
+    def _read_now(self, shard: Shard, address: Address, reading: Reading) -> None:
+        reading.planned = False
+        if not shard.closed and shard.unreadable.get(address) is reading:
+            self.want(self.open(shard, address))
 
     def reload(self, activation: Activation) -> None:
         """Have a crashed entity as the journal has it, as soon as somebody needs it."""
@@ -303,17 +332,18 @@ class Entities:
         place = activation.shard.place
         log.error("%s %s: %s", activation.address.text, what, where(error), extra=place)
 
-    def _fail(self, activation: Activation, envelope: Envelope) -> None:
+    @staticmethod
+    def _refuse(activation: Activation, envelope: Envelope) -> None:
         activation.shard.keys.release(envelope)
         envelope.refuse(EntityCrashedError(activation.address.text))
-        if envelope.command is TIMER_FIRED:
-            self._retry_later(activation)
 
-    def _retry_later(self, activation: Activation) -> None:
-        """Fire the entity's timer when it may have been forgiven."""
-        shard = activation.shard
-        at_ms = shard.now_ms() + int(self._context.limits.crash_retry_s * 1000)
-        self.timers.arm(shard, activation.address, at_ms)
+    def _fail(self, activation: Activation, envelope: Envelope) -> None:
+        """Refuse the envelope; a timer fires again when it may have been forgiven."""
+        self._refuse(activation, envelope)
+        if envelope.command is TIMER_FIRED:
+            shard = activation.shard
+            at_ms = shard.now_ms() + int(self._context.limits.crash_retry_s * 1000)
+            self.timers.arm(shard, activation.address, at_ms)
 
     def _count_crash(self, shard: Shard) -> None:
         self._context.counters.crashes += 1

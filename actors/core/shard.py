@@ -179,6 +179,15 @@ class Timer:
     """The time under which it is in the heap."""
 
 
+@dataclass(slots=True, eq=False)
+class Reading:
+    """An entity that could not be read from the journal, and will be read again."""
+
+    backoff: Backoff
+    planned: bool = False
+    """The next try has its time."""
+
+
 class JournalView(Protocol):
     """What a shard sees of the journal."""
 
@@ -232,6 +241,8 @@ class Shard:
         self.timers: dict[Address, Timer] = {}
         self.firing: set[Address] = set()
         """Entities with a fired timer in their mailbox."""
+        self.unreadable: dict[Address, Reading] = {}
+        """Entities that could not be read the last time."""
         self.warm: dict[Address, Folded] = {}
         """Entities that were read before the shard was claimed; only what came since is missing."""
         self.armed: set[Address] = set()

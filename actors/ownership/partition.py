@@ -83,6 +83,10 @@ class ServedShards:
         began_ms = 0 if old is None else old.now_ms()
         submit = self.lanes[lease.shard % len(self.lanes)].submit
         shard = self.shards[lease.shard] = Shard(lease, self._context, loader, submit, began_ms)
+        for address in [a for a in armed if a.kind not in self._context.behaviours]:
+            # Of a newer release, which will find it again.
+            log.warning("%s has a timer, and a kind that is not known here", address.text)
+        armed = [address for address in armed if address.kind in self._context.behaviours]
         shard.armed.update(armed)
         shard.warm.update(warm)
         self.lost.discard(lease.shard)

@@ -27,6 +27,7 @@ from booking.seats.domain.seat import HoldExpired, HoldReleased, SeatHeld, SeatS
 MEANINGS: Final[Mapping[str, str]] = {
     "shards_owned": "Shards that this instance owns and serves.",
     "entities": "Entities in memory.",
+    "entities_unreadable": "Entities whose events cannot be read; they refuse everything.",
     "mailbox_depth": "Messages of clients that wait to be decided.",
     "uncommitted_decisions": "Decisions that wait for the journal, sent to it or not.",
     "callers_waiting": "Callers that wait for a decision to be committed, or for a payment to end.",
@@ -127,6 +128,7 @@ def gauges(
     numbers: dict[str, float] = {
         "shards_owned": seen.shards,
         "entities": seen.entities,
+        "entities_unreadable": seen.unreadable,
         "mailbox_depth": seen.mailbox_depth,
         "uncommitted_decisions": seen.queued_commits,
         "callers_waiting": seen.in_flight,

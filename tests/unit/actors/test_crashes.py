@@ -135,3 +135,92 @@ async def test_what_was_submitted_before_a_crash_loop_is_still_answered(cluster:
     assert (await added).reply == 5
     await until(lambda: one.runtime.health.problem() is None)
     assert await one.reply(other[0], "get") == 5
+
+
+# -- entities that cannot be read ------------------------------------------------------------------
+
+
+def unreadable(instance: Instance, tries: int) -> None:
+    """The bank's events cannot be decoded so many times, then they can."""
+    decode, left = instance.bank.decode_event, [tries]
+
+    def broken(event_type: str, version: int, payload: bytes) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise MemoryError("secret words of a user")
+        return decode(event_type, version, payload)
+
+    instance.bank.decode_event = broken  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("tries", [1, 4])
+async def test_a_recovery_that_fails_is_repeated(cluster: Cluster, tries: int) -> None:
+    """
+    Given an owner that died between two steps of a transfer
+    When the next owner cannot read the payer at first
+    Then it reads the payer again by itself, and the transfer ends, though nobody asks.
+    """
+    rich = Address("bank", "rich")
+    one = await cluster.start()
+    await one.reply(rich, ("deposit", "d1", 100))
+    one.journal.latency_s = 0.01
+    one.ask(rich, ("send", "t1", "poor", 40)).add_done_callback(lambda sent: sent.exception())
+    await until(lambda: len(cluster.store.events(rich)) == 2)
+    one.journal.pause()
+    two = cluster.new("two-1")
+    unreadable(two, tries)
+    await two.runtime.start()
+    await until(lambda: two.runtime.health.statistics().unreadable == 1)
+    await until(lambda: len(cluster.store.events(rich)) == 3)
+    assert two.runtime.health.statistics().unreadable == 0
+    assert two.runtime.health.statistics().crashes == tries
+    await until(lambda: rich not in cluster.store.timers)
+    await pass_time(3600)
+    assert two.runtime.health.statistics().crashes == tries
+
+
+async def test_an_entity_nobody_can_read_is_tried_ever_more_rarely(
+    cluster: Cluster, one: Instance
+) -> None:
+    await one.reply(Address("bank", "rich"), ("deposit", "d1", 100))
+    two = cluster.new("two-1")
+    unreadable(two, 10**9)
+    await two.runtime.start()
+    for _ in range(3):
+        with pytest.raises(EntityCrashedError):
+            await two.reply(Address("bank", "rich"), "get")
+    loads = two.journal.loads
+    await pass_time(3600)
+    assert 60 <= two.journal.loads - loads <= 130
+    assert two.runtime.health.statistics().unreadable == 1
+
+
+async def test_an_unreadable_entity_fences_nothing(cluster: Cluster, one: Instance) -> None:
+    """
+    Given events that this release cannot read, as after an upgrade that is under way
+    When its user asks again and again
+    Then the user is refused, and everybody else in the shard is served.
+    """
+    broken, healthy = same_shard("counter", 2)
+    await one.ask(healthy, ("add", 1))
+    one.counter.unreadable.add(broken.key)
+    for _ in range(50):
+        with pytest.raises(EntityCrashedError):
+            await one.ask(broken, "get")
+        assert await one.reply(healthy, "get") == 1
+    assert one.runtime.health.statistics().epochs[healthy.slot] == 1
+    assert one.runtime.health.statistics().unreadable == 1
+
+
+async def test_a_timer_of_an_unknown_kind_is_left_alone(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A newer release may have armed it; an owner that knows the kind finds it again."""
+    newer = Address("newer", "ann")
+    cluster.store.timers[newer] = newer.slot
+    one = await cluster.start()
+    assert await one.reply(Address("counter", "ben"), "get") == 0
+    await pass_time(60.0)
+    assert newer in cluster.store.timers
+    assert "newer/ann has a timer, and a kind that is not known here" in caplog.text
+    assert not one.runtime.failed.done()
