@@ -121,9 +121,16 @@ class Behaviour(ABC):
         """Names of the sagas this state says are begun and not settled."""
         return ()
 
-    def step(self, state: Any, saga: str, answers: Sequence[Any]) -> Ask | Tell:
-        """The saga's next step, given the replies to its earlier ones. Steps may be repeated
-        after a crash, always from the first: every command they send must be idempotent."""
+    def follow_ups(self, state: Any) -> Collection[str]:
+        """Names of sagas that follow from this state, that nobody waits for, and that end without
+        a word in the journal. Each is run once its name appears, until it is done, whatever
+        crashes; after a crash those that were done may be run again."""
+        return ()
+
+    def step(self, state: Any, saga: str, answers: Sequence[Any]) -> Ask | Tell | None:
+        """The saga's next step, given the replies to its earlier ones; ``None`` if a follow-up is
+        done. Steps may be repeated after a crash, always from the first: every command they send
+        must be idempotent."""
         raise AssertionError(f"{self.kind} has no sagas")
 
     def saga_key(self, state: Any, saga: str) -> CommandKey | None:

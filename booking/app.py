@@ -106,10 +106,12 @@ class App:
         freshness = Freshness(self.node)
         seats = SeatService(actors, self.views.seats, freshness)
         signer = TokenSigner(self._settings.token_secrets)
+        queue = QueueService(actors, self.views.queues, signer, freshness, self._clock)
+        journal = self.stores.journal
         return Services(
-            queue=QueueService(actors, self.views.queues, signer, freshness, self._clock),
+            queue=queue,
             seats=seats,
-            accounts=AccountService(actors, seats, self.stores.journal, self._read_event),
+            accounts=AccountService(actors, seats, journal, self._read_event, queue.use_up),
             clock=self._clock,
             readiness=self.readiness,
         )

@@ -209,16 +209,24 @@ class Entities:
         for key in folded.keys:
             if key is not None:
                 shard.keys.hold_for_saga(key)
-        if folded.timer_ms is not None:
-            if address not in shard.firing:
-                self.timers.arm(shard, address, folded.timer_ms)
-        elif not folded.unfinished and address in shard.armed:
-            shard.disarmed[address] = None
+        if folded.timer_ms is not None and address not in shard.firing:
+            self.timers.arm(shard, address, folded.timer_ms)
         for saga in folded.unfinished:
             self._sagas.begin(activation, saga)
+        if address in shard.armed:
+            self._follow_up(activation, folded)
         self._resume_watchers(activation)
         if activation.size:
             shard.queue(activation)
+
+    def _follow_up(self, activation: Activation, folded: Folded) -> None:
+        """Run the follow-ups of a marked entity, of which nobody knows whether they were done."""
+        follow_ups = activation.behaviour.follow_ups(folded.state)
+        activation.owed = frozenset(follow_ups)
+        for saga in follow_ups:
+            self._sagas.begin(activation, saga, follows=True)
+        if folded.timer_ms is None and not (folded.unfinished or follow_ups):
+            activation.shard.disarmed[activation.address] = None
 
     @staticmethod
     def _resume_watchers(activation: Activation) -> None:

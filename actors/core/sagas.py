@@ -40,8 +40,15 @@ class Sagas:
         self._ask_anywhere = ask_anywhere
         self._ask_here = ask_here
 
-    def begin(self, activation: Activation, name: str, trace: Trace | None = None) -> None:
-        """Drive this unfinished saga of the entity, unless it runs already."""
+    def begin(
+        self,
+        activation: Activation,
+        name: str,
+        trace: Trace | None = None,
+        *,
+        follows: bool = False,
+    ) -> None:
+        """Drive this unfinished saga or follow-up of the entity, unless it runs already."""
         running = activation.shard.sagas
         if (activation.address, name) in running:
             return
@@ -49,7 +56,7 @@ class Sagas:
         backoff = Backoff(
             limits.saga_backoff_min_s, limits.saga_backoff_max_s, self._context.random.random
         )
-        saga = Saga(activation, name, backoff, trace)
+        saga = Saga(activation, name, backoff, trace, follows)
         running[activation.address, name] = saga
         activation.pins += 1
         self._context.counters.sagas += 1
@@ -76,14 +83,19 @@ class Sagas:
             return
         behaviour = activation.behaviour
         try:
-            if saga.name not in behaviour.unfinished(activation.committed):
-                self.end(saga)
-                return
-            step = behaviour.step(activation.committed, saga.name, tuple(saga.answers))
+            step = None
+            find = behaviour.follow_ups if saga.follows else behaviour.unfinished
+            if saga.name in find(activation.committed):
+                step = behaviour.step(activation.committed, saga.name, tuple(saga.answers))
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
             log.error("%s crashed in saga %s: %s", activation.address.text, saga.name, where(error))
             self._context.counters.crashes += 1
             self._later(saga, self._context.limits.crash_retry_s)
+            return
+        if step is None:
+            self.end(saga)
+            if saga.follows:
+                _done(activation, saga.name)
             return
         # Only the sending: what comes of it later is no part of the trace by itself.
         with UNTRACED if saga.trace is None else saga.trace.within():
@@ -131,3 +143,13 @@ class Sagas:
     def _later(self, saga: Saga, wait_s: float) -> None:
         if not saga.activation.shard.closed:
             saga.handle = self._context.loop.call_later(wait_s, self._drive, saga)
+
+
+def _done(activation: Activation, follow_up: str) -> None:
+    """Note that a follow-up is done: after the last one the entity need not be found again."""
+    activation.owed -= {follow_up}
+    shard, state, behaviour = activation.shard, activation.state, activation.behaviour
+    if activation.owed or not activation.loaded or activation.address not in shard.armed:
+        return
+    if behaviour.next_timer_ms(state) is None and not behaviour.unfinished(state):
+        shard.disarmed[activation.address] = None

@@ -58,6 +58,8 @@ class Activation(Mailbox):
     """To be loaded again as soon as nothing of it is uncommitted."""
     uncommitted: int = 0
     """Decisions submitted and not yet committed."""
+    owed: frozenset[str] = frozenset()
+    """Follow-ups of decisions, committed or not, that are not done. Their entity stays marked."""
     pins: int = 0
     """Running sagas, and messages that wait for it as a companion: they keep it in memory."""
     event_bytes: int = 0
@@ -94,7 +96,7 @@ class Activation(Mailbox):
 class PendingChange(Change):
     """What a decision makes of one entity, with what only its shard needs."""
 
-    __slots__ = ("activation", "size", "snapshot", "timer_ms", "unfinished")
+    __slots__ = ("activation", "follow_ups", "size", "snapshot", "timer_ms", "unfinished")
 
     def __init__(self, activation: Activation, state: Any) -> None:
         self.address = activation.address
@@ -109,6 +111,8 @@ class PendingChange(Change):
         self.snapshot: bytes | None = None
         self.unfinished: Collection[str] = ()
         """Sagas that are begun and not settled in the new state."""
+        self.follow_ups: Sequence[str] = ()
+        """Those that this decision brought about."""
         self.timer_ms: int | None = None
         """When the entity's timer is due from now on."""
 
@@ -162,6 +166,8 @@ class Saga:
     backoff: Backoff
     trace: Trace | None
     """The trace of the message that began it; a saga that is resumed after a crash has none."""
+    follows: bool
+    """It is a follow-up."""
     answers: list[Any] = field(default_factory=list)
     handle: asyncio.TimerHandle | None = None
 

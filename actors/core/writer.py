@@ -207,8 +207,9 @@ class Writer:
             armed = change.timer_ms is not None
             if armed or address in shard.timers:
                 self._entities.timers.arm(shard, address, change.timer_ms)
+            activation.owed = activation.owed.union(change.follow_ups)
             if address in shard.armed:
-                if armed or change.unfinished:
+                if armed or change.unfinished or activation.owed:
                     shard.disarmed.pop(address, None)
                 else:
                     shard.disarmed[address] = None
@@ -239,6 +240,8 @@ class Writer:
                 continue
             for saga in change.unfinished:
                 self._sagas.begin(activation, saga, commit.trace)
+            for saga in change.follow_ups:
+                self._sagas.begin(activation, saga, commit.trace, follows=True)
             if activation.crashed and not activation.uncommitted:
                 self._entities.reload(activation)
         for key, reply in commit.stored:
@@ -324,7 +327,11 @@ def _look_ahead(commit: Commit, change: PendingChange) -> None:
     address = change.address
     change.timer_ms = activation.behaviour.next_timer_ms(state)
     change.unfinished = activation.behaviour.unfinished(state)
-    if (change.timer_ms is not None or change.unfinished) and address not in shard.armed:
+    if follow_ups := activation.behaviour.follow_ups(state):
+        before = activation.behaviour.follow_ups(activation.state)
+        change.follow_ups = [name for name in follow_ups if name not in before]
+    marks = change.timer_ms is not None or change.unfinished or change.follow_ups
+    if marks and address not in shard.armed:
         entry = TimerEntry(shard.number, shard.epoch, address, True)
         commit.timers = [*commit.timers, entry]
     threshold = max(shard.snapshot_bytes_min, activation.snapshot_bytes)

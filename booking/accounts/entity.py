@@ -1,5 +1,5 @@
-"""The account as an actor. Its payments are sagas: take the money, have the seat confirm, end the
-token, settle."""
+"""The account as an actor. Its payments are sagas: take the money, have the seat confirm, settle.
+That the queue ends the token follows by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from booking.accounts.domain.account import (
     AccountReply,
     PendingPayment,
     SettlePayment,
-    ends_token,
 )
 from booking.accounts.domain.rules import decide_account, evolve_account
 from booking.domain.decision import Rejected
@@ -64,9 +63,17 @@ class AccountBehaviour(Codec, Behaviour):
         """The ids of payments that are not settled yet."""
         return state.pending.keys()
 
-    def step(self, state: Account, saga: str, answers: Sequence[Any]) -> Ask | Tell:
-        """The payment's next step: the sale, the end of the token, the settlement."""
-        pending = state.pending[saga]
+    def follow_ups(self, state: Account) -> Collection[str]:
+        """The tokens that payments have used up, for their queues to end."""
+        return [f"{number} {queue}" for queue, number in state.spent.items()]
+
+    def step(self, state: Account, saga: str, answers: Sequence[Any]) -> Ask | Tell | None:
+        """The payment's next step: the sale, the settlement. For a used token: its end."""
+        pending = state.pending.get(saga)
+        if pending is None:
+            number, _, queue = saga.partition(" ")
+            use = UseToken(state.user, int(number))
+            return None if answers else Ask(queue_address(queue), use)
         if not answers:
             held = state.reservations[pending.reservation]
             return Ask(
@@ -75,8 +82,6 @@ class AccountBehaviour(Codec, Behaviour):
         seats_word = answers[0]
         if isinstance(seats_word, Rejected):
             return Tell(SettlePayment(pending.id, seats_word.code, seats_word.detail))
-        if len(answers) == 1 and ends_token(state, pending.id, pending.started_ms):
-            return Ask(queue_address(pending.queue), UseToken(state.user, pending.number))
         return Tell(SettlePayment(pending.id))
 
     def saga_key(self, state: Account, saga: str) -> CommandKey | None:

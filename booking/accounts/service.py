@@ -65,12 +65,15 @@ class AccountService:
         seats: SeatService,
         journal: Journal,
         read_event: Callable[[Row], Any],
+        use_up: Callable[[QueueToken], None],
     ) -> None:
-        """``read_event`` decodes a row of the journal."""
+        """``read_event`` decodes a row of the journal; ``use_up`` is told of each token that a
+        payment has used up."""
         self._actors = actors
         self._seats = seats
         self._journal = journal
         self._read_event = read_event
+        self._use_up = use_up
 
     async def charge(
         self, user: str, amount: int, attempt: Attempt | None
@@ -97,7 +100,10 @@ class AccountService:
         key = command_key(token.user, "payment", attempt) if attempt else None
         command = account.Pay(new_id("pay", key), schedule, seat, token.queue, token.number)
         answer = await self._actors.answer(account_address(token.user), command, key)
-        return Outcome(_paid(answer.reply), answer.replayed)
+        paid = _paid(answer.reply)
+        if isinstance(paid, account.PaymentDone) and paid.token_spent:
+            self._use_up(token)
+        return Outcome(paid, answer.replayed)
 
     async def replay(
         self, token: QueueToken, attempt: Attempt

@@ -32,7 +32,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "uncommitted_decisions": "Decisions that wait for the journal, sent to it or not.",
     "callers_waiting": "Callers that wait for a decision to be committed, or for a payment to end.",
     "timers": "Entities with a timer.",
-    "sagas": "Payments under way.",
+    "sagas": "Payments under way, and used tokens that wait for their queue.",
     "turns_total": "Commands decided.",
     "commits_total": "Batches that the journal was sent.",
     "events_total": "Events committed.",

@@ -140,6 +140,13 @@ class QueueService:
         """Give the place up. Repeating it does no harm."""
         await self._actors.reply(queue_address(token.queue), Leave(token.user, token.number))
 
+    def use_up(self, token: QueueToken) -> None:
+        """A payment has used the token up: here it opens nothing more, whatever keeps the queue's
+        owner from hearing of it."""
+        view = self._queues.get(token.queue)
+        if view is not None:
+            view.use_up(token.number)
+
     def mark_present(self, token: QueueToken) -> None:
         """Note that the token's holder polls or listens. Cheap; call it often."""
         view = self._queues.get(token.queue)

@@ -335,6 +335,12 @@ class QueueView:
         self._draws = (*self._draws, lots)
         self._left = sorted(lots.place(n) if n in lots else n for n in self._left)
 
+    def use_up(self, number: int) -> None:
+        """A payment has used the number's token up: here it opens nothing from now on, though the
+        owner has yet to say so."""
+        self._active.pop(number, None)
+        self.version += 1
+
     # -- answering --------------------------------------------------------------------------------
 
     @property

@@ -14,7 +14,7 @@ from actors.journal.partitioned import PartitionedJournal
 from actors.runtime import Runtime
 from actors.subscription import Change, Subscription
 from tests.support.faulty import FaultyJournal
-from tests.support.toys import Alarm, Bank, Counter, Pair, Shop
+from tests.support.toys import Alarm, Bank, Counter, Herald, Pair, Shop
 from tests.support.virtual_time import VirtualClock
 
 WAIT_MAX_S = 120.0
@@ -63,7 +63,7 @@ class Instance:
         self.runtime = Runtime(
             instance=self.name,
             incarnation=name,
-            behaviours=[self.counter, self.alarm, self.pair, self.bank, Shop()],
+            behaviours=[self.counter, self.alarm, self.pair, self.bank, Shop(), Herald()],
             journal=self.journal if databases == 1 else PartitionedJournal(self.databases),
             clock=self.clock,
             limits=limits,

@@ -292,3 +292,25 @@ class Shop(ToyBehaviour):
 
     def evolve(self, state: int, event: Any) -> int:
         return state + int(event[1])
+
+
+class Herald(ToyBehaviour):
+    """``("tell", name)`` is answered at once, and follows up with one more on the counter of that
+    name; ``("rest",)`` changes nothing of it."""
+
+    kind = "herald"
+
+    def initial(self, address: Address) -> tuple[str, ...]:
+        return ()
+
+    def decide(self, turn: Turn) -> Decision:
+        return Decision("noted", [(turn.address, turn.command)])
+
+    def evolve(self, state: tuple[str, ...], event: Any) -> tuple[str, ...]:
+        return (*state, event[1]) if event[0] == "tell" else state
+
+    def follow_ups(self, state: tuple[str, ...]) -> Collection[str]:
+        return state
+
+    def step(self, state: Any, saga: str, answers: Sequence[Any]) -> Ask | Tell | None:
+        return None if answers else Ask(Address("counter", saga), ("add", 1))

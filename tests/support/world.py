@@ -185,6 +185,8 @@ class World:
         self.older: list[tuple[line.Line, queue_entity.LineSnapshot]] = []
         self.policy = events.Policy(max_active=2, admit_per_interval=2, active_ms=150_000)
         self.books = Books()
+        self.spent: list[tuple[str, int]] = []
+        """Tokens that payments have used up, of which the queue has not heard yet."""
 
     def ask_seat(self, number: int, command: seat.SeatCommand) -> seat.SeatReply:
         terms = seat.Terms(SEATS[number], T0, T0 + 10**9, HOLD_MS, 2)
@@ -219,9 +221,12 @@ class World:
         decided = account_rules.decide_account(self.accounts[user], command, self.now_ms)
         for event in decided.events:
             self.books.account(user, event)
+        before = self.accounts[user].spent
         self.accounts[user] = fold(
             account_rules.evolve_account, self.accounts[user], decided.events
         )
+        spent = self.accounts[user].spent
+        self.spent += [(user, number) for name, number in spent.items() if name not in before]
         return decided
 
     def ask_queue(self, command: queue.QueueCommand) -> queue.QueueReply:
@@ -259,8 +264,6 @@ class World:
             answers.append(self.ask_seat(reservation.seat, confirm))
         elif isinstance(answers[0], Rejected):
             return account.SettlePayment(payment, answers[0].code, answers[0].detail)
-        elif len(answers) == 1 and account.ends_token(state, payment, self.now_ms):
-            answers.append(self.ask_queue(queue.UseToken(user, pending.number)))
         else:
             return account.SettlePayment(payment)
         return None

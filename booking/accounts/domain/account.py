@@ -4,10 +4,12 @@ The account is the payer's side of a booking. A payment is a saga it runs:
 
 1. ``Pay`` takes the money and notes the intent in one event (:class:`PaymentStarted`);
 2. the seat is asked to confirm the sale (idempotent by payment id);
-3. unless the user still holds another unpaid seat, the queue is told that the token is used up;
-4. ``SettlePayment`` completes the payment, or gives the money back.
+3. ``SettlePayment`` completes the payment, or gives the money back.
 
 Whatever a crash interrupts starts again at step 2, because the state says the payment is pending.
+Unless the user still holds another unpaid seat, a completed payment uses the token up
+(:attr:`Account.spent`): from then on no seat is reserved with it. The queue is told of it as a
+follow-up, which no answer waits for.
 """
 
 from __future__ import annotations
@@ -63,6 +65,8 @@ class Account(msgspec.Struct, frozen=True):
     """Newest last; ended ones are dropped beyond a limit (the journal keeps them)."""
     pending: dict[str, PendingPayment] = {}
     user: str = ""
+    spent: dict[str, int] = {}
+    """By queue: the number of the token that a payment used up last."""
 
 
 # -- commands --------------------------------------------------------------------------------------
@@ -218,6 +222,9 @@ class Cancelled(msgspec.Struct, frozen=True, tag=True):
 class PaymentDone(PaymentCompleted, frozen=True, tag=True):
     """The payment is completed; the same as its event says."""
 
+    token_spent: bool = False
+    """The payment used the token up."""
+
 
 class PaymentPending(msgspec.Struct, frozen=True, tag=True):
     """Not an answer for clients: the payment was started and its saga will settle it."""
@@ -285,15 +292,14 @@ def other_unpaid(account: Account, reservation_id: str, now_ms: int) -> tuple[Re
     )
 
 
-def ends_token(account: Account, payment_id: str, now_ms: int) -> bool:
-    """Whether the token is used up once this payment's seat is sold: the user has no other seat
-    left to begin a payment for.
+def spends_token(account: Account, reservation_id: str, now_ms: int) -> bool:
+    """Whether the token is used up once this reservation is paid: the user has no other seat left
+    to begin a payment for.
 
     A seat whose payment is under way does not count as unpaid. Its payment needs the token no
     more, and if it is refused, then because its hold has ended: either way nothing is left to
     pay. Would it count, two payments at once could each see the other under way and both leave
-    the token open. So of several payments at once each may end the token, which is idempotent,
+    the token open. So of several payments at once each may use the token up, which is idempotent,
     and once all are settled with no unpaid seat left, at least one has.
     """
-    payment = account.pending.get(payment_id)
-    return payment is not None and not other_unpaid(account, payment.reservation, now_ms)
+    return not other_unpaid(account, reservation_id, now_ms)

@@ -39,6 +39,7 @@ from booking.accounts.domain.account import (
     ReservationNoted,
     SettlePayment,
     reservation_status,
+    spends_token,
 )
 from booking.domain.decision import BrokenInvariantError, Code, Rejected
 
@@ -180,9 +181,10 @@ def _settle(account: Account, command: SettlePayment, now_ms: int) -> AccountDec
     reservation = account.reservations[payment.reservation]
     if command.refused is None:
         sold = (payment.id, reservation.id, reservation.schedule, reservation.seat, payment.amount)
+        token_spent = spends_token(account, reservation.id, now_ms)
         return AccountDecision(
             (PaymentCompleted(*sold, at_ms=now_ms),),
-            PaymentDone(*sold, at_ms=now_ms),
+            PaymentDone(*sold, at_ms=now_ms, token_spent=token_spent),
             settles=payment.id,
         )
     refunded = PaymentRefunded(
@@ -218,10 +220,8 @@ def evolve_account(account: Account, event: AccountEvent) -> Account:
             return _with(account, replace(reservation, cancelled=True))
         case PaymentStarted():
             return _payment_started(account, event)
-        case PaymentCompleted(payment_id, reservation_id, _, _, amount):
-            rest = _without_payment(account, payment_id, amount, event)
-            reservation = _open_reservation(account, reservation_id, payment_id, event)
-            return _with(rest, replace(reservation, paid=True))
+        case PaymentCompleted():
+            return _payment_completed(account, event)
         case PaymentRefunded(payment_id, reservation_id, amount, balance):
             rest = _without_payment(account, payment_id, amount, event)
             _check(account.balance + amount == balance, account, event)
@@ -270,6 +270,15 @@ def _payment_started(account: Account, event: PaymentStarted) -> Account:
     )
     account = _with(account, replace(reservation, payment=event.id))
     return replace(account, balance=event.balance, pending={**account.pending, event.id: payment})
+
+
+def _payment_completed(account: Account, event: PaymentCompleted) -> Account:
+    rest = _without_payment(account, event.id, event.amount, event)
+    reservation = _open_reservation(account, event.reservation, event.id, event)
+    if spends_token(account, reservation.id, event.at_ms):
+        payment = account.pending[event.id]
+        rest = replace(rest, spent={**account.spent, payment.queue: payment.number})
+    return _with(rest, replace(reservation, paid=True))
 
 
 def _open_reservation(

@@ -140,10 +140,10 @@ async def test_a_whole_booking_is_one_trace_over_both_instances(traced: Traced) 
 
     decision = traced.decision
     home = traced.owner(account)
+    ended = traced.decision_from(home, queue, "UseToken")
     steps = [
         traced.decision_from(home, seat, "ConfirmSale"),
-        traced.decision_from(home, queue, "UseToken"),
-        traced.decision_from(home, account, "SettlePayment"),
+        traced.decision_from(home, account, "SettlePayment", ended),
     ]
     calls = {
         "POST /queue/issue": [decision(queue, "Join")],

@@ -26,36 +26,37 @@ RULES = HoldRules(hold_ms=300_000, max_holds=4, cool_down_ms=30_000)
 SEATS = SeatBehaviour(lambda: Catalogue({}), RULES)
 
 
-def account(*, other_seat: bool = False) -> Account:
-    held = Reservation("r1", "d", 7, 1_000, T0, T0 + 300_000, payment="p1")
-    other = Reservation("r2", "d", 8, 1_000, T0, T0 + 300_000)
-    reservations = {"r1": held} | ({"r2": other} if other_seat else {})
-    pending = {"p1": PendingPayment("p1", "r1", 1_000, T0 + 5, "main", 3)}
-    return Account(500, reservations, pending, user="ann")
+HELD = Reservation("r1", "d", 7, 1_000, T0, T0 + 300_000, payment="p1")
+PENDING = PendingPayment("p1", "r1", 1_000, T0 + 5, "main", 3)
+PAYING = Account(500, {"r1": HELD}, {"p1": PENDING}, user="ann")
 
 
-def steps(state: Account, *answers: Any) -> list[Ask | Tell]:
-    saga = AccountBehaviour()
-    return [saga.step(state, "p1", answers[:count]) for count in range(len(answers) + 1)]
+def steps(state: Account, saga: str, *answers: Any) -> list[Ask | Tell | None]:
+    behaviour = AccountBehaviour()
+    return [behaviour.step(state, saga, answers[:count]) for count in range(len(answers) + 1)]
 
 
-def test_a_payment_asks_the_seat_then_ends_the_token_then_settles() -> None:
-    assert steps(account(), SaleConfirmed("r1", "p1"), TokenEnded(3)) == [
+def test_a_payment_asks_the_seat_then_settles() -> None:
+    assert steps(PAYING, "p1", SaleConfirmed("r1", "p1")) == [
         Ask(seat_address("d", 7), ConfirmSale("ann", "r1", "p1")),
-        Ask(queue_address("main"), UseToken("ann", 3)),
         Tell(SettlePayment("p1")),
     ]
 
 
-def test_the_token_stays_while_another_seat_is_unpaid() -> None:
-    assert steps(account(other_seat=True), SaleConfirmed("r1", "p1"))[-1] == Tell(
-        SettlePayment("p1")
-    )
+def test_a_spent_token_is_ended_as_a_follow_up() -> None:
+    paid = Account(500, spent={"main": 3, "a queue": 4}, user="ann")
+    follow_ups = list(AccountBehaviour().follow_ups(paid))
+    assert [steps(paid, name, TokenEnded(0)) for name in follow_ups] == [
+        [Ask(queue_address("main"), UseToken("ann", 3)), None],
+        [Ask(queue_address("a queue"), UseToken("ann", 4)), None],
+    ]
 
 
 def test_a_refused_sale_is_settled_with_the_refusal() -> None:
     refused = Rejected(Code.HOLD_EXPIRED, "too late")
-    assert steps(account(), refused)[-1] == Tell(SettlePayment("p1", Code.HOLD_EXPIRED, "too late"))
+    assert steps(PAYING, "p1", refused)[-1] == Tell(
+        SettlePayment("p1", Code.HOLD_EXPIRED, "too late")
+    )
 
 
 def test_a_queue_is_replayed_where_its_snapshot_is_of_an_older_shape() -> None:

@@ -28,9 +28,9 @@ from booking.accounts.domain.account import (
     ReservationKept,
     ReservationNoted,
     SettlePayment,
-    ends_token,
     other_unpaid,
     reservation_status,
+    spends_token,
 )
 from booking.accounts.domain.rules import evolve_account
 from booking.domain.decision import BrokenInvariantError, Code, Rejected
@@ -112,7 +112,8 @@ def test_a_reservation_noted_again_keeps_the_payment_under_way() -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.when(NoteReservation(replace(RESERVATION, created_ms=END, until_ms=END + 5)), at=END)
     given.when(SettlePayment("p1"), at=END).then(
-        replace(COMPLETED, at_ms=END), reply=PaymentDone("p1", "r1", "s", 7, 400, END)
+        replace(COMPLETED, at_ms=END),
+        reply=PaymentDone("p1", "r1", "s", 7, 400, END, token_spent=True),
     )
 
 
@@ -218,7 +219,7 @@ def test_a_paid_reservation_outlasts_later_refusals_of_the_same_seat() -> None:
 
 def test_a_confirmed_payment_completes() -> None:
     outcome = GivenAccount(CHARGED, NOTED, STARTED).when(SettlePayment("p1"))
-    outcome.then(COMPLETED, reply=PaymentDone("p1", "r1", "s", 7, 400, T0))
+    outcome.then(COMPLETED, reply=PaymentDone("p1", "r1", "s", 7, 400, T0, token_spent=True))
     assert outcome.decision.settles == "p1"
     assert outcome.state.balance == 600
     assert not outcome.state.pending
@@ -259,51 +260,49 @@ def test_a_noted_outcome_comes_back_as_it_is() -> None:
 # -- the end of the token --------------------------------------------------------------------------
 
 
-def test_the_only_seat_of_a_user_ends_the_token() -> None:
-    account = GivenAccount(CHARGED, NOTED, STARTED).account
-    assert ends_token(account, "p1", T0)
+def test_the_payment_of_the_only_seat_spends_the_token() -> None:
+    given = GivenAccount(CHARGED, NOTED, STARTED)
+    given.when(SettlePayment("p1")).then(
+        COMPLETED, reply=PaymentDone("p1", "r1", "s", 7, 400, T0, token_spent=True)
+    )
+    assert given.account.spent == {"main": 3}
 
 
-def test_another_seat_still_held_unpaid_keeps_the_token() -> None:
-    account = GivenAccount(CHARGED, NOTED, OTHER, STARTED).account
-    assert [r.id for r in other_unpaid(account, "r1", T0)] == ["r2"]
-    assert not ends_token(account, "p1", T0)
-    assert ends_token(account, "p1", END)
+def test_a_refused_payment_spends_nothing() -> None:
+    given = GivenAccount(CHARGED, NOTED, STARTED)
+    given.when(SettlePayment("p1", Code.HOLD_EXPIRED))
+    assert given.account.spent == {}
+
+
+@pytest.mark.parametrize("at", [T0, END])
+def test_another_seat_still_held_unpaid_keeps_the_token(at: int) -> None:
+    given = GivenAccount(CHARGED, NOTED, OTHER, STARTED)
+    assert [r.id for r in other_unpaid(given.account, "r1", T0)] == ["r2"]
+    reply = given.when(SettlePayment("p1"), at=at).reply
+    assert isinstance(reply, PaymentDone)
+    assert reply.token_spent is (at == END)
+    assert given.account.spent == ({"main": 3} if at == END else {})
 
 
 def test_a_seat_cancelled_or_paid_does_not_keep_the_token() -> None:
     cancelled = GivenAccount(CHARGED, NOTED, OTHER, ReservationCancelled("r2"), STARTED)
-    assert ends_token(cancelled.account, "p1", T0)
+    assert spends_token(cancelled.account, "r1", T0)
     paid = GivenAccount(CHARGED, NOTED, OTHER)
     paid.when(PAY_OTHER)
     paid.when(SettlePayment("p2"))
     paid.when(PAY)
-    assert ends_token(paid.account, "p1", T0)
+    assert spends_token(paid.account, "r1", T0)
 
 
-def test_a_settled_or_unknown_payment_ends_nothing() -> None:
-    account = GivenAccount(CHARGED, NOTED, STARTED, COMPLETED).account
-    assert not ends_token(account, "p1", T0)
-    assert not ends_token(account, "p9", T0)
-
-
-@pytest.mark.parametrize("order", ["ask settle ask settle", "ask ask settle settle"])
 @pytest.mark.parametrize("first", ["p1", "p2"])
-def test_the_last_of_two_payments_to_settle_ends_the_token(order: str, first: str) -> None:
-    """However their steps interleave, also when each sees the other under way."""
+def test_two_payments_at_once_spend_the_token(first: str) -> None:
+    """Also when each sees the other under way."""
     given = GivenAccount(CHARGED, NOTED, OTHER)
     given.when(PAY)
     given.when(PAY_OTHER)
-    second = "p2" if first == "p1" else "p1"
-    turns = {"ask": [first, second], "settle": [first, second]}
-    ended = []
-    for step in order.split():
-        payment = turns[step].pop(0)
-        if step == "ask":
-            ended.append(ends_token(given.account, payment, T0))
-        else:
-            given.when(SettlePayment(payment))
-    assert ended[-1]
+    given.when(SettlePayment(first))
+    given.when(SettlePayment("p2" if first == "p1" else "p1"))
+    assert given.account.spent == {"main": 3}
     assert not given.account.pending
 
 
@@ -312,12 +311,23 @@ def test_two_payments_at_once_leave_the_token_to_a_third_seat() -> None:
     given = GivenAccount(CHARGED, NOTED, OTHER, third)
     given.when(PAY)
     given.when(PAY_OTHER)
-    assert not ends_token(given.account, "p1", T0)
-    assert not ends_token(given.account, "p2", T0)
     given.when(SettlePayment("p1"))
     given.when(SettlePayment("p2"))
+    assert given.account.spent == {}
     given.when(Pay("p3", "s", 9, "main", 3))
-    assert ends_token(given.account, "p3", T0)
+    given.when(SettlePayment("p3"))
+    assert given.account.spent == {"main": 3}
+
+
+def test_the_token_spent_last_is_known_for_each_queue() -> None:
+    given = GivenAccount(CHARGED, NOTED, STARTED, COMPLETED, OTHER)
+    given.when(Pay("p2", "s", 8, "main", 9))
+    given.when(SettlePayment("p2"))
+    assert given.account.spent == {"main": 9}
+    given.when(NoteReservation(Reservation("r3", "s", 9, 10, T0, END)))
+    given.when(Pay("p3", "s", 9, "vip", 1))
+    given.when(SettlePayment("p3"))
+    assert given.account.spent == {"main": 9, "vip": 1}
 
 
 # -- contradictions --------------------------------------------------------------------------------

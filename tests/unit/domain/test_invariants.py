@@ -114,6 +114,15 @@ class Booking(RuleBasedStateMachine):
         numbers = st.integers(1, self.world.line.last_number + 1)
         self.world.ask_queue(queue.DropSilent(tuple(data.draw(st.lists(numbers, max_size=3)))))
 
+    @precondition(lambda self: self.world.spent)
+    @rule()
+    def the_queue_hears_of_a_used_token(self) -> None:
+        user, number = self.world.spent.pop(0)
+        self.world.ask_queue(queue.UseToken(user, number))
+        assert user not in self.world.line.members or (
+            self.world.line.members[user].number != number
+        ), "I8"
+
     # -- seats and money ---------------------------------------------------------------------------
 
     @rule(user=users, number=seats, noted=st.booleans())
