@@ -37,9 +37,11 @@ class ProtocolError(Exception):
 class Traffic:
     """Counts over all connections to one peer, or from all peers."""
 
-    __slots__ = ("frames", "messages", "round_trip_avg_ms", "round_trip_max_ms")
+    __slots__ = ("bytes", "frames", "messages", "round_trip_avg_ms", "round_trip_max_ms")
 
     def __init__(self) -> None:
+        self.bytes = 0
+        """Of frames, sent and received."""
         self.frames = 0
         """Frames sent."""
         self.messages = 0
@@ -204,6 +206,7 @@ class Connection:
                 self._closed_by_peer(message)
                 return
             self._heard_s = self._clock.monotonic()
+            self._traffic.bytes += len(message.data)
             try:
                 self._receive(message.data, on_message)
             except (msgspec.DecodeError, ProtocolError) as error:
@@ -245,6 +248,7 @@ class Connection:
                 if count:
                     traffic.frames += 1
                     traffic.messages += count
+                    traffic.bytes += len(frame)
                     await self._socket.send_bytes(frame)
         except (OSError, aiohttp.ClientError) as error:
             self.end(f"the link was lost while sending ({type(error).__name__})")

@@ -64,6 +64,8 @@ class PeerStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Sent."""
     messages: int
     """Sent."""
+    bytes: int
+    """Sent and received."""
 
 
 class LinkSocket(aiohttp.ClientWebSocketResponse):
@@ -269,4 +271,5 @@ class Peer:
             round_trip_max_ms=traffic.round_trip_max_ms,
             frames=traffic.frames,
             messages=traffic.messages,
+            bytes=traffic.bytes,
         )

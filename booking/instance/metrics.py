@@ -206,6 +206,9 @@ class ClusterNumbers(Collector):
         again = CounterMetricFamily(
             "booking_peer_reconnects", "Links that replaced a lost one.", labels=_PEER
         )
+        size = CounterMetricFamily(
+            "booking_peer_bytes", "Bytes sent and received over the link.", labels=_PEER
+        )
         for peer in self._peers():
             name = (peer.instance,)
             up.add_metric(name, float(peer.connected))
@@ -214,4 +217,5 @@ class ClusterNumbers(Collector):
             asks.add_metric(name, peer.asks)
             refused.add_metric(name, peer.refused)
             again.add_metric(name, peer.reconnects)
-        return (up, trip, waiting, asks, refused, again)
+            size.add_metric(name, peer.bytes)
+        return (up, trip, waiting, asks, refused, again, size)
