@@ -168,6 +168,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     )
     """How long somebody in a queue may give no sign."""
     active_s: Seconds = field(name="BOOKING_ACTIVE_SECONDS", default=600)
+    audit_brake: bool = field(name="BOOKING_AUDIT_BRAKE", default=False)
+    """``booking audit --follow`` pauses the queues that a violation concerns."""
     user_auth: Literal["none", "token"] = field(name="BOOKING_USER_AUTH", default="none")
     log: Literal["json", "text"] = field(name="BOOKING_LOG", default="json")
     access_log: bool = field(name="BOOKING_ACCESS_LOG", default=False)

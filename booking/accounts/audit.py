@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from booking.audit.events import Readers, Reconciliation, digest, read
+from booking.audit.events import Pairing, Readers, digest, read
 from booking.audit.report import Findings
 
 
@@ -24,9 +25,7 @@ class _Account(msgspec.Struct):
 class AccountBook:
     """The accounts of one shard. A payment begun before ``overdue_ms`` has to have ended."""
 
-    def __init__(
-        self, found: Findings, holds: Reconciliation, sales: Reconciliation, overdue_ms: int
-    ) -> None:
+    def __init__(self, found: Findings, holds: Pairing, sales: Pairing, overdue_ms: int) -> None:
         self._found, self._holds, self._sales = found, holds, sales
         self._overdue_ms = overdue_ms
         self._accounts: defaultdict[str, _Account] = defaultdict(_Account)
@@ -74,7 +73,8 @@ class AccountBook:
             f"{event.id} {entity[8:]} {event.schedule} {event.seat} {event.price}"
             f" {event.created_ms} {event.until_ms}"
         )
-        self._holds.second(f"{event.id} {event.until_ms}", fact, at_ms)
+        other = f"seat/{event.schedule}/{event.seat}"
+        self._holds.second(f"{event.id} {event.until_ms}", fact, at_ms, other)
         # A later hold under the same id (an attempt retried after its first hold lapsed).
         if account.closed_by.get(event.id) == "cancelled":
             del account.closed_by[event.id]
@@ -114,7 +114,8 @@ class AccountBook:
         if begun is not None and (begun.schedule, begun.seat) != (event.schedule, event.seat):
             message = f"payment {event.id} completed for another seat than it was begun for"
             self._found.report("I7", message)
-        self._sales.second(event.id, _sale(entity, event), at_ms)
+        other = f"seat/{event.schedule}/{event.seat}"
+        self._sales.second(event.id, _sale(entity, event), at_ms, other)
 
     def _refund(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._accounts[entity]
@@ -144,6 +145,18 @@ class AccountBook:
                 else:
                     self._found.payments_in_flight += 1
                     self._sales.expect(payment, _sale(entity, begun))
+
+    def pending(self, entity: str) -> Mapping[str, tuple[Any, int]]:
+        """The account's payments under way, each with its event and that row's seq."""
+        return self._accounts[entity].pending
+
+    def adopt(self, other: AccountBook) -> None:
+        """Go on with the accounts that another book knows."""
+        self._accounts |= other._accounts
+
+    def forget(self, entity: str) -> None:
+        """Drop an account."""
+        self._accounts.pop(entity, None)
 
 
 def _sale(account: str, payment: Any) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -64,6 +64,20 @@ def digest(fact: str) -> int:
     return int.from_bytes(blake2b(fact.encode(), digest_size=16).digest(), "big")
 
 
+class Pairing(Protocol):
+    """Takes what two books in different shards say of the same, each fact with the name that the
+    other book knows it by and the address of the entity that has to say it too."""
+
+    def first(self, name: str, fact: int, at_ms: int, other: str) -> None:
+        """Take a fact of the side that acts first."""
+
+    def second(self, name: str, fact: int, at_ms: int, other: str) -> None:
+        """Take a fact of the side that follows: the first has told it already."""
+
+    def expect(self, name: str, fact: int) -> None:
+        """Hear that the second side will tell this once it has heard of the first."""
+
+
 class Reconciliation:
     """Two books in different shards that must say the same, compared without keeping either.
 
@@ -83,20 +97,20 @@ class Reconciliation:
         self._answered: set[str] = set()
         self._expected: dict[str, int] = {}
 
-    def first(self, name: str, fact: int, at_ms: int) -> None:
-        """Add the first side's fact, with the name that the second side knows it by."""
+    def first(self, name: str, fact: int, at_ms: int, other: str) -> None:
+        """Add the first side's fact."""
         self._first += fact
         if at_ms >= self._recent_from_ms:
             self._recent[name] = fact
 
-    def second(self, name: str, fact: int, at_ms: int) -> None:
+    def second(self, name: str, fact: int, at_ms: int, other: str) -> None:
         """Add the second side's fact."""
         self._second += fact
         if at_ms >= self._recent_from_ms:
             self._answered.add(name)
 
     def expect(self, name: str, fact: int) -> None:
-        """Say that the second side will tell this once it has heard of the first."""
+        """Note what the second side will tell."""
         self._expected[name] = fact
 
     @property

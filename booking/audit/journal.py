@@ -9,7 +9,7 @@ import msgspec
 
 from actors.address import Address, stable_hash
 from booking.accounts.audit import AccountBook
-from booking.audit.events import Readers, Reconciliation, take_event
+from booking.audit.events import Pairing, Readers, Reconciliation, take_event
 from booking.audit.report import Findings
 from booking.queue.audit import QueueBook
 from booking.seats.audit import SeatBook
@@ -42,14 +42,16 @@ class JournalAudit:
         self.sales = Reconciliation(overdue_ms, announced=True)
         self.overdue_ms = overdue_ms
         self._leases = dict(leases)
-        self._current: _ShardAudit | None = None
+        self._current: ShardAudit | None = None
 
     def take(self, shard: int, rows: Iterable[JournalRow]) -> None:
         """The next rows; all of this shard, and shards one after the other."""
         if self._current is None or self.found.shard != shard:
             self._close_current()
             self.found.shard = shard
-            self._current = _ShardAudit(self, shard, self._leases.pop(shard, LeaseRecord()))
+            books = Books(self.found, self.holds, self.sales, self.overdue_ms)
+            self._current = ShardAudit(books, shard, self._leases.pop(shard, LeaseRecord()))
+            self.found.shards += 1
         self._current.take(rows)
 
     def close(self) -> None:
@@ -72,28 +74,59 @@ class JournalAudit:
         self.found.seq, self.found.entity = 0, ""
 
 
-class _ShardAudit:
-    def __init__(self, audit: JournalAudit, shard: int, lease: LeaseRecord) -> None:
-        self._shard, self._lease, self._found = shard, lease, audit.found
-        self._seq, self._epoch = 0, -1
-        self._addresses: dict[str, tuple[int, Readers]] = {}
+class Books:
+    """One book of each subject, for the entities of one shard."""
+
+    def __init__(
+        self, found: Findings, holds: Pairing, sales: Pairing, overdue_ms: int = 0
+    ) -> None:
+        self.found = found
+        self.seats = SeatBook(found, holds, sales)
+        self.accounts = AccountBook(found, holds, sales, overdue_ms)
+        self._queues = QueueBook(found, "I5")
+        queues: dict[str, Readers] = {"queue": self._queues.readers()}
+        self._readers = self.seats.readers() | self.accounts.readers() | queues
+
+    def readers(self, address: str) -> Readers:
+        """The events of an entity of this kind; none if there is no such kind."""
+        kind, *rest = address.split("/")
+        known = kind in self._readers and len(rest) == (2 if kind == "seat" else 1)
+        return self._readers[kind] if known else {}
+
+    def adopt(self, other: Books) -> None:
+        """Go on with the entities that other books know."""
+        self.seats.adopt(other.seats)
+        self.accounts.adopt(other.accounts)
+        self._queues.adopt(other._queues)
+
+    def forget(self, address: str) -> None:
+        """Drop an entity."""
+        for book in (self.seats, self.accounts, self._queues):
+            book.forget(address)
+
+
+class ShardAudit:
+    """The rows of one shard in their order, from after ``seq``, which was written under
+    ``epoch``."""
+
+    def __init__(
+        self, books: Books, shard: int, lease: LeaseRecord, seq: int = 0, epoch: int = -1
+    ) -> None:
+        self.books, self._shard, self.lease, self._found = books, shard, lease, books.found
+        self.seq, self.epoch = seq, epoch
+        self.addresses: dict[str, tuple[int, Readers]] = {}
         """Address to the hash it is filed under and the readers of its kind's events."""
-        self._seats = SeatBook(audit.found, audit.holds, audit.sales)
-        self._accounts = AccountBook(audit.found, audit.holds, audit.sales, audit.overdue_ms)
-        queues = QueueBook(audit.found, "I5").readers()
-        self._readers = self._seats.readers() | self._accounts.readers() | {"queue": queues}
-        audit.found.shards += 1
 
     def take(self, rows: Iterable[JournalRow]) -> None:
         """The next rows of this shard."""
-        found, addresses, count = self._found, self._addresses, 0
+        found, addresses, count = self._found, self.addresses, 0
         for _, seq, epoch, entity, at_ms, version, address, type_, payload in rows:
             count += 1
             found.seq, found.entity = seq, address
-            if seq != self._seq + 1:
-                found.report("I4", f"seq {seq} follows seq {self._seq}")
-            self._seq = seq
-            if epoch != self._epoch:
+            if seq != self.seq + 1:
+                found.report("I4", f"seq {seq} follows seq {self.seq}")
+            self.seq = seq
+            if epoch != self.epoch:
                 self._check_epoch(epoch)
             known = addresses.get(address)
             if known is None or known[0] != entity:
@@ -105,31 +138,31 @@ class _ShardAudit:
 
     def close(self) -> None:
         """All rows of the shard have been seen."""
-        self._found.entity, end = "", self._lease.snapshot_end
-        if self._seq < end:
-            self._found.report("I4", f"ends at seq {self._seq}, a snapshot knows of {end}")
+        self._found.entity, end = "", self.lease.snapshot_end
+        if self.seq < end:
+            self._found.report("I4", f"ends at seq {self.seq}, a snapshot knows of {end}")
         self._found.seq = 0
-        self._seats.close()
-        self._accounts.close()
+        self.books.seats.close()
+        self.books.accounts.close()
 
     def _check_epoch(self, epoch: int) -> None:
-        report, lease = self._found.report, self._lease
-        if epoch < self._epoch:
-            report("I4", f"epoch falls from {self._epoch} to {epoch}")
+        report, lease = self._found.report, self.lease
+        if epoch < self.epoch:
+            report("I4", f"epoch falls from {self.epoch} to {epoch}")
         if epoch > lease.epoch:
             report("I4", f"epoch {epoch} is above the shard's epoch {lease.epoch}")
         if not lease.incarnations.get(epoch):
             report("I4", f"epoch {epoch} was never claimed by an incarnation")
-        self._epoch = epoch
+        self.epoch = epoch
 
     def _readers_of(self, address: str, entity: int) -> Readers:
         """Looks at an address that is new here, or filed under another hash than before."""
-        kind, *rest = address.split("/")
-        if kind not in self._readers or len(rest) != (2 if kind == "seat" else 1):
-            return {}  # then no event is one of this entity's
-        slot = Address(kind, *rest).slot
+        readers = self.books.readers(address)
+        if not readers:
+            return readers
+        slot = Address.parse(address).slot
         if slot != self._shard:
             self._found.report("I4", f"belongs into shard {slot}")
         if stable_hash(address) != entity:
             self._found.report("I4", f"filed under the hash {entity}, which is another's")
-        return self._readers[kind]
+        return readers

@@ -10,6 +10,7 @@ import msgspec
 
 from booking.audit.report import AuditReport, render
 from booking.audit.run import PAYMENT_LIMIT_S, AuditError, run
+from booking.cli.follow import follow
 from booking.cli.outcome import DONE, FAILED, WRONG_USAGE, fail
 from booking.queue.audit_run import QueueVerdict, render_queue, run_queue
 from booking.settings import Settings
@@ -27,8 +28,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="how long a payment may be under way (default: %(default)g)",
     )
-    parser.add_argument(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
         "--queue", metavar="NAME", help="only this waiting queue, with its rules and draws"
+    )
+    form.add_argument(
+        "--follow", action="store_true", help="go on with new rows as they come, until Ctrl-C"
     )
     parser.set_defaults(run=_audit)
 
@@ -37,6 +42,8 @@ def _audit(args: argparse.Namespace) -> int:
     settings = Settings.from_env(os.environ, serving=False)
     report: AuditReport | QueueVerdict
     try:
+        if args.follow:
+            return follow(settings, args.payment_limit, as_json=args.json)
         if args.queue is not None:
             report = asyncio.run(run_queue(settings.databases, args.queue))
         else:

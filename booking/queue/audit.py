@@ -140,6 +140,14 @@ class QueueBook:
             )
         )
 
+    def adopt(self, other: QueueBook) -> None:
+        """Go on with the queues that another book knows."""
+        self.queues |= other.queues
+
+    def forget(self, entity: str) -> None:
+        """Drop a queue."""
+        self.queues.pop(entity, None)
+
     def _report(self, aspect: str, message: str) -> None:
         if self._check:
             self._found.report(self._check, f"{aspect}: {message}")

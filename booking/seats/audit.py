@@ -1,16 +1,17 @@
 """Seats and the ledgers of their dates: checks I1 and I6 over one shard.
 
 Both books tell the same facts of a seat in the same order, each row of one answered by a row of the
-other. Whichever is ahead waits in ``_Seat.lead`` for the other to say the same.
+other. Whichever is ahead waits in ``_Lead`` for the other to say the same.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import msgspec
 
-from booking.audit.events import Readers, Reconciliation, digest, read
+from booking.audit.events import Pairing, Readers, digest, read
 from booking.audit.report import Findings
 
 _Fact = tuple[str | int, ...]
@@ -24,22 +25,36 @@ class _Seat(msgspec.Struct):
     until_ms: int = 0
     price: int = 0
     sold: bool = False
-    lead: list[_Fact] = []
-    leader: str = ""
-    agrees: bool = True
-    # By the ledger: who holds it or held it last, who let it go, and when it has rested.
+
+
+class _Place(msgspec.Struct):
+    """A seat by the ledger: who holds it or held it last, who let it go, and when it has rested."""
+
     counted_for: str = ""
     let_go_by: str = ""
     rested_ms: int = 0
+
+
+class _Lead(msgspec.Struct):
+    """What one of the two books has told of a seat and the other has not yet."""
+
+    leader: str
+    seq: int
+    facts: list[_Fact]
 
 
 class SeatBook:
     """The seats of one shard. ``holds`` pairs holds with the accounts' reservations, ``sales``
     sales with their completed payments."""
 
-    def __init__(self, found: Findings, holds: Reconciliation, sales: Reconciliation) -> None:
+    def __init__(self, found: Findings, holds: Pairing, sales: Pairing) -> None:
         self._found, self._holds, self._sales = found, holds, sales
         self._seats: dict[str, _Seat] = {}
+        self._ledgers: defaultdict[str, defaultdict[int, _Place]] = defaultdict(_places)
+        self.leads: dict[str, _Lead] = {}
+        """By seat. Empty after each decision, whose rows are of both books."""
+        self._differ: set[str] = set()
+        """Seats whose books were told to differ: after a missing row every later pair does."""
 
     def readers(self) -> dict[str, Readers]:
         """For each kind of entity."""
@@ -72,8 +87,9 @@ class SeatBook:
             f"{event.reservation} {event.user} {seat.schedule} {seat.number} {event.price}"
             f" {event.held_at_ms} {event.until_ms}"
         )
-        self._holds.first(f"{event.reservation} {event.until_ms}", fact, at_ms)
-        self._tell(seat, "seat", ("held", event.reservation, event.user, event.until_ms))
+        name = f"{event.reservation} {event.until_ms}"
+        self._holds.first(name, fact, at_ms, f"account/{event.user}")
+        self._tell(entity, "seat", ("held", event.reservation, event.user, event.until_ms))
 
     def _released(self, entity: str, event: Any, at_ms: int) -> None:
         self._end(entity, event.reservation, event.user, "released")
@@ -98,7 +114,7 @@ class SeatBook:
             f"{event.payment} {event.user} {seat.schedule} {seat.number} {event.price}"
             f" {event.reservation}"
         )
-        self._sales.first(event.payment, fact, at_ms)
+        self._sales.first(event.payment, fact, at_ms, f"account/{event.user}")
 
     def _end(self, entity: str, reservation: str, user: str, how: str) -> None:
         """The one way a hold ends; each of its ends must find it open."""
@@ -109,51 +125,70 @@ class SeatBook:
         elif seat.user != user:
             self._found.report("I1", f"{how} for {user}, but held by {seat.user}")
         seat.reservation = seat.user = ""
-        self._tell(seat, "seat", ("sold" if how == "sold" else "ended", reservation))
+        self._tell(entity, "seat", ("sold" if how == "sold" else "ended", reservation))
 
     def _count_hold(self, entity: str, event: Any, at_ms: int) -> None:
-        seat = self._seat_of(entity, event.seat)
-        if event.user == seat.let_go_by and at_ms < seat.rested_ms:
-            message = f"{event.user} holds seat {event.seat} again before {seat.rested_ms}"
+        place = self._ledgers[entity][event.seat]
+        if event.user == place.let_go_by and at_ms < place.rested_ms:
+            message = f"{event.user} holds seat {event.seat} again before {place.rested_ms}"
             self._found.report("I6", message)
-        seat.counted_for, seat.let_go_by = event.user, ""
+        place.counted_for, place.let_go_by = event.user, ""
         fact = ("held", event.reservation, event.user, event.until_ms)
-        self._tell(seat, "ledger", fact)
+        self._tell(_seat_of(entity, event.seat), "ledger", fact)
 
     def _uncount_hold(self, entity: str, event: Any, at_ms: int) -> None:
-        seat = self._seat_of(entity, event.seat)
+        place = self._ledgers[entity][event.seat]
         if event.rest_ms:
             if event.ended_ms != at_ms:
                 message = (
                     f"seat {event.seat} rests from {event.ended_ms}, its hold ended at {at_ms}"
                 )
                 self._found.report("I6", message)
-            seat.let_go_by, seat.rested_ms = seat.counted_for, event.ended_ms + event.rest_ms
-        self._tell(seat, "ledger", ("ended", event.reservation))
+            place.let_go_by, place.rested_ms = place.counted_for, event.ended_ms + event.rest_ms
+        self._tell(_seat_of(entity, event.seat), "ledger", ("ended", event.reservation))
 
     def _count_sale(self, entity: str, event: Any, at_ms: int) -> None:
-        self._tell(self._seat_of(entity, event.seat), "ledger", ("sold", event.reservation))
+        self._tell(_seat_of(entity, event.seat), "ledger", ("sold", event.reservation))
 
     def close(self) -> None:
         """All rows of the shard have been seen."""
         self._found.checked["I1"] += len(self._seats)
-        for entity, seat in self._seats.items():
-            if seat.agrees and seat.lead:
-                message = f"the {seat.leader} says {seat.lead[0]}, the other book does not"
-                self._found.report("I1", message, entity=entity)
+        self.close_leads()
 
-    def _tell(self, seat: _Seat, by: str, fact: _Fact) -> None:
-        if not seat.lead or seat.leader == by:
-            seat.leader = by
-            seat.lead.append(fact)
+    def close_leads(self) -> None:
+        """All rows that belong together have been seen."""
+        for entity, lead in self.leads.items():
+            if entity not in self._differ:
+                message = f"the {lead.leader} says {lead.facts[0]}, the other book does not"
+                self._found.report("I1", message, seq=lead.seq, entity=entity)
+        self.leads.clear()
+
+    def adopt(self, other: SeatBook) -> None:
+        """Go on with the seats and ledgers that another book knows."""
+        self._seats |= other._seats
+        self._ledgers |= other._ledgers
+
+    def forget(self, entity: str) -> None:
+        """Drop a seat, or a ledger."""
+        self._seats.pop(entity, None)
+        self._ledgers.pop(entity, None)
+
+    def _tell(self, seat: str, by: str, fact: _Fact) -> None:
+        lead = self.leads.get(seat)
+        if lead is None:
+            self.leads[seat] = _Lead(by, self._found.seq, [fact])
+            return
+        if lead.leader == by:
+            lead.facts.append(fact)
             return
         # One or two facts wait here, those of one decision: taking the first of a list is cheap.
-        other = seat.lead.pop(0)
-        if other != fact and seat.agrees:
-            # Told once: after a missing row every later pair differs.
-            seat.agrees = False
-            message = f"the {seat.leader} says {other}, the {by} says {fact}"
-            self._found.report("I1", message, entity=f"seat/{seat.schedule}/{seat.number}")
+        other = lead.facts.pop(0)
+        if not lead.facts:
+            del self.leads[seat]
+        if other != fact and seat not in self._differ:
+            self._differ.add(seat)
+            message = f"the {lead.leader} says {other}, the {by} says {fact}"
+            self._found.report("I1", message, entity=seat)
 
     def _seat(self, entity: str) -> _Seat:
         seat = self._seats.get(entity)
@@ -162,5 +197,10 @@ class SeatBook:
             seat = self._seats[entity] = _Seat(schedule, number)
         return seat
 
-    def _seat_of(self, ledger: str, number: int) -> _Seat:
-        return self._seat(f"seat{ledger[6:]}/{number}")
+
+def _places() -> defaultdict[int, _Place]:
+    return defaultdict(_Place)
+
+
+def _seat_of(ledger: str, number: int) -> str:
+    return f"seat{ledger[6:]}/{number}"

@@ -29,6 +29,8 @@ class QueueBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activeS: Annotated[int, Meta(ge=1, le=86_400)] | UnsetType = UNSET
     maxWaiting: Annotated[int, Meta(ge=0, le=1_000_000_000)] | UnsetType = UNSET
     opensAt: Annotated[str, Meta(max_length=64)] | UnsetType | None = UNSET
+    reason: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    """For the trail."""
 
 
 class QueueList(msgspec.Struct, frozen=True):
@@ -64,13 +66,15 @@ class QueueAdminCalls(AdminCalls):
         """Change a queue's rules; in force when it is answered."""
         given = msgspec.structs.asdict(call.body).items()
         wanted = {name: value for name, value in given if value is not UNSET}
+        detail = {"queue": call.path_id, **wanted}
+        wanted.pop("reason", None)
         if not wanted:
             raise malformed("The body changes nothing.")
         queues, name = self.admin.queues, call.path_id
         change = msgspec.convert(wanted, QueueChange)
         try:
             await queues.report(name)  # no line in the trail about a queue that is not there
-            async with self.admin.noted(call, "queue", {"queue": name, **wanted}):
+            async with self.admin.noted(call, "queue", detail):
                 return data_reply(await queues.change(name, change, call.who))
         except UnknownError:
             raise RefusedError("not_found", _UNKNOWN) from None

@@ -82,26 +82,27 @@ def free_to_vary(row: JournalRow, field: str) -> bool:
     return (row.type, field) in {("Admitted", "until_ms"), ("PaymentStarted", "number")}
 
 
-@pytest.mark.parametrize(
-    ("field", "change"),
-    [
-        ("amount", lambda amount: amount + 1),
-        ("amount", lambda amount: -amount),
-        ("balance", lambda balance: balance - 1),
-        ("price", lambda price: price + 1),
-        ("user", lambda _: user_id(99)),
-        ("seat", lambda seat: seat + 1),
-        ("schedule", lambda _: "d-three"),
-        ("until_ms", lambda until_ms: until_ms + 1),
-        ("until_ms", lambda until_ms: until_ms - 1),
-        ("reservation", lambda _: "rsv-99999999"),
-        ("payment", lambda _: "pay-99999999"),
-        ("number", lambda number: number + 10_000_000),
-        ("count", lambda count: count + 1),
-        ("created_ms", lambda created_ms: created_ms + 1),
-        ("ended_ms", lambda ended_ms: ended_ms + 1),
-    ],
-)
+CHANGES: list[tuple[str, Callable[[Any], object]]] = [
+    ("amount", lambda amount: amount + 1),
+    ("amount", lambda amount: -amount),
+    ("balance", lambda balance: balance - 1),
+    ("price", lambda price: price + 1),
+    ("user", lambda _: user_id(99)),
+    ("seat", lambda seat: seat + 1),
+    ("schedule", lambda _: "d-three"),
+    ("until_ms", lambda until_ms: until_ms + 1),
+    ("until_ms", lambda until_ms: until_ms - 1),
+    ("reservation", lambda _: "rsv-99999999"),
+    ("payment", lambda _: "pay-99999999"),
+    ("number", lambda number: number + 10_000_000),
+    ("count", lambda count: count + 1),
+    ("created_ms", lambda created_ms: created_ms + 1),
+    ("ended_ms", lambda ended_ms: ended_ms + 1),
+]
+"""Any of these changes of a field has to be seen, wherever it is."""
+
+
+@pytest.mark.parametrize(("field", "change"), CHANGES)
 def test_any_row_with_a_changed_field_is_seen(
     field: str, change: Callable[[object], object]
 ) -> None:
