@@ -79,7 +79,11 @@ class Server:
 
     def _make_metrics(self) -> EdgeMetrics:
         node, views = self.app.node, self.app.views
-        metrics = EdgeMetrics(lambda: gauges(node, views.queues.values(), views.tallies), MEANINGS)
+        audits = self._audits
+        metrics = EdgeMetrics(
+            lambda: {**gauges(node, views.queues.values(), views.tallies), **audits.numbers},
+            MEANINGS,
+        )
         metrics.add(ClusterNumbers(node, self._peering.links.statistics))
         return metrics
 

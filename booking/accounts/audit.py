@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from booking.audit.events import Pairing, Readers, digest, read
+from booking.audit.events import FactReader, Readers, digest, read
 from booking.audit.report import Findings
 
 
@@ -25,7 +25,9 @@ class _Account(msgspec.Struct):
 class AccountBook:
     """The accounts of one shard. A payment begun before ``overdue_ms`` has to have ended."""
 
-    def __init__(self, found: Findings, holds: Pairing, sales: Pairing, overdue_ms: int) -> None:
+    def __init__(
+        self, found: Findings, holds: FactReader, sales: FactReader, overdue_ms: int
+    ) -> None:
         self._found, self._holds, self._sales = found, holds, sales
         self._overdue_ms = overdue_ms
         self._accounts: defaultdict[str, _Account] = defaultdict(_Account)

@@ -64,7 +64,7 @@ def digest(fact: str) -> int:
     return int.from_bytes(blake2b(fact.encode(), digest_size=16).digest(), "big")
 
 
-class Pairing(Protocol):
+class FactReader(Protocol):
     """Takes what two books in different shards say of the same, each fact with the name that the
     other book knows it by and the address of the entity that has to say it too."""
 

@@ -21,7 +21,7 @@ from actors.address import SLOT_COUNT, Address
 from actors.connections.postgres import texts
 from actors.journal.contract import part_number
 from booking.audit.journal import JournalRow
-from booking.audit.live import History, HistoryRow, LiveAudit, Offset, Wanted, wanted_now
+from booking.audit.live import History, HistoryRange, HistoryRow, LiveAudit, Offset, wanted_now
 from booking.audit.report import NAMED_MAX, Violation
 from booking.audit.run import FAILURES, PAYMENT_LIMIT_S, AuditError, connection
 from booking.catalogue.store import DATABASE_TROUBLE
@@ -42,7 +42,7 @@ _SQL = texts("booking.audit", "follow.sql")
 _NOW_MS = texts("booking.audit", "statements.sql")["now_ms"]
 
 
-class Found(msgspec.Struct, frozen=True):
+class ViolationRecord(msgspec.Struct, frozen=True):
     """A violation, as it is told and as it stands in the operators' trail."""
 
     check: str
@@ -57,10 +57,10 @@ class Found(msgspec.Struct, frozen=True):
         )
 
 
-class Reporter(Protocol):
+class FollowListener(Protocol):
     """Hears what a follower has to say, at once."""
 
-    def violation(self, found: Found) -> None:
+    def violation(self, found: ViolationRecord) -> None:
         """A rule is broken."""
 
     def caught_up(self, rows: int) -> None:
@@ -74,7 +74,10 @@ class Follower:
     """One run over one journal in one or more databases."""
 
     def __init__(
-        self, dsns: Sequence[str], reporter: Reporter, payment_limit_s: float = PAYMENT_LIMIT_S
+        self,
+        dsns: Sequence[str],
+        reporter: FollowListener,
+        payment_limit_s: float = PAYMENT_LIMIT_S,
     ) -> None:
         self._dsns, self._reporter = dsns, reporter
         self._limit_ms = int(payment_limit_s * 1000)
@@ -87,7 +90,7 @@ class Follower:
         self._since_ms = 0
         """Since when the databases could be read: nothing is overdue that could not end."""
         self._store_s = 0.0
-        self._backlog: list[Found] = []
+        self._backlog: list[ViolationRecord] = []
         """Told, and not in the trail yet."""
         self.rows = 0
         """Checked in this run."""
@@ -200,7 +203,7 @@ class Follower:
 
     async def _prepare(self, conn: asyncpg.Connection, pages: dict[int, list[JournalRow]]) -> None:
         """Have in memory what these rows need: entities, and who claimed their epochs."""
-        wanted: list[Wanted] = []
+        wanted: list[HistoryRange] = []
         epochs: dict[int, set[int]] = {}
         for shard, page in pages.items():
             wanted += self._audit.wanted(shard, page)
@@ -218,8 +221,8 @@ class Follower:
             self._audit.adopt(each.shard, history)
 
     async def _histories(
-        self, conn: asyncpg.Connection, wanted: Sequence[Wanted]
-    ) -> list[tuple[History, Wanted]]:
+        self, conn: asyncpg.Connection, wanted: Sequence[HistoryRange]
+    ) -> list[tuple[History, HistoryRange]]:
         """Entities folded from their rows, which come in pages as everything does."""
         folded = [(History(each.address), each) for each in wanted]
         left = [(history, each, 0) for history, each in folded]
@@ -262,11 +265,11 @@ class Follower:
             counts[check] = counts.get(check, 0) + 1
             place = (violation.shard, violation.seq, violation.entity)
             if counts[check] <= NAMED_MAX:
-                self._backlog.append(Found(check, violation.message, *place))
+                self._backlog.append(ViolationRecord(check, violation.message, *place))
         for check, count in counts.items():
             if count > NAMED_MAX:
                 self._backlog.append(
-                    Found(check, f"and {count - NAMED_MAX:,} more at once", -1, 0, "")
+                    ViolationRecord(check, f"and {count - NAMED_MAX:,} more at once", -1, 0, "")
                 )
         while self._backlog:
             found = self._backlog[0]

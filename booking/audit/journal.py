@@ -9,7 +9,7 @@ import msgspec
 
 from actors.address import Address, stable_hash
 from booking.accounts.audit import AccountBook
-from booking.audit.events import Pairing, Readers, Reconciliation, take_event
+from booking.audit.events import FactReader, Readers, Reconciliation, take_event
 from booking.audit.report import Findings
 from booking.queue.audit import QueueBook
 from booking.seats.audit import SeatBook
@@ -78,7 +78,7 @@ class Books:
     """One book of each subject, for the entities of one shard."""
 
     def __init__(
-        self, found: Findings, holds: Pairing, sales: Pairing, overdue_ms: int = 0
+        self, found: Findings, holds: FactReader, sales: FactReader, overdue_ms: int = 0
     ) -> None:
         self.found = found
         self.seats = SeatBook(found, holds, sales)

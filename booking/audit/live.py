@@ -72,7 +72,7 @@ class OpenFact(msgspec.Struct):
     """When to look there, by the monotonic clock."""
 
 
-class LivePairs:
+class LiveReconciliation:
     """Facts of two books that have not met yet."""
 
     def __init__(self, found: Findings, *, answered: bool) -> None:
@@ -110,7 +110,7 @@ class LivePairs:
         return OpenFact(other, found.shard, found.seq, found.entity, look_s)
 
 
-class ToldFacts:
+class FactTable:
     """Everything that an entity's rows tell other books."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class History:
     """One entity folded from its rows; what they break was told when they came."""
 
     def __init__(self, address: str) -> None:
-        self.holds, self.sales = ToldFacts(), ToldFacts()
+        self.holds, self.sales = FactTable(), FactTable()
         self.books = Books(LiveFindings(), self.holds, self.sales)
         self._address = address
         self._readers = self.books.readers(address)
@@ -153,7 +153,7 @@ class History:
         return self
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class HistoryRange(msgspec.Struct, frozen=True):
     """An entity whose rows before one are needed."""
 
     shard: int
@@ -167,8 +167,8 @@ class LiveAudit:
 
     def __init__(self, offsets: Mapping[int, Offset]) -> None:
         self.found = LiveFindings()
-        self.holds = LivePairs(self.found, answered=False)
-        self.sales = LivePairs(self.found, answered=True)
+        self.holds = LiveReconciliation(self.found, answered=False)
+        self.sales = LiveReconciliation(self.found, answered=True)
         self.offsets = dict(offsets)
         self._shards: dict[int, ShardAudit] = {}
         self._kept: OrderedDict[tuple[int, str], None] = OrderedDict()
@@ -190,12 +190,12 @@ class LiveAudit:
             self._shards[number] = found
         return found
 
-    def wanted(self, number: int, rows: Sequence[JournalRow]) -> list[Wanted]:
+    def wanted(self, number: int, rows: Sequence[JournalRow]) -> list[HistoryRange]:
         """Entities of these rows that are not in memory."""
-        known, new = self.shard(number).addresses, dict[str, Wanted]()
+        known, new = self.shard(number).addresses, dict[str, HistoryRange]()
         for _, seq, _, entity, _, _, address, _, _ in rows:
             if address not in known and address not in new:
-                new[address] = Wanted(number, entity, address, seq)
+                new[address] = HistoryRange(number, entity, address, seq)
         return list(new.values())
 
     def adopt(self, number: int, history: History) -> None:
@@ -294,7 +294,7 @@ class LiveAudit:
             if fact := self.sales.open.get(key):
                 self._settle_sale(key, fact, sales)
 
-    def _settle_sale(self, key: tuple[str, int], fact: OpenFact, told: ToldFacts) -> None:
+    def _settle_sale(self, key: tuple[str, int], fact: OpenFact, told: FactTable) -> None:
         if key in told.expected and key[0] not in self._late:
             fact.look_s = time.monotonic() + LOOK_AGAIN_S
             return
@@ -307,9 +307,9 @@ class LiveAudit:
         self.found.report(check, message, **place)
 
 
-def wanted_now(address: str) -> Wanted:
+def wanted_now(address: str) -> HistoryRange:
     """An entity whose rows up to now are needed."""
-    return Wanted(-1, stable_hash(address), address, (1 << 63) - 1)
+    return HistoryRange(-1, stable_hash(address), address, (1 << 63) - 1)
 
 
 def _unmatched(payment: str, other: str) -> str:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import asyncpg
@@ -33,8 +33,8 @@ CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 10.0
 AUDIT_MAX_S = 4 * 3600.0
 """At the 100,000 events a second that an undisturbed audit reads, a journal of over a billion."""
-LOOK_EVERY_S = 60.0
-"""How often it checks whether an audit is due; that changes once in an hour."""
+LOOK_EVERY_S = 5.0
+"""How often it checks whether an audit is due, and what the one that follows has told."""
 PERIOD_MIN_MS = 3_600_000
 """Between two scheduled audits, so that a violation is found within about an hour."""
 REST_FACTOR = 100
@@ -46,6 +46,7 @@ SCHEDULE = "schedule"
 
 _SQL = texts("booking.audit", "schedule.sql")
 _COMMAND = (sys.executable, "-P", "-m", "booking.cli.main", "audit", "--json")
+_NUMBERS = ("audit_violations", "audit_violations_told", "audit_behind_seconds")
 _WORDS_MAX = 500
 """Of a failure that is kept: its last lines say what was wrong."""
 
@@ -76,6 +77,8 @@ class Audits:
         self._clock = clock
         self._command = command
         self._started_ms = clock.now_ms()
+        self.numbers: Mapping[str, float] = dict.fromkeys(_NUMBERS, 0)
+        """For ``/metrics``: what audits found."""
         self._tasks = Tasks("audits")
         self.failed = self._tasks.failed
         """Done when an audit task crashed."""
@@ -83,8 +86,11 @@ class Audits:
     async def state(self) -> AuditState:
         """What runs, and what the last one found."""
         async with self._connected() as conn:
-            since_ms = await conn.fetchval(_SQL["running_audit"], LOCK)
-            row = await conn.fetchrow(_SQL["last_audit"])
+            return await self._state(conn)
+
+    async def _state(self, conn: asyncpg.Connection) -> AuditState:
+        since_ms = await conn.fetchval(_SQL["running_audit"], LOCK)
+        row = await conn.fetchrow(_SQL["last_audit"])
         return AuditState(running_since_ms=since_ms, last=None if row is None else _run_of(row))
 
     async def begin(self, who: str) -> None:
@@ -100,12 +106,23 @@ class Audits:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
-                if self._due(await self.state()):
+                async with self._connected() as conn:
+                    state = await self._state(conn)
+                    [followed] = await conn.fetch(_SQL["followed"])
+                    self._count(state, followed["told"], followed["behind_s"])
+                if self._due(state):
                     await self.begin(SCHEDULE)
             except AuditRunningError:
                 log.info("another instance was faster to begin the audit")
             except JournalError as error:
                 log.warning("no audit for now: %s", error)
+
+    def _count(self, state: AuditState, told: int, behind_s: float | None) -> None:
+        if told > self.numbers["audit_violations_told"]:
+            log.error("the audit that follows the journal told of violations: look at /admin/log")
+        report = None if state.last is None else state.last.report
+        found = 0 if report is None else sum(each.violations for each in report.verdicts)
+        self.numbers = dict(zip(_NUMBERS, (found, told, behind_s or 0), strict=True))
 
     async def close(self) -> None:
         """End an audit that runs; it says nothing then."""

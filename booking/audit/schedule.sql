@@ -25,3 +25,9 @@ SELECT pg_try_advisory_lock($1)
 -- name: note_audit
 -- How an audit ended: what the next reader of last_audit finds.
 INSERT INTO operator_log (who, what, detail) VALUES ($1, 'audit', $2::json)
+
+-- name: followed
+-- What the audit that follows the journal has told within a day, and how far it is behind.
+SELECT (SELECT count(*) FROM operator_log
+         WHERE what = 'violation' AND at > now() - interval '1 day') AS told,
+       (SELECT extract(epoch FROM now() - min(checked_at))::float8 FROM audit_offsets) AS behind_s

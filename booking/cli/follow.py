@@ -9,7 +9,7 @@ import sys
 
 import msgspec
 
-from booking.audit.follow import Follower, Found
+from booking.audit.follow import Follower, ViolationRecord
 from booking.catalogue import store
 from booking.cli.admin.client import AdminError, Client, client_of, path_part
 from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED
@@ -48,13 +48,12 @@ async def _follow(
 
 
 class _Teller:
-    """Implements :class:`booking.audit.follow.Reporter`: violations on standard output, the rest
-    on standard error."""
+    """Violations go to standard output, the rest to standard error."""
 
     def __init__(self, as_json: bool, brake: Brake | None) -> None:
         self._as_json, self._brake = as_json, brake
 
-    def violation(self, found: Found) -> None:
+    def violation(self, found: ViolationRecord) -> None:
         """One line."""
         print(msgspec.json.encode(found).decode() if self._as_json else found, flush=True)
         if self._brake is not None:
@@ -74,9 +73,9 @@ class Brake:
 
     def __init__(self, client: Client, database_url: str) -> None:
         self._client, self._database_url = client, database_url
-        self._pulled: asyncio.Queue[Found] = asyncio.Queue()
+        self._pulled: asyncio.Queue[ViolationRecord] = asyncio.Queue()
 
-    def pull(self, found: Found) -> None:
+    def pull(self, found: ViolationRecord) -> None:
         """Have the queues paused that let people to what is broken."""
         self._pulled.put_nowait(found)
 

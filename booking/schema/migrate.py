@@ -140,7 +140,7 @@ async def check(dsn: str) -> None:
     _compare(applied)
     if missing := known()[len(applied) :]:
         raise SchemaMismatch(
-            f"the database schema is at version {len(applied)}, this program needs "
+            f"the database schema is at version {applied[-1]['version']}, this program needs "
             f"{missing[-1].version}: run `booking migrate`"
         )
 
@@ -148,7 +148,7 @@ async def check(dsn: str) -> None:
 def _compare(applied: Sequence[asyncpg.Record]) -> None:
     """One of the two, what the database has and what the program knows, must be the beginning of
     the other; and the program must be able to go on with what it does not know."""
-    newest = len(known())
+    newest = known()[-1].version
     needed = max((one["compatible_from"] for one in applied if one["version"] > newest), default=0)
     if needed > newest:
         raise SchemaMismatch(

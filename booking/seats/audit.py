@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from booking.audit.events import Pairing, Readers, digest, read
+from booking.audit.events import FactReader, Readers, digest, read
 from booking.audit.report import Findings
 
 _Fact = tuple[str | int, ...]
@@ -47,7 +47,7 @@ class SeatBook:
     """The seats of one shard. ``holds`` pairs holds with the accounts' reservations, ``sales``
     sales with their completed payments."""
 
-    def __init__(self, found: Findings, holds: Pairing, sales: Pairing) -> None:
+    def __init__(self, found: Findings, holds: FactReader, sales: FactReader) -> None:
         self._found, self._holds, self._sales = found, holds, sales
         self._seats: dict[str, _Seat] = {}
         self._ledgers: defaultdict[str, defaultdict[int, _Place]] = defaultdict(_places)

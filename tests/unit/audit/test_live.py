@@ -123,7 +123,7 @@ def test_any_missing_row_is_told_unless_it_could_be_yet_to_come() -> None:
     assert {row.type for row in unseen} <= {"Charged", "TokensExpired", "ReservationNoted"}
 
 
-def test_a_row_of_an_entity_met_before_a_restart_is_judged_by_what_came_before() -> None:
+def test_what_came_before_a_restart_still_counts() -> None:
     """Given a sold seat, when a run that never saw it sold reads that somebody holds it, it is
     told."""
     book = season()
