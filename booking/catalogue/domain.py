@@ -57,11 +57,6 @@ class Catalogue(msgspec.Struct, frozen=True):
         """The names of all queues that open something, and the house's."""
         return frozenset({MAIN_QUEUE, *(each.queue for each in self.schedules.values())})
 
-    def opens(self, queue: str, schedule: str) -> bool:
-        """Whether the date is known, and this queue's tokens open it."""
-        found = self.schedules.get(schedule)
-        return found is not None and found.queue == queue
-
     def find_seat(self, wanted: str) -> tuple[Schedule, int] | None:
         """The schedule and number behind a seat id, or ``None``. Only the canonical spelling of
         an id is known: no leading zeros, signs or spaces."""

@@ -11,7 +11,8 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, TimerFired, Turn
-from booking.domain.persistent_map import PersistentMap, PersistentSorted
+from booking.domain.persistent import PersistentSorted
+from booking.domain.persistent_map import PersistentMap
 from booking.entities import QUEUE, Codec
 from booking.queue.domain.events import Policy, QueueEvent
 from booking.queue.domain.line import Line, Member, evolve_queue

@@ -17,11 +17,16 @@ from booking.catalogue.domain import Catalogue
 from booking.entities import LEDGER, SEAT, Codec, ledger_address, seat_address
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
+    CoolDown,
     Ledger,
     LedgerEvent,
+    LedgerHold,
     due_seats,
+    entries_of,
     evolve_ledger,
     ledger_next_wake,
+    ledger_of,
+    word_of,
 )
 from booking.seats.domain.seat import (
     FREE,
@@ -81,7 +86,7 @@ class SeatBehaviour(Codec, Behaviour):
         together."""
         ledger = state_of(ledger_address(address.key))
         number = int(address.name)
-        if ledger is None or number in ledger.holds or number in ledger.sold:
+        if ledger is None or word_of(ledger, number) != "available":
             return None
         return FREE
 
@@ -128,7 +133,7 @@ class LedgerBehaviour(Codec, Behaviour):
     kind = LEDGER
 
     def __init__(self, rules: HoldRules) -> None:
-        Codec.__init__(self, states=Ledger, events=LedgerEvent, commands=None, replies=None)
+        Codec.__init__(self, states=LedgerSnapshot, events=LedgerEvent, commands=None, replies=None)
         self._rules = rules
 
     def initial(self, address: Address) -> Ledger:
@@ -160,3 +165,35 @@ class LedgerBehaviour(Codec, Behaviour):
     def evolve(self, state: Ledger, event: LedgerEvent) -> Ledger:
         """See :func:`booking.seats.domain.ledger.evolve_ledger`."""
         return evolve_ledger(state, event)
+
+    def encode_state(self, state: Ledger) -> bytes:
+        """A snapshot of the ledger."""
+        holds, cool_downs = dict[int, LedgerHold](), dict[int, CoolDown]()
+        sold, by_user = set[int](), dict[str, list[int]]()
+        for seat, entry in entries_of(state).items():
+            if isinstance(entry, LedgerHold):
+                holds[seat] = entry
+                by_user.setdefault(entry.user, []).append(seat)
+            elif isinstance(entry, CoolDown):
+                cool_downs[seat] = entry
+            else:
+                sold.add(seat)
+        return super().encode_state(LedgerSnapshot(holds, sold, by_user, cool_downs))
+
+    def decode_state(self, data: bytes) -> Ledger | None:
+        """The ledger of a snapshot, or ``None`` if it has another shape."""
+        snapshot = super().decode_state(data)
+        if snapshot is None:
+            return None
+        sold = dict.fromkeys(snapshot.sold, True)
+        return ledger_of(sold | snapshot.holds | snapshot.cool_downs)
+
+
+class LedgerSnapshot(msgspec.Struct, frozen=True):
+    """A ledger as plain data."""
+
+    holds: dict[int, LedgerHold]
+    sold: set[int]
+    by_user: dict[str, list[int]] = {}
+    """For instances of the version before, which read it."""
+    cool_downs: dict[int, CoolDown] = msgspec.field(name="rests", default_factory=dict)

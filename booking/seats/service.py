@@ -69,7 +69,8 @@ class SeatService:
 
     def check_opens(self, token: QueueToken, schedule: str) -> None:
         """Raise :class:`~booking.calls.UnknownError` unless the token's queue is the date's."""
-        if not self._maps.catalogue.opens(token.queue, schedule):
+        date = self._maps.catalogue.schedules.get(schedule)
+        if date is None or date.queue != token.queue:
             raise UnknownError(f"date {schedule} behind queue {token.queue}")
 
     def find(self, seat_id: str) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,16 +20,6 @@ class SeatMap:
     schedule: Schedule
     ledger: Ledger
     version: int
-
-    @property
-    def held(self) -> Set[int]:
-        """Numbers of held seats."""
-        return self.ledger.holds.keys()
-
-    @property
-    def sold(self) -> Set[int]:
-        """Numbers of sold seats."""
-        return self.ledger.sold
 
 
 class SeatMaps:
@@ -108,6 +98,6 @@ class Stocks:
         if not dates:
             return None
         total = sum(seats.schedule.total_seats for seats in dates)
-        held = sum(len(seats.held) for seats in dates)
-        sold = sum(len(seats.sold) for seats in dates)
+        held = sum(seats.ledger.held for seats in dates)
+        sold = sum(seats.ledger.sold for seats in dates)
         return Stock(max(0, total - held - sold), held)

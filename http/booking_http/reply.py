@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -62,7 +63,9 @@ class Reply(web.StreamResponse):
 
     # StreamResponse.__init__ is not called on purpose: it builds the multidict this class avoids.
     # aiohttp asks an answer only for prepare(), write_eof() and keep_alive.
-    def __init__(self, status: int, headers: bytes = b"", body: bytes = b"") -> None:
+    def __init__(
+        self, status: int, headers: bytes = b"", body: bytes | Sequence[bytes] = b""
+    ) -> None:
         self._status = status
         self._head = headers
         self._content = body
@@ -84,11 +87,6 @@ class Reply(web.StreamResponse):
     def prepared(self) -> bool:
         """Whether :meth:`prepare` was called."""
         return self._request is not None
-
-    @property
-    def content(self) -> bytes:
-        """The body."""
-        return self._content
 
     def force_close(self) -> None:
         """End the connection with this answer."""
@@ -119,7 +117,11 @@ class Reply(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        transport.write(self.wire(request.method == "HEAD", request.version < HttpVersion11))
+        parts = self._parts(request.method == "HEAD", request.version < HttpVersion11)
+        if isinstance(self._content, bytes):
+            transport.write(b"".join(parts))
+        else:  # megabytes, which many clients share and nobody copies
+            transport.writelines(parts)
 
     async def taken(self, request: web.BaseRequest) -> None:
         """Wait for a client that is slow to read. Raises :class:`ConnectionError` if it is too
@@ -134,32 +136,35 @@ class Reply(web.StreamResponse):
 
     def wire(self, head_only: bool = False, http10: bool = False) -> bytes:
         """The bytes of the whole answer."""
+        return b"".join(self._parts(head_only, http10))
+
+    def _parts(self, head_only: bool, http10: bool) -> Sequence[bytes]:
         status = self._status
-        body = self._content
-        length = b"" if status in _BODILESS else b"Content-Length: %d\r\n" % len(body)
+        body = (self._content,) if isinstance(self._content, bytes) else self._content
+        size = sum(map(len, body))
+        length = b"" if status in _BODILESS else b"Content-Length: %d\r\n" % size
         if not self._keep:
             connection = b"Connection: close\r\n"
         else:
             connection = b"Connection: keep-alive\r\n" if http10 else b""
-        return b"".join(
-            (
-                _STATUS_LINES[status],
-                self._date.line(),
-                self._head,
-                length,
-                connection,
-                b"X-Request-Id: ",
-                self.request_id.encode(),
-                b"\r\n\r\n",
-                b"" if head_only else body,
-            )
+        return (
+            _STATUS_LINES[status],
+            self._date.line(),
+            self._head,
+            length,
+            connection,
+            b"X-Request-Id: ",
+            self.request_id.encode(),
+            b"\r\n\r\n",
+            *(() if head_only else body),
         )
 
 
 class Representation(msgspec.Struct, frozen=True):
     """A finished body with the entity tag that names it, quotes included (RFC 9110, 8.8.3)."""
 
-    body: bytes
+    body: bytes | Sequence[bytes]
+    """In one piece, or in parts."""
     etag: str
     kind: bytes = JSON
     """The ``Content-Type`` line."""

@@ -4,7 +4,7 @@ of it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -23,7 +23,7 @@ from booking.catalogue.memory import MemoryCatalogue
 from booking.entities import ledger_address
 from booking.instance.stores import Stores
 from booking.queue.view import QueueStatus, QueueView
-from booking.seats.domain.ledger import Ledger, LedgerHold
+from booking.seats.domain.ledger import Ledger
 from booking.services import Services
 from booking.settings import Settings
 from tests.support.faulty import (
@@ -62,12 +62,6 @@ def schedule(name: str, seats: int = 50, concert: str = "c1", **changes: Any) ->
 def catalogue(*schedules: Schedule, version: int = 1) -> Catalogue:
     """A catalogue of these dates."""
     return Catalogue({each.id: each for each in schedules}, version)
-
-
-def ledger(held: Collection[int] = (), sold: Collection[int] = ()) -> Ledger:
-    """A date's ledger with these seats held and sold."""
-    holds = {number: LedgerHold("rsv", "somebody", 2**53) for number in held}
-    return Ledger(holds, frozenset(sold))
 
 
 def settings(**given: object) -> Settings:

@@ -26,6 +26,7 @@ from booking.domain.decision import Code, Rejected
 from booking.queue import entity as queue_entity
 from booking.queue.domain import events, line, queue
 from booking.seats.domain import ledger, seat
+from tests.support.ledgers import holds, sold
 from tests.support.scenario import T0, fold
 
 HOLD_MS = 60_000
@@ -278,13 +279,14 @@ class World:
                     assert (hold, sale) == (None, None), "I1"
                 case seat.Held(reservation, user, until_ms):
                     assert (hold, sale) == ((reservation, user, until_ms), None), "I1"
-                    assert self.ledger.holds[number] == ledger.LedgerHold(
+                    assert ledger.hold_of(self.ledger, number) == ledger.LedgerHold(
                         reservation, user, until_ms
                     )
                 case seat.Sold(reservation, user, payment):
                     assert (hold, sale) == (None, (reservation, user, payment)), "I1"
-        assert self.ledger.holds.keys() == books.holds.keys()
-        assert self.ledger.sold == books.sales.keys()
+        assert holds(self.ledger).keys() == books.holds.keys()
+        assert sold(self.ledger) == books.sales.keys()
+        assert (self.ledger.held, self.ledger.sold) == (len(books.holds), len(books.sales))
         for user, owned in self.accounts.items():
             assert owned.balance == books.money[user] >= 0, "I2"
             mine = {p: amount for p, (who, amount) in books.in_flight.items() if who == user}

@@ -15,7 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
-from booking.domain.persistent_map import PersistentMap, PersistentSorted
+from booking.domain.persistent import PersistentSorted
+from booking.domain.persistent_map import PersistentMap
 from booking.queue.domain.events import (
     SETTINGS,
     Admitted,

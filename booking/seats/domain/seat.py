@@ -33,6 +33,7 @@ from booking.seats.domain.ledger import (
     SaleCounted,
     cool_down_left_ms,
     evolve_ledger,
+    hold_of,
     holds_of,
 )
 
@@ -236,7 +237,7 @@ def expire_due(
     seat_events: list[tuple[int, HoldExpired]] = []
     ledger_events: list[HoldUncounted] = []
     for number, seat in seats.items():
-        counted = ledger.holds.get(number)
+        counted = hold_of(ledger, number)
         if not isinstance(seat, Held):
             if counted is not None:
                 raise BrokenInvariantError(f"ledger counts a hold of seat {number}: {seat}")

@@ -120,7 +120,7 @@ def _date(seats: SeatMap) -> AvailableDate:
         concertId=schedule.concert_id,
         concertName=schedule.concert_name,
         totalSeats=schedule.total_seats,
-        reservedSeats=len(seats.held) + len(seats.sold),
+        reservedSeats=seats.ledger.held + seats.ledger.sold,
         open_at=_moment(schedule.open_ms),
         close_at=_moment(schedule.close_ms),
     )

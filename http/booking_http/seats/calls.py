@@ -7,6 +7,7 @@ from msgspec import UNSET
 from booking.calls import Outcome, TokenError, UnknownError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
+from booking.seats.domain.ledger import word_of
 from booking.seats.service import ReservationRecord
 from booking.services import Services
 from booking_http.inputs import attempt_of, flag
@@ -39,7 +40,8 @@ class SeatCalls(Calls):
         """Free seats of a date."""
         schedule = call.params["concertScheduleId"]
         self._seats.check_opens(call.holder, schedule)
-        return self._listings.listing(schedule, call.params["all"]).reply(call.request)
+        listing = await self._listings.listing(schedule, call.params["all"])
+        return listing.reply(call.request)
 
     async def _replay(self, call: Call) -> Reply:
         attempt = attempt_of(call.request, self._wanted(call.body))
@@ -146,4 +148,4 @@ class SeatCalls(Calls):
             seats = self._seats.seat_map(hold.schedule)
         except UnknownError:
             return False  # the date has left the catalogue
-        return hold.seat not in seats.held and hold.seat not in seats.sold
+        return word_of(seats.ledger, hold.seat) == "available"

@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from booking.seats.domain.ledger import SeatWord
 from booking_http.schemas import Id, Moment, SeatNumber, Won
-
-SeatWord = Literal["available", "held", "sold"]
-"""What has become of a seat."""
 
 
 class ReserveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

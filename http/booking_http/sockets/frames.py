@@ -44,12 +44,16 @@ class FrameError(Exception):
 
 def frame(opcode: int, payload: bytes = b"") -> bytes:
     """A whole frame of a server: final and unmasked."""
-    size = len(payload)
+    return frame_head(opcode, len(payload)) + payload
+
+
+def frame_head(opcode: int, size: int) -> bytes:
+    """What comes before a payload of this size."""
     if size < 126:
-        return b"%c%c%b" % (_FINAL | opcode, size, payload)
+        return b"%c%c" % (_FINAL | opcode, size)
     if size < 1 << 16:
-        return b"%c\x7e%b%b" % (_FINAL | opcode, size.to_bytes(2, "big"), payload)
-    return b"%c\x7f%b%b" % (_FINAL | opcode, size.to_bytes(8, "big"), payload)
+        return b"%c\x7e%b" % (_FINAL | opcode, size.to_bytes(2, "big"))
+    return b"%c\x7f%b" % (_FINAL | opcode, size.to_bytes(8, "big"))
 
 
 def close_frame(code: int, reason: str = "") -> bytes:

@@ -139,9 +139,9 @@ class Hub:
             socket.close(codes.OVERLOAD, "too slow: it did not read")
         return False
 
-    def push(self, socket: Socket, data: bytes) -> None:
+    def push(self, socket: Socket, *parts: bytes) -> None:
         """Write news, and count it."""
-        socket.write(data)
+        socket.write(*parts)
         self._numbers.pushed[socket.channel] += 1
 
     def guarded(self, visit: Callable[[Socket, float], None], socket: Socket, now: float) -> None:

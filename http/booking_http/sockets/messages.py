@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from booking.seats.domain.ledger import SeatWord
 from booking_http.queue.schemas import QueuePlace
 from booking_http.schemas import Id, SeatNumber
-from booking_http.seats.schemas import SeatWord
-from booking_http.sockets.frames import TEXT, frame
+from booking_http.sockets.frames import TEXT, frame, frame_head
 
 Seq = Annotated[int, Meta(ge=1, description="One more with each frame of this kind.")]
 Milliseconds = Annotated[int, Meta(ge=0)]
@@ -84,6 +85,15 @@ decode_client_message = msgspec.json.Decoder(Ping).decode
 """A client's message; :class:`msgspec.DecodeError` if it is none."""
 
 PONG = frame(TEXT, _ENCODE(Pong()))
+
+
+def snapshot_frame(seq: int, date: str, version: int, changed: Sequence[bytes]) -> list[bytes]:
+    """The frame of a :class:`SeatsUpdate` with the :class:`SeatState` of every seat, in parts of
+    which ``changed`` are encoded already."""
+    nothing = SeatsUpdate(seq, SeatChanges(date, version, True, []))
+    head, tail = _ENCODE(nothing).split(b"[]")
+    parts = [head + b"[", *changed, b"]" + tail]
+    return [frame_head(TEXT, sum(map(len, parts))), *parts]
 
 
 def encoded(message: Hello | QueueUpdate | SeatsUpdate | Ended | Reconnect) -> bytes:

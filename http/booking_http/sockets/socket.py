@@ -50,7 +50,7 @@ class Keeper(Protocol):
         """Whether a push makes sense now. A client that has not taken the last ones is passed
         over, and closed when that goes on for too long."""
 
-    def push(self, socket: Socket, data: bytes) -> None:
+    def push(self, socket: Socket, *parts: bytes) -> None:
         """Write news."""
 
     def guarded(self, visit: Callable[[Socket, float], None], socket: Socket, now: float) -> None:
@@ -111,10 +111,13 @@ class Socket:
             self.slow_since = now
         return False
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         """Hand frames to the transport. Ask :meth:`ready` first."""
         if self.open and not self._transport.is_closing():
-            self._transport.write(data)
+            if len(parts) == 1:
+                self._transport.write(parts[0])
+            else:
+                self._transport.writelines(parts)
 
     def ping(self) -> None:
         """Ask the client for a sign of life."""

@@ -100,12 +100,11 @@ async def test_a_concert_may_have_a_queue_of_its_own(database_url: str) -> None:
     assert await store.save(database_url, own) == 2
     catalogue = await store.load(database_url)
     assert catalogue.queues == {"main", "c-queue"}
-    assert catalogue.opens("c-queue", "d-1")
-    assert not catalogue.opens("main", "d-1")
+    assert catalogue.schedules["d-1"].queue == "c-queue"
     assert await store.export(database_url) == normal(own)
     assert await store.save(database_url, own) == 2
     assert await store.save(database_url, a_document(a_date("d-1"))) == 3
-    assert (await store.load(database_url)).opens("main", "d-1")
+    assert (await store.load(database_url)).schedules["d-1"].queue == "main"
 
 
 async def test_a_booked_date_is_neither_removed_nor_renumbered(database_url: str) -> None:

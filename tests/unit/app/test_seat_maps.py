@@ -5,6 +5,7 @@ from __future__ import annotations
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
 from booking.seats.view import SeatMaps
+from tests.support.ledgers import holds, sold
 
 DATE = Schedule("d", "c", "Concert", 3, 4, 1, 2, {1: 100, 2: 100})
 HELD = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "r1", "ann", 10))
@@ -20,9 +21,9 @@ def test_a_ledger_shows_in_the_map_with_a_new_version() -> None:
     date = shown.get("d")
     assert date is not None
     versions = [date.version]
-    for ledger, held, sold in ((HELD, {1}, set()), (SOLD, set(), {1})):
+    for ledger, held, paid in ((HELD, {1}, set()), (SOLD, set(), {1})):
         shown.put("d", ledger)
-        assert (set(date.held), set(date.sold)) == (held, sold)
+        assert (set(holds(date.ledger)), sold(date.ledger)) == (held, paid)
         versions.append(date.version)
     assert versions == sorted(set(versions))
 
@@ -47,7 +48,7 @@ def test_a_new_catalogue_keeps_the_seats_and_changes_the_version() -> None:
     assert before is not None
     assert after is not None
     assert after.schedule.concert_name == "Renamed"
-    assert set(after.held) == {1}
+    assert set(holds(after.ledger)) == {1}
     assert after.version > before.version
 
 

@@ -18,6 +18,7 @@ from booking.seats.domain.seat import (
     decide_seat,
     expire_due,
 )
+from tests.support.ledgers import cool_downs
 from tests.support.scenario import T0, GivenSeat
 from tests.support.world import COOL_DOWN_MS as WORLD_REST_MS
 from tests.support.world import HOLD_MS as WORLD_HOLD_MS
@@ -104,7 +105,7 @@ def test_the_next_user_gets_a_seat_in_the_decision_that_ends_the_hold() -> None:
     assert isinstance(outcome.reply, HoldGranted)
     assert outcome.decision.ledger_events[0] == ENDED_LATE[1]
     _, ledger = outcome.state
-    assert ledger.cool_downs == {}
+    assert cool_downs(ledger) == {}
 
 
 def test_a_payment_that_comes_too_late_leaves_a_rest_too() -> None:
@@ -177,5 +178,5 @@ def test_two_rivals_are_kept_only_from_what_they_let_go(
             for user in ("ann", "bob")
             if world.books.resting_ms(number, user, world.now_ms)
         }
-        assert resting <= world.ledger.cool_downs.keys()
-        assert not world.ledger.cool_downs.keys() & world.books.holds.keys()
+        assert resting <= cool_downs(world.ledger).keys()
+        assert not cool_downs(world.ledger).keys() & world.books.holds.keys()

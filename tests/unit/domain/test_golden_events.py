@@ -19,6 +19,7 @@ from booking.queue.domain.events import QueueEvent
 from booking.queue.domain.line import Line, evolve_queue
 from booking.seats.domain.ledger import EMPTY_LEDGER, CoolDown, LedgerEvent, evolve_ledger
 from booking.seats.domain.seat import FREE, SeatEvent, Sold, evolve_seat
+from tests.support.ledgers import cool_downs, holds, sold
 from tests.support.scenario import fold
 
 
@@ -66,8 +67,8 @@ def test_an_event_of_the_newest_version_is_still_written_as_it_was(line: Recorde
 def test_the_recorded_history_leads_to_the_same_state() -> None:
     assert fold(evolve_seat, FREE, recorded("seat")) == Sold("r3", "bob", "p2", 90000)
     ledger = fold(evolve_ledger, EMPTY_LEDGER, recorded("ledger"))
-    assert (ledger.holds, ledger.sold) == ({}, {7})
-    assert ledger.cool_downs == {8: CoolDown("bob", 1_800_000_465_004)}
+    assert (holds(ledger), sold(ledger)) == ({}, {7})
+    assert cool_downs(ledger) == {8: CoolDown("bob", 1_800_000_465_004)}
     account = fold(evolve_account, Account(), recorded("account"))
     assert account.balance == 10_000
     assert account.reservations["r3"].paid

@@ -1,23 +1,36 @@
+import tracemalloc
+from array import array
+from typing import Any
+from uuid import UUID
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from booking.domain import persistent
 from booking.domain.decision import BrokenInvariantError
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
     CoolDown,
+    Entry,
     HoldCounted,
     HoldUncounted,
     Ledger,
     LedgerEvent,
+    LedgerHold,
     SaleCounted,
     cool_down_left_ms,
     due_seats,
+    entries_of,
     evolve_ledger,
     holds_of,
     ledger_next_wake,
+    ledger_of,
+    word_of,
 )
+from booking.seats.entity import HoldRules, LedgerBehaviour
+from tests.support.ledgers import cool_downs, holds, sold
 from tests.support.scenario import T0, fold
 
 THREE = fold(
@@ -36,7 +49,7 @@ def test_an_empty_ledger_wants_no_wake() -> None:
 
 
 def test_the_next_wake_is_the_first_end_even_if_a_shorter_hold_came_later() -> None:
-    assert list(THREE.holds) == [1, 2, 3]
+    assert list(THREE.ends) == [(T0 + 10, 1), (T0 + 20, 2), (T0 + 30, 3)]
     assert ledger_next_wake(THREE) == T0 + 10
 
 
@@ -47,13 +60,13 @@ def test_due_seats_are_those_over_the_oldest_first_and_not_too_many() -> None:
 
 
 def test_the_holds_of_a_user_follow_every_change() -> None:
-    assert [hold.reservation for hold in holds_of(THREE, "ann")] == ["c", "a"]
+    assert [hold.reservation for hold in holds_of(THREE, "ann")] == ["a", "c"]
     fewer = evolve_ledger(THREE, HoldUncounted(3, "c"))
     assert [hold.reservation for hold in holds_of(fewer, "ann")] == ["a"]
     none = evolve_ledger(fewer, SaleCounted(1, "a"))
     assert list(holds_of(none, "ann")) == []
-    assert none.sold == {1}
-    assert "ann" not in none.by_user
+    assert sold(none) == {1}
+    assert list(none.users) == [(hash("bob"), 2)]
 
 
 def test_a_rest_is_one_users_and_over_at_its_end() -> None:
@@ -63,29 +76,41 @@ def test_a_rest_is_one_users_and_over_at_its_end() -> None:
     assert cool_down_left_ms(ledger, 2, "ann", T0 + 10) == 0
 
 
-def test_a_ledger_keeps_no_rest_that_is_over_once_other_holds_end() -> None:
+def test_a_cool_down_stays_until_its_seat_is_held() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
     ledger = evolve_ledger(ledger, HoldUncounted(2, "b", T0 + 14, 5))
-    assert ledger.cool_downs == {1: CoolDown("ann", T0 + 15), 2: CoolDown("bob", T0 + 19)}
-    ledger = evolve_ledger(ledger, HoldUncounted(3, "c", T0 + 15, 5))
-    assert ledger.cool_downs == {2: CoolDown("bob", T0 + 19), 3: CoolDown("ann", T0 + 20)}
-    assert evolve_ledger(ledger, HoldCounted(2, "d", "cid", T0)).cool_downs == {
-        3: ledger.cool_downs[3]
-    }
+    assert cool_downs(ledger) == {1: CoolDown("ann", T0 + 15), 2: CoolDown("bob", T0 + 19)}
+    ledger = evolve_ledger(ledger, HoldCounted(2, "d", "cid", T0))
+    assert cool_downs(ledger) == {1: CoolDown("ann", T0 + 15)}
 
 
 def test_a_sale_leaves_the_rests_of_other_seats_alone_and_none_of_its_own() -> None:
     ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
-    assert evolve_ledger(ledger, SaleCounted(2, "b")).cool_downs == ledger.cool_downs
+    assert cool_downs(evolve_ledger(ledger, SaleCounted(2, "b"))) == cool_downs(ledger)
 
 
-def test_a_snapshot_keeps_the_rests_and_an_older_one_has_none() -> None:
-    ledger = evolve_ledger(THREE, HoldUncounted(1, "a", T0 + 10, 5))
-    packed = msgspec.msgpack.encode(ledger)
-    assert msgspec.msgpack.decode(packed, type=Ledger) == ledger
-    older = {key: value for key, value in msgspec.msgpack.decode(packed).items() if key != "rests"}
-    kept = msgspec.convert(older, Ledger, str_keys=False)
-    assert kept == msgspec.structs.replace(ledger, cool_downs={})
+IDS = st.one_of(
+    st.uuids().map(str),
+    st.uuids().map(lambda number: f"rsv_{number.hex}"),
+    st.sampled_from(["", "ann", "rsv_", "0" * 32, "0" * 36, "rsv_" + "A" * 32, "rsv_" + " 0" * 16]),
+    st.text(max_size=40),
+)
+
+
+@given(IDS, IDS)
+def test_what_is_packed_comes_out_to_the_letter(reservation: str, user: str) -> None:
+    ledger = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, reservation, user, T0))
+    assert holds(ledger) == {1: LedgerHold(reservation, user, T0)}
+    assert list(holds_of(ledger, user)) == [LedgerHold(reservation, user, T0)]
+    ended = evolve_ledger(ledger, HoldUncounted(1, reservation, T0, 5))
+    assert cool_downs(ended) == {1: CoolDown(user, T0 + 5)}
+
+
+def test_users_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("booking.seats.domain.ledger.hash", lambda user: 7, raising=False)
+    ledger = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "a", "ann", T0))
+    ledger = evolve_ledger(ledger, HoldCounted(2, "b", "bob", T0))
+    assert [hold.reservation for hold in holds_of(ledger, "bob")] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -109,32 +134,163 @@ def test_a_sold_seat_is_not_held_again() -> None:
         evolve_ledger(sold, HoldCounted(1, "x", "bob", T0))
 
 
+def event_of(model: dict[int, Any], seat: int, what: str, after_ms: int) -> LedgerEvent | None:
+    """An event that may follow, or ``None``."""
+    known = model.get(seat)
+    if what == "hold" and not isinstance(known, LedgerHold) and known is not True:
+        return HoldCounted(seat, f"r{seat}", f"u{after_ms % 3}", T0 + after_ms)
+    if what == "hold" or not isinstance(known, LedgerHold):
+        return None
+    if what == "sell":
+        return SaleCounted(seat, f"r{seat}")
+    if after_ms % 2:
+        return HoldUncounted(seat, f"r{seat}", T0 + after_ms, after_ms)
+    return HoldUncounted(seat, f"r{seat}")
+
+
+def follow(model: dict[int, Any], event: LedgerEvent) -> dict[int, Any]:
+    """What a plain dict by seat says after the event: a hold, a cool-down, or ``True`` if sold."""
+    rest = {seat: entry for seat, entry in model.items() if seat != event.seat}
+    match event:
+        case HoldCounted(seat, reservation, user, until_ms):
+            return {**rest, seat: LedgerHold(reservation, user, until_ms)}
+        case HoldUncounted(seat, _, ended_ms, cool_down_ms):
+            user = model[seat].user
+            return {**rest, seat: CoolDown(user, ended_ms + cool_down_ms)} if cool_down_ms else rest
+        case SaleCounted(seat):
+            return {**rest, seat: True}
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(1, 8), st.sampled_from(["hold", "end", "sell"]), st.integers(0, 50)),
+        st.tuples(
+            st.one_of(st.integers(1, 8), st.sampled_from([33, 1025, 99_999, 999_999_999])),
+            st.sampled_from(["hold", "hold", "end", "sell"]),
+            st.integers(0, 50),
+        ),
         max_size=40,
     )
 )
-def test_holds_stay_ordered_by_their_end_and_the_index_by_user_agrees(
+def test_a_ledger_says_what_a_plain_dict_says_and_older_ones_stand(
     steps: list[tuple[int, str, int]],
 ) -> None:
-    ledger = EMPTY_LEDGER
+    ledger, model = EMPTY_LEDGER, dict[int, Any]()
+    behaviour = LedgerBehaviour(HoldRules(1, 1, 1))
+    versions = []
     for seat, what, after_ms in steps:
-        if what == "hold" and seat not in ledger.holds and seat not in ledger.sold:
-            event: LedgerEvent = HoldCounted(seat, f"r{seat}", f"u{after_ms % 3}", T0 + after_ms)
-        elif what != "hold" and seat in ledger.holds:
-            kind: type[HoldUncounted | SaleCounted] = SaleCounted
-            kind = HoldUncounted if what == "end" else kind
-            event = kind(seat, f"r{seat}")
-            if what == "end" and after_ms % 2:
-                event = HoldUncounted(seat, f"r{seat}", T0 + after_ms, after_ms)
-        else:
+        event = event_of(model, seat, what, after_ms)
+        if event is None:
             continue
-        ledger = evolve_ledger(ledger, event)
-        ends = [hold.until_ms for hold in ledger.holds.values()]
-        assert ends == sorted(ends)
-        indexed = {seat: user for user, seats in ledger.by_user.items() for seat in seats}
-        assert indexed == {seat: hold.user for seat, hold in ledger.holds.items()}
-        assert not ledger.sold & ledger.holds.keys()
-        assert not ledger.cool_downs.keys() & (ledger.sold | ledger.holds.keys())
+        ledger, model = evolve_ledger(ledger, event), follow(model, event)
+        versions.append((ledger, model))
+    for ledger, model in versions:
+        assert entries_of(ledger) == model
+        held = {seat: hold for seat, hold in model.items() if isinstance(hold, LedgerHold)}
+        assert list(ledger.ends) == sorted((hold.until_ms, seat) for seat, hold in held.items())
+        for user in ("u0", "u1", "u2"):
+            mine = [held[seat] for seat in sorted(held) if held[seat].user == user]
+            assert list(holds_of(ledger, user)) == mine
+        assert ledger.sold == sum(entry is True for entry in model.values())
+        for seat, _, _ in steps:
+            word = {LedgerHold: "held", bool: "sold"}.get(type(model.get(seat)), "available")
+            assert word_of(ledger, seat) == word
+        assert behaviour.decode_state(behaviour.encode_state(ledger)) == ledger
+
+
+def test_a_snapshot_of_the_version_before_is_read() -> None:
+    older = {
+        "holds": {3: ["c", "ann", T0 + 30]},
+        "sold": [7, 8],
+        "by_user": {"ann": [3]},
+        "rests": {5: ["bob", T0]},
+    }
+    behaviour = LedgerBehaviour(HoldRules(1, 1, 1))
+    ledger = behaviour.decode_state(msgspec.msgpack.encode(older))
+    assert ledger is not None
+    entries: dict[int, Entry] = {
+        3: LedgerHold("c", "ann", T0 + 30),
+        5: CoolDown("bob", T0),
+        7: True,
+        8: True,
+    }
+    assert entries_of(ledger) == entries
+    del older["rests"]  # from before there were any
+    assert behaviour.decode_state(msgspec.msgpack.encode(older)) == ledger_of(
+        {seat: entry for seat, entry in entries.items() if seat != 5}
+    )
+
+
+# -- what a change costs ---------------------------------------------------------------------------
+
+
+def copied(before: Any, after: Any) -> int:
+    """How many places of lists and arrays are in ``after`` and not shared with ``before``."""
+    known: set[int] = set()
+
+    def walk(part: Any) -> int:
+        if id(part) in known:
+            return 0
+        known.add(id(part))
+        if isinstance(part, list | tuple):
+            return len(part) + sum(map(walk, part))
+        return len(part) if isinstance(part, array) else 0
+
+    def parts(ledger: Ledger) -> list[Any]:
+        return [ledger.seats._root, ledger.ends._chunks, ledger.users._chunks]
+
+    for part in parts(before):
+        walk(part)
+    return sum(walk(part) for part in parts(after))
+
+
+@pytest.fixture(scope="module")
+def large() -> Ledger:
+    """100,000 seats held, but for seat 77,777."""
+    held = {n: LedgerHold(f"r{n}", f"u{n}", T0 + n // 5) for n in range(1, 100_001) if n != 77_777}
+    return ledger_of(held)
+
+
+def test_no_change_copies_more_than_a_few_thousand_places_of_100_000(large: Ledger) -> None:
+    """That is some microseconds; copying all of them was milliseconds."""
+    events: list[LedgerEvent] = [
+        HoldCounted(77_777, "r", "ann", T0 + 30_000),
+        HoldUncounted(50_000, "r50000", T0, 5_000),
+        SaleCounted(1, "r1"),
+    ]
+    for event in events:
+        assert copied(large, evolve_ledger(large, event)) < 3_000
+
+
+def test_what_changed_is_found_without_a_look_at_the_rest(
+    large: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = evolve_ledger(large, SaleCounted(3, "r3"))
+    after = evolve_ledger(after, HoldUncounted(99_999, "r99999"))
+    looked = []
+    differing = persistent._differing
+
+    def counted(new: Any, old: Any, level: int, number: int) -> Any:
+        looked.append(number)
+        return differing(new, old, level, number)
+
+    monkeypatch.setattr(persistent, "_differing", counted)
+    assert list(after.seats.changed_since(large.seats)) == [3, 99_999]
+    assert len(looked) <= 8, "one path of nodes for each seat"
+
+
+def test_a_held_seat_takes_less_than_150_bytes_and_a_sold_one_less_than_20() -> None:
+    tracemalloc.start()
+    try:
+        ledger = EMPTY_LEDGER
+        for seat in range(1, 10_001):
+            reservation, user = f"rsv_{seat:032x}", str(UUID(int=seat))
+            ledger = evolve_ledger(ledger, HoldCounted(seat, reservation, user, T0 + seat // 5))
+        held_bytes, _ = tracemalloc.get_traced_memory()
+        for seat in range(1, 10_001):
+            ledger = evolve_ledger(ledger, SaleCounted(seat, f"rsv_{seat:032x}"))
+        sold_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 150 * 10_000
+    assert sold_bytes < 20 * 10_000

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.domain.persistent_map import PersistentMap, PersistentSorted
+from booking.domain.persistent import PersistentSorted
+from booking.domain.persistent_map import PersistentMap
 
 KEYS = st.one_of(st.integers(-50, 10_000), st.text(max_size=3))
 STEPS = st.lists(st.tuples(st.booleans(), KEYS, st.integers()), max_size=80)

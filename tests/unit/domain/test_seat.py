@@ -4,7 +4,13 @@ import msgspec
 import pytest
 
 from booking.domain.decision import BrokenInvariantError
-from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, HoldUncounted, SaleCounted
+from booking.seats.domain.ledger import (
+    EMPTY_LEDGER,
+    HoldCounted,
+    HoldUncounted,
+    SaleCounted,
+    holds_of,
+)
 from booking.seats.domain.seat import (
     FREE,
     ConfirmSale,
@@ -27,6 +33,7 @@ from booking.seats.domain.seat import (
     evolve_seat,
     expire_due,
 )
+from tests.support.ledgers import holds, sold
 from tests.support.scenario import T0, GivenSeat
 
 HOLD_MS = 300_000
@@ -186,7 +193,7 @@ def test_the_held_seat_is_sold_to_its_holder_up_to_the_last_millisecond() -> Non
     outcome.then(*SOLD[2:], reply=SaleConfirmed("r1", "p1"))
     seat, ledger = outcome.state
     assert seat == Sold("r1", "ann", "p1", 90_000)
-    assert (ledger.holds, ledger.sold, ledger.by_user) == ({}, {7}, {})
+    assert (holds(ledger), sold(ledger), list(holds_of(ledger, "ann"))) == ({}, {7}, [])
 
 
 def test_confirming_again_answers_the_same_even_long_after_the_hold() -> None:

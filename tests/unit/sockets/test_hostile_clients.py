@@ -16,7 +16,8 @@ from booking_http.sockets.limits import (
     UNREAD_SIZE_MAX,
 )
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
-from tests.support.instance import Instance, catalogue, ledger, schedule
+from tests.support.instance import Instance, catalogue, schedule
+from tests.support.ledgers import ledger
 from tests.support.websockets import FAST, SEATS, RawSocket, listening, masked, upgrade
 
 TEXT, PING, PONG, CLOSE = 0x81, 0x89, 0x8A, 0x88

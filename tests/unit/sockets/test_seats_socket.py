@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.edge import ALICE, BOB, Edge, running
-from tests.support.instance import Instance, catalogue, ledger, schedule
+from tests.support.instance import Instance, catalogue, schedule
+from tests.support.ledgers import ledger
 from tests.support.websockets import FAST, SEATS, RawSocket, listening
 
 

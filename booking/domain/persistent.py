@@ -1,0 +1,304 @@
+"""Containers for states that are large, are changed at one place at a time, and are compared and
+written down while they go on changing."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+V = TypeVar("V")
+
+_BITS = 5
+_WIDTH = 1 << _BITS
+"""Places of one node. A change copies a node of each level: four of them for 100,000 keys."""
+_LEVELS_MAX = 11
+_PAGE_LEVEL = 1
+PAGE_KEYS = _WIDTH ** (_PAGE_LEVEL + 1)
+"""Keys of one page."""
+
+_Node = list[Any]
+"""Values on the lowest level (``None`` for none), nodes on the others. Never changed once it is in
+an array."""
+
+_EMPTY: list[_Node] = [[None] * _WIDTH]
+for _ in range(_LEVELS_MAX):
+    _EMPTY.append([_EMPTY[-1]] * _WIDTH)
+
+
+class PersistentArray(Generic[V]):
+    """An immutable mapping from whole numbers (0 to 2**60 - 1) to values, by number.
+
+    :meth:`set` gives a new array, which shares all but one node of each level with this one. So a
+    version may be read for as long as somebody likes, and what differs between two versions is
+    found by looking only at the nodes that they do not share (a radix tree, as Clojure's vectors).
+    A value of a dense array takes little more than the 8 bytes of its reference.
+    """
+
+    __slots__ = ("_levels", "_root")
+
+    def __init__(self) -> None:
+        self._levels = _PAGE_LEVEL + 1
+        """Levels above the lowest."""
+        self._root = _EMPTY[self._levels]
+
+    def get(self, key: int) -> V | None:
+        """The value at ``key``, or ``None``."""
+        levels, node = self._levels, self._root
+        if key >> _BITS * (levels + 1):
+            return None
+        for shift in range(_BITS * levels, 0, -_BITS):
+            node = node[key >> shift & _WIDTH - 1]
+        found: V | None = node[key & _WIDTH - 1]
+        return found
+
+    def set(self, key: int, value: V | None) -> PersistentArray[V]:
+        """This array with ``value`` at ``key``; ``None`` takes out what is there.
+        :class:`IndexError` for a key out of range."""
+        return self._with(key, 0, value)
+
+    def pages(self) -> dict[int, Sequence[Sequence[V | None]]]:
+        """All values in pages of :data:`PAGE_KEYS` keys, by number; those without a value are left
+        out. A page is the same object in all versions in which nothing in it is different."""
+        return dict(_nodes(self._root, self._levels, 0))
+
+    def with_page(self, number: int, page: Sequence[Sequence[V | None]]) -> PersistentArray[V]:
+        """This array with such a page, which must not be changed afterwards."""
+        return self._with(number * PAGE_KEYS, _PAGE_LEVEL + 1, page)
+
+    def _with(self, key: int, level: int, part: Any) -> PersistentArray[V]:
+        """This array with another part in the node of this level above ``key``."""
+        if key >> _BITS * (_LEVELS_MAX + 1):
+            raise IndexError(key)
+        levels = self._levels
+        while key >> _BITS * (levels + 1):
+            levels += 1
+        changed = PersistentArray.__new__(PersistentArray)
+        changed._levels = levels
+        changed._root = node = self._lifted(levels).copy()
+        for shift in range(_BITS * levels, _BITS * level, -_BITS):
+            at = key >> shift & _WIDTH - 1
+            node[at] = node = node[at].copy()
+        node[key >> _BITS * level & _WIDTH - 1] = part
+        return changed
+
+    def items(self) -> Iterator[tuple[int, V]]:
+        """All pairs, by key."""
+        return (pair for number, page in self.pages().items() for pair in page_items(number, page))
+
+    def changed_since(self, older: PersistentArray[V]) -> Iterator[int]:
+        """The keys, ascending, at which ``older`` has another value. O(what changed between)."""
+        levels = max(self._levels, older._levels)
+        return _differing(self._lifted(levels), older._lifted(levels), levels, 0)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PersistentArray):
+            return NotImplemented
+        return next(self.changed_since(other), None) is None
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content, so no more hashable than a dict
+
+    def __repr__(self) -> str:
+        return f"PersistentArray({dict(self.items())!r})"
+
+    def _lifted(self, levels: int) -> _Node:
+        """The root of the same array with so many levels."""
+        root = self._root
+        for level in range(self._levels + 1, levels + 1):
+            root = [root, *_EMPTY[level][1:]]
+        return root
+
+
+def page_items(number: int, page: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Any]]:
+    """The pairs of one page, by key."""
+    for leaf, values in enumerate(page, number * _WIDTH):
+        for key, value in enumerate(values, leaf * _WIDTH):
+            if value is not None:
+                yield key, value
+
+
+def _nodes(node: _Node, level: int, number: int) -> Iterator[tuple[int, _Node]]:
+    """The nodes of the level of pages, but for those never written to."""
+    if node is _EMPTY[level]:
+        return
+    if level == _PAGE_LEVEL:
+        yield number, node
+        return
+    for at, part in enumerate(node, number << _BITS):
+        yield from _nodes(part, level - 1, at)
+
+
+def _differing(new: _Node, old: _Node, level: int, number: int) -> Iterator[int]:
+    for at, (here, there) in enumerate(zip(new, old, strict=True), number << _BITS):
+        if here is there:
+            continue
+        if level:
+            yield from _differing(here, there, level - 1, at)
+        elif here != there:
+            yield at
+
+
+# -- sorted sets -----------------------------------------------------------------------------------
+
+_CHUNK_MAX = 256
+"""Entries in one chunk of a sorted set: the square root of the 100,000 it should be quick for."""
+
+Pair = tuple[int, int]
+_Chunk = tuple["array[int]", "array[int]"]
+"""The first and the second numbers of some pairs."""
+
+
+class PersistentSorted:
+    """An immutable sorted set of pairs of 64-bit integers, 16 bytes each; ``add`` and ``discard``
+    copy one chunk.
+
+    Cheapest at the two ends, which is where a queue of times changes: new ends are mostly the
+    latest, and the earliest go first.
+    """
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[_Chunk] = []
+        """Neither the list nor a chunk is changed once it is in a set."""
+        self._size = 0
+
+    @classmethod
+    def from_items(cls, items: Iterable[Pair]) -> PersistentSorted:
+        """Built at once."""
+        pairs = sorted(set(items))
+        return cls._made(_cut(_chunk(pairs), _CHUNK_MAX // 2), len(pairs))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Pair]:
+        for firsts, seconds in self._chunks:
+            yield from zip(firsts, seconds, strict=True)
+
+    def first(self) -> Pair | None:
+        """The smallest pair, or ``None`` if there is none. O(1)."""
+        return _pair(self._chunks[0], 0) if self._chunks else None
+
+    def seconds_of(self, first: int) -> Iterator[int]:
+        """The second numbers of all pairs that begin with ``first``, ascending."""
+        for index in range(self._chunk_of((first, _LEAST)), len(self._chunks)):
+            firsts, seconds = self._chunks[index]
+            low, high = bisect_left(firsts, first), bisect_right(firsts, first)
+            yield from seconds[low:high]
+            if high < len(firsts):
+                return
+
+    def __contains__(self, pair: Pair) -> bool:
+        return self._find(pair) is not None
+
+    def add(self, pair: Pair) -> PersistentSorted:
+        """This set with ``pair``; :class:`ValueError` if it has it already."""
+        if not self._chunks:
+            return self._made([_chunk([pair])], 1)
+        index = min(self._chunk_of(pair), len(self._chunks) - 1)
+        firsts, seconds = self._chunks[index]
+        at = _place(self._chunks[index], pair)
+        if at < len(firsts) and _pair(self._chunks[index], at) == pair:
+            raise ValueError(f"{pair} is in the set")
+        firsts, seconds = firsts[:], seconds[:]
+        firsts.insert(at, pair[0])
+        seconds.insert(at, pair[1])
+        # Too long, it is cut in two; one that grows at its end leaves a full one behind, so that a
+        # set only appended to is not made of half-empty chunks.
+        step = _CHUNK_MAX if len(firsts) <= _CHUNK_MAX or at == _CHUNK_MAX else _CHUNK_MAX // 2 + 1
+        return self._with(index, _cut((firsts, seconds), step), 1)
+
+    def extended(self, pairs: Sequence[Pair]) -> PersistentSorted:
+        """This set with all of ``pairs``, which are ascending; at one copy of the last chunk if
+        all come after what it has. :class:`ValueError` as for :meth:`add`."""
+        if self._chunks and pairs and pairs[0] <= _pair(self._chunks[-1], -1):
+            made = self
+            for pair in pairs:
+                made = made.add(pair)
+            return made
+        firsts, seconds = _chunk(pairs)
+        if self._chunks:
+            firsts, seconds = self._chunks[-1][0] + firsts, self._chunks[-1][1] + seconds
+        tail = _cut((firsts, seconds), _CHUNK_MAX)
+        return self._made(self._chunks[:-1] + tail, self._size + len(pairs))
+
+    def discard(self, pair: Pair) -> PersistentSorted:
+        """This set without ``pair``; :class:`ValueError` if it has it not."""
+        found = self._find(pair)
+        if found is None:
+            raise ValueError(f"{pair} is not in the set")
+        index, at = found
+        firsts, seconds = self._chunks[index]
+        rest = (firsts[:at] + firsts[at + 1 :], seconds[:at] + seconds[at + 1 :])
+        return self._with(index, [rest] if rest[0] else [], -1)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PersistentSorted):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content, so no more hashable than a set
+
+    def __repr__(self) -> str:
+        return f"PersistentSorted({list(self)!r})"
+
+    def _chunk_of(self, pair: Pair) -> int:
+        """The first chunk that does not end before ``pair``; one beyond the last if all do."""
+        if not self._chunks or _pair(self._chunks[-1], -1) < pair:
+            return len(self._chunks)
+        if _pair(self._chunks[0], -1) >= pair:
+            return 0
+        return bisect_left(self._chunks, pair, key=_last)
+
+    def _find(self, pair: Pair) -> tuple[int, int] | None:
+        """The chunk that has ``pair``, and its place in there."""
+        index = self._chunk_of(pair)
+        if index == len(self._chunks):
+            return None
+        at = _place(self._chunks[index], pair)
+        return (index, at) if _pair(self._chunks[index], at) == pair else None
+
+    def _with(self, index: int, chunks: list[_Chunk], grown: int) -> PersistentSorted:
+        others = self._chunks.copy()
+        others[index : index + 1] = chunks
+        return self._made(others, self._size + grown)
+
+    @classmethod
+    def _made(cls, chunks: list[_Chunk], size: int) -> PersistentSorted:
+        made = cls.__new__(cls)
+        made._chunks = chunks
+        made._size = size
+        return made
+
+
+_LEAST = -(2**63)
+
+
+def _chunk(pairs: Sequence[Pair]) -> _Chunk:
+    return array("q", [first for first, _ in pairs]), array("q", [second for _, second in pairs])
+
+
+def _cut(chunk: _Chunk, step: int) -> list[_Chunk]:
+    """The chunk in pieces of so many pairs; none if it is empty."""
+    firsts, seconds = chunk
+    if 0 < len(firsts) <= step:
+        return [chunk]
+    ats = range(0, len(firsts), step)
+    return [(firsts[at : at + step], seconds[at : at + step]) for at in ats]
+
+
+def _pair(chunk: _Chunk, at: int) -> Pair:
+    return chunk[0][at], chunk[1][at]
+
+
+def _last(chunk: _Chunk) -> Pair:
+    return chunk[0][-1], chunk[1][-1]
+
+
+def _place(chunk: _Chunk, pair: Pair) -> int:
+    """Where ``pair`` is in the chunk, or would be."""
+    firsts, seconds = chunk
+    low = bisect_left(firsts, pair[0])
+    return bisect_left(seconds, pair[1], low, bisect_right(firsts, pair[0], low))
