@@ -181,8 +181,6 @@ class Folded:
         self.state = state
         self.seq = rows[-1].seq if rows else 0 if snapshot is None else snapshot.seq
         """The seq of its last event; 0 for an entity without any."""
-        self.at_ms = rows[-1].at_ms if rows else 0
-        """When its last event was decided, if that is known."""
         self.event_bytes = sum([len(row.payload) for row in rows])
         self.snapshot_bytes = 0 if snapshot is None else len(snapshot.state)
         self.timer_ms: int | None = behaviour.next_timer_ms(state)
@@ -214,7 +212,6 @@ def fold(behaviour: Behaviour, loaded: Loaded, base: Folded | None = None) -> Fo
     folded = Folded(behaviour, state, loaded)
     if base is not None:
         folded.seq = max(folded.seq, base.seq)
-        folded.at_ms = max(folded.at_ms, base.at_ms)
         folded.event_bytes += base.event_bytes
         folded.snapshot_bytes = base.snapshot_bytes
     return folded

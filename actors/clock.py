@@ -1,4 +1,5 @@
-"""Time as an argument, and the detector that notices when this process stood still."""
+"""Time as an argument; the database's clock, which judges; and the detector that notices when this
+process stood still."""
 
 from __future__ import annotations
 
@@ -27,6 +28,61 @@ class SystemClock:
 
     monotonic = staticmethod(time.monotonic)
     """The event loop's time in seconds."""
+
+
+SKEW_MAX_MS = 1_000
+"""By how much a clock may differ from the database's, whose shards are left otherwise: twice what a
+bad network makes of a comparison, and too little to be noticed in a hold of minutes."""
+
+
+class DatabaseClock:
+    """The time of the journal's database, which is the time of every decision.
+
+    It runs on the machine's monotonic clock from the last :meth:`compare` on, so the machine's wall
+    clock decides nothing. Only before the first comparison it tells the wall clock's time; nothing
+    is owned by then. A journal in memory has no clock to compare with, and then it stays so.
+    """
+
+    def __init__(self, machine: Clock) -> None:
+        self._machine = machine
+        self.monotonic = machine.monotonic
+        self._offset_ms: float | None = None
+        """The database's time when the monotonic clock was 0."""
+
+    @classmethod
+    def over(cls, clock: Clock) -> DatabaseClock:
+        """The database's clock on this machine's; the clock itself if it is one."""
+        return clock if isinstance(clock, cls) else cls(clock)
+
+    def now_ms(self) -> int:
+        """The database's time in milliseconds since the epoch."""
+        if self._offset_ms is None:
+            return self._machine.now_ms()
+        return int(self.monotonic() * 1000 + self._offset_ms)
+
+    def ahead_ms(self, told_ms: float, sent_s: float) -> float:
+        """By how many milliseconds this clock is ahead of one that ``told_ms`` was read from, some
+        time between ``sent_s`` and now; negative if it is behind. 0 if the two may agree: nobody
+        knows when within the round trip the other was read."""
+        if self._offset_ms is None:
+            return 0.0
+        least, most = self._offsets(told_ms, sent_s)
+        return self._offset_ms - min(max(self._offset_ms, least), most)
+
+    def compare(self, told_ms: float, sent_s: float) -> float:
+        """Go by what the database told from now on; returns how far this clock was ahead, as
+        :meth:`ahead_ms`. The first comparison takes it for read in the middle of the round trip;
+        later ones change only what they contradict, so that this clock does not waver."""
+        ahead_ms = self.ahead_ms(told_ms, sent_s)
+        known_ms = self._offset_ms
+        self._offset_ms = (
+            sum(self._offsets(told_ms, sent_s)) / 2 if known_ms is None else known_ms - ahead_ms
+        )
+        return ahead_ms
+
+    def _offsets(self, told_ms: float, sent_s: float) -> tuple[float, float]:
+        """The least and the greatest offset that the answer allows."""
+        return told_ms - self.monotonic() * 1000, told_ms - sent_s * 1000
 
 
 class ManualClock:

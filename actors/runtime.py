@@ -19,7 +19,7 @@ from typing import Any
 
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour, CommandKey
-from actors.clock import Clock
+from actors.clock import Clock, DatabaseClock
 from actors.core.context import Limits, ShardContext
 from actors.core.envelope import BEGIN, QUERY, Deadlines, Envelope, Tracer
 from actors.core.sagas import Asker, Sagas
@@ -68,7 +68,7 @@ class Runtime:
         ask_anywhere: Asker | None = None,
     ) -> None:
         self._limits = limits if limits is not None else Limits()
-        self._clock = clock
+        self._clock = clock = DatabaseClock.over(clock)
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(instance)
         self._context = ShardContext(

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Collection
 from typing import Any
 
-from actors.clock import Clock
+from actors.clock import Clock, DatabaseClock
 from actors.cluster.application import ClusterOptions
 from actors.cluster.node import ClusterNode, MakeLinks
 from actors.core.context import Limits
@@ -52,6 +52,7 @@ class App:
         draw: Callable[[], float] = random.random,
         seed: Callable[[], str] = lambda: os.urandom(32).hex(),
     ) -> None:
+        clock = DatabaseClock.over(clock)
         started_ms = clock.now_ms()
         self._settings = settings
         self._clock = clock
@@ -112,6 +113,7 @@ class App:
             queue=queue,
             seats=seats,
             accounts=AccountService(actors, seats, journal, self._read_event, queue.use_up),
+            freshness=freshness,
             clock=self._clock,
             readiness=self.readiness,
         )

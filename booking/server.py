@@ -9,8 +9,9 @@ from collections.abc import Callable
 from random import Random
 
 from actors.behaviour import Behaviour
-from actors.clock import Clock, SystemClock
+from actors.clock import Clock, DatabaseClock, SystemClock
 from actors.cluster.node import ClusterNode, MakeLinks
+from actors.journal.contract import Journal
 from actors.membership.contract import Member, MembershipError
 from actors.peers import PEER_PATH, PeerEndpoint, PeerTransport, Secret
 from actors.tasks import Tasks
@@ -38,11 +39,11 @@ class Server:
     """One instance. Its public edge takes the links of other instances too; operators have an edge
     of their own if they have a port of their own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, journal: Journal, clock: DatabaseClock) -> None:
         self._settings = settings
-        self._clock = clock = SystemClock()
+        self._clock = clock
         self._tasks = Tasks("server")
-        self._journal = open_journal(settings)
+        self._journal = journal
         self._tracing = Tracing.of(settings)
         self._peering = _Peering(settings, clock, self._tracing)
         self.app = App(settings, stores_of(settings, self._journal), self._peering.links_of, clock)
@@ -97,7 +98,13 @@ class Server:
         from it once this one is ready, and it is closed with it. Raises :class:`OSError` if a port
         or a server cannot be had, and :class:`actors.journal.contract.JournalError`.
         """
-        server = cls(settings)
+        journal = open_journal(settings)
+        try:
+            clock = await _clock_of(journal)
+        except BaseException:
+            await journal.close()
+            raise
+        server = cls(settings, journal, clock)
         try:
             await server._start()
             if shared is not None:
@@ -178,6 +185,16 @@ class Server:
         await self.app.close()
         if self._tracing is not None:
             await self._tracing.close()
+
+
+async def _clock_of(journal: Journal) -> DatabaseClock:
+    """The journal's clock, by which an instance tells its runs apart before it owns anything."""
+    clock = DatabaseClock(SystemClock())
+    sent_s = clock.monotonic()
+    told_ms = await journal.now_ms()
+    if told_ms is not None:
+        clock.compare(told_ms, sent_s)
+    return clock
 
 
 class _Peering:

@@ -14,7 +14,7 @@ from typing import Any
 
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
-from actors.clock import Clock
+from actors.clock import Clock, DatabaseClock
 from actors.cluster.admin import ClusterAdmin
 from actors.cluster.application import Application, ClusterOptions, Stores
 from actors.cluster.control import ControlChannel
@@ -63,6 +63,7 @@ class ClusterNode:
         options: ClusterOptions | None = None,
     ) -> None:
         options = options or ClusterOptions()
+        clock = DatabaseClock.over(clock)
         self._tasks = tasks = Tasks(f"{member.instance}/cluster")
         self.runtime = self._make_runtime(member, stores, application, clock, options)
         self.members = MembershipView(member, self._connected)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import msgspec
 
 from actors.behaviour import Behaviour
-from actors.clock import Clock, PauseDetector
+from actors.clock import DatabaseClock, PauseDetector
 from actors.subscription import Subscription
 
 
@@ -118,8 +118,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     journal_backoff_min_s: float = 0.1
     """First wait before the journal is tried again."""
 
-    journal_backoff_max_s: float = 2.0
-    """Longest such wait: serving starts at most this long after the journal is back."""
+    journal_backoff_max_s: float = 0.5
+    """Longest such wait: serving starts at most this long after the journal is back, and an outage
+    of a few seconds does not look like one of five, after which others take the shards."""
 
     journal_retry_after_s: float = 1.0
     """What refused callers are told while the journal is away."""
@@ -152,6 +153,8 @@ class Counters:
     fenced: int = 0
     sagas: int = 0
     """Sagas running now."""
+    skew_ms: dict[int, float] = field(default_factory=dict)
+    """Of each database of the journal: by how much its clock was behind when last compared."""
     last_commit: float | None = None
     """When the last commit was, on the monotonic clock."""
 
@@ -162,7 +165,7 @@ class ShardContext:
     def __init__(
         self,
         behaviours: Mapping[str, Behaviour],
-        clock: Clock,
+        clock: DatabaseClock,
         limits: Limits,
         subscriptions: Sequence[Subscription],
     ) -> None:

@@ -200,7 +200,6 @@ class Entities:
         activation.state = activation.committed = state
         activation.event_bytes = folded.event_bytes
         activation.snapshot_bytes = folded.snapshot_bytes
-        shard.not_before(folded.at_ms)
         self._context.counters.loads += 1
         if shard.unreadable:
             shard.unreadable.pop(address, None)

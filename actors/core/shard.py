@@ -11,6 +11,7 @@ closed.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from actors.address import Address
 from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision, Folded
+from actors.clock import SKEW_MAX_MS
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope, Mailbox, Probe, Trace
 from actors.core.keys import KeyBook
@@ -26,6 +28,12 @@ from actors.errors import OutcomeUnknownError
 from actors.journal.contract import Lease, OutcomeRow, Row, SnapshotRow, TimerEntry
 from actors.subscription import Change
 from actors.transport import Answer
+
+log = logging.getLogger(__name__)
+
+LEAD_MAX_MS = SKEW_MAX_MS // 2
+"""By how much a shard's time may be ahead of this instance's clock, which may itself be ahead of
+the database's; the database takes no row that leads it by more than the sum."""
 
 ABSENT: Final = Probe("ABSENT")
 """Stands for a state that is not in memory."""
@@ -260,22 +268,23 @@ class Shard:
         self._submit = submit
         self._tail: Commit | None = None
         """The last commit submitted, until the journal has it."""
-        self._now_ms = began_ms
+        self._now_ms = max(began_ms, lease.last_ms)
         self.runnable: deque[Activation] = deque()
         """Loaded activations with mail; each is in it at most once."""
         self.wakeup: asyncio.Future[None] | None = None
         """Set while the writer sleeps."""
 
     def now_ms(self) -> int:
-        """Wall time in milliseconds that never falls within this shard."""
+        """The time of what is decided now, by the database's clock. It never falls within this
+        shard: when a clock is corrected a little it stands still. But a time that is far ahead was
+        a wrong one, and to stay with it would make every hold longer by as much."""
         now_ms = self._context.clock.now_ms()
-        if now_ms > self._now_ms:
+        lead_ms = self._now_ms - now_ms
+        if lead_ms > LEAD_MAX_MS:
+            log.error("shard %d was %d ms ahead of the database", self.number, lead_ms)
+        if not 0 <= lead_ms <= LEAD_MAX_MS:
             self._now_ms = now_ms
         return self._now_ms
-
-    def not_before(self, at_ms: int) -> None:
-        """Let :meth:`now_ms` never fall below the time of something decided in this shard."""
-        self._now_ms = max(self._now_ms, at_ms)
 
     # -- mail ----------------------------------------------------------------------------------
 

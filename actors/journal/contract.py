@@ -93,6 +93,8 @@ class Lease(msgspec.Struct, frozen=True):
     epoch: int
     last_seq: int
     """The last seq in the journal; 0 for an empty shard."""
+    last_ms: int = 0
+    """When that was decided; no decision of the shard is later."""
 
 
 class ShardInfo(msgspec.Struct, frozen=True):
@@ -141,7 +143,9 @@ class Journal(Protocol):
         """Write the batch in one autocommitted statement on the connection of this lane.
 
         Returns the shards that were *fenced*: their epoch in the journal is not the one in the
-        batch, and nothing of theirs was written. Everything of the other shards is durable now.
+        batch, or a row's time leads the database's clock by more than
+        :data:`~actors.clock.SKEW_MAX_MS`, and nothing of theirs was written. Everything of the
+        other shards is durable now.
         """
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
@@ -183,6 +187,10 @@ class Journal(Protocol):
 
     async def ping(self) -> None:
         """Raise if the journal cannot be reached."""
+
+    async def now_ms(self) -> float | None:
+        """The database's clock, in milliseconds since the epoch; ``None`` if it has none. Raises
+        unless the database commits: one that can only be read is of no use."""
 
     async def close(self) -> None:
         """Close every connection. The journal cannot be used again."""

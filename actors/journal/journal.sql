@@ -31,10 +31,10 @@ SELECT shard, epoch FROM claimed
 -- in its statement: that statement's snapshot is older than its row locks, and an append of the
 -- last owner may commit between the two. After the claim no append of an older epoch can commit,
 -- so this sees all there will ever be of them.
-SELECT w.shard, last.seq
+SELECT w.shard, last.seq, last.at_ms
 FROM unnest(:shards::smallint[]) AS w (shard)
 CROSS JOIN LATERAL (
-    SELECT j.seq FROM journal AS j WHERE j.shard = w.shard ORDER BY j.seq DESC LIMIT 1
+    SELECT j.seq, j.at_ms FROM journal AS j WHERE j.shard = w.shard ORDER BY j.seq DESC LIMIT 1
 ) AS last
 
 -- name: load
@@ -104,6 +104,11 @@ WITH old AS (
     DELETE FROM outcomes WHERE ctid = ANY(ARRAY(SELECT ctid FROM old)) RETURNING 1
 )
 SELECT count(*) AS purged FROM gone
+
+-- name: now_ms
+-- The clock that judges. The number of a transaction is given by a server that commits only: a
+-- standby, which would tell its time as well, refuses it.
+SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS now_ms, pg_current_xact_id()::text
 
 -- name: ping
 -- Answers if the journal can be read.

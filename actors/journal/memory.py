@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from actors.address import SLOT_COUNT, Address
+from actors.clock import SKEW_MAX_MS, Clock
 from actors.journal.contract import (
     Batch,
     Lease,
@@ -22,9 +23,11 @@ from actors.journal.contract import (
 
 
 class MemoryStore:
-    """The tables, and the rules the database keeps: fence, keys, gapless seq."""
+    """The tables, and the rules the database keeps: fence, keys, gapless seq. ``clock`` is the
+    database's own; without one, instances go by theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock
         self.leases = [ShardInfo(number, 0, "", "") for number in range(SLOT_COUNT)]
         self.rows: list[list[Row]] = [[] for _ in range(SLOT_COUNT)]
         self.outcomes: dict[tuple[int, bytes], OutcomeRow] = {}
@@ -39,6 +42,9 @@ class MemoryStore:
         """Write all parts of live shards; return the fenced ones."""
         tenures = batch.tenures()
         fenced = {shard for shard, epoch in tenures if self.leases[shard].epoch != epoch}
+        if self.clock is not None:
+            latest_ms = self.clock.now_ms() + SKEW_MAX_MS
+            fenced |= {row.shard for row in batch.rows if row.at_ms > latest_ms}
         live = batch.of(lambda shard: shard not in fenced)
         for row in live.rows:
             self._write_row(row)
@@ -67,7 +73,9 @@ class MemoryStore:
             if self.leases[shard].epoch == seen:
                 self.leases[shard] = granted = ShardInfo(shard, seen + 1, owner, incarnation)
                 self.claims.append(granted)
-                leases.append(Lease(shard, granted.epoch, len(self.rows[shard])))
+                rows = self.rows[shard]
+                last_ms = rows[-1].at_ms if rows else 0
+                leases.append(Lease(shard, granted.epoch, len(rows), last_ms))
         return leases
 
     def events(self, address: Address, after_seq: int = 0) -> list[Row]:
@@ -137,6 +145,10 @@ class MemoryJournal:
         for key in old:
             del self.store.outcomes[key]
         return len(old)
+
+    async def now_ms(self) -> float | None:
+        """As the contract says."""
+        return None if self.store.clock is None else float(self.store.clock.now_ms())
 
     async def ping(self) -> None:
         """Do nothing: the store is always there."""

@@ -73,6 +73,10 @@ class PartitionedJournal:
                 error = trouble
         raise JournalError(f"no database answers: {error}") from error
 
+    async def now_ms(self) -> float | None:
+        """That of the first database, by which all instances go."""
+        return await self.parts[0].now_ms()
+
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         """As the contract says; the batch is in doubt as a whole when one part of it is."""
         count = len(self.parts)

@@ -257,14 +257,26 @@ class OwnedShards:
             raise self._table.unavailable()
 
     @property
+    def looking(self) -> bool:
+        """Whether the journal is just being asked whose the shards are, so that it is worth
+        waiting until they are :attr:`trustworthy`."""
+        return any(part.unverified and not part.away for part in self._parts)
+
+    @property
     def journal_away(self) -> bool:
         """Whether any database of the journal is out of reach."""
         return any(part.away for part in self._parts)
+
+    @property
+    def journal_answers_s(self) -> tuple[float, ...]:
+        """Of each database of the journal: for how many seconds it has answered; negative: for how
+        many it has not."""
+        return tuple(round(part.answers_s, 1) for part in self._parts)
 
     def problem(self) -> str | None:
         """Why shards are not served as they should, in a few words; ``None`` if they are. One
         database of several that is away is none: others would serve its shards no better."""
         if all(part.away for part in self._parts):
-            return "the journal is out of reach"
+            return f"the journal is out of reach: {self._parts[0].trouble}"
         unclaimed = sum(not self._part_of(number).away for number in self._table.pending)
         return f"{unclaimed} shards not claimed" if unclaimed else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Folded, initial_state
+from actors.clock import SKEW_MAX_MS, Clock
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
 from actors.core.lane import Lane
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 SETTLE_CHECK_S = 0.05
 """Between two looks whether a closed shard's last commits have left the lane; a commit takes a
 few milliseconds."""
+
+SILENT_MIN_S = 2.5
+"""Without an answer for so long, a database is silent: it is asked each second
+(``Limits.lease_check_s``), so it has missed at least one look, and is not merely slow."""
 
 
 @dataclass(slots=True, eq=False)
@@ -111,6 +116,28 @@ class ServedShards:
         return JournalUnavailableError(retry_after_s=self._context.limits.journal_retry_after_s)
 
 
+class Reach:
+    """For how long a database has answered, or has not."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_s = self._last_s = clock.monotonic()
+
+    def answered(self) -> None:
+        """It has answered, and the shards can be served."""
+        now_s = self._clock.monotonic()
+        if now_s - self._last_s > SILENT_MIN_S:
+            self._since_s = now_s
+        self._last_s = now_s
+
+    @property
+    def answers_s(self) -> float:
+        """As :attr:`JournalPartition.answers_s`."""
+        now_s = self._clock.monotonic()
+        silent_s = now_s - self._last_s
+        return now_s - self._since_s if silent_s <= SILENT_MIN_S else -silent_s
+
+
 class JournalPartition:
     """The database that holds the shards of one :func:`actors.journal.contract.part_number`, with
     rounds of claims of its own. ``owner`` is the instance and its incarnation."""
@@ -137,6 +164,9 @@ class JournalPartition:
         self._backoff = Backoff(
             limits.journal_backoff_min_s, limits.journal_backoff_max_s, context.random.random
         )
+        self._reach = Reach(context.clock)
+        self.trouble = ""
+        """Why it is away, in a few words."""
         self.unverified = False
         """This process may have been replaced as the owner of its shards without noticing: nothing
         of them is decided or told until the journal says whose they are."""
@@ -151,6 +181,11 @@ class JournalPartition:
     def has(self, number: int) -> bool:
         """Whether this shard is in it."""
         return part_number(number, self._count) == self.number
+
+    @property
+    def answers_s(self) -> float:
+        """For how many seconds it has answered; negative: for how many it has not."""
+        return self._reach.answers_s
 
     @property
     def away(self) -> bool:
@@ -168,7 +203,8 @@ class JournalPartition:
         """It does not answer: refuse everybody who asks for its shards until it is back."""
         if self.away:
             return
-        log.warning("%s is away: %s", self._name, type(error).__name__)
+        self.trouble = str(error)
+        log.warning("%s is away: %s", self._name, error)
         self.loader.pause()
         self.loader.halted = True
         for shard in self._held:
@@ -290,10 +326,26 @@ class JournalPartition:
         that may have been on its way before."""
         self._suspicious = False
         try:
-            return {info.shard: info for info in await self._journal.shards()}
+            infos, _ = await asyncio.gather(self._journal.shards(), self._compare_clocks())
         except JournalError:
             self._suspicious = True
             raise
+        self._reach.answered()
+        return {info.shard: info for info in infos}
+
+    async def _compare_clocks(self) -> None:
+        """All decisions of an instance go by the clock of the first database; the others have to
+        agree with it. Whatever was decided by a clock that was wrong is not to be trusted: the
+        shards are left until the clocks agree."""
+        clock = self._context.clock
+        sent_s = clock.monotonic()
+        told_ms = await self._journal.now_ms()
+        if told_ms is None:
+            return
+        compare = clock.compare if self.number == 0 else clock.ahead_ms
+        self._context.counters.skew_ms[self.number] = ahead_ms = compare(told_ms, sent_s)
+        if abs(ahead_ms) > SKEW_MAX_MS:
+            raise JournalError(f"its clock and this instance's were {abs(ahead_ms):.0f} ms apart")
 
     async def _armed(self, leases: Sequence[Lease]) -> dict[int, list[Address]]:
         """The entities of these shards that have a timer entry."""

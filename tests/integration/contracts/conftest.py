@@ -31,7 +31,7 @@ def journal_urls(request: pytest.FixtureRequest) -> list[str]:
 async def connect(journal_urls: list[str]) -> AsyncIterator[Connect]:
     """Opens journals over one store: what several instances see."""
     opened: list[Journal] = []
-    store = MemoryStore()
+    store = MemoryStore(SystemClock())
 
     async def open_one() -> Journal:
         journal: Journal

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from actors.journal.contract import Batch, Journal, Lease, ShardInfo
-from tests.support.journal_rows import address_in, event, snapshot
+from tests.support.journal_rows import AT_MS, address_in, event, snapshot
 
 Connect = Callable[[], Awaitable[Journal]]
 
@@ -105,7 +105,7 @@ async def test_a_claim_tells_where_each_shard_ends(journal: Journal) -> None:
 
     leases = await journal.claim([(0, 1), (1, 1), (2, 1)], "one", "one-2")
 
-    assert leases == [Lease(0, 2, 0), Lease(1, 2, 3), Lease(2, 2, 1)]
+    assert leases == [Lease(0, 2, 0), Lease(1, 2, 3, AT_MS + 3), Lease(2, 2, 1, AT_MS + 1)]
     assert not await journal.append(0, Batch(rows=[event(first, 4, epoch=2)]))
 
 

@@ -18,7 +18,7 @@ from actors.placement.contract import PlacedShard, PlacementStore, WriteResult
 from actors.placement.memory import MemoryPlacement, MemoryTables
 from actors.placement.partitioned import PartitionedPlacement
 from actors.placement.postgres import PostgresPlacement
-from tests.support.journal_rows import address_in, event, until
+from tests.support.journal_rows import AT_MS, address_in, event, until
 
 
 class Tables:
@@ -190,7 +190,7 @@ async def test_only_the_owner_to_be_claims_and_only_from_the_epoch_seen(tables: 
     await store.write_desired(term, {1: (0, "anna"), 2: (1, "anna"), 3: (0, "bert")})
 
     wanted = [(3, 0), (2, 1), (1, 5), (4, 0)]
-    assert await store.claim(wanted, "anna", "anna-1") == [Lease(2, 2, 1)]
+    assert await store.claim(wanted, "anna", "anna-1") == [Lease(2, 2, 1, AT_MS + 1)]
     assert await store.claim(wanted, "anna", "anna-1") == []
     assert await store.claim([], "anna", "anna-1") == []
 
