@@ -84,7 +84,7 @@ class ClusterAdmin:
             incarnation=node.incarnation,
             url=member.url,
             since_ms=member.since_ms,
-            state=node.state,  # type: ignore[arg-type]  # one of the four words
+            state=node.state,  # type: ignore[arg-type]  # one of the five words
             heard_ms_ago=round(self._members.silent_s(node.instance) * 1000),
             shards=len(mine),
             rate=round(sum(state.rate for state in mine), 1),

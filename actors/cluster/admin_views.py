@@ -15,7 +15,7 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     incarnation: str
     url: str
     since_ms: int
-    state: Literal["serving", "draining", "evicted", "dead"]
+    state: Literal["serving", "draining", "evicted", "cut_off", "dead"]
     heard_ms_ago: int
     """Since its last heartbeat."""
     shards: int

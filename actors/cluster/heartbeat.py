@@ -150,7 +150,7 @@ class Heartbeat:
         return Health(
             loop_lag_ms=round(self._runtime.health.lag_s * 1000, 1),
             commit_age_ms=None if age_s is None else round(age_s * 1000),
-            journal_away=self._runtime.shards.journal_away,
+            journal_answers_s=self._runtime.shards.journal_answers_s,
             loads=tuple(
                 (n, round(rates[n], 2), activations) for n, (_, activations) in turns.items()
             ),

@@ -25,6 +25,12 @@ STANDBY_WEIGHT = 0.4
 """What a second of silence counts while the standby store is read. Every instance has to notice
 the outage before it announces itself there, so 4 s (eight heartbeats) must pass."""
 
+CUT_OFF_AFTER_S = 5.0
+"""Without an answer from a database of the journal that answers others, an instance is cut off: it
+can commit nothing there, and its shards go to those who can. A database that is slow, or that is
+restarted and found again, answers sooner. Those others have been answered for as long: after an
+outage of all, everybody has this time to find the database again."""
+
 FORGOTTEN_AFTER_S = 60.0
 """Silence after which an instance is removed from the view."""
 
@@ -32,11 +38,23 @@ FORGOTTEN_AFTER_S = 60.0
 class _Known:
     """A member, and how long it has been silent."""
 
-    __slots__ = ("member", "silent_s")
+    __slots__ = ("cut_off", "member", "silent_s", "unheard_s")
 
     def __init__(self, member: Member) -> None:
         self.member = member
         self.silent_s = 0.0
+        """In the store that is read."""
+        self.unheard_s = 0.0
+        """In both stores."""
+        self.cut_off = False
+        """It cannot reach the journal, though this instance can."""
+
+    def hear(self, member: Member) -> None:
+        """It sent a heartbeat."""
+        if member.incarnation != self.member.incarnation:
+            self.cut_off = False
+        self.member = member
+        self.unheard_s = 0.0
 
 
 class MembershipView:
@@ -58,7 +76,7 @@ class MembershipView:
     def announce(self, me: Member) -> None:
         """Replace this instance's own entry."""
         self.me = me
-        self._known[me.instance] = _Known(me)
+        self._known[me.instance].member = me
 
     # -- observing -----------------------------------------------------------------------------
 
@@ -67,15 +85,17 @@ class MembershipView:
         members: Sequence[Member],
         now_s: float,
         *,
-        strangers: Sequence[Member] = (),
+        strangers: Sequence[Member] | None = (),
         weight: float = 1.0,
     ) -> bool:
         """Record what a store answered; returns whether anybody joined, left or changed.
 
-        ``strangers`` come from the other store: they are added if unknown, but are no sign of life
-        of a known instance. ``weight`` is what a second of silence counts in this store.
+        ``strangers`` come from the other store (``None`` if it did not answer): they are added if
+        unknown, but are no sign of life of a known instance; only what they say of their health
+        counts. ``weight`` is what a second of silence counts in this store.
         """
-        step_s = self._step(now_s) * weight
+        passed_s = self._step(now_s)
+        step_s = passed_s * weight
         self.watched_s += step_s
         self.heard_s = now_s
         present = {member.instance: member for member in members}
@@ -83,18 +103,38 @@ class MembershipView:
             member = present.pop(name, None)
             if name == self.me.instance:
                 continue
+            known.unheard_s += 0.0 if strangers is None else passed_s
             if member is not None and _newer(member, known.member):
-                known.member, known.silent_s = member, 0.0
+                known.hear(member)
+                known.silent_s = 0.0
             else:
                 known.silent_s += step_s
                 if known.silent_s > FORGOTTEN_AFTER_S and not self._connected(name):
                     del self._known[name]
         self._known.update((name, _Known(member)) for name, member in present.items())
-        for member in strangers:
+        for member in strangers or ():
             seen = self._known.get(member.instance)
             if seen is None or seen.member.since_ms < member.since_ms:
                 self._known[member.instance] = _Known(member)
+            elif _later(member, seen.member):
+                seen.hear(member)
+        self._judge()
         return self._changed()
+
+    def _judge(self) -> None:
+        """Find out who is cut off from the journal. Who is cut off for others to see, as they are
+        for it to see, may not lead; and who leads moves nobody whom it cannot do better for."""
+        mine = self.me.health.journal_answers_s
+        for name, known in self._known.items():
+            answers_s = known.member.health.journal_answers_s
+            if name == self.me.instance:
+                others = (self._known[other].member for other in self.others())
+                witnesses = [other.health.journal_answers_s for other in others]
+                known.cut_off = any(_cut_off(answers_s, seen_s) for seen_s in witnesses)
+            elif _cut_off(answers_s, mine) or _cut_off((-known.unheard_s,), mine):
+                known.cut_off = True
+            elif known.cut_off and all(each_s >= CUT_OFF_AFTER_S for each_s in answers_s):
+                known.cut_off = False
 
     def observe_outage(self) -> bool:
         """Record that no store answered, so that no silence counts; returns as :meth:`observe`."""
@@ -141,9 +181,17 @@ class MembershipView:
         known = self._known.get(instance)
         return known is not None and (known.silent_s < SILENT_MAX_S or self._connected(instance))
 
+    def cut_off(self, instance: str) -> bool:
+        """Whether the instance has not been able to reach the journal for a while, though others
+        are; its own shards are then theirs to take."""
+        known = self._known.get(instance)
+        return known is not None and known.cut_off
+
     def serves(self, instance: str) -> bool:
-        """Whether the instance answers for its shards: alive, and not evicted by an operator."""
-        return self.alive(instance) and not self.desired.get(instance, DesiredState()).evicted
+        """Whether the instance answers for its shards: alive, not evicted by an operator, and not
+        cut off from the journal."""
+        evicted = self.desired.get(instance, DesiredState()).evicted
+        return self.alive(instance) and not (evicted or self.cut_off(instance))
 
     def url_of(self, instance: str) -> str | None:
         """Where the instance listens; ``None`` if it is not alive."""
@@ -162,7 +210,20 @@ class MembershipView:
             draining=member.draining or desired.draining,
             alive=self.alive(member.instance),
             evicted=desired.evicted,
+            cut_off=self.cut_off(member.instance),
         )
+
+
+def _cut_off(answers_s: Sequence[float], witness_s: Sequence[float]) -> bool:
+    """Whether a database of the journal does not answer somebody though it answers the witness."""
+    return any(
+        own_s <= -CUT_OFF_AFTER_S and seen_s >= CUT_OFF_AFTER_S
+        for own_s, seen_s in zip(answers_s, witness_s, strict=False)
+    )
+
+
+def _later(seen: Member, known: Member) -> bool:
+    return seen.incarnation == known.incarnation and seen.beat > known.beat
 
 
 def _newer(seen: Member, known: Member) -> bool:

@@ -1,4 +1,5 @@
-"""Notices that this instance is cut off: neither a store nor another instance answers.
+"""Notices that this instance is cut off: neither a store nor another instance answers; or the
+journal does not, though it answers others.
 
 Others may then consider it dead and take its shards over, and a lease check that hangs tells so
 only when it times out. Writes are fenced in any case. Reads are refused from here on until the
@@ -47,9 +48,10 @@ class PartitionDetector:
         """Check until cancelled."""
         was_isolated = False
         while True:
-            isolated = self._isolated()
+            me = self._members.me.instance
+            isolated = self._isolated() or self._members.cut_off(me)
             if isolated and not was_isolated:
-                log.warning("nobody is heard: asking the journal whose the shards are")
+                log.warning("cut off: asking the journal whose the shards are")
                 self._runtime.shards.doubt()
             was_isolated = isolated
             await asyncio.sleep(CHECK_EVERY_S)

@@ -60,6 +60,7 @@ class ClusterSharding:
             members.me.incarnation,
             clock,
             on_elected=lambda term: self._on_news(),
+            fit=lambda: not members.cut_off(members.me.instance),
             times=options.times,
         )
         self.planner = ClusterPlanner(stores, members, options.rules, self.handoffs.observed_pauses)

@@ -56,8 +56,9 @@ class Leader:
     """One instance's candidacy. :meth:`run` is to be spawned by a supervised group.
 
     ``on_elected(term)`` and ``on_deposed()`` are called in turns, from the loop, and have to return
-    at once. :attr:`term` ends on time also when the call comes late. Raises ``ValueError`` if the
-    time-outs do not fit each other or the election's.
+    at once. :attr:`term` ends on time also when the call comes late. While ``fit()`` is false it
+    does not lead, nor try to: it would judge others by a journal that does not answer it. Raises
+    ``ValueError`` if the time-outs do not fit each other or the election's.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Leader:
         *,
         on_elected: Callable[[int], None],
         on_deposed: Callable[[], None] = lambda: None,
+        fit: Callable[[], bool] = lambda: True,
         times: Times | None = None,
     ) -> None:
         self._times = times or Times(key_ttl_s=election.ttl_s)
@@ -83,6 +85,7 @@ class Leader:
         self._clock = clock
         self._on_elected = on_elected
         self._on_deposed = on_deposed
+        self._fit = fit
         self._candidacy = Candidacy(incarnation, self._times, clock.monotonic())
         self._told: int | None = None
         """The term that was told to ``on_elected`` and not yet taken back."""
@@ -111,7 +114,10 @@ class Leader:
         try:
             while not self._stopping.is_set():
                 began_s = self._clock.monotonic()
-                await (self._run_for_it() if self._candidacy.term is None else self._renew())
+                if not self._fit():
+                    await self._step_down("the journal does not answer it")
+                else:
+                    await (self._run_for_it() if self._candidacy.term is None else self._renew())
                 await self._settle()
                 await self._wait_until(began_s + self._times.renew_every_s)
             await self._step_down("stopping")

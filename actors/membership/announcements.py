@@ -29,6 +29,9 @@ pace (``heartbeat.BEAT_EVERY_S``)."""
 STANDBY_TIMEOUT_S = 0.4
 """For a beat in the standby, which must not delay those in the store."""
 
+BEHIND_MIN = 3
+"""Beats by which the store is behind the standby when it has lost sight of an instance."""
+
 LINGER_S = 10.0
 """How long an instance goes on in the standby after the store is back: some probes of the others,
 and as long as an announcement is kept."""
@@ -39,8 +42,9 @@ class MembershipReading(NamedTuple):
 
     members: Sequence[Member]
     """The live instances by the store, or by the standby if there is an ``error``."""
-    strangers: Sequence[Member]
-    """Instances that only the standby lists; none if there is an ``error``."""
+    strangers: Sequence[Member] | None
+    """Instances of which only the standby lists this run, or a later beat; none if there is an
+    ``error``, and ``None`` if the standby did not answer."""
     error: MembershipError | None
     """Why the store did not answer."""
 
@@ -117,8 +121,18 @@ async def _beat(
 
 def _strangers(
     on_standby: Sequence[Member] | MembershipError, found: Sequence[Member]
-) -> Sequence[Member]:
+) -> Sequence[Member] | None:
     if isinstance(on_standby, MembershipError):
-        return ()
-    known = {member.instance for member in found}
-    return [member for member in on_standby if member.instance not in known]
+        return None
+    known = {member.instance: member for member in found}
+    return [
+        member
+        for member in on_standby
+        if (seen := known.get(member.instance)) is None or _left_behind(seen, member)
+    ]
+
+
+def _left_behind(seen: Member, member: Member) -> bool:
+    """Whether the store has only old beats of a run that goes on beating in the standby. The two
+    are not read at the same moment."""
+    return seen.incarnation == member.incarnation and seen.beat + BEHIND_MIN < member.beat

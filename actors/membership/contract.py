@@ -20,7 +20,9 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     loop_lag_ms: float = 0.0
     commit_age_ms: int | None = None
     """Since its last commit; ``None`` before the first."""
-    journal_away: bool = False
+    journal_answers_s: tuple[float, ...] = ()
+    """Of each database of the journal: for how many seconds it has answered this instance;
+    negative: for how many it has not. Releases before 0.2 do not say."""
     loads: tuple[tuple[int, float, int], ...] = ()
     """Of each shard it serves: number, commands a second, entities in memory."""
 

@@ -21,6 +21,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     evicted: bool = False
     """An operator declared it dead: it is not asked, its shards are taken over."""
 
+    cut_off: bool = False
+    """It cannot reach the journal, though the leader can: as evicted, until it can again."""
+
     def __post_init__(self) -> None:
         if not self.instance:
             raise ValueError("an instance needs a name")
@@ -35,7 +38,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def serves(self) -> bool:
         """Answers for what it has."""
-        return self.alive and not self.evicted
+        return self.alive and not (self.evicted or self.cut_off)
 
     @property
     def state(self) -> str:
@@ -44,6 +47,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
             return "evicted"
         if not self.alive:
             return "dead"
+        if self.cut_off:
+            return "cut_off"
         return "draining" if self.draining else "serving"
 
 

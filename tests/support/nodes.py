@@ -202,6 +202,15 @@ class Node:
         """Whether it stood still at some time since then."""
         return self._stood_until_s > then_s
 
+    def lose_journal(self) -> None:
+        """Of all instances only this one reaches PostgreSQL no more: no store that lives in it."""
+        for store in (self.journal, self.placement, self.operations, self.standby):
+            store.go_away()
+
+    def find_journal(self) -> None:
+        for store in (self.journal, self.placement, self.operations, self.standby):
+            store.come_back()
+
     def stand_still(self) -> None:
         """As SIGSTOP."""
         self.process.stop()
@@ -218,7 +227,7 @@ class Nodes:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.store = MemoryStore()
+        self.store = MemoryStore(self.clock)
         self.tables = FaultyTables(self.store, self.clock)
         self.members = FaultyMembershipStore(self.clock)
         self.standby = FaultyMembershipStore(self.clock)
