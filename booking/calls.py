@@ -7,6 +7,7 @@ exception: :mod:`actors.errors`, :class:`UnknownError`, :class:`TokenError` and
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 import struct
@@ -78,11 +79,46 @@ def new_id(kind: str, key: CommandKey | None = None) -> str:
     return f"{kind}_{(key.id if key else os.urandom(16)).hex()}"
 
 
+SETTLE_MAX_S = 2.0
+"""An instance that stood still knows again within some milliseconds whose its shards are, and
+within half a second what the others decided. Whoever asks waits so long at most, within what a
+client waits, and is refused if the journal does not say."""
+
+SETTLE_CHECK_S = 0.01
+"""Between two looks whether it is known again; one for all who wait."""
+
+
 class Freshness:
     """How well this instance knows what other instances decide."""
 
     def __init__(self, node: ClusterNode) -> None:
         self._node = node
+        self._settling: asyncio.Task[None] | None = None
+
+    @property
+    def regaining(self) -> bool:
+        """Whether it is worth to :meth:`settle` before anything is asked: this instance stood
+        still, and has to find out first what happened meanwhile. False once that took too long:
+        then who asks is refused as long as it takes."""
+        reading = (
+            self._node.replication.replicas.in_doubt and not self._node.runtime.shards.journal_away
+        )
+        if not (reading or self._node.availability.regaining):
+            self._settling = None
+            return False
+        return self._settling is None or not self._settling.done()
+
+    async def settle(self) -> None:
+        """Wait until that is over, with everybody else who waits."""
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle())
+        await asyncio.shield(self._settling)
+
+    async def _settle(self) -> None:
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + SETTLE_MAX_S
+        while self.regaining and loop.time() < ends_s:  # noqa: ASYNC110 - many conditions
+            await asyncio.sleep(SETTLE_CHECK_S)
 
     def check(self, address: Address) -> None:
         """Raise :class:`~actors.errors.UnavailableError` if the entity's view is too old."""

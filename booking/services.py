@@ -14,6 +14,7 @@ import msgspec
 
 from actors.clock import Clock
 from booking.accounts.service import AccountService
+from booking.calls import Freshness
 from booking.catalogue.domain import Catalogue
 from booking.queue.service import QueueService
 from booking.seats.service import SeatService
@@ -32,11 +33,13 @@ class Readiness(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One instance's services, its clock, and how ready it is."""
+    """One instance's services, how well it knows what others decide, its clock, and how ready it
+    is."""
 
     queue: QueueService
     seats: SeatService
     accounts: AccountService
+    freshness: Freshness
     clock: Clock
     readiness: Callable[[], Awaitable[Readiness]]
 

@@ -22,6 +22,8 @@ class ShardDirectory:
         self._owners = [UNOWNED] * SLOT_COUNT
         self._confirmed = [-inf] * SLOT_COUNT
         self._waiting: dict[int, asyncio.Future[None]] = {}
+        self.distrusted: set[int] = set()
+        """Shards whose owners were not heard since the last :meth:`distrust`."""
 
     def owner(self, shard: int) -> ShardOwner:
         """The last known owner of the shard."""
@@ -44,11 +46,13 @@ class ShardDirectory:
         """Record that the owner itself says that it serves the shard under this epoch."""
         if epoch >= self._owners[shard].epoch:
             self._confirmed[shard] = now_s
+            self.distrusted.discard(shard)
             self.wake(shard)
 
     def distrust(self) -> None:
         """Forget all confirmations, after a pause in which messages may have grown old."""
         self._confirmed = [-inf] * SLOT_COUNT
+        self.distrusted = set(range(SLOT_COUNT))
 
     def unconfirmed_s(self, shard: int, now_s: float) -> float:
         """For how many seconds the owner has not confirmed that it serves the shard."""

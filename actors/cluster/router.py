@@ -249,6 +249,15 @@ class ShardAvailability:
 
     # -- of replicas ---------------------------------------------------------------------------
 
+    @property
+    def regaining(self) -> bool:
+        """Whether this instance stood still, and is finding out what happened meanwhile: the
+        journal is being asked whose the shards are, or their owners have not been heard since."""
+        shards = self._runtime.shards
+        if not shards.trustworthy:
+            return shards.looking
+        return any(not shards.holds(shard) for shard in self._directory.distrusted)
+
     def check(self, shard: int) -> None:
         """Raises :class:`StaleError` unless this instance serves the shard itself or has heard its
         owner recently."""

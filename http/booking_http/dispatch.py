@@ -115,6 +115,8 @@ class Dispatcher:
             call.who = route.guard(request)
         if self._per_address is not None and route.tag != "system":
             call.limits = self._per_address.take(self._addresses.of(request))
+        if route.gate != "none" and self._services.freshness.regaining:
+            await self._services.freshness.settle()
         handle = route.handle
         if route.gate == "admitted":
             handle = await self._pass_gate(call, route)
@@ -129,6 +131,8 @@ class Dispatcher:
             call.params = _parsed(query, route.params_by_name)
         if route.reader is not None:
             call.body = await route.reader.read(request, self._settings.body_timeout_s)
+            if route.gate != "none" and self._services.freshness.regaining:
+                await self._services.freshness.settle()
         elif route.body is None and request.content is not EMPTY_PAYLOAD:
             # Nobody wants it, but what is too large or too slow is refused here as anywhere.
             await read_body(request, self._settings.body_timeout_s)
