@@ -104,7 +104,7 @@ class App:
 
     def _make_services(self) -> Services:
         actors = ActorClient(self.node.router)
-        freshness = Freshness(self.node)
+        freshness = Freshness(self.node, self._tasks)
         seats = SeatService(actors, self.views.seats, freshness)
         signer = TokenSigner(self._settings.token_secrets)
         queue = QueueService(actors, self.views.queues, signer, freshness, self._clock)

@@ -26,6 +26,7 @@ from actors.behaviour import CommandKey
 from actors.cluster.node import ClusterNode
 from actors.cluster.router import Router
 from actors.errors import StaleError
+from actors.tasks import Tasks
 from actors.transport import Answer
 from booking.accounts.domain.account import NoteOutcome
 from booking.domain.decision import Rejected
@@ -91,8 +92,9 @@ SETTLE_CHECK_S = 0.01
 class Freshness:
     """How well this instance knows what other instances decide."""
 
-    def __init__(self, node: ClusterNode) -> None:
+    def __init__(self, node: ClusterNode, tasks: Tasks) -> None:
         self._node = node
+        self._tasks = tasks
         self._settling: asyncio.Task[None] | None = None
 
     @property
@@ -111,7 +113,7 @@ class Freshness:
     async def settle(self) -> None:
         """Wait until that is over, with everybody else who waits."""
         if self._settling is None:
-            self._settling = asyncio.create_task(self._settle())
+            self._settling = self._tasks.spawn(self._settle(), "settling")
         await asyncio.shield(self._settling)
 
     async def _settle(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from actors.address import Address
 from actors.clock import JUMP_S
 from actors.errors import StaleError
+from actors.tasks import Tasks
 from booking.calls import SETTLE_MAX_S, Freshness
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import until
@@ -20,7 +21,7 @@ class Reader:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.freshness = Freshness(node.node)
+        self.freshness = Freshness(node.node, Tasks("reader"))
 
     async def _read(self, address: Address) -> float:
         began_s = self.node.clock.monotonic()
