@@ -1,5 +1,4 @@
-"""What an application tells the runtime about one kind of entity: pure functions and codecs; and
-what follows from them and the journal's rows, an entity's state.
+"""What an application tells the runtime about one kind of entity: pure functions and codecs.
 
 The runtime calls these from exactly one coroutine for each slot. None of them may await, read a
 clock, draw a random number or keep anything between calls: all they need is in the arguments.
@@ -10,13 +9,12 @@ from memory and loaded again from the journal.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from actors.address import Address
-from actors.journal.contract import Loaded
 
 
 class CommandKey(msgspec.Struct, frozen=True, array_like=True):
@@ -137,6 +135,30 @@ class Behaviour(ABC):
         """The key of the command that began the saga, so that a repeat finds it in flight."""
         return None
 
+    # -- large states --------------------------------------------------------------------------
+
+    def pages(self, state: Any) -> Mapping[int, Any]:
+        """The pages of a state that may be large, by number from 0: immutable parts of it that
+        encode to some tens of kilobytes, each the same object as long as nothing in it changed. A
+        snapshot then is :meth:`encode_state` of the rest and the pages that have changed since the
+        last one, written one after the other while the entity moves on. What is returned must not
+        change any more, and cost no more than there are pages."""
+        return {}
+
+    def encode_page(self, page: Any) -> bytes:
+        """One page, as it is stored in a snapshot; not empty."""
+        raise AssertionError(f"{self.kind} has no pages")
+
+    def with_page(self, state: Any, number: int, data: bytes) -> Any:
+        """The state with one page more, while it is read from a snapshot: first the rest with
+        :meth:`decode_state`, then each page, by number. ``None`` as there."""
+        raise AssertionError(f"{self.kind} has no pages")
+
+    def pieces(self, state: Any) -> Iterable[Any]:
+        """The parts that a large state is dropped in, because freeing a million objects at once
+        stops the event loop too."""
+        return self.pages(state).values()
+
     # -- codecs --------------------------------------------------------------------------------
 
     @abstractmethod
@@ -149,7 +171,7 @@ class Behaviour(ABC):
 
     @abstractmethod
     def encode_state(self, state: Any) -> bytes:
-        """A snapshot of the state."""
+        """A snapshot of the state, without its pages."""
 
     @abstractmethod
     def decode_state(self, data: bytes) -> Any | None:
@@ -171,47 +193,3 @@ class Behaviour(ABC):
     @abstractmethod
     def decode_command(self, data: bytes) -> Any:
         """The command of :meth:`encode_command`."""
-
-
-class Folded:
-    """An entity as the journal has it."""
-
-    def __init__(self, behaviour: Behaviour, state: Any, loaded: Loaded) -> None:
-        rows, snapshot = loaded.rows, loaded.snapshot
-        self.state = state
-        self.seq = rows[-1].seq if rows else 0 if snapshot is None else snapshot.seq
-        """The seq of its last event; 0 for an entity without any."""
-        self.event_bytes = sum([len(row.payload) for row in rows])
-        self.snapshot_bytes = 0 if snapshot is None else len(snapshot.state)
-        self.timer_ms: int | None = behaviour.next_timer_ms(state)
-        self.unfinished: Collection[str] = behaviour.unfinished(state)
-        self.keys: Sequence[CommandKey | None] = [
-            behaviour.saga_key(state, saga) for saga in self.unfinished
-        ]
-
-
-def initial_state(behaviour: Behaviour, loaded: Loaded) -> Any | None:
-    """The state before the loaded events; ``None`` if the snapshot is not readable any more."""
-    if loaded.snapshot is None:
-        state = behaviour.initial(loaded.address)
-        # It would be taken for a snapshot that cannot be read, and the journal read for ever.
-        assert state is not None, f"a {behaviour.kind} without events has to have a state"
-        return state
-    return behaviour.decode_state(loaded.snapshot.state)
-
-
-def fold(behaviour: Behaviour, loaded: Loaded, base: Folded | None = None) -> Folded | None:
-    """The entity's state, from ``base`` if that was folded before and ``loaded`` are the events
-    after it. ``None`` if the snapshot is of a shape no longer read and the whole journal of the
-    entity is needed. Raises whatever a behaviour raises."""
-    state = initial_state(behaviour, loaded) if base is None else base.state
-    if state is None:
-        return None
-    for row in loaded.rows:
-        state = behaviour.evolve(state, behaviour.decode_event(row.type, row.version, row.payload))
-    folded = Folded(behaviour, state, loaded)
-    if base is not None:
-        folded.seq = max(folded.seq, base.seq)
-        folded.event_bytes += base.event_bytes
-        folded.snapshot_bytes = base.snapshot_bytes
-    return folded

@@ -161,6 +161,7 @@ class HandoffRequests:
             await asyncio.sleep(BUSY_PAUSE_S)
         elif await self._claims.claim_desired([placed], warm) and isinstance(reply, ShardReleased):
             self._record(placed, self._clock.monotonic() - began_s)
+        self._runtime.shards.entities.leave_behind(warm)
 
     async def _ask_to_release(self, placed: PlacedShard) -> ControlReply:
         """The owner's reply; that it is not the owner if it does not reply for long."""

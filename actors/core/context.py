@@ -12,6 +12,7 @@ import msgspec
 
 from actors.behaviour import Behaviour
 from actors.clock import DatabaseClock, PauseDetector
+from actors.core.folding import Leftovers
 from actors.subscription import Subscription
 
 
@@ -77,6 +78,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Event bytes after which an entity gets a snapshot, unless its last snapshot was larger: then
     as many bytes as that, so that snapshots at most double what is written. 32 KiB decode in
     well under a millisecond."""
+
+    tail_bytes_max: int = 4 * 1024 * 1024
+    """Event bytes after which an entity gets a snapshot however large its last one was: some 40,000
+    events, a fifth of a second of the next owner's time."""
+
+    snapshot_commit_bytes: int = 128 * 1024
+    """Bytes of a large snapshot that are written together: some milliseconds of its lane, which
+    callers wait for as well."""
+
+    pages_kept_s: float = 30.0
+    """How long the pages of a replaced snapshot stay for those who are reading it: many times what
+    reading a million members takes."""
 
     crashes_max: int = 5
     """Crashes of one shard in ``crash_window_s`` before it is fenced. One bad command repeated by
@@ -179,6 +192,7 @@ class ShardContext:
         self.drain_rate = 0.0
         """Turns a second, measured over the last round of housekeeping."""
         self.pause_detector = PauseDetector(clock, self.loop)
+        self.leftovers = Leftovers()
 
     def retry_after_s(self) -> float:
         """In how many seconds what waits now will have been decided, at the measured rate."""

@@ -11,14 +11,16 @@ from heapq import heappop, heappush
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, Folded
+from actors.behaviour import TIMER_FIRED
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope
+from actors.core.folding import Folded, Leftovers
 from actors.core.sagas import Sagas
 from actors.core.shard import ABSENT, Activation, Commit, Reading, Shard, Timer
+from actors.core.snapshots import Snapshots
 from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import EntityCrashedError, KeyReusedError, NotOwnedError, OverloadedError
-from actors.journal.contract import Loaded, OutcomeRow, TimerEntry
+from actors.journal.contract import OutcomeRow, TimerEntry
 from actors.transport import Answer
 
 log = logging.getLogger(__name__)
@@ -41,9 +43,12 @@ class Pool:
     activation keeps it until they let the event loop go on.
     """
 
-    def __init__(self, entities_max: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, entities_max: int, loop: asyncio.AbstractEventLoop, leftovers: Leftovers
+    ) -> None:
         self._entities_max = entities_max
         self._loop = loop
+        self._leftovers = leftovers
         self._ring: deque[Activation] = deque()
         self._came = 0
         """Activations that came while there were too many, since the last eviction."""
@@ -66,6 +71,14 @@ class Pool:
         """Count an activation that left memory with its shard."""
         activation.gone = True
         self.size -= 1
+        self.forget(activation)
+
+    def forget(self, activation: Activation) -> None:
+        """Let go of an entity's state."""
+        if activation.paging is not None and activation.state is not ABSENT:
+            self._leftovers.add(activation.behaviour.pieces(activation.state))
+            activation.paging.pages = {}
+        activation.state = activation.committed = ABSENT
 
     def drop(self, activation: Activation) -> None:
         """Forget an entity; its next message loads it again."""
@@ -101,7 +114,8 @@ class Entities:
         self._context = context
         self._sagas = sagas
         self._fence = fence
-        self.pool = Pool(context.limits.entities_max, context.loop)
+        self.pool = Pool(context.limits.entities_max, context.loop, context.leftovers)
+        self.snapshots = Snapshots(context)
         self.timers = Timers(context, self._timer_fired)
         self._crashes = CrashWindow(context.limits)
 
@@ -177,7 +191,7 @@ class Entities:
             activation.loading = True
             shard.journal.load(activation)
         else:
-            self.loaded(activation, Folded(behaviour, state, Loaded(address, None, ())))
+            self.loaded(activation, Folded(behaviour, state))
 
     def still_wanted(self, activation: Activation) -> bool:
         """Whether the entity is still worth loading; if not, it is forgotten."""
@@ -200,6 +214,8 @@ class Entities:
         activation.state = activation.committed = state
         activation.event_bytes = folded.event_bytes
         activation.snapshot_bytes = folded.snapshot_bytes
+        if activation.paging is not None:
+            activation.paging.pages = folded.pages
         self._context.counters.loads += 1
         if shard.unreadable:
             shard.unreadable.pop(address, None)
@@ -260,7 +276,13 @@ class Entities:
             self.pool.leave(activation)
         for saga in list(shard.sagas.values()):
             self._sagas.end(saga)
+        self.leave_behind(shard.warm)
         shard.close(refusal)
+
+    def leave_behind(self, warm: Mapping[Address, Folded]) -> None:
+        """Let go of entities that were read ahead."""
+        for folded in warm.values():
+            self._context.leftovers.add(folded.behaviour.pieces(folded.state))
 
     # -- crashes -------------------------------------------------------------------------------
 
@@ -328,7 +350,7 @@ class Entities:
     def reload(self, activation: Activation) -> None:
         """Have a crashed entity as the journal has it, as soon as somebody needs it."""
         activation.crashed = False
-        activation.state = activation.committed = ABSENT
+        self.pool.forget(activation)
         if activation.needed:
             self.want(activation)
         else:

@@ -64,9 +64,8 @@ class Lane:
 
     def submit(self, commit: Commit) -> None:
         """Queue a commit. A shard submits its commits in the order of their seqs."""
-        commit.weight = (
-            len(commit.rows) + len(commit.outcomes) + len(commit.snapshots) + len(commit.timers)
-        )
+        commit.weight = len(commit.rows) + len(commit.outcomes) + len(commit.timers)
+        commit.weight += len(commit.snapshots) + len(commit.pages)
         self._pending.append(commit)
         self._pending_rows += commit.weight
         if commit.trace is not None:
@@ -160,4 +159,5 @@ def batch_of(commits: Sequence[Commit]) -> Batch:
         [outcome for commit in commits for outcome in commit.outcomes],
         list({one.address: one for commit in commits for one in commit.snapshots}.values()),
         list({one.address: one for commit in commits for one in commit.timers}.values()),
+        [page for commit in commits for page in commit.pages],
     )

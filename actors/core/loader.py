@@ -1,8 +1,8 @@
 """The loader: reads entities and stored outcomes from the journal, many with one query.
 
 At most ``loaders`` queries run at a time, of ``loads_max`` entities each; that is the recovery
-budget. Callers come first: marked entities of freshly claimed shards are recovered when no caller
-waits, one query at a time.
+budget; one more reads on where an entity is too large for one answer. Callers come first: marked
+entities of freshly claimed shards are recovered when no caller waits, one query at a time.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from actors.address import Address
-from actors.behaviour import Behaviour, Folded, fold
+from actors.behaviour import Behaviour
 from actors.core.context import Limits
 from actors.core.entities import Entities
 from actors.core.envelope import Envelope
+from actors.core.folding import Folded, Folding
 from actors.core.shard import Activation, Shard
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded
 
 log = logging.getLogger(__name__)
-
-FOLD_BYTES_MAX = 128 * 1024
-"""Journal bytes folded before other work gets the event loop: about a millisecond."""
 
 
 class Loader:
@@ -50,6 +48,9 @@ class Loader:
         self._activations: deque[Activation] = deque()
         self._look_ups: deque[tuple[Activation, Envelope]] = deque()
         self._recovery: deque[tuple[Shard, Address]] = deque()
+        self._large: asyncio.Queue[tuple[Activation, Loaded, Folded | None]] = asyncio.Queue()
+        """Of which the first answer was not all."""
+        self._folding = Folding(journal)
         self._recovering = False
         self.away = False
         """The database is out of reach, and nothing is asked of it."""
@@ -151,50 +152,45 @@ class Loader:
         finally:
             self._recovering = False
 
-    async def _fill(self, activations: Sequence[Activation], *, whole: bool = False) -> None:
-        """Load these activations; those whose snapshot is not readable any more in a second
-        query."""
+    async def _fill(self, activations: Sequence[Activation]) -> None:
+        """Load these activations: first those that were read before the shard came."""
+        warm = [(one, one.shard.warm.get(one.address)) for one in activations]
+        known = [(one, base) for one, base in warm if base is not None]
+        cold = [one for one, base in warm if base is None]
+        read: list[tuple[Activation, Loaded, Folded | None]] = []
         try:
-            if not whole:
-                activations = await self._fill_warm(activations)
-            found = await self._journal.load(
-                [activation.address for activation in activations], whole=whole
-            )
+            if known:
+                later = await self._journal.later([(one.address, base.seq) for one, base in known])
+                read += [
+                    (one, loaded, base) for (one, base), loaded in zip(known, later, strict=True)
+                ]
+            if cold:
+                found = await self._journal.load([one.address for one in cold])
+                read += [(one, loaded, None) for one, loaded in zip(cold, found, strict=True)]
+            while read:
+                activation, loaded, base = read[0]
+                if loaded.more or (loaded.snapshot is not None and loaded.snapshot.pages):
+                    self._large.put_nowait((activation, loaded, base))
+                else:
+                    await self._hand_over(activation, loaded, base)
+                read.pop(0)
         except JournalError as error:
-            self._activations.extendleft(reversed(activations))
-            self._went_away(error)
-            return
-        outdated: list[Activation] = []
-        size = 0
-        for activation, loaded in zip(activations, found, strict=True):
-            if activation.gone:
-                continue
-            if not self._hand_over(activation, loaded):
-                outdated.append(activation)
-            size += sum([len(row.payload) for row in loaded.rows])
-            if size > FOLD_BYTES_MAX:
-                size = 0
-                await asyncio.sleep(0)
-        if outdated:
-            await self._fill(outdated, whole=True)
+            self._failed([one for one, _, _ in read] or activations, error)
 
-    async def _fill_warm(self, activations: Sequence[Activation]) -> Sequence[Activation]:
-        """Load those that were read before the shard came; returns the others."""
-        warm = [
-            (activation, activation.shard.warm.get(activation.address))
-            for activation in activations
-        ]
-        known = [(activation, base) for activation, base in warm if base is not None]
-        if not known:
-            return activations
-        found = await self._journal.later(
-            [(activation.address, base.seq) for activation, base in known]
-        )
-        for (activation, base), loaded in zip(known, found, strict=True):
-            activation.shard.warm.pop(activation.address, None)
-            if not activation.gone:
-                self._hand_over(activation, loaded, base)
-        return [activation for activation, base in warm if base is None]
+    def _failed(self, activations: Sequence[Activation], error: JournalError) -> None:
+        """Try these again once the journal is back."""
+        self._activations.extendleft(reversed(activations))
+        self._went_away(error)
+
+    async def run_large(self) -> None:
+        """Load the entities that take long, one after the other, until cancelled; the others do not
+        wait for them."""
+        while True:
+            activation, loaded, base = await self._large.get()
+            try:
+                await self._hand_over(activation, loaded, base)
+            except JournalError as error:
+                self._failed([activation], error)
 
     async def preload(
         self, addresses: Sequence[Address], behaviours: Mapping[str, Behaviour]
@@ -203,24 +199,36 @@ class Loader:
         are left out: loading them after the claim deals with it."""
         warm: dict[Address, Folded] = {}
         for loaded in await self._journal.load(addresses):
+            address = loaded.address
             try:
-                folded = fold(behaviours[loaded.address.kind], loaded)
+                warm[address] = await self._folding.read_ahead(behaviours[address.kind], loaded)
+            except JournalError:
+                raise
             except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                log.warning("%s cannot be read ahead: %s", loaded.address.text, where(error))
-                continue
-            if folded is not None:
-                warm[loaded.address] = folded
+                log.warning("%s cannot be read ahead: %s", address.text, where(error))
         return warm
 
-    def _hand_over(
+    async def _hand_over(
         self, activation: Activation, loaded: Loaded, base: Folded | None = None
-    ) -> bool:
-        """Give the shard its entity; false if the whole journal of the entity is needed."""
+    ) -> None:
+        """Give the shard its entity. Raises :class:`JournalError`."""
+        if activation.gone:
+            return
         try:
-            folded = fold(activation.behaviour, loaded, base)
+            folded = await self._folding.fold(activation.behaviour, loaded, base)
+        except JournalError:
+            raise
         except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-            self._entities.crashed_in_load(activation, error)
-            return True
-        if folded is not None:
+            if not activation.gone:
+                self._entities.crashed_in_load(activation, error)
+            return
+        activation.shard.warm.pop(activation.address, None)
+        if not activation.gone:
             self._entities.loaded(activation, folded)
-        return folded is not None
+
+    async def drop_pages(self, address: Address, seq: int) -> None:
+        """Have what no snapshot from this seq on needs deleted, if the journal is there."""
+        try:
+            await self._journal.drop_pages(address, seq)
+        except JournalError as error:
+            self._went_away(error)

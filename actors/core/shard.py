@@ -13,19 +13,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision, Folded
+from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision
 from actors.clock import SKEW_MAX_MS
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope, Mailbox, Probe, Trace
+from actors.core.folding import Folded
 from actors.core.keys import KeyBook
 from actors.core.supervision import Backoff
 from actors.errors import OutcomeUnknownError
-from actors.journal.contract import Lease, OutcomeRow, Row, SnapshotRow, TimerEntry
+from actors.journal.contract import Lease, OutcomeRow, PageRow, Row, SnapshotRow, TimerEntry
 from actors.subscription import Change
 from actors.transport import Answer
 
@@ -40,6 +41,18 @@ ABSENT: Final = Probe("ABSENT")
 
 
 @dataclass(slots=True, eq=False)
+class SnapshotPages:
+    """What is known of the snapshots of one entity with pages."""
+
+    pages: Mapping[int, Any] = field(default_factory=dict)
+    """Those of the last snapshot."""
+    heads: deque[tuple[float, int]] = field(default_factory=deque)
+    """When some of the last snapshots were written, and their seqs."""
+    writing: bool = False
+    """A snapshot is under way."""
+
+
+@dataclass(slots=True, eq=False)
 class Activation(Mailbox):
     """One entity in memory, with its mailbox. Only the shard's writer changes ``state``."""
 
@@ -48,6 +61,8 @@ class Activation(Mailbox):
     shard: Shard
     has_companions: bool = field(init=False)
     """Whether the behaviour ever asks for companions."""
+    paging: SnapshotPages | None = field(init=False)
+    """Only for a behaviour with pages."""
     state: Any = ABSENT
     """After every decision, committed or not. Meaningless unless ``loaded``."""
     committed: Any = ABSENT
@@ -81,6 +96,7 @@ class Activation(Mailbox):
 
     def __post_init__(self) -> None:
         self.has_companions = type(self.behaviour).companions is not Behaviour.companions
+        self.paging = None if type(self.behaviour).pages is Behaviour.pages else SnapshotPages()
 
     def hold(self, companions: Sequence[Activation]) -> None:
         """Keep these in memory for the next message, and no others."""
@@ -104,7 +120,15 @@ class Activation(Mailbox):
 class PendingChange(Change):
     """What a decision makes of one entity, with what only its shard needs."""
 
-    __slots__ = ("activation", "follow_ups", "size", "snapshot", "timer_ms", "unfinished")
+    __slots__ = (
+        "activation",
+        "follow_ups",
+        "size",
+        "snapshot",
+        "snapshot_due",
+        "timer_ms",
+        "unfinished",
+    )
 
     def __init__(self, activation: Activation, state: Any) -> None:
         self.address = activation.address
@@ -117,6 +141,8 @@ class PendingChange(Change):
         self.size = 0
         """Bytes of the events' payloads."""
         self.snapshot: bytes | None = None
+        self.snapshot_due = False
+        """Of a state with pages, which is not written with the decision."""
         self.unfinished: Collection[str] = ()
         """Sagas that are begun and not settled in the new state."""
         self.follow_ups: Sequence[str] = ()
@@ -134,6 +160,7 @@ class Commit:
     rows: list[Row] = field(default_factory=list)
     outcomes: Sequence[OutcomeRow] = ()
     snapshots: Sequence[SnapshotRow] = ()
+    pages: Sequence[PageRow] = ()
     timers: Sequence[TimerEntry] = ()
     changes: Sequence[PendingChange] = ()
     answers: Sequence[tuple[Envelope, Answer]] = ()
@@ -216,6 +243,9 @@ class JournalView(Protocol):
     def look_up(self, activation: Activation, envelope: Envelope) -> None:
         """Have the journal asked whether it knows the outcome of the envelope's key."""
 
+    async def drop_pages(self, address: Address, seq: int) -> None:
+        """Have what no snapshot from this seq on needs deleted, if the journal is there."""
+
 
 class Shard:
     """The memory of one shard. Everything in here happens on the event loop's thread.
@@ -263,7 +293,6 @@ class Shard:
         """Entities with a timer entry, in the journal or on the way there."""
         self.disarmed: dict[Address, None] = {}
         """Those of them that have neither a timer nor a saga any more."""
-        self.snapshot_bytes_min = context.limits.snapshot_bytes_min
         self._context = context
         self._submit = submit
         self._tail: Commit | None = None
@@ -273,6 +302,12 @@ class Shard:
         """Loaded activations with mail; each is in it at most once."""
         self.wakeup: asyncio.Future[None] | None = None
         """Set while the writer sleeps."""
+
+    def snapshot_after(self, activation: Activation) -> int:
+        """Bytes of events after which the entity gets its next snapshot."""
+        limits = self._context.limits
+        size = max(limits.snapshot_bytes_min, activation.snapshot_bytes)
+        return min(size, limits.tail_bytes_max)
 
     def now_ms(self) -> int:
         """The time of what is decided now, by the database's clock. It never falls within this

@@ -204,6 +204,8 @@ class Writer:
             if change.snapshot is not None:
                 activation.event_bytes = 0
                 activation.snapshot_bytes = len(change.snapshot)
+            if change.snapshot_due:
+                self._entities.snapshots.want(activation)
             armed = change.timer_ms is not None
             if armed or address in shard.timers:
                 self._entities.timers.arm(shard, address, change.timer_ms)
@@ -334,8 +336,11 @@ def _look_ahead(commit: Commit, change: PendingChange) -> None:
     if marks and address not in shard.armed:
         entry = TimerEntry(shard.number, shard.epoch, address, True)
         commit.timers = [*commit.timers, entry]
-    threshold = max(shard.snapshot_bytes_min, activation.snapshot_bytes)
-    if activation.event_bytes + change.size > threshold:
+    if activation.event_bytes + change.size <= shard.snapshot_after(activation):
+        return
+    if activation.paging is not None:
+        change.snapshot_due = True
+    else:
         change.snapshot = activation.behaviour.encode_state(state)
         row = SnapshotRow(shard.number, shard.epoch, address, change.seq, change.snapshot)
         commit.snapshots = [*commit.snapshots, row]

@@ -49,17 +49,31 @@ JOIN live AS l ON l.shard = r.shard
 ON CONFLICT (shard, command) DO NOTHING
 
 -- name: snapshots
--- States. An older one never takes the place of a newer one.
-INSERT INTO snapshots (seq, epoch, shard, address, state)
-SELECT r.seq, l.epoch, r.shard, r.address, r.state
+-- States. An older one never takes the place of a newer one. The seq stands twice because a program
+-- of an earlier release, which knows of no pages, leaves the second as it was.
+INSERT INTO snapshots (seq, epoch, shard, address, state, pages, pages_seq)
+SELECT r.seq, l.epoch, r.shard, r.address, r.state, r.pages, r.seq
 FROM unnest(
     :snapshot_seqs::bigint[], :snapshot_shards::smallint[], :snapshot_addresses::text[],
-    :snapshot_states::bytea[]
-) AS r (seq, shard, address, state)
+    :snapshot_states::bytea[], :snapshot_pages::integer[]
+) AS r (seq, shard, address, state, pages)
 JOIN live AS l ON l.shard = r.shard
 ON CONFLICT (shard, address) DO UPDATE
-    SET seq = excluded.seq, epoch = excluded.epoch, state = excluded.state
+    SET seq = excluded.seq, epoch = excluded.epoch, state = excluded.state,
+        pages = excluded.pages, pages_seq = excluded.pages_seq
     WHERE snapshots.seq <= excluded.seq
+
+-- name: pages
+-- Pages of the state that the next snapshot of their entity will be about.
+INSERT INTO snapshot_pages (seq, epoch, shard, number, address, data)
+SELECT r.seq, l.epoch, r.shard, r.number, r.address, r.data
+FROM unnest(
+    :page_seqs::bigint[], :page_shards::smallint[], :page_numbers::integer[],
+    :page_addresses::text[], :page_datas::bytea[]
+) AS r (seq, shard, number, address, data)
+JOIN live AS l ON l.shard = r.shard
+ON CONFLICT (shard, address, number, seq) DO UPDATE
+    SET epoch = excluded.epoch, data = excluded.data
 
 -- name: armed
 -- Entities that have a timer or an unfinished saga from now on.

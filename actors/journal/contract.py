@@ -50,6 +50,22 @@ class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
     address: Address
     seq: int
     state: bytes
+    pages: int = 0
+    """How many pages the state has besides: of each number the newest row that is not above
+    ``seq``, unless that is empty."""
+
+
+class PageRow(msgspec.Struct, frozen=True, gc=False):
+    """One page of a large state (:meth:`actors.behaviour.Behaviour.pages`), as it was after the
+    entity's events up to and including ``seq``. It counts from the next :class:`SnapshotRow` of the
+    entity on. Empty ``data`` says that there is no page of this number any more."""
+
+    shard: int
+    epoch: int
+    address: Address
+    number: int
+    seq: int
+    data: bytes
 
 
 class TimerEntry(msgspec.Struct, frozen=True, gc=False):
@@ -70,10 +86,11 @@ class Batch(msgspec.Struct):
     snapshots: list[SnapshotRow] = []
     timers: list[TimerEntry] = []
     """At most one for each address."""
+    pages: list[PageRow] = []
 
     def tenures(self) -> set[tuple[int, int]]:
         """Every ``(shard, epoch)`` that something in the batch was decided under."""
-        entries = (self.rows, self.outcomes, self.snapshots, self.timers)
+        entries = (self.rows, self.outcomes, self.snapshots, self.timers, self.pages)
         return {(entry.shard, entry.epoch) for part in entries for entry in part}
 
     def of(self, wanted: Callable[[int], bool]) -> Batch:
@@ -83,6 +100,7 @@ class Batch(msgspec.Struct):
             [outcome for outcome in self.outcomes if wanted(outcome.shard)],
             [snapshot for snapshot in self.snapshots if wanted(snapshot.shard)],
             [timer for timer in self.timers if wanted(timer.shard)],
+            [page for page in self.pages if wanted(page.shard)],
         )
 
 
@@ -107,11 +125,28 @@ class ShardInfo(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """What the journal knows of one entity: a snapshot, if any, and the events after it."""
+    """What the journal knows of one entity: a snapshot, if any, and the first events after it."""
 
     address: Address
     snapshot: SnapshotRow | None
     rows: Sequence[Row]
+    more: bool = False
+    """There may be later events than these."""
+
+
+ROWS_MAX = 8_000
+ROWS_EACH_MAX = 2_000
+"""Events of one answer in all, and of one entity: some 10 and 3 ms of the event loop."""
+
+
+def rows_each(entities: int) -> int:
+    """How many events one answer holds of each of so many entities: at 200 of them 40, which is
+    more than most have."""
+    return min(ROWS_EACH_MAX, max(1, ROWS_MAX // max(1, entities)))
+
+
+PAGES_MAX = 32
+"""Pages of one answer: a megabyte."""
 
 
 class JournalError(Exception):
@@ -149,7 +184,8 @@ class Journal(Protocol):
         """
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
-        """Snapshot and later events of each address, in the order asked.
+        """Snapshot and later events of each address, in the order asked; of one with many events
+        the first :func:`rows_each`, and :meth:`later` has more.
 
         With ``whole`` snapshots are left aside and every event is returned, for entities whose
         snapshot has a format that is no longer read.
@@ -157,7 +193,14 @@ class Journal(Protocol):
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
         """The events of each address above a seq that the caller has read before, in the order
-        asked, without snapshots."""
+        asked, without snapshots and not more of each than in :meth:`load`."""
+
+    async def pages(self, snapshot: SnapshotRow, after: int) -> list[PageRow]:
+        """The pages of a snapshot with a number above ``after``, ascending: at most
+        :data:`PAGES_MAX`, and none after the last."""
+
+    async def drop_pages(self, address: Address, seq: int) -> None:
+        """Delete the rows of an entity's pages that no snapshot of this seq or a later one has."""
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         """The stored outcomes among these ``(shard, command id)`` pairs, by command id."""

@@ -38,10 +38,11 @@ CROSS JOIN LATERAL (
 ) AS last
 
 -- name: load
--- The stored state of each of these entities, if there is one, and the events above it, oldest
+-- The stored state of each of these entities, if there is one, and the first events above it, oldest
 -- first. One statement, because a cold entity costs mostly the way to the server and back.
 WITH k AS MATERIALIZED (
-    SELECT w.place, w.shard, w.entity, w.address, s.seq, s.epoch, s.state
+    SELECT w.place, w.shard, w.entity, w.address, s.seq, s.epoch, s.state,
+           CASE WHEN s.pages_seq = s.seq THEN s.pages ELSE 0 END AS pages
     FROM unnest(:shards::smallint[], :entities::bigint[], :addresses::text[])
          WITH ORDINALITY AS w (shard, entity, address, place)
     LEFT JOIN snapshots AS s
@@ -49,27 +50,58 @@ WITH k AS MATERIALIZED (
 )
 SELECT k.place, k.shard, k.seq, k.epoch, k.state,
        NULL::text AS type, NULL::smallint AS version, NULL::text AS payload,
-       NULL::bigint AS at_ms, NULL::bytea AS command
+       NULL::bigint AS at_ms, NULL::bytea AS command, k.pages
 FROM k
 WHERE k.state IS NOT NULL
 UNION ALL
-SELECT k.place, j.shard, j.seq, j.epoch, NULL, j.type, j.version, j.payload::text, j.at_ms,
-       j.command
+SELECT k.place, k.shard, j.seq, j.epoch, NULL, j.type, j.version, j.payload::text, j.at_ms,
+       j.command, 0
 FROM k
-JOIN journal AS j
-  ON j.entity = k.entity AND j.seq > coalesce(k.seq, 0) AND j.shard = k.shard
-     AND j.address = k.address
+CROSS JOIN LATERAL (
+    SELECT * FROM journal
+    WHERE entity = k.entity AND seq > coalesce(k.seq, 0) AND shard = k.shard
+      AND address = k.address
+    ORDER BY seq
+    LIMIT :limit::bigint
+) AS j
 ORDER BY 1, 3
 
 -- name: later
--- The events of these entities above a seq each, oldest first.
-SELECT w.place, j.shard, j.seq, j.epoch, NULL::bytea AS state, j.type, j.version,
+-- The first events of these entities above a seq each, oldest first.
+SELECT w.place, w.shard, j.seq, j.epoch, NULL::bytea AS state, j.type, j.version,
        j.payload::text AS payload, j.at_ms, j.command
 FROM unnest(:shards::smallint[], :entities::bigint[], :addresses::text[], :seqs::bigint[])
      WITH ORDINALITY AS w (shard, entity, address, seq, place)
-JOIN journal AS j
-  ON j.entity = w.entity AND j.seq > w.seq AND j.shard = w.shard AND j.address = w.address
+CROSS JOIN LATERAL (
+    SELECT * FROM journal
+    WHERE entity = w.entity AND seq > w.seq AND shard = w.shard AND address = w.address
+    ORDER BY seq
+    LIMIT :limit::bigint
+) AS j
 ORDER BY 1, 3
+
+-- name: pages
+-- Some pages of a snapshot: of each number the newest that is not above the snapshot's seq.
+SELECT * FROM (
+    SELECT DISTINCT ON (number) shard, epoch, number, seq, data
+    FROM snapshot_pages
+    WHERE shard = :shard::smallint AND address = :address::text AND number > :after::integer
+      AND seq <= :seq::bigint
+    ORDER BY number, seq DESC
+) AS newest
+WHERE data <> ''
+LIMIT :limit::bigint
+
+-- name: drop_pages
+-- Deletes the rows of an entity's pages that no snapshot of this seq or a later one has: those of
+-- which there is a newer row for it, and those that only say that there is no such page.
+DELETE FROM snapshot_pages AS p
+WHERE p.shard = :shard::smallint AND p.address = :address::text AND p.seq <= :seq::bigint
+  AND (p.data = '' OR EXISTS (
+      SELECT FROM snapshot_pages AS q
+      WHERE q.shard = p.shard AND q.address = p.address AND q.number = p.number
+        AND q.seq > p.seq AND q.seq <= :seq::bigint
+  ))
 
 -- name: outcomes
 -- The stored replies among these commands.

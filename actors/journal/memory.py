@@ -6,20 +6,28 @@ instances to one database. The store is what survives a crash of all of them.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import repeat
+from operator import attrgetter
 
 from actors.address import SLOT_COUNT, Address
 from actors.clock import SKEW_MAX_MS, Clock
 from actors.journal.contract import (
+    PAGES_MAX,
     Batch,
     Lease,
     Loaded,
     OutcomeRow,
+    PageRow,
     Row,
     ShardInfo,
     SnapshotRow,
+    rows_each,
 )
+
+_by_number = attrgetter("number", "seq")
 
 
 class MemoryStore:
@@ -32,6 +40,8 @@ class MemoryStore:
         self.rows: list[list[Row]] = [[] for _ in range(SLOT_COUNT)]
         self.outcomes: dict[tuple[int, bytes], OutcomeRow] = {}
         self.snapshots: dict[Address, SnapshotRow] = {}
+        self.pages: defaultdict[Address, list[PageRow]] = defaultdict(list)
+        """By number and seq."""
         self.timers: dict[Address, int] = {}
         """Marked entities with their shard."""
         self.claims: list[ShardInfo] = []
@@ -52,6 +62,8 @@ class MemoryStore:
             self.outcomes.setdefault((outcome.shard, outcome.command), outcome)
         for snapshot in live.snapshots:
             self.snapshots[snapshot.address] = snapshot
+        for page in live.pages:
+            insort(self.pages[page.address], page, key=_by_number)
         for timer in live.timers:
             if timer.armed:
                 self.timers[timer.address] = timer.shard
@@ -81,7 +93,7 @@ class MemoryStore:
     def events(self, address: Address, after_seq: int = 0) -> list[Row]:
         """The entity's events above ``after_seq``, oldest first."""
         rows = self._of_entity.get(address, [])
-        return [row for row in rows if row.seq > after_seq]
+        return rows[bisect_right(rows, after_seq, key=attrgetter("seq")) :]
 
 
 class MemoryJournal:
@@ -97,16 +109,37 @@ class MemoryJournal:
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
         """As the contract says."""
-        return [self._load(address, whole) for address in addresses]
+        snapshots = [None if whole else self.store.snapshots.get(a) for a in addresses]
+        known = [(a, one.seq if one else 0) for a, one in zip(addresses, snapshots, strict=True)]
+        return self._loaded(known, snapshots)
 
-    def _load(self, address: Address, whole: bool) -> Loaded:
-        snapshot = None if whole else self.store.snapshots.get(address)
-        rows = self.store.events(address, snapshot.seq if snapshot else 0)
-        return Loaded(address, snapshot, rows)
+    def _loaded(
+        self, known: Sequence[tuple[Address, int]], snapshots: Iterable[SnapshotRow | None]
+    ) -> list[Loaded]:
+        limit = rows_each(len(known))
+        found = []
+        for (address, seq), snapshot in zip(known, snapshots, strict=False):
+            rows = self.store.events(address, seq)[:limit]
+            found.append(Loaded(address, snapshot, rows, len(rows) == limit))
+        return found
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
         """As the contract says."""
-        return [Loaded(address, None, self.store.events(address, seq)) for address, seq in known]
+        return self._loaded(known, repeat(None))
+
+    async def pages(self, snapshot: SnapshotRow, after: int) -> list[PageRow]:
+        """As the contract says."""
+        rows = self.store.pages[snapshot.address]
+        newest = {row.number: row for row in rows if row.seq <= snapshot.seq}
+        return [row for row in newest.values() if row.number > after and row.data][:PAGES_MAX]
+
+    async def drop_pages(self, address: Address, seq: int) -> None:
+        """As the contract says."""
+        rows = self.store.pages[address]
+        newest = {row.number: row for row in rows if row.seq <= seq}
+        self.store.pages[address] = [
+            row for row in rows if row.seq > seq or (row is newest[row.number] and row.data)
+        ]
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         """As the contract says."""

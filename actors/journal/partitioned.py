@@ -25,8 +25,10 @@ from actors.journal.contract import (
     Lease,
     Loaded,
     OutcomeRow,
+    PageRow,
     Row,
     ShardInfo,
+    SnapshotRow,
     part_number,
 )
 from actors.journal.postgres import PostgresJournal
@@ -115,6 +117,18 @@ class PartitionedJournal:
         slots = [address.slot for address, _ in known]
         return await self._load(known, slots, lambda part, some: part.later(some))
 
+    async def pages(self, snapshot: SnapshotRow, after: int) -> list[PageRow]:
+        """As the contract says."""
+        return await self._of(snapshot.address).pages(snapshot, after)
+
+    async def drop_pages(self, address: Address, seq: int) -> None:
+        """As the contract says."""
+        await self._of(address).drop_pages(address, seq)
+
+    def _of(self, address: Address) -> Journal:
+        """The database that the entity is in."""
+        return self.parts[part_number(address.slot, len(self.parts))]
+
     async def _load(
         self,
         items: Sequence[T],
@@ -146,8 +160,7 @@ class PartitionedJournal:
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
     ) -> list[Row]:
         """As the contract says."""
-        part = self.parts[part_number(address.slot, len(self.parts))]
-        return await part.history(address, types, limit, before_seq)
+        return await self._of(address).history(address, types, limit, before_seq)
 
     async def _spread(
         self,

@@ -20,14 +20,17 @@ from actors.address import Address, stable_hash
 from actors.clock import SKEW_MAX_MS
 from actors.connections.postgres import Link, LinkPool, Statement, numbered, statements, texts
 from actors.journal.contract import (
+    PAGES_MAX,
     Batch,
     JournalCorruptedError,
     Lease,
     Loaded,
     OutcomeRow,
+    PageRow,
     Row,
     ShardInfo,
     SnapshotRow,
+    rows_each,
 )
 
 TIMEOUT_S = 5.0
@@ -127,10 +130,30 @@ class PostgresJournal:
         if not addresses:
             return []
         shards, entities, texts = zip(*map(located, addresses), strict=True)
+        limit = rows_each(len(addresses))
         found = await self._pool.fetch(
-            _SQL[name], shards=shards, entities=entities, addresses=texts, **more
+            _SQL[name], shards=shards, entities=entities, addresses=texts, limit=limit, **more
         )
-        return _gathered(addresses, found)
+        return _gathered(addresses, found, limit)
+
+    async def pages(self, snapshot: SnapshotRow, after: int) -> list[PageRow]:
+        """As the contract says."""
+        address = snapshot.address
+        shard, _, text = located(address)
+        found = await self._pool.fetch(
+            _SQL["pages"],
+            shard=shard,
+            address=text,
+            after=after,
+            seq=snapshot.seq,
+            limit=PAGES_MAX,
+        )
+        return [PageRow(address=address, **dict(record)) for record in found]
+
+    async def drop_pages(self, address: Address, seq: int) -> None:
+        """As the contract says."""
+        shard, _, text = located(address)
+        await self._pool.fetch(_SQL["drop_pages"], shard=shard, address=text, seq=seq)
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
         """As the contract says."""
@@ -239,6 +262,9 @@ def _statement_for(batch: Batch, epochs: Mapping[int, int]) -> tuple[Statement, 
     if batch.snapshots:
         parts.append("snapshots")
         values |= _snapshot_columns(batch)
+    if batch.pages:
+        parts.append("pages")
+        values |= _page_columns(batch)
     for part, armed in (("armed", True), ("disarmed", False)):
         timers = [timer for timer in batch.timers if timer.armed is armed]
         if timers:
@@ -250,7 +276,7 @@ def _statement_for(batch: Batch, epochs: Mapping[int, int]) -> tuple[Statement, 
 
 @cache
 def _compose(parts: tuple[str, ...]) -> Statement:
-    """``live`` and these parts as one statement that returns the live shards. At most 2^5 texts."""
+    """``live`` and these parts as one statement that returns the live shards. At most 2^6 texts."""
     written = texts("actors.journal", "append.sql")
     ctes = ", ".join(f"{name} AS (\n{written[name]}\n)" for name in ("live", *parts))
     return numbered(f"WITH {ctes}\nSELECT shard FROM live")
@@ -303,10 +329,24 @@ def _snapshot_columns(batch: Batch) -> dict[str, list[Any]]:
         "snapshot_shards": [snapshot.shard for snapshot in snapshots],
         "snapshot_addresses": [located(snapshot.address)[2] for snapshot in snapshots],
         "snapshot_states": [snapshot.state for snapshot in snapshots],
+        "snapshot_pages": [snapshot.pages for snapshot in snapshots],
     }
 
 
-def _gathered(addresses: Sequence[Address], records: Sequence[asyncpg.Record]) -> list[Loaded]:
+def _page_columns(batch: Batch) -> dict[str, list[Any]]:
+    pages = batch.pages
+    return {
+        "page_seqs": [page.seq for page in pages],
+        "page_shards": [page.shard for page in pages],
+        "page_numbers": [page.number for page in pages],
+        "page_addresses": [located(page.address)[2] for page in pages],
+        "page_datas": [page.data for page in pages],
+    }
+
+
+def _gathered(
+    addresses: Sequence[Address], records: Sequence[asyncpg.Record], limit: int
+) -> list[Loaded]:
     """Records of many entities, by the place in which each was asked for."""
     snapshots: list[SnapshotRow | None] = [None] * len(addresses)
     rows: list[list[Row]] = [[] for _ in addresses]
@@ -316,7 +356,10 @@ def _gathered(addresses: Sequence[Address], records: Sequence[asyncpg.Record]) -
             rows[place].append(_row(record, addresses[place]))
         else:
             snapshots[place] = _snapshot(record, addresses[place])
-    return [Loaded(*loaded) for loaded in zip(addresses, snapshots, rows, strict=True)]
+    return [
+        Loaded(address, snapshot, some, len(some) == limit)
+        for address, snapshot, some in zip(addresses, snapshots, rows, strict=True)
+    ]
 
 
 def _row(record: asyncpg.Record, address: Address) -> Row:
@@ -334,4 +377,5 @@ def _row(record: asyncpg.Record, address: Address) -> Row:
 
 
 def _snapshot(record: asyncpg.Record, address: Address) -> SnapshotRow:
-    return SnapshotRow(record["shard"], record["epoch"], address, record["seq"], record["state"])
+    shard, epoch, seq = record["shard"], record["epoch"], record["seq"]
+    return SnapshotRow(shard, epoch, address, seq, record["state"], record["pages"])

@@ -13,9 +13,9 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from actors.address import Address
-from actors.behaviour import Folded
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
+from actors.core.folding import Folded
 from actors.core.lane import Lane
 from actors.core.sagas import Sagas
 from actors.core.shard import Commit, Shard
@@ -124,6 +124,8 @@ class OwnedShards:
             self._tasks.spawn(part.run(), f"reclaim-{part.number}")
             for number in range(self._context.limits.loaders):
                 self._tasks.spawn(part.loader.run(), f"loader-{part.number}-{number}")
+            self._tasks.spawn(part.loader.run_large(), f"loader-{part.number}-large")
+        self._tasks.spawn(self.entities.snapshots.run(), "snapshots")
         self._context.pause_detector.start(self._stood_still)
 
     async def claim(self, numbers: Iterable[int]) -> None:

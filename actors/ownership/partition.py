@@ -12,19 +12,28 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from actors.address import Address
-from actors.behaviour import Behaviour, Folded, initial_state
 from actors.clock import SKEW_MAX_MS, Clock
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
+from actors.core.folding import Folded, Folding
 from actors.core.lane import Lane
 from actors.core.loader import Loader
 from actors.core.shard import Shard
 from actors.core.supervision import Backoff, where
 from actors.core.writer import Writer
 from actors.errors import JournalUnavailableError, NotOwnedError
-from actors.journal.contract import Journal, JournalError, Lease, Loaded, ShardInfo, part_number
+from actors.journal.contract import (
+    Journal,
+    JournalError,
+    Lease,
+    Loaded,
+    Row,
+    ShardInfo,
+    part_number,
+)
 from actors.subscription import Change
 from actors.tasks import Tasks
 
@@ -161,6 +170,7 @@ class JournalPartition:
         )
         limits = context.limits
         self.loader = Loader(journal, limits, entities, self.went_away)
+        self._folding = Folding(journal)
         self._backoff = Backoff(
             limits.journal_backoff_min_s, limits.journal_backoff_max_s, context.random.random
         )
@@ -316,10 +326,10 @@ class JournalPartition:
         leases = await self._journal.claim(wanted, *self._owner)
         armed = await self._armed(leases)
         missed = [await self._missed(self._table.pending[lease.shard]) for lease in leases]
-        for lease, changes in zip(leases, missed, strict=True):
+        for lease, (changes, warm) in zip(leases, missed, strict=True):
             for change in changes:
                 self._tell_missed(change)
-            self._table.install(lease, self.loader, armed[lease.shard], {})
+            self._table.install(lease, self.loader, armed[lease.shard], warm)
 
     async def _look(self) -> dict[int, ShardInfo]:
         """Its shards as they are. What becomes suspicious meanwhile is not settled by an answer
@@ -355,13 +365,41 @@ class JournalPartition:
                 armed[address.slot].append(address)
         return armed
 
-    async def _missed(self, reclaim: Reclaim) -> list[Change]:
-        """What was in doubt when the shard was closed, and is in the journal."""
-        if not reclaim.doubtful:
-            return []
-        assert reclaim.old is not None
-        addresses, known_seq = list(reclaim.doubtful), reclaim.old.committed_seq
-        return await _read_missed(self._journal, self._context, addresses, known_seq)
+    async def _missed(self, reclaim: Reclaim) -> tuple[list[Change], dict[Address, Folded]]:
+        """What was in doubt when the shard was closed, and is in the journal, in the order of seqs;
+        and the entities that were read for it. One that cannot be read is left out, as any other
+        that crashes."""
+        missed, warm = list[Change](), dict[Address, Folded]()
+        addresses, limits = list(reclaim.doubtful), self._context.limits
+        for start in range(0, len(addresses), limits.loads_max):
+            for loaded in await self._journal.load(addresses[start : start + limits.loads_max]):
+                assert reclaim.old is not None
+                try:
+                    found, folded = await self._missed_of(loaded, reclaim.old.committed_seq)
+                except JournalError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                    log.error("%s cannot be loaded: %s", loaded.address.text, where(error))
+                    self._context.counters.crashes += 1
+                    continue
+                missed += found
+                warm[loaded.address] = folded
+        return sorted(missed, key=lambda one: one.seq), warm
+
+    async def _missed_of(self, loaded: Loaded, known_seq: int) -> tuple[list[Change], Folded]:
+        """What the entity has after ``known_seq``, one event a change; a change without events says
+        that only the state is known, because a snapshot hides them."""
+        address, missed = loaded.address, list[Change]()
+
+        def tell(folded: Folded, row: Row, event: Any) -> None:
+            if row.seq > known_seq:
+                missed.append(Change(address, folded.state, row.epoch, row.seq, [event], [row]))
+
+        behaviour = self._context.behaviours[address.kind]
+        folded = await self._folding.fold(behaviour, loaded, told=tell)
+        if loaded.snapshot is not None and folded.from_seq > known_seq:
+            missed = [Change(address, folded.state, loaded.snapshot.epoch, folded.seq)]
+        return missed, folded
 
     def _tell_missed(self, missed: Change) -> None:
         for subscription in self._context.subscriptions:
@@ -393,55 +431,3 @@ def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
     """Whether somebody claimed the shard after this instance did. What was read before our own
     latest claim has a lower epoch, and says nothing."""
     return infos[shard.number].epoch > shard.epoch
-
-
-async def _read_missed(
-    journal: Journal,
-    context: ShardContext,
-    addresses: Sequence[Address],
-    known_seq: int,
-    *,
-    whole: bool = False,
-) -> list[Change]:
-    """What these entities of one shard have after ``known_seq``, in the order of seqs, one event a
-    change; a change without events says that only the state is known, because a snapshot hides
-    them. An entity that cannot be read is left out, as any other that crashes.
-
-    Raises :class:`JournalError`.
-    """
-    missed: list[Change] = []
-    outdated: list[Address] = []
-    for start in range(0, len(addresses), context.limits.loads_max):
-        chunk = addresses[start : start + context.limits.loads_max]
-        for loaded in await journal.load(chunk, whole=whole):
-            address = loaded.address
-            try:
-                found = _missed_of(context.behaviours[address.kind], loaded, known_seq)
-            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                log.error("%s cannot be loaded: %s", address.text, where(error))
-                context.counters.crashes += 1
-                continue
-            if found is None:
-                outdated.append(address)
-            else:
-                missed += found
-    if outdated:
-        missed += await _read_missed(journal, context, outdated, known_seq, whole=True)
-    return sorted(missed, key=lambda one: one.seq)
-
-
-def _missed_of(behaviour: Behaviour, loaded: Loaded, known_seq: int) -> Sequence[Change] | None:
-    """The entity's events after ``known_seq``, or ``None`` as :func:`actors.behaviour.fold`."""
-    address, snapshot = loaded.address, loaded.snapshot
-    state = initial_state(behaviour, loaded)
-    if state is None:
-        return None
-    missed: list[Change] = []
-    if snapshot is not None and snapshot.seq > known_seq:
-        missed.append(Change(address, state, snapshot.epoch, snapshot.seq))
-    for row in loaded.rows:
-        event = behaviour.decode_event(row.type, row.version, row.payload)
-        state = behaviour.evolve(state, event)
-        if row.seq > known_seq:
-            missed.append(Change(address, state, row.epoch, row.seq, [event], [row]))
-    return missed

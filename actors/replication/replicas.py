@@ -13,7 +13,8 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
-from actors.behaviour import Behaviour, fold
+from actors.behaviour import Behaviour
+from actors.core.folding import Folding, Leftovers
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded, part_number
 from actors.replication.streams import EntityChange, UpdateStreams, encode_change
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 READ_TOGETHER_MAX = 200
 """Entities of one query, as for any load."""
+
+APPLIED_TOGETHER_MAX = 100
+"""Events applied at once: a millisecond. The views are told of them together."""
 
 GAP_PATIENCE_S = 0.03
 """A gap may close by itself, when two owners in turn publish over two links; a query costs more."""
@@ -92,6 +96,8 @@ class ViewReplicas:
         self._unread: dict[Address, None] = {}
         self._lost: set[int] = set()
         self._kicks = [asyncio.Event() for _ in journal.parts]
+        self._foldings = [Folding(part) for part in journal.parts]
+        self._leftovers = Leftovers()
         self._unreadable: dict[Address, float] = {}
         """When each of these was given up."""
         self._distrusts = 0
@@ -295,12 +301,39 @@ class ViewReplicas:
         while unread := [one for one in self._unread if self._part_of(one.slot) == part]:
             chunk = unread[:READ_TOGETHER_MAX]
             distrusts = self._distrusts
-            await self._read([a for a in chunk if not self._owned(a)])
-            if distrusts != self._distrusts:
-                continue  # The answer may have been under way for just as long.
             for address in chunk:
-                self._unread.pop(address, None)
-                self._settle(address)
+                if self._owned(address):
+                    self._done(address)
+            wanted = [address for address in chunk if not self._owned(address)]
+            for address in wanted:
+                self._replicas[address].reading = True
+            try:
+                await self._read(part, wanted, distrusts)
+            finally:
+                for address in wanted:
+                    self._replicas[address].reading = False
+
+    async def _read(self, part: int, addresses: Sequence[Address], distrusts: int) -> None:
+        """Read these, those that take long after the others. An answer that was under way when
+        replicas came to be distrusted may be as old as what is distrusted, so it does not count."""
+        replicas = self._replicas
+        known = [(a, replicas[a].seq) for a in addresses if replicas[a].seq >= 0]
+        fresh = [a for a in addresses if replicas[a].seq < 0]
+        found = await self._journal.later(known) if known else []
+        found += await self._journal.load(fresh) if fresh else []
+        for loaded in sorted(found, key=_is_large):
+            address = loaded.address
+            if replicas[address].seq < 0:
+                await self._take(part, loaded)
+            else:
+                await self._take_later(part, loaded)
+            replicas[address].reading = False
+            if distrusts == self._distrusts:
+                self._done(address)
+
+    def _done(self, address: Address) -> None:
+        self._unread.pop(address, None)
+        self._settle(address)
 
     def _close_gaps(self) -> None:
         """Drop those whose buffered changes follow by now."""
@@ -311,29 +344,17 @@ class ViewReplicas:
             if replica.seq >= 0 and replica.wanted_seq <= replica.seq and not replica.doubted:
                 del self._unread[address]
 
-    async def _read(self, addresses: Sequence[Address], *, whole: bool = False) -> None:
-        replicas = [self._replicas[address] for address in addresses]
-        for replica in replicas:
-            replica.reading = True
-        try:
-            found = await self._journal.load(addresses, whole=whole) if addresses else []
-        finally:
-            for replica in replicas:
-                replica.reading = False
-        outdated = [one.address for one in found if not self._take(one)]
-        if outdated:
-            await self._read(outdated, whole=True)
-
-    def _take(self, loaded: Loaded) -> bool:
-        """False if the entity has to be read again without its snapshot."""
+    async def _take(self, part: int, loaded: Loaded) -> None:
+        """Begin with what the journal knows of an entity."""
         address = loaded.address
+        behaviour = self._behaviour_of(address.kind)
         try:
-            folded = fold(self._behaviour_of(address.kind), loaded)
+            folded = await self._foldings[part].fold(behaviour, loaded)
+        except JournalError:
+            raise
         except Exception as error:  # noqa: BLE001 - as in :meth:`_apply`
             self._give_up(address, error)
-            return True
-        if folded is None:
-            return False
+            return
         self._unreadable.pop(address, None)
         replica = self._replicas[address]
         self.reads += 1
@@ -342,7 +363,25 @@ class ViewReplicas:
             self._keep(address, replica, folded.state)
             for subscription in self._subscriptions:
                 subscription.loaded(address, folded.state, folded.seq, 0)
-        return True
+        if not self._kinds[address.kind]:
+            self._leftovers.add(behaviour.pieces(folded.state))
+
+    async def _take_later(self, part: int, loaded: Loaded) -> None:
+        """Go on with what the journal has after what is known already."""
+        address = loaded.address
+        replica = self._replicas[address]
+        self.reads += 1
+        while loaded.rows:
+            for start in range(0, len(loaded.rows), APPLIED_TOGETHER_MAX):
+                some = loaded.rows[start : start + APPLIED_TOGETHER_MAX]
+                if replica.seq < 0 or self._owned(address):
+                    return
+                rows = [(row.seq, row.type, row.version, row.payload) for row in some]
+                self._apply(address, replica, EntityChange(address.text, replica.seq, rows))
+                await self._foldings[part].slices.worked(sum(len(row.payload) for row in some))
+            if not loaded.more:
+                return
+            [loaded] = await self._journal.later([(address, loaded.rows[-1].seq)])
 
     def _settle(self, address: Address) -> None:
         """After a reading: apply what was buffered meanwhile, or read again."""
@@ -366,6 +405,10 @@ class ViewReplicas:
             else:
                 self._apply(address, replica, change)
         replica.buffered = rest
+
+
+def _is_large(loaded: Loaded) -> bool:
+    return loaded.more or (loaded.snapshot is not None and loaded.snapshot.pages > 0)
 
 
 class ReplicationPublisher(Subscription):

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
-from actors.behaviour import Behaviour, fold
+from actors.behaviour import Behaviour
 from actors.cluster.application import TIMES, Application, ClusterOptions, Stores
 from actors.cluster.node import ClusterNode
 from actors.core.context import Limits
+from actors.core.folding import Folded
 from actors.errors import UnavailableError
-from actors.journal.contract import Loaded
 from actors.journal.memory import MemoryStore
 from actors.membership.contract import Member
 from actors.peers.link import ServerContext
@@ -320,9 +320,9 @@ class Nodes:
     def state(self, address: Address) -> Any:
         """What the journal says."""
         behaviour = next(b for b in (Counter(), Alarm(), Pair(), Bank()) if b.kind == address.kind)
-        rows = self.store.events(address)
-        folded = fold(behaviour, Loaded(address, None, rows))
-        assert folded is not None
+        folded = Folded(behaviour, behaviour.initial(address))
+        for row in self.store.events(address):
+            folded.add(row)
         return folded.state
 
     async def views_follow(self, addresses: Sequence[Address], wait_max_s: float = 10.0) -> None:

@@ -14,7 +14,7 @@ from actors.journal.partitioned import PartitionedJournal
 from actors.runtime import Runtime
 from actors.subscription import Change, Subscription
 from tests.support.faulty import FaultyJournal
-from tests.support.toys import Alarm, Bank, Counter, Herald, Pair, Shop
+from tests.support.toys import Alarm, Bank, Counter, Crowd, Herald, Pair, Shop
 from tests.support.virtual_time import VirtualClock
 
 WAIT_MAX_S = 120.0
@@ -59,11 +59,15 @@ class Instance:
         self.journal = self.databases[0]
         self.clock = VirtualClock()
         self.counter, self.alarm, self.pair, self.bank = Counter(), Alarm(), Pair(), Bank()
+        self.crowd = Crowd()
         self.views = Views()
         self.runtime = Runtime(
             instance=self.name,
             incarnation=name,
-            behaviours=[self.counter, self.alarm, self.pair, self.bank, Shop(), Herald()],
+            behaviours=[
+                *(self.counter, self.alarm, self.pair, self.bank),
+                *(Shop(), Herald(), self.crowd),
+            ],
             journal=self.journal if databases == 1 else PartitionedJournal(self.databases),
             clock=self.clock,
             limits=limits,

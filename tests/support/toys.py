@@ -314,3 +314,62 @@ class Herald(ToyBehaviour):
 
     def step(self, state: Any, saga: str, answers: Sequence[Any]) -> Ask | Tell | None:
         return None if answers else Ask(Address("counter", saga), ("add", 1))
+
+
+class Crowd(ToyBehaviour):
+    """``("add", name)`` numbers a name, ``("drop", number)`` forgets it, ``"get"`` counts them. Ten
+    names are a page. It notes which pages were encoded and decoded."""
+
+    kind = "crowd"
+    page_size = 10
+
+    def __init__(self) -> None:
+        self.encoded: list[int] = []
+        self.decoded: list[int] = []
+        self.pages_readable = True
+
+    def initial(self, address: Address) -> tuple[int, Mapping[int, Mapping[str, str]]]:
+        return 0, {}
+
+    def decide(self, turn: Turn) -> Decision:
+        last, pages = turn.state
+        match turn.command:
+            case ("add", str(name)):
+                return Decision(last + 1, [(turn.address, ("added", last + 1, name))])
+            case ("drop", int(number)):
+                return Decision(number, [(turn.address, ("dropped", number))])
+            case _:
+                return Decision(sum(map(len, pages.values())))
+
+    def evolve(self, state: Any, event: Any) -> Any:
+        last, pages = state
+        number = event[1]
+        page = dict(pages.get(number // self.page_size, {}))
+        if event[0] == "added":
+            page[str(number)] = event[2]
+            last = number
+        else:
+            del page[str(number)]
+        rest = {n: old for n, old in pages.items() if n != number // self.page_size}
+        return last, dict(
+            sorted({**rest, number // self.page_size: page}.items())
+        ) if page else rest
+
+    def pages(self, state: Any) -> Mapping[int, Any]:
+        pages: Mapping[int, Any] = state[1]
+        return pages
+
+    def encode_page(self, page: Any) -> bytes:
+        self.encoded.append(int(next(iter(page))) // self.page_size)
+        return msgspec.json.encode(page)
+
+    def with_page(self, state: Any, number: int, data: bytes) -> Any | None:
+        self.decoded.append(number)
+        last, pages = state
+        return (last, {**pages, number: msgspec.json.decode(data)}) if self.pages_readable else None
+
+    def encode_state(self, state: Any) -> bytes:
+        return msgspec.json.encode(state[0])
+
+    def decode_state(self, data: bytes) -> Any | None:
+        return msgspec.json.decode(data), {}

@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from actors.journal.contract import Batch, Journal, Lease, ShardInfo
+from actors.address import Address
+from actors.journal.contract import (
+    PAGES_MAX,
+    Batch,
+    Journal,
+    Lease,
+    PageRow,
+    ShardInfo,
+    SnapshotRow,
+)
 from tests.support.journal_rows import AT_MS, address_in, event, snapshot
 
 Connect = Callable[[], Awaitable[Journal]]
@@ -142,3 +151,70 @@ async def test_what_came_later_is_read_without_snapshots_in_the_order_asked(
     assert [list(loaded.rows) for loaded in found] == [theirs, rows[1:], []]
     assert all(loaded.snapshot is None for loaded in found)
     assert await journal.later([]) == []
+
+
+async def test_of_many_events_the_first_come_at_once_and_the_rest_when_asked_for(
+    journal: Journal,
+) -> None:
+    long, short = address_in(1), address_in(2)
+    rows = [event(long, seq) for seq in range(1, 2_502)]
+    await journal.append(0, Batch(rows=[*rows, event(short, 1)]))
+
+    [first, other] = await journal.load([long, short])
+    assert (list(first.rows), first.more) == (rows[:2_000], True)
+    assert (len(other.rows), other.more) == (1, False)
+
+    [rest] = await journal.later([(long, 2_000)])
+    assert (list(rest.rows), rest.more) == (rows[2_000:], False)
+
+    found = await journal.load([long, *(address_in(3, n) for n in range(199))])
+    assert (len(found[0].rows), found[0].more) == (40, True)
+
+
+async def test_a_snapshot_has_of_each_page_the_newest_that_is_not_above_it(
+    journal: Journal,
+) -> None:
+    """Given pages of three snapshots of one entity, the last without its head, then each snapshot
+    has its own, and what is dropped is what no later one has."""
+    mine, other = address_in(1), address_in(1, 1)
+
+    def page(number: int, seq: int, data: bytes = b"", address: Address = mine) -> PageRow:
+        return PageRow(1, 1, address, number, seq, data or b"%d of %d" % (number, seq))
+
+    one = SnapshotRow(1, 1, mine, 10, b"head", 3)
+    two = SnapshotRow(1, 1, mine, 20, b"head", 2)
+    gone = PageRow(1, 1, mine, 2, 20, b"")
+    first = [page(number, 10) for number in range(3)]
+    await journal.append(0, Batch(pages=[*first, page(0, 10, b"other", other)], snapshots=[one]))
+    await journal.append(0, Batch(pages=[page(1, 20), gone], snapshots=[two]))
+    await journal.append(0, Batch(pages=[page(0, 30)]))
+
+    [loaded] = await journal.load([mine])
+    assert loaded.snapshot == two
+    assert await journal.pages(one, -1) == first
+    assert await journal.pages(two, -1) == [page(0, 10), page(1, 20)]
+    assert await journal.pages(two, 0) == [page(1, 20)]
+    assert await journal.pages(two, 1) == []
+
+    await journal.drop_pages(mine, 20)
+    assert await journal.pages(one, -1) == [page(0, 10)], "the reader sees that some are missing"
+    assert await journal.pages(two, -1) == [page(0, 10), page(1, 20)]
+    await journal.drop_pages(mine, 30)
+    assert await journal.pages(two, -1) == [page(1, 20)]
+
+
+async def test_many_pages_come_some_at_a_time(journal: Journal) -> None:
+    mine = address_in(1)
+    pages = [PageRow(1, 1, mine, number, 5, b"p") for number in range(PAGES_MAX + 3)]
+    await journal.append(0, Batch(pages=pages))
+    whole = SnapshotRow(1, 1, mine, 5, b"head", len(pages))
+    assert await journal.pages(whole, -1) == pages[:PAGES_MAX]
+    assert await journal.pages(whole, PAGES_MAX - 1) == pages[PAGES_MAX:]
+
+
+async def test_a_fenced_owner_writes_no_page(journal: Journal, connect: Connect) -> None:
+    other = await connect()
+    await other.claim([(1, 1)], "two", "two-1")
+    page = PageRow(1, 1, address_in(1), 0, 5, b"late")
+    assert await journal.append(0, Batch(pages=[page])) == {1}
+    assert await journal.pages(SnapshotRow(1, 1, address_in(1), 5, b"head", 1), -1) == []

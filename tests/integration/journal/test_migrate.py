@@ -162,7 +162,7 @@ async def test_a_migration_changed_after_it_ran_is_refused_in_one_line(
 
 async def test_every_table_and_column_of_the_journal_says_what_it_is(database_url: str) -> None:
     tables = ["shards", "epochs", "journal", "snapshots", "outcomes", "wakes"]
-    tables += ["leadership", "operator_log", "instance_beats"]
+    tables += ["leadership", "operator_log", "instance_beats", "snapshot_pages"]
     connection = await asyncpg.connect(database_url)
     bare = await connection.fetch(
         "SELECT c.relname, a.attname FROM pg_class c"

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from actors.connections.postgres import numbered, statements, texts
-from actors.journal.contract import Batch
+from actors.journal.contract import Batch, PageRow, SnapshotRow
 from actors.journal.postgres import PostgresJournal, located
 from tests.support.journal_rows import address_in, event
 
@@ -38,8 +38,10 @@ async def test_a_plan_for_empty_tables_uses_the_keys_of_full_ones(
     connection = journal._pool._links[-1]._connection
     assert connection is not None
     load = statements("actors.journal", "journal.sql")["load"]
-    await connection.execute(f"PREPARE load (smallint[], bigint[], text[], boolean) AS {load.text}")
-    plan = await connection.fetch("EXPLAIN EXECUTE load ('{3}', '{1}', '{x}', true)")
+    await connection.execute(
+        f"PREPARE load (smallint[], bigint[], text[], boolean, bigint) AS {load.text}"
+    )
+    plan = await connection.fetch("EXPLAIN EXECUTE load ('{3}', '{1}', '{x}', true, 40)")
 
     text = "\n".join(line[0] for line in plan)
     assert "journal_entity" in text
@@ -81,3 +83,22 @@ async def test_a_word_with_the_separator_in_it_is_a_crash_and_nothing_is_written
 
     [loaded] = await journal.load([address])
     assert list(loaded.rows) == []
+
+
+async def test_a_snapshot_of_the_release_before_has_no_pages(
+    journal: PostgresJournal, database: asyncpg.Connection
+) -> None:
+    """Given a snapshot with pages, when a program that knows of no pages writes a newer one over
+    it, then that one is read without pages."""
+    mine = address_in(3)
+    await journal.claim([(3, 0)], "one", "one-1")
+    page = PageRow(3, 1, mine, 0, 10, b"page")
+    await journal.append(0, Batch(pages=[page], snapshots=[SnapshotRow(3, 1, mine, 10, b"h", 1)]))
+    await database.execute(
+        "INSERT INTO snapshots (seq, epoch, shard, address, state) VALUES (20, 1, 3, $1, 'all')"
+        " ON CONFLICT (shard, address) DO UPDATE SET seq = excluded.seq, epoch = excluded.epoch,"
+        " state = excluded.state WHERE snapshots.seq <= excluded.seq",
+        mine.text,
+    )
+    [loaded] = await journal.load([mine])
+    assert loaded.snapshot == SnapshotRow(3, 1, mine, 20, b"all", 0)

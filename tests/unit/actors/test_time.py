@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from actors.address import Address
-from actors.behaviour import fold
 from actors.clock import SKEW_MAX_MS, DatabaseClock, ManualClock
+from actors.core.folding import Folded
 from actors.core.shard import LEAD_MAX_MS
-from actors.journal.contract import Batch, Loaded, Row, SnapshotRow
+from actors.journal.contract import Batch, Row, SnapshotRow
 from actors.journal.memory import MemoryStore
 from tests.support.runtimes import Cluster, Instance, until
 from tests.support.toys import Alarm
@@ -224,8 +224,9 @@ async def test_time_goes_on_from_the_last_row_behind_a_snapshot(timed: Cluster) 
     """given a shard whose entity is loaded from a snapshot without a tail, when it is taken over
     by an instance that is a little behind, then its time does not fall."""
     poison(timed.store, LEAD_MAX_MS - 50)
-    folded = fold(Alarm(), Loaded(ANN, None, timed.store.events(ANN)))
-    assert folded is not None
+    folded = Folded(Alarm(), Alarm().initial(ANN))
+    for row in timed.store.events(ANN):
+        folded.add(row)
     state = SnapshotRow(ANN.slot, 0, ANN, 1, Alarm().encode_state(folded.state))
     timed.store.write(Batch(snapshots=[state]))
     one = await timed.start()

@@ -226,20 +226,39 @@ async def test_without_the_journal_it_waits_and_reads_when_it_is_back(reader: Re
     await reader.known(0, limits.JOURNAL_RETRY_S + 0.1)
 
 
-async def test_a_snapshot_is_enough_and_one_of_an_older_shape_is_not(reader: Reader) -> None:
+@pytest.mark.parametrize(("readable", "loads"), [(True, 1), (False, 2)])
+async def test_a_snapshot_is_enough_and_one_of_an_older_shape_is_not(
+    reader: Reader, readable: bool, loads: int
+) -> None:
     for amount in (1, 10):
         await reader.decide(amount)
     snapshot = SnapshotRow(ANN.slot, EPOCH, ANN, 2, b"11")
     await reader.journal.append(0, Batch(snapshots=[snapshot]))
+    reader.counter.snapshots_readable = readable
     reader.replicas.track([ANN])
     await reader.known(11)
-    assert reader.loads == 1
+    assert reader.loads == loads, "once with the snapshot, once without"
 
+
+async def test_what_is_known_is_not_read_again(reader: Reader) -> None:
+    for amount in (1, 10):
+        await reader.decide(amount)
+    reader.replicas.track([ANN])
+    await reader.known(11)
+    asked: list[int] = []
+    later = reader.journal.later
+
+    async def noted(known: Sequence[tuple[Address, int]]) -> list[Loaded]:
+        asked.extend(seq for _, seq in known)
+        return await later(known)
+
+    reader.journal.later = noted  # type: ignore[method-assign]  # a witness
     await reader.decide(100)
-    reader.counter.snapshots_readable = False
-    reader.replicas.on_seq(ANN.text, 3)
+    reader.replicas.distrust([ANN.slot])
+    assert not reader.replicas.ready(ANN)
     await reader.known(111)
-    assert reader.loads == 3, "once with the snapshot, once without"
+    await until(lambda: reader.replicas.ready(ANN), 1.0)
+    assert asked == [2]
 
 
 async def test_too_many_buffered_changes_are_dropped_and_read(

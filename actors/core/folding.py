@@ -1,0 +1,177 @@
+"""What follows from a behaviour and the journal's rows: an entity's state.
+
+No entity is too large for it: what is read comes in answers of limited size, and after each slice
+of work everybody else gets the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from actors.behaviour import Behaviour, CommandKey
+from actors.journal.contract import Journal, Loaded, Row, SnapshotRow
+
+SLICE_BYTES = 64 * 1024
+"""Journal bytes folded or decoded before other work gets the event loop: some two milliseconds."""
+
+CATCH_UP_ROUNDS = 5
+"""Looks for what came while an entity was read ahead: each takes a tenth of the time of the one
+before."""
+
+CAUGHT_UP_ROWS = 100
+"""Later events of an entity read ahead that are left for its next owner: a millisecond."""
+
+
+class Slices:
+    """Counts work, and lets others have the event loop after each slice of it."""
+
+    def __init__(self, size: int = SLICE_BYTES) -> None:
+        self._size = size
+        self._done = 0
+
+    async def worked(self, size: int) -> None:
+        """So many bytes have been worked off."""
+        self._done += size
+        if self._done >= self._size:
+            self._done = 0
+            await asyncio.sleep(0)
+
+
+class Folded:
+    """An entity as the journal has it."""
+
+    def __init__(
+        self, behaviour: Behaviour, state: Any, snapshot: SnapshotRow | None = None
+    ) -> None:
+        self.behaviour = behaviour
+        self.state = state
+        self.from_seq = 0 if snapshot is None else snapshot.seq
+        """What it was read from is the state of this seq, and events."""
+        self.seq = self.from_seq
+        """The seq of its last event; 0 for an entity without any."""
+        self.event_bytes = 0
+        """Size of the events since the snapshot."""
+        self.snapshot_bytes = 0 if snapshot is None or snapshot.pages else len(snapshot.state)
+        self.pages = behaviour.pages(state)
+        """As the snapshot has them."""
+
+    def add(self, row: Row) -> Any:
+        """Take in the next event, which is returned. Raises whatever a behaviour raises."""
+        event = self.behaviour.decode_event(row.type, row.version, row.payload)
+        self.state = self.behaviour.evolve(self.state, event)
+        self.seq = row.seq
+        self.event_bytes += len(row.payload)
+        return event
+
+    @property
+    def timer_ms(self) -> int | None:
+        """When the entity's timer is due."""
+        return self.behaviour.next_timer_ms(self.state)
+
+    @property
+    def unfinished(self) -> Collection[str]:
+        """Sagas that are begun and not settled."""
+        return self.behaviour.unfinished(self.state)
+
+    @property
+    def keys(self) -> Sequence[CommandKey | None]:
+        """The keys of these sagas."""
+        return [self.behaviour.saga_key(self.state, saga) for saga in self.unfinished]
+
+
+Told = Callable[[Folded, Row, Any], None]
+"""Called after each event that was taken in, with its row."""
+
+
+class Folding:
+    """Makes entities of what one database of the journal has of them."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.slices = Slices()
+
+    async def fold(
+        self,
+        behaviour: Behaviour,
+        loaded: Loaded,
+        base: Folded | None = None,
+        told: Told | None = None,
+    ) -> Folded:
+        """The entity, from ``base`` if that was read before and ``loaded`` are the events after it.
+        What ``loaded`` leaves out is read. Raises :class:`JournalError`, and whatever a behaviour
+        raises."""
+        if base is None:
+            base, loaded = await self._begin(behaviour, loaded)
+        while True:
+            for row in loaded.rows:
+                event = base.add(row)
+                if told is not None:
+                    told(base, row, event)
+                await self.slices.worked(len(row.payload))
+            if not loaded.more:
+                return base
+            [loaded] = await self._journal.later([(loaded.address, base.seq)])
+
+    async def _begin(self, behaviour: Behaviour, loaded: Loaded) -> tuple[Folded, Loaded]:
+        """The entity before the events; also which these are, because the snapshot may be of a
+        shape that is no longer read, or be replaced while its pages are read."""
+        address = loaded.address
+        while (snapshot := loaded.snapshot) is not None:
+            state, count = await self._stored(behaviour, snapshot)
+            if state is None:
+                [loaded] = await self._journal.load([address], whole=True)
+            elif count == snapshot.pages:
+                return Folded(behaviour, state, snapshot), loaded
+            else:
+                [loaded] = await self._journal.load([address])
+        state = behaviour.initial(address)
+        assert state is not None, f"a {behaviour.kind} without events has to have a state"
+        return Folded(behaviour, state), loaded
+
+    async def _stored(self, behaviour: Behaviour, snapshot: SnapshotRow) -> tuple[Any | None, int]:
+        """The state in a snapshot, and how many pages were found. ``None`` as for
+        :meth:`~actors.behaviour.Behaviour.decode_state`."""
+        state, count, last = behaviour.decode_state(snapshot.state), 0, -1
+        while state is not None and count < snapshot.pages:
+            rows = await self._journal.pages(snapshot, last)
+            if not rows:
+                break
+            for row in rows:
+                count, last = count + 1, row.number
+                state = behaviour.with_page(state, row.number, row.data)
+                if state is None:
+                    break
+                await self.slices.worked(len(row.data))
+        return state, count
+
+    async def read_ahead(self, behaviour: Behaviour, loaded: Loaded) -> Folded:
+        """The entity while somebody else decides for it, as new as can be."""
+        folded = await self.fold(behaviour, loaded)
+        for _ in range(CATCH_UP_ROUNDS):
+            [loaded] = await self._journal.later([(loaded.address, folded.seq)])
+            await self.fold(behaviour, loaded, folded)
+            if len(loaded.rows) <= CAUGHT_UP_ROWS:
+                break
+        return folded
+
+
+class Leftovers:
+    """Large states on their way out of memory, some pieces in each turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[Any] = deque()
+
+    def add(self, pieces: Iterable[Any]) -> None:
+        """Let go of these parts of a state that nobody else refers to from now on."""
+        idle = not self._pieces
+        self._pieces.extend(pieces)
+        if idle and self._pieces:
+            asyncio.get_running_loop().call_soon(self._drop)
+
+    def _drop(self) -> None:
+        self._pieces.popleft()
+        if self._pieces:
+            asyncio.get_running_loop().call_soon(self._drop)

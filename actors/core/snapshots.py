@@ -1,0 +1,116 @@
+"""Snapshots of large states: written page by page, while the entities move on.
+
+A state is immutable, so what was begun is finished as it was then. Only the pages that have changed
+since the last snapshot are written, each under the seq of the new one, and what has been there
+before stays as long as somebody may be reading it. The last thing written is the head; without it
+everything before is as if it had not been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from actors.behaviour import Behaviour
+from actors.core.context import ShardContext
+from actors.core.envelope import Envelope
+from actors.core.shard import Activation, Commit, SnapshotPages
+from actors.core.supervision import where
+from actors.errors import NotOwnedError, UnavailableError
+from actors.journal.contract import PageRow, SnapshotRow
+from actors.transport import Answer
+
+log = logging.getLogger(__name__)
+
+
+class Snapshots:
+    """Writes the snapshots of one instance's large states, one after the other."""
+
+    def __init__(self, context: ShardContext) -> None:
+        self._context = context
+        self._wanted: asyncio.Queue[Activation] = asyncio.Queue()
+        """Bounded by the activations: each is in it at most once."""
+
+    def want(self, activation: Activation) -> None:
+        """Have a snapshot written of the entity as it will be when its turn comes."""
+        paging = activation.paging
+        assert paging is not None, "a state without pages has its snapshots with its decisions"
+        if not paging.writing:
+            paging.writing = True
+            self._wanted.put_nowait(activation)
+
+    async def run(self) -> None:
+        """Write what is wanted until cancelled."""
+        while True:
+            activation = await self._wanted.get()
+            paging = activation.paging
+            assert paging is not None
+            if activation.loaded and not activation.gone:
+                await self._write(activation, paging)
+            paging.writing = False
+
+    async def _write(self, activation: Activation, paging: SnapshotPages) -> None:
+        events = activation.event_bytes
+        activation.event_bytes = 0
+        try:
+            await self._write_all(activation, paging)
+        except UnavailableError:
+            # The shard has been left, or is about to be.
+            activation.event_bytes += events
+        except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+            text = "no snapshot of %s can be made: %s"
+            log.error(text, activation.address.text, where(error))
+
+    async def _write_all(self, activation: Activation, paging: SnapshotPages) -> None:
+        shard, behaviour, address = activation.shard, activation.behaviour, activation.address
+        state, seq, epoch = activation.state, activation.shard.seq, activation.shard.epoch
+        pages, head = behaviour.pages(state), behaviour.encode_state(state)
+        size, rows, row_bytes = len(head), list[PageRow](), 0
+        for number, data in _changed(behaviour, paging.pages, pages):
+            rows.append(PageRow(shard.number, epoch, address, number, seq, data))
+            row_bytes += len(data)
+            if row_bytes >= self._context.limits.snapshot_commit_bytes:
+                await self._commit(Commit(shard, pages=rows))
+                size, rows, row_bytes = size + row_bytes, [], 0
+        if rows:
+            await self._commit(Commit(shard, pages=rows))
+        snapshot = SnapshotRow(shard.number, epoch, address, seq, head, len(pages))
+        await self._commit(Commit(shard, snapshots=[snapshot]))
+        activation.snapshot_bytes = size + row_bytes
+        paging.pages = pages
+        await self._forget(activation, paging, seq)
+
+    async def _commit(self, commit: Commit) -> None:
+        """Write this; raises what refuses it. The shard's callers come first when it is to go."""
+        shard = commit.shard
+        if shard.closed or shard.frozen:
+            raise NotOwnedError
+        future: asyncio.Future[Answer] = self._context.loop.create_future()
+        commit.answers = [(Envelope(None, None, future), Answer(None))]
+        shard.submit(commit)
+        await future
+
+    async def _forget(self, activation: Activation, paging: SnapshotPages, seq: int) -> None:
+        """Delete what only snapshots of some time ago had."""
+        now, kept_s, heads = (
+            self._context.clock.monotonic(),
+            self._context.limits.pages_kept_s,
+            paging.heads,
+        )
+        if not heads or now - heads[-1][0] >= kept_s / 2:
+            heads.append((now, seq))
+        if now - heads[0][0] >= kept_s:
+            _, old_seq = heads.popleft()
+            await activation.shard.journal.drop_pages(activation.address, old_seq)
+
+
+def _changed(
+    behaviour: Behaviour, before: Mapping[int, Any], pages: Mapping[int, Any]
+) -> Iterator[tuple[int, bytes]]:
+    """The pages that are others than before, and those that are gone, encoded when asked for."""
+    for number in [number for number, page in pages.items() if before.get(number) is not page]:
+        yield number, behaviour.encode_page(pages[number])
+    for number in before.keys() - pages.keys():
+        yield number, b""
