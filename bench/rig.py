@@ -22,6 +22,7 @@ import msgspec
 from bench.bare import Answer, write_answers
 from bench.client import Target
 from bench.processes import Child, ProcessFailedError, run_to_end
+from bench.watchdog import Stops
 from booking.embedded import EmbeddedServers
 
 READY_S_MAX = 60.0
@@ -34,6 +35,13 @@ PRICE = 50_000
 
 MAIN = "import sys; from booking.cli.main import main; sys.exit(main())"
 """A program that runs the ``booking`` command."""
+_WATCHED = """
+import sys
+from bench.watchdog import watch
+from booking.cli.main import main
+watch({file!r})
+sys.exit(main())
+"""
 _PROFILED = """
 import cProfile, sys
 from booking.cli.main import main
@@ -57,6 +65,8 @@ class Setup(msgspec.Struct, frozen=True):
     """Servers to use instead of embedded ones. The database must be empty."""
     profile: str = ""
     """A file for the service's cProfile statistics; empty for none."""
+    watched: bool = False
+    """Whether stops of the service's event loop are measured, for :attr:`Rig.stops`."""
 
 
 class Rig:
@@ -78,6 +88,7 @@ class Rig:
         self.redis_pid: int | None = None
         """Of an embedded Valkey."""
         self.port = 0
+        self.stops: Stops | None = None
         self.service: Child | None = None
 
     def __enter__(self) -> Self:
@@ -119,6 +130,10 @@ class Rig:
     def start_service(self) -> float:
         """Start `booking serve` and return the seconds until it was ready."""
         code = _PROFILED.format(file=self._setup.profile) if self._setup.profile else MAIN
+        if self._setup.watched:
+            file = self.directory / "stops"
+            self.stops = self.stops or Stops(file)
+            code = _WATCHED.format(file=str(file))
         began = time.monotonic()
         self.port = free_port()
         self.service = self._serve("bench", self.port, code)

@@ -1,7 +1,9 @@
 """``python -m bench.scale``: what a large journal costs.
 
 100,000 users with balances and 1,000,000 events: how long a restart takes, how fast an entity
-answers that has to be loaded first, and how much memory the service has after all were asked for.
+answers that has to be loaded first, how much memory the service has after all were asked for, for
+how long its event loop stood still at most meanwhile, and how long an audit takes. ``--large`` does
+the same with 1,000,000 users and 10,000,000 events.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
@@ -30,6 +32,7 @@ from bench.rig import Rig, Setup
 from bench.run import add_common_options, audit, interruptible, say
 from bench.scenario import Scenario, data_of, expect, get
 from bench.stories import booking
+from bench.watchdog import Stop
 from bench.world import UnexpectedAnswerError, Users, World, allocation
 from booking.accounts.domain.account import Charged
 from booking.accounts.entity import AccountBehaviour
@@ -39,8 +42,11 @@ from booking.entities import account_address
 COLD_MS_MAX = 10.0
 MEMORY_MB_MAX = 300.0
 RESTART_S_MAX = 3.0
+STOP_MS_MAX = 50.0
 """The claims that are checked. A cold answer's is held by the 99th percentile: the machine's own
-pauses are longer than the rest."""
+pauses are longer than the rest. A stop's is held by what the loop's thread computed in it."""
+BOOKINGS, EVERY_USER = "bookings", "every user"
+"""The parts of a run in which the service is asked."""
 USERS_MAX = 1_000_000
 EVENTS_MAX = 20_000_000
 EVENTS_PER_BOOKING = 15
@@ -76,6 +82,10 @@ class Finding(msgspec.Struct, frozen=True):
     memory_ready_mb: float
     memory_mb: float
     """Resident, after every user was asked for."""
+    stops: dict[str, Stop]
+    """The longest of the event loop in each part of the run."""
+    audit_s: float
+    """`booking audit` over all events."""
     problems: list[str]
 
     def verdicts(self) -> list[tuple[str, bool]]:
@@ -87,6 +97,10 @@ class Finding(msgspec.Struct, frozen=True):
             (f"cold entity p99 {p99_ms:.2f} ms, below {COLD_MS_MAX:g} ms", p99_ms < COLD_MS_MAX),
             (memory, self.memory_mb < MEMORY_MB_MAX),
             (restart, restart_s < RESTART_S_MAX),
+            (
+                f"no stop of the loop over {STOP_MS_MAX:g} ms while it serves",
+                all(self.stops[part].work_ms <= STOP_MS_MAX for part in (BOOKINGS, EVERY_USER)),
+            ),
             ("balances and audit", not self.problems),
         ]
 
@@ -100,8 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--events", type=int, default=1_000_000, help="in the journal, in all")
     parse.add_argument("--bookings", type=int, default=5_000, help="made over HTTP, part of these")
     parse.add_argument("--cold", type=int, default=5_000, help="users asked for one by one")
+    parse.add_argument(
+        "--large", action="store_true", help="with 1,000,000 users and 10,000,000 events"
+    )
     add_common_options(parse)
     options = parse.parse_args(arguments)
+    if options.large:
+        options.users, options.events = 1_000_000, 10_000_000
     if not 0 < options.cold <= options.users <= USERS_MAX:
         parse.error(f"1 to {USERS_MAX} users, and no more cold ones than users")
     if not options.users + options.bookings * EVENTS_PER_BOOKING <= options.events <= EVENTS_MAX:
@@ -118,23 +137,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(options: argparse.Namespace) -> Finding:
     """Fill the journal, restart twice, and ask for every user."""
     dates = options.bookings // 50 + 20
-    setup = Setup(dates, database_url=options.database_url, redis_url=options.redis_url)
+    setup = Setup(
+        dates, database_url=options.database_url, redis_url=options.redis_url, watched=True
+    )
+    stops: dict[str, Stop] = {}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, Rig(setup, {}, say) as rig:
         say(f"making {options.bookings} bookings over HTTP")
+        take = _taker(rig, stops)
+        take("start")
         runner.run(_book(rig, options.bookings))
+        take(BOOKINGS)
         stop_s = rig.stop_service()
+        take("stop")
         before = runner.run(_count_events(rig.database_url))
         say(f"writing {options.events - before:,} charges for {options.users:,} users")
         users = Users().take(options.users)
         balances = runner.run(_seed(rig.database_url, users, options.events - before))
         say("restarting")
         restart_s = rig.start_service()
+        take("restart")
         rig.stop_service(signal.SIGKILL)
         restart_after_kill_s = rig.start_service()
+        take("restart after kill -9")
         memory_ready_mb = memory_mb(rig.running.pid)
         say("asking for every user")
         random.Random(1).shuffle(users)
         cold, others_per_s, problems = runner.run(_ask(rig, users, balances, options.cold))
+        take(EVERY_USER)
+        memory_all_mb, began_s = memory_mb(rig.running.pid), time.monotonic()
+        problems += audit(rig)
+        audit_s = time.monotonic() - began_s
         return Finding(
             machine=machine(),
             users=options.users,
@@ -146,9 +178,18 @@ def measure(options: argparse.Namespace) -> Finding:
             cold=cold,
             others_per_s=others_per_s,
             memory_ready_mb=memory_ready_mb,
-            memory_mb=memory_mb(rig.running.pid),
-            problems=problems + audit(rig),
+            memory_mb=memory_all_mb,
+            stops=stops,
+            audit_s=audit_s,
+            problems=problems,
         )
+
+
+def _taker(rig: Rig, stops: dict[str, Stop]) -> Callable[[str], None]:
+    """Notes the longest stop of the part of the run that has ended."""
+    watch = rig.stops
+    assert watch is not None
+    return lambda part: stops.update({part: watch.take()})
 
 
 async def _book(rig: Rig, count: int) -> None:
@@ -201,6 +242,11 @@ def table(finding: Finding) -> str:
         f"{finding.others_per_s:,.0f}/s over 64 connections",
         f"memory {finding.memory_ready_mb:.0f} MB when ready, {finding.memory_mb:.0f} MB after "
         f"every user was asked for",
+        *(
+            f"longest stop of the event loop, {part}: {stop}"
+            for part, stop in finding.stops.items()
+        ),
+        f"audit {finding.audit_s:.1f} s, {finding.events / max(finding.audit_s, 1e-9):,.0f} events/s",
         "",
     ]
     lines += verdict_lines(finding.verdicts())

@@ -8,6 +8,7 @@ import pytest
 from bench import run, scale
 from bench.record import Latencies, Recorder, Side
 from bench.report import Report, side_report, slice_ratios, table
+from bench.watchdog import Stop
 
 
 def side(name: str, count: int, seconds: float, status: int = 200) -> Side:
@@ -86,6 +87,9 @@ def test_a_size_that_makes_no_sense_ends_with_status_2(arguments: list[str]) -> 
     assert end.value.code == 2
 
 
+FINE = Stop(70.0, 50.0)
+
+
 def finding(**changes: object) -> scale.Finding:
     good = scale.Finding(
         machine="a machine",
@@ -99,6 +103,8 @@ def finding(**changes: object) -> scale.Finding:
         others_per_s=3_000.0,
         memory_ready_mb=150.0,
         memory_mb=299.0,
+        stops={"restart": Stop(90.0, 60.0)} | dict.fromkeys(("bookings", "every user"), FINE),
+        audit_s=10.0,
         problems=[],
     )
     return msgspec.structs.replace(good, **changes)
@@ -112,6 +118,7 @@ def test_every_claim_of_size_is_held_to_its_limit() -> None:
         {"memory_mb": 300.0},
         {"restart_s": 3.0},
         {"restart_after_kill_s": 3.0},
+        {"stops": {"bookings": FINE, "every user": Stop(70.0, 51.0)}},
         {"problems": ["audit"]},
     ):
         verdicts = finding(**changes).verdicts()
