@@ -246,7 +246,7 @@ def table(finding: Finding) -> str:
             f"longest stop of the event loop, {part}: {stop}"
             for part, stop in finding.stops.items()
         ),
-        f"audit {finding.audit_s:.1f} s, {finding.events / max(finding.audit_s, 1e-9):,.0f} events/s",
+        f"audit {finding.audit_s:.1f} s ({finding.events / finding.audit_s:,.0f} events/s)",
         "",
     ]
     lines += verdict_lines(finding.verdicts())
