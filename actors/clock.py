@@ -60,6 +60,12 @@ class DatabaseClock:
             return self._machine.now_ms()
         return int(self.monotonic() * 1000 + self._offset_ms)
 
+    @property
+    def machine_ahead_ms(self) -> int:
+        """By how much the machine's wall clock is ahead, which harms nobody but its log's readers;
+        negative if it is behind."""
+        return self._machine.now_ms() - self.now_ms()
+
     def ahead_ms(self, told_ms: float, sent_s: float) -> float:
         """By how many milliseconds this clock is ahead of one that ``told_ms`` was read from, some
         time between ``sent_s`` and now; negative if it is behind. 0 if the two may agree: nobody

@@ -48,6 +48,13 @@ class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Entities with a timer."""
     sagas: int
     """Running."""
+    machine_ahead_s: float
+    """By how much the machine's wall clock is ahead of the database's clock."""
+    clock_steps: int
+    """Comparisons of clocks after which shards were left."""
+    journal_silent_s: float
+    """For how long a database of the journal has not answered: of several, the one silent for the
+    longest time; 0 while all answer."""
     epochs: dict[int, int]
     """Of each owned shard."""
 
@@ -125,5 +132,8 @@ class Health:
             loads=counters.loads,
             timers=sum(len(shard.timers) for shard in shards.values()),
             sagas=counters.sagas,
+            machine_ahead_s=self._context.clock.machine_ahead_ms / 1000,
+            clock_steps=counters.clock_steps,
+            journal_silent_s=max(0.0, *(-each_s for each_s in self._shards.journal_answers_s)),
             epochs={number: shard.epoch for number, shard in sorted(shards.items())},
         )

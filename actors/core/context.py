@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import msgspec
@@ -166,8 +166,8 @@ class Counters:
     fenced: int = 0
     sagas: int = 0
     """Sagas running now."""
-    skew_ms: dict[int, float] = field(default_factory=dict)
-    """Of each database of the journal: by how much its clock was behind when last compared."""
+    clock_steps: int = 0
+    """Comparisons with a database's clock after which shards were left."""
     last_commit: float | None = None
     """When the last commit was, on the monotonic clock."""
 

@@ -353,8 +353,9 @@ class JournalPartition:
         if told_ms is None:
             return
         compare = clock.compare if self.number == 0 else clock.ahead_ms
-        self._context.counters.skew_ms[self.number] = ahead_ms = compare(told_ms, sent_s)
+        ahead_ms = compare(told_ms, sent_s)
         if abs(ahead_ms) > SKEW_MAX_MS:
+            self._context.counters.clock_steps += 1
             raise JournalError(f"its clock and this instance's were {abs(ahead_ms):.0f} ms apart")
 
     async def _armed(self, leases: Sequence[Lease]) -> dict[int, list[Address]]:

@@ -33,6 +33,10 @@ ASPECTS = {
 }
 
 
+FUTURE_MAX_MS = 1_000
+"""By how much the time of a shard may fall from one row to the next: ``SKEW_MAX_MS``."""
+
+
 class _Policy(msgspec.Struct, frozen=True, gc=False):
     max_active: int
     admit_per_interval: int
@@ -55,7 +59,12 @@ class _SlidingWindow:
         self._beyond: deque[tuple[int, int]] = deque()
 
     def add(self, at_ms: int, count: int) -> None:
-        """So many at ``at_ms``, which is not before the last."""
+        """So many at ``at_ms``. A last entry that is later by more than clocks differ was made by
+        one that was wrong: what it counts with is unknown, and counting begins anew."""
+        if self._within and self._within[-1][0] > at_ms + FUTURE_MAX_MS:
+            self._within.clear()
+            self._beyond.clear()
+            self.total = 0
         self._within.append((at_ms, count))
         self.total += count
         while self._within[0][0] <= at_ms - self._interval_ms:

@@ -34,7 +34,7 @@ from booking_http.inputs import (
 )
 from booking_http.metrics import EdgeMetrics
 from booking_http.problems import RefusedError, malformed, of_exception, problem_reply, retry_after
-from booking_http.reply import Reply, header
+from booking_http.reply import HttpDate, Reply, header
 from booking_http.routes import Call, Handler, Param, Resource, Route, RouteTable
 from booking_http.settings import EdgeSettings
 
@@ -69,6 +69,7 @@ class Dispatcher:
         self._settings = settings
         self._metrics = metrics
         self._ids = RequestIds()
+        self._date = HttpDate(services.clock.now_ms)
         address, user = settings.rate_per_address_minute, settings.rate_per_user_minute
         self._addresses = Addresses(settings.trusted_proxies)
         self._per_address = RateLimit("address", address) if address else None
@@ -92,6 +93,7 @@ class Dispatcher:
         finally:
             metrics.active -= 1
         reply.request_id = request_id
+        reply.date = self._date
         reply.write_timeout_s = self._settings.write_timeout_s
         if self.draining:
             reply.force_close()

@@ -9,8 +9,7 @@ into a header, so everything put there is either ours or was checked on the way 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -18,6 +17,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
+
+from actors.clock import SystemClock
 
 JSON = b"Content-Type: application/json\r\n"
 PROBLEM = b"Content-Type: application/problem+json\r\n"
@@ -38,15 +39,18 @@ _BODILESS = (204, 304)
 _ENCODE = msgspec.json.Encoder().encode
 
 
-class _HttpDate:
-    """The ``Date`` header line of now, made once a second."""
+class HttpDate:
+    """The ``Date`` header line of now, made once a second. Pages count their clocks down by it, so
+    it has to be of the clock that ``expiresAt`` is of."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
         self._second = 0
         self._line = b""
 
     def line(self) -> bytes:
-        second = int(time.time())
+        """The whole header line."""
+        second = self._now_ms() // 1000
         if second != self._second:
             self._second = second
             self._line = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
@@ -70,7 +74,8 @@ class Reply(web.StreamResponse):
         self._head = headers
         self._content = body
 
-    _date = _HttpDate()
+    date = HttpDate(SystemClock().now_ms)
+    """Told in ``Date``; the dispatcher gives its own."""
     _keep = True
     _request: web.BaseRequest | None = None
     request_id = ""
@@ -149,7 +154,7 @@ class Reply(web.StreamResponse):
             connection = b"Connection: keep-alive\r\n" if http10 else b""
         return (
             _STATUS_LINES[status],
-            self._date.line(),
+            self.date.line(),
             self._head,
             length,
             connection,

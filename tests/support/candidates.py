@@ -25,6 +25,7 @@ class Candidate:
         self.store = FaultyPlacement(house.tables)
         self.told: list[int | None] = []
         """Each term it was elected for, and ``None`` each time it was deposed."""
+        self.fit = True
         self.leader = Leader(
             self.election,
             self.store,
@@ -32,6 +33,7 @@ class Candidate:
             house.clock,
             on_elected=self.told.append,
             on_deposed=lambda: self.told.append(None),
+            fit=lambda: self.fit,
         )
         self.task = house.tasks.spawn(self.leader.run(), name)
 

@@ -31,6 +31,10 @@ ENTRIES_MAX = 2_400
 """Entries an interval is remembered by, as many as a minute has steps. Admissions within one step
 are one entry that counts as made at the last of them, which errs on the side of too few."""
 
+FUTURE_MAX_MS = 1_000
+"""An admission later than now by more was made by a clock that was wrong: it is forgotten, or
+nobody would be let in until that time has come."""
+
 _UNPACED_STEP_MS = 1_000
 """Without a rate a second is one entry: a step of somebody who comes in at once is no grid."""
 
@@ -76,6 +80,7 @@ def permitted(pace: Pace, rate: int, interval_ms: int, now_ms: int) -> int | Non
     """How many may be admitted at ``now_ms``; ``None`` for as many as there is room for."""
     if rate == 0:
         return None
+    pace = _believed(pace, now_ms)
     spacing_us = _spacing_us(rate, interval_ms)
     if now_ms < _step_ends_ms(pace, spacing_us):
         return 0
@@ -106,6 +111,7 @@ def paced_after(pace: Pace, rate: int, interval_ms: int, now_ms: int, count: int
     """The ideal time of the next admission, in us, once ``count`` have been admitted now."""
     if rate == 0:
         return 0
+    pace = _believed(pace, now_ms)
     start_us = _start_us(pace, rate, interval_ms, now_ms * 1000)
     return start_us + count * _spacing_us(rate, interval_ms)
 
@@ -114,6 +120,7 @@ def admitted(
     pace: Pace, at_ms: int, count: int, rate: int, interval_ms: int, paced_us: int
 ) -> Pace:
     """The pace after an admission, without what nobody has to know any more."""
+    pace = _believed(pace, at_ms)
     chunks, total = pace.recent, pace.count
     limit_ms = at_ms - max(interval_ms, REMEMBERED_MS)
     while chunks and chunks[0][0][0] <= limit_ms:
@@ -127,6 +134,11 @@ def admitted(
         chunks = (rest, *chunks[1:]) if rest else chunks[1:]
     chunks = _appended(chunks, at_ms, count, _step_ms(rate, interval_ms))
     return Pace(chunks, total + count, rate, interval_ms, paced_us, at_ms)
+
+
+def _believed(pace: Pace, now_ms: int) -> Pace:
+    """The pace, or none if it is from the future."""
+    return pace if pace.last_ms <= now_ms + FUTURE_MAX_MS else Pace()
 
 
 def _appended(

@@ -158,3 +158,22 @@ def test_however_rates_change_the_one_in_force_holds_for_the_last_interval(
             entries, gate.pace.rate, gate.pace.interval_ms, gate.pace.paced_us, gate.pace.last_ms
         )
         assert (again.entries(), again.count) == (entries, gate.pace.count)
+
+
+@pytest.mark.parametrize("rate", [60, 20_000])
+@pytest.mark.parametrize("lead_ms", [5_000, 3_600_000, 24 * 3_600_000])
+def test_admissions_from_the_future_hold_nobody_up(rate: int, lead_ms: int) -> None:
+    """given a queue that admitted under a clock that was ahead, when time is right again, then it
+    admits as if nothing had been, and never more than the rate from then on."""
+    gate = Gate()
+    gate.run(rate, T0 + lead_ms, T0 + lead_ms + 2_000, [0], MINUTE_MS)
+    gate.admissions.clear()
+    assert gate.open(rate, T0) == 1
+    gate.run(rate, T0, T0 + 2 * MINUTE_MS, [0], MINUTE_MS)
+    assert most_in_any(MINUTE_MS, gate.admissions) <= rate
+
+
+def test_admissions_a_little_ahead_still_count() -> None:
+    gate = Gate()
+    gate.open(60, T0 + 900)
+    assert gate.open(60, T0) == 0

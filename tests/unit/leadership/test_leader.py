@@ -49,6 +49,21 @@ async def test_a_leader_that_dies_is_followed_when_its_key_is_over(house: House)
     assert await house.until(lambda: bert.term == 2) < 7.7
 
 
+async def test_who_is_not_fit_to_lead_lets_another_lead(house: House) -> None:
+    """It reaches both stores of the election, but not the journal that others reach."""
+    anna = house.candidate("anna")
+    await house.until(lambda: anna.term == 1)
+    bert = house.candidate("bert")
+    await house.pass_time(5)
+    anna.fit = False
+    assert await house.until(lambda: bert.term == 2) <= 3.5
+    assert anna.told == [1, None]
+    await bert.crash()
+    assert await house.pass_time(30) <= {"bert"}, "nobody is better than one who is not fit"
+    anna.fit = True
+    await house.until(lambda: anna.term == 3)
+
+
 async def test_redis_that_grants_everybody_makes_no_second_leader(house: House) -> None:
     anna = house.candidate("anna")
     await house.until(lambda: anna.term == 1)
