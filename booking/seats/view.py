@@ -84,7 +84,7 @@ class Stocks:
     def of(self, queue: str, now_ms: int) -> Stock | None:
         """``None`` without a date to wait for."""
         until_ms, stock = self._counted.get(queue, (0, None))
-        if now_ms >= until_ms:
+        if not 0 < until_ms - now_ms <= COUNT_EVERY_MS:
             stock = self._count(queue, now_ms)
             self._counted[queue] = (now_ms + COUNT_EVERY_MS, stock)
         return stock

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -220,10 +220,11 @@ async def cluster(
     count: int,
     *,
     with_wires: bool = False,
+    own: Mapping[str, Mapping[str, str]] | None = None,
     **settings: str,
 ) -> AsyncIterator[Cluster]:
     """``count`` instances, started and balanced, killed at the end. ``with_wires``: what they say
-    to each other can be cut."""
+    to each other can be cut. ``own``: variables of single instances, by their names."""
     async with AsyncExitStack() as stack:
         instances = [
             stack.enter_context(
@@ -244,6 +245,8 @@ async def cluster(
             urls, cuts = await stack.enter_async_context(wired(ports))
             for one in instances:
                 one.environ["BOOKING_ADVERTISE_URL"] = urls[one.name]
+        for one in instances:
+            one.environ |= (own or {}).get(one.name, {})
         running = Cluster(instances, cuts)
         try:
             await running.start()

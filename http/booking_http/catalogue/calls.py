@@ -47,8 +47,9 @@ class _Kept:
     def __init__(self) -> None:
         self.catalogue: Catalogue | None = None
         self.open: list[Schedule] = []
-        self.changes_ms = 0
-        """When the next date opens or closes for booking: ``open`` holds until then."""
+        self.chosen_ms = self.changes_ms = 0
+        """When the next date opens or closes for booking: ``open`` holds from the one to the
+        other."""
         self.versions: list[int] = []
         self.listing: Representation | None = None
 
@@ -69,7 +70,7 @@ class DateListings:
         if kept is None:
             kept = _Kept()
         catalogue, now_ms = self._services.catalogue, self._services.clock.now_ms()
-        if catalogue is not kept.catalogue or now_ms >= kept.changes_ms:
+        if catalogue is not kept.catalogue or not kept.chosen_ms <= now_ms < kept.changes_ms:
             self._choose(kept, wanted, catalogue, now_ms)
         self._remember(wanted, kept)
         maps = [self._services.seats.seat_map(schedule.id, fresh=False) for schedule in kept.open]
@@ -101,7 +102,7 @@ class DateListings:
             for moment in (schedule.booking_start_ms, schedule.booking_end_ms)
             if moment > now_ms
         ]
-        kept.catalogue = catalogue
+        kept.catalogue, kept.chosen_ms = catalogue, now_ms
         kept.open = [schedule for schedule in schedules if schedule.bookable(now_ms)]
         # Without any moment ahead only a new catalogue changes the choice.
         kept.changes_ms = min(ahead, default=2**63)

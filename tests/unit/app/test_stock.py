@@ -43,6 +43,13 @@ def test_it_is_counted_again_after_a_second() -> None:
     assert told.of("main", T0 + COUNT_EVERY_MS) == Stock(2, 1)
 
 
+def test_it_is_counted_again_when_the_clock_was_put_back() -> None:
+    seats, told = stocks(DATE)
+    told.of("main", T0)
+    seats.put("d", BOTH)
+    assert told.of("main", T0 - 60_000) == Stock(2, 1)
+
+
 def test_only_those_who_wait_are_told() -> None:
     seats, told = stocks(DATE)
     seats.put("d", BOTH)

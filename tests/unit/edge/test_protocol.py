@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -16,6 +17,7 @@ from actors.errors import (
 )
 from booking_http import EdgeSettings
 from tests.support.edge import ALICE, Edge, running
+from tests.support.instance import START_MS
 
 
 async def test_a_method_that_is_not_there_names_those_that_are(edge: Edge) -> None:
@@ -110,7 +112,8 @@ async def test_every_answer_forbids_sniffing(edge: Edge) -> None:
         answer = await edge("GET", target)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Server"] == "booking"
-        assert "Date" in answer.headers
+        date = parsedate_to_datetime(answer.headers["Date"])
+        assert date.timestamp() == START_MS // 1000, "pages count down by it"
 
 
 async def test_an_old_client_is_answered_and_closed() -> None:
