@@ -22,6 +22,7 @@ from actors.tasks import Tasks
 from booking.accounts.service import AccountService
 from booking.calls import ActorClient, Freshness, TokenSigner
 from booking.entities import queue_address
+from booking.identity import Identity
 from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
 from booking.instance.health import ReadinessCheck, Succession
 from booking.instance.stores import LANES, Stores
@@ -48,6 +49,7 @@ class App:
         links: Callable[[Member], MakeLinks],
         clock: Clock,
         *,
+        identity: Identity,
         limits: Limits | None = None,
         draw: Callable[[], float] = random.random,
         seed: Callable[[], str] = lambda: os.urandom(32).hex(),
@@ -60,7 +62,14 @@ class App:
         self.stores = stores
         # The incarnation is a name for this run of the instance that is never used twice.
         incarnation = f"{settings.instance}@{started_ms}-{os.urandom(4).hex()}"
-        self.member = Member(settings.instance, incarnation, settings.advertise_url, started_ms)
+        self.identity = identity
+        self.member = Member(
+            settings.instance,
+            incarnation,
+            settings.advertise_url,
+            started_ms,
+            cluster=identity.cluster,
+        )
         self._succession = Succession(self.member, stores.placement, self._tasks)
         self.views = Views(settings, clock, started_ms, draw)
         self.node = self._make_node(links(self.member), limits)
@@ -106,13 +115,21 @@ class App:
         actors = ActorClient(self.node.router)
         freshness = Freshness(self.node, self._tasks)
         seats = SeatService(actors, self.views.seats, freshness)
-        signer = TokenSigner(self._settings.token_secrets)
-        queue = QueueService(actors, self.views.queues, signer, freshness, self._clock)
-        journal = self.stores.journal
+        signer = TokenSigner(self._settings.token_secrets, self.identity)
+        queue = QueueService(
+            actors, self.views.queues, signer, freshness, self._clock, self.identity.renewed_ms
+        )
         return Services(
             queue=queue,
             seats=seats,
-            accounts=AccountService(actors, seats, journal, self._read_event, queue.use_up),
+            accounts=AccountService(
+                actors,
+                seats,
+                self.stores.journal,
+                self._read_event,
+                queue.use_up,
+                timed_ids=self.identity.generation > 0,
+            ),
             freshness=freshness,
             clock=self._clock,
             readiness=self.readiness,

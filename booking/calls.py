@@ -31,12 +31,14 @@ from actors.transport import Answer
 from booking.accounts.domain.account import NoteOutcome
 from booking.domain.decision import Rejected
 from booking.entities import account_address
+from booking.identity import FIRST, Identity
 from booking.settings import SECRET_LENGTH_MIN
 
 Value = TypeVar("Value")
 
 _MAC_BYTES = 16
-_HEAD = struct.Struct(">16sQQ")
+_FIRST_HEAD = struct.Struct(">16sQQ")
+_HEAD = struct.Struct(">16sQQQ")
 _TOKEN_LENGTH_MAX = 256
 _CACHE_SIZE = 131_072
 """Tokens remembered as verified, some 400 bytes each: a poller sends the same one again and again.
@@ -218,44 +220,54 @@ class TokenError(Exception):
 class TokenSigner:
     """Signs with the first secret and accepts all of them, so that secrets can be rotated.
 
-    A token is the URL-safe base64 of ``user (16 bytes) | number (8) | issued_ms (8) | queue
-    (UTF-8)`` followed by a 16-byte keyed BLAKE2b of all that (RFC 7693; keyed BLAKE2 is a MAC by
-    design): any instance can tell a true one without asking. It says who got which number when;
+    A token is the URL-safe base64 of ``user (16 bytes) | number (8) | issued_ms (8) | generation
+    (8) | queue (UTF-8)`` followed by a 16-byte BLAKE2b of all that, keyed by the secret and the
+    journal's name (RFC 7693; keyed BLAKE2 is a MAC by design): any instance can tell a true one
+    without asking. It says who got which number when, and in which generation of the journal;
     whether it still opens anything is the queue's business.
+
+    In generation 0, of a journal from before there were any, tokens carry no generation and their
+    key is the secret's alone: the release before this one issues and reads them so.
     """
 
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self, secrets: Sequence[str], identity: Identity = FIRST) -> None:
         if not secrets or any(len(secret) < SECRET_LENGTH_MIN for secret in secrets):
             raise ValueError(f"a token secret needs at least {SECRET_LENGTH_MIN} characters")
         # The person keeps tokens apart from anything else ever signed with the same secret.
-        keys = [
-            blake2b(secret.encode(), digest_size=32, person=b"booking.token.v1").digest()
-            for secret in secrets
-        ]
-        self._macs = [blake2b(key=key, digest_size=_MAC_BYTES) for key in keys]
+        first = [_keyed(secret, b"booking.token.v1", b"") for secret in secrets]
+        named = [_keyed(secret, b"booking.token.v2", identity.journal.bytes) for secret in secrets]
+        self._generation = [identity.generation] if identity.generation else []
+        self._macs = [(keyed, _HEAD) for keyed in named if self._generation]
+        self._macs += [(keyed, _FIRST_HEAD) for keyed in first]
         """Keyed but empty, to be copied: the key is processed once, not for each token."""
         self.read = lru_cache(maxsize=_CACHE_SIZE)(self._read)
 
     def sign(self, token: QueueToken) -> str:
         """The token's text, signed with the first secret."""
+        keyed, head = self._macs[0]
         user = bytes.fromhex(token.user.replace("-", ""))
-        payload = _HEAD.pack(user, token.number, token.issued_ms) + token.queue.encode()
-        return _encode(payload + _mac(self._macs[0], payload))
+        fixed = head.pack(user, token.number, token.issued_ms, *self._generation)
+        payload = fixed + token.queue.encode()
+        return _encode(payload + _mac(keyed, payload))
 
     def _read(self, text: str) -> QueueToken:
-        """The content of an authentic token; else :class:`TokenError` ``token_invalid``."""
+        """The content of an authentic token; else :class:`TokenError` ``token_invalid``, or
+        ``token_expired`` for one of another generation."""
         raw = self._decode(text)
         payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        for keyed in self._macs:
+        for keyed, head in self._macs:
             if hmac.compare_digest(mac, _mac(keyed, payload)):
-                break
-        else:
-            raise TokenError("token_invalid")
-        user, number, issued_ms = _HEAD.unpack_from(payload)
+                return self._content(payload, head)
+        raise TokenError("token_invalid")
+
+    def _content(self, payload: bytes, head: struct.Struct) -> QueueToken:
+        user, number, issued_ms, *generation = head.unpack_from(payload)
+        if generation != self._generation:
+            raise TokenError("token_expired")
         digits = user.hex()
         dashed = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
         # Interned, because all tokens of a queue have the same name in them.
-        return QueueToken(dashed, intern(payload[_HEAD.size :].decode()), number, issued_ms)
+        return QueueToken(dashed, intern(payload[head.size :].decode()), number, issued_ms)
 
     @staticmethod
     def _decode(text: str) -> bytes:
@@ -266,9 +278,14 @@ class TokenSigner:
         except Base64Error:
             raise TokenError("token_invalid") from None
         # Base64 has several spellings of the same bytes; only the one we issue is a token.
-        if len(raw) < _HEAD.size + _MAC_BYTES or _encode(raw) != text:
+        if len(raw) < _FIRST_HEAD.size + _MAC_BYTES or _encode(raw) != text:
             raise TokenError("token_invalid")
         return raw
+
+
+def _keyed(secret: str, person: bytes, salt: bytes) -> blake2b:
+    key = blake2b(secret.encode(), digest_size=32, person=person, salt=salt).digest()
+    return blake2b(key=key, digest_size=_MAC_BYTES)
 
 
 def _mac(keyed: blake2b, payload: bytes) -> bytes:

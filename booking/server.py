@@ -10,17 +10,21 @@ from random import Random
 
 from actors.behaviour import Behaviour
 from actors.clock import Clock, DatabaseClock, SystemClock
+from actors.cluster.membership_view import MembershipView
 from actors.cluster.node import ClusterNode, MakeLinks
 from actors.journal.contract import Journal
 from actors.membership.contract import Member, MembershipError
-from actors.peers import PEER_PATH, PeerEndpoint, PeerTransport, Secret
+from actors.membership.foreign import ForeignInstances
+from actors.peers import PEER_PATH, Handshake, PeerEndpoint, PeerTransport, Secret
 from actors.tasks import Tasks
 from actors.transport import Transport
 from booking.app import App
 from booking.audit.schedule import Audits
+from booking.identity import Identity
 from booking.instance.metrics import MEANINGS, ClusterNumbers, gauges
 from booking.instance.stores import open_journal, stores_of
 from booking.observability.tracing import Tracing
+from booking.schema import parts
 from booking.settings import Settings
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
@@ -39,14 +43,18 @@ class Server:
     """One instance. Its public edge takes the links of other instances too; operators have an edge
     of their own if they have a port of their own."""
 
-    def __init__(self, settings: Settings, journal: Journal, clock: DatabaseClock) -> None:
+    def __init__(
+        self, settings: Settings, identity: Identity, journal: Journal, clock: DatabaseClock
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._tasks = Tasks("server")
         self._journal = journal
         self._tracing = Tracing.of(settings)
-        self._peering = _Peering(settings, clock, self._tracing)
-        self.app = App(settings, stores_of(settings, self._journal), self._peering.links_of, clock)
+        self._foreign = ForeignInstances()
+        self._peering = _Peering(settings, clock, self._tracing, self._foreign)
+        stores = stores_of(settings, identity, self._journal, self._foreign)
+        self.app = App(settings, stores, self._peering.links_of, clock, identity=identity)
         if self._tracing is not None:
             self._tracing.follow(self.app.node)
         self._audits = Audits(settings.database_url, clock, journal_urls=settings.journal_urls)
@@ -80,9 +88,12 @@ class Server:
 
     def _make_metrics(self) -> EdgeMetrics:
         node, views = self.app.node, self.app.views
-        audits = self._audits
+        audits, foreign = self._audits, self._foreign
         metrics = EdgeMetrics(
-            lambda: {**gauges(node, views.queues.values(), views.tallies), **audits.numbers},
+            lambda: {
+                **gauges(node, views.queues.values(), views.tallies, foreign),
+                **audits.numbers,
+            },
             MEANINGS,
         )
         metrics.add(ClusterNumbers(node, self._peering.links.statistics))
@@ -96,15 +107,17 @@ class Server:
 
         ``shared`` is a socket that listens already, for several instances; connections are taken
         from it once this one is ready, and it is closed with it. Raises :class:`OSError` if a port
-        or a server cannot be had, and :class:`actors.journal.contract.JournalError`.
+        or a server cannot be had, :class:`actors.journal.contract.JournalError`, and
+        :class:`booking.schema.migrate.SchemaMismatch`.
         """
+        identity = await parts.check(settings.databases)
         journal = open_journal(settings)
         try:
             clock = await _clock_of(journal)
         except BaseException:
             await journal.close()
             raise
-        server = cls(settings, journal, clock)
+        server = cls(settings, identity, journal, clock)
         try:
             await server._start()
             if shared is not None:
@@ -204,38 +217,49 @@ class _Peering:
     links: PeerTransport
     """The links to the others; set once a node has asked for them."""
 
-    def __init__(self, settings: Settings, clock: Clock, tracing: Tracing | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        tracing: Tracing | None,
+        foreign: ForeignInstances,
+    ) -> None:
         self._clock = clock
         self._tracing = tracing
+        self._foreign = foreign
+        self._members: MembershipView | None = None
         # Peers know each other by the secrets that sign tokens; both are the cluster's.
         self._secret = Secret(*(secret.encode() for secret in settings.token_secrets))
 
     def links_of(self, member: Member) -> MakeLinks:
-        self._member = member
+        self._handshake = Handshake(
+            member, self._secret, secrets.token_bytes, self._is_previous, self._foreign
+        )
         return self._make_links
+
+    def _is_previous(self, instance: str, incarnation: str) -> bool:
+        found = None if self._members is None else self._members.member(instance)
+        return found is not None and (found.incarnation, found.cluster) == (incarnation, "")
 
     def _make_links(
         self, url_of: Callable[[str], str | None], behaviour_of: Callable[[str], Behaviour]
     ) -> Transport:
         self.links = PeerTransport(
-            self._member,
-            secret=self._secret,
+            self._handshake,
             url_of=url_of,
             behaviour_of=behaviour_of,
             clock=self._clock,
-            nonces=secrets.token_bytes,
             random=Random(),  # noqa: S311 - spreads attempts to connect, guards nothing
         )
         return self.links if self._tracing is None else self._tracing.links(self.links)
 
     def make_endpoint(self, node: ClusterNode) -> PeerEndpoint:
+        self._members = node.members
         return PeerEndpoint(
-            self._member,
-            secret=self._secret,
+            self._handshake,
             ask_here=node.ask_here,
             behaviour_of=node.behaviour_of,
             clock=self._clock,
-            nonces=secrets.token_bytes,
             owner_of=node.availability.owner_of,
             tracer=None if self._tracing is None else self._tracing.tracer,
         )

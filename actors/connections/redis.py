@@ -20,6 +20,12 @@ RETRIES = 1
 RETRY_WAIT_S = 0.02
 
 
+def key_of(cluster: str, name: str) -> str:
+    """The cluster's own key of this name. Others may use the same database: two clusters have no
+    key in common. One without a name has those of the releases before there were any."""
+    return f"booking:{cluster}:{name}" if cluster else f"booking:{name}"
+
+
 class RedisLink:
     """A client whose calls give up early. ``url`` is ``redis://``, ``rediss://`` or ``unix://``.
     What goes wrong with Redis is raised as ``refusal``, with words for the log."""

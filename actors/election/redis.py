@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.connections.redis import RedisLink
+from actors.connections.redis import RedisLink, key_of
 from actors.election.contract import KEY_TTL_S, ElectionError
 
 CALL_TIMEOUT_S = 0.8
@@ -29,10 +29,10 @@ return 0
 
 
 class RedisElection:
-    """``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``key`` is this election's alone."""
+    """``url`` is ``redis://``, ``rediss://`` or ``unix://``. The key is the cluster's alone."""
 
-    def __init__(self, url: str, key: str = "booking:leader", ttl_s: float = KEY_TTL_S) -> None:
-        self._key = key
+    def __init__(self, url: str, cluster: str = "", ttl_s: float = KEY_TTL_S) -> None:
+        self._key = key_of(cluster, "leader")
         self.ttl_s = ttl_s
         limits = (CALL_TIMEOUT_S, SOCKET_TIMEOUT_S, CONNECTIONS_MAX)
         self._link = RedisLink(url, ElectionError, *limits)

@@ -41,6 +41,8 @@ class Member(msgspec.Struct, frozen=True):
     draining: bool = False
     """It is about to stop: its shards should be elsewhere."""
     health: Health = Health()
+    cluster: str = ""
+    """The name of the cluster it belongs to; empty in the releases before there were any."""
 
 
 class MembershipError(Exception):

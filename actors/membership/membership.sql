@@ -18,3 +18,7 @@ WHERE instance = :instance::text AND member::json ->> 'incarnation' = :incarnati
 -- name: members
 -- All who said so and were not forgotten.
 SELECT member FROM instance_beats WHERE ends_at > now() ORDER BY instance
+
+-- name: claimed
+-- Whether a run of an instance has ever claimed a shard here.
+SELECT EXISTS (SELECT FROM epochs WHERE incarnation = :incarnation::text) AS claimed

@@ -44,6 +44,10 @@ class PostgresMembership:
         except msgspec.DecodeError as error:
             raise MembershipError(f"an instance that this one cannot read: {error}") from error
 
+    async def claimed(self, incarnation: str) -> bool:
+        """Whether this run of an instance has ever claimed a shard of this database's journal."""
+        return bool((await self._ask("claimed", incarnation=incarnation))[0]["claimed"])
+
     async def _ask(self, name: str, **values: object) -> Sequence[asyncpg.Record]:
         try:
             return await self._link.fetch(_SQL[name], **values)

@@ -11,7 +11,7 @@ One websocket from each instance to each other that it asks, msgpack, many messa
 """
 
 from actors.peers.endpoint import PeerEndpoint
-from actors.peers.handshake import Secret
+from actors.peers.handshake import Handshake, Secret
 from actors.peers.limits import HOPS_MAX, PeerLimits
 from actors.peers.peer import PEER_PATH, PeerStatistics
 from actors.peers.protocol import MovedError
@@ -20,6 +20,7 @@ from actors.peers.transport import PeerTransport
 __all__ = [
     "HOPS_MAX",
     "PEER_PATH",
+    "Handshake",
     "MovedError",
     "PeerEndpoint",
     "PeerLimits",

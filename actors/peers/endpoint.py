@@ -10,9 +10,8 @@ from aiohttp import web
 
 from actors.clock import Clock
 from actors.core.envelope import Tracer
-from actors.membership.contract import Member
 from actors.peers.connection import Connection, Traffic
-from actors.peers.handshake import Handshake, HandshakeError, Nonces, Secret
+from actors.peers.handshake import Handshake, HandshakeError
 from actors.peers.limits import PeerLimits
 from actors.peers.link import ServerContext, ServerCounts, ServerLink
 from actors.peers.protocol import BehaviourOf, Codec, Hello
@@ -27,20 +26,18 @@ class PeerEndpoint:
 
     def __init__(
         self,
-        member: Member,
+        handshake: Handshake,
         *,
-        secret: Secret,
         ask_here: Callable[[Request], asyncio.Future[Answer]],
         behaviour_of: BehaviourOf,
         clock: Clock,
-        nonces: Nonces,
         owner_of: Callable[[int], ShardOwner | None] = lambda shard: None,
         limits: PeerLimits | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._limits = limits if limits is not None else PeerLimits()
         self._clock = clock
-        self._handshake = Handshake(member, secret, nonces)
+        self._handshake = handshake
         codec = Codec(behaviour_of)
         self._context = ServerContext(ask_here, owner_of, codec, clock, self._limits, tracer)
         self._connections: dict[str, Connection] = {}

@@ -3,14 +3,15 @@
 ::
 
     client                               server
-    Hello(version, name, nonce)    ->
-                                   <-    Challenge(version, name, nonce)
+    Hello(version, name, nonce, cluster)    ->
+                                   <-    Challenge(version, name, nonce, cluster)
     Proof(mac)                     ->                                       checked first
                                    <-    Proof(mac)                         checked too
 
-Each mac is keyed BLAKE2b over the sender's side and all that was said, so it is valid for this pair
-of incarnations, these nonces and this direction only. It keeps strangers out. It neither hides nor
-seals what follows: for that the network has to be private, or the address one of TLS.
+Either side turns another cluster's instance away as soon as that has said its name, whatever secret
+it knows. Each mac is keyed BLAKE2b over the sender's side and all that was said, so it is valid for
+this pair of incarnations, these nonces and this direction only. It keeps strangers out. It neither
+hides nor seals what follows: for that the network has to be private, or the address one of TLS.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import msgspec
 from aiohttp import web
 
 from actors.membership.contract import Member
+from actors.membership.foreign import ForeignInstances
 from actors.peers.protocol import VERSION, Challenge, Hello, Proof, decode_handshake, encode
 
 NONCE_BYTES = 16
@@ -35,12 +37,15 @@ SECRET_BYTES_MIN = 16
 NAME_MAX = 200
 """Characters of an instance or an incarnation."""
 
-WRONG_SECRET = 1008
-"""Close code "policy violation": the proof is wrong."""
+NOT_OURS = 1008
+"""Close code "policy violation": the proof is wrong, or another cluster is named."""
 NOT_UNDERSTOOD = 1002
 """Close code "protocol error": another version, or not this protocol at all."""
 
 Side = Literal["connects", "listens"]
+IsPrevious = Callable[[str, str], bool]
+"""Whether an instance, given its name and this run of it, is a member of the release before, whose
+greeting does not name its cluster."""
 Nonces = Callable[[int], bytes]
 """Draws that many random bytes, as :func:`secrets.token_bytes`."""
 
@@ -74,7 +79,7 @@ class Secret:
 
     def proof(self, side: Side, hello: Hello, challenge: Challenge, which: int = 0) -> Proof:
         """What this side sends to prove that it knows the secret with this index."""
-        said = msgspec.msgpack.encode([side, hello, challenge])
+        said = msgspec.msgpack.encode(_said(side, hello, challenge))
         key = self._keys[which % len(self._keys)]
         return Proof(blake2b(said, key=key, digest_size=MAC_BYTES).digest())
 
@@ -84,26 +89,48 @@ class Secret:
         for which in range(len(self._keys)):
             if compare_digest(self.proof(side, hello, challenge, which).mac, proof.mac):
                 return which
-        raise HandshakeError(WRONG_SECRET, "the cluster's secret is not the same")
+        raise HandshakeError(NOT_OURS, "the cluster's secret is not the same")
+
+
+def _said(side: Side, hello: Hello, challenge: Challenge) -> list[object]:
+    """What a proof is over: as the release before this one has it, and the clusters if both sides
+    name them."""
+    first, second = (
+        [tag, one.version, one.instance, one.incarnation, one.nonce]
+        for tag, one in ((1, hello), (2, challenge))
+    )
+    named = hello.cluster and challenge.cluster
+    return [side, first, second, *((hello.cluster, challenge.cluster) if named else ())]
 
 
 class Handshake:
-    """One instance's side of it: ``member`` is the instance itself."""
+    """One instance's side of it: ``member`` is the instance itself. Instances of other clusters are
+    ``foreign``."""
 
-    def __init__(self, member: Member, secret: Secret, nonces: Nonces) -> None:
-        self._member = member
+    def __init__(
+        self,
+        member: Member,
+        secret: Secret,
+        nonces: Nonces,
+        is_previous: IsPrevious,
+        foreign: ForeignInstances,
+    ) -> None:
+        self.member = member
         self._secret = secret
         self._nonces = nonces
+        self._is_previous = is_previous
+        self._foreign = foreign
         self._which = 0
         """The secret that the next client handshake tries."""
 
     async def connect(self, socket: Socket, wanted: str) -> Challenge:
         """Introduce this instance as a client of the wanted one. Raises :class:`HandshakeError`."""
-        member = self._member
-        hello = Hello(VERSION, member.instance, member.incarnation, self._nonces(NONCE_BYTES))
+        member = self.member
+        nonce = self._nonces(NONCE_BYTES)
+        hello = Hello(VERSION, member.instance, member.incarnation, nonce, member.cluster)
         await socket.send_bytes(encode(hello))
         challenge = await _receive(socket, Challenge)
-        _check(challenge)
+        self._check(challenge)
         if challenge.instance != wanted:
             # The address is out of date: another instance listens there now.
             raise HandshakeError(NOT_UNDERSTOOD, f"{wanted} is wanted, not {challenge.instance}")
@@ -118,13 +145,25 @@ class Handshake:
     async def accept(self, socket: Socket) -> Hello:
         """Let a client in, and return its introduction. Raises :class:`HandshakeError`."""
         hello = await _receive(socket, Hello)
-        _check(hello)
-        member, nonce = self._member, self._nonces(NONCE_BYTES)
-        challenge = Challenge(VERSION, member.instance, member.incarnation, nonce)
+        self._check(hello)
+        member, nonce = self.member, self._nonces(NONCE_BYTES)
+        challenge = Challenge(VERSION, member.instance, member.incarnation, nonce, member.cluster)
         await socket.send_bytes(encode(challenge))
         which = self._secret.check("connects", hello, challenge, await _receive(socket, Proof))
         await socket.send_bytes(encode(self._secret.proof("listens", hello, challenge, which)))
         return hello
+
+    def _check(self, received: Hello | Challenge) -> None:
+        _check(received)
+        instance, cluster = received.instance, received.cluster
+        if self.member.cluster in ("", cluster):
+            return
+        if not cluster and self._is_previous(instance, received.incarnation):
+            return
+        self._foreign.met(instance, cluster, "on a link")
+        raise HandshakeError(
+            NOT_OURS, f"{instance} is of another deployment ({cluster or 'none is named'})"
+        )
 
 
 async def _receive(socket: Socket, expected: type[_Expected]) -> _Expected:
@@ -151,3 +190,5 @@ def _check(received: Hello | Challenge) -> None:
         raise HandshakeError(NOT_UNDERSTOOD, "a name or nonce of a wrong length")
     if not 0 < len(received.incarnation) <= NAME_MAX:
         raise HandshakeError(NOT_UNDERSTOOD, "an incarnation of a wrong length")
+    if len(received.cluster) > NAME_MAX:
+        raise HandshakeError(NOT_UNDERSTOOD, "a cluster's name of a wrong length")

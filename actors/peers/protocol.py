@@ -45,6 +45,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=1):
     instance: str
     incarnation: str
     nonce: bytes
+    cluster: str = ""
+    """The name of the sender's cluster; not sent by the releases before there were any."""
 
 
 class Challenge(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -54,6 +56,7 @@ class Challenge(msgspec.Struct, frozen=True, array_like=True, tag=2):
     instance: str
     incarnation: str
     nonce: bytes
+    cluster: str = ""
 
 
 class Proof(msgspec.Struct, frozen=True, array_like=True, tag=3):

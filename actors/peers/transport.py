@@ -11,8 +11,7 @@ from typing import Any
 from actors.clock import Clock
 from actors.core.envelope import Deadlines
 from actors.errors import NotOwnedError, StoppingError
-from actors.membership.contract import Member
-from actors.peers.handshake import Handshake, Nonces, Secret
+from actors.peers.handshake import Handshake
 from actors.peers.limits import HOPS_MAX, PeerLimits
 from actors.peers.peer import Dialler, Peer, PeerContext, PeerStatistics, UrlOf
 from actors.peers.protocol import BehaviourOf, Codec
@@ -25,19 +24,17 @@ class PeerTransport:
 
     def __init__(
         self,
-        member: Member,
+        handshake: Handshake,
         *,
-        secret: Secret,
         url_of: UrlOf,
         behaviour_of: BehaviourOf,
         clock: Clock,
-        nonces: Nonces,
         random: Random,
         limits: PeerLimits | None = None,
     ) -> None:
         limits = limits if limits is not None else PeerLimits()
         self._context = PeerContext(
-            dialler=Dialler(Handshake(member, secret, nonces), limits),
+            dialler=Dialler(handshake, limits),
             codec=Codec(behaviour_of),
             url_of=url_of,
             clock=clock,
@@ -45,7 +42,7 @@ class PeerTransport:
             deadlines=Deadlines(clock, asyncio.get_running_loop()),
             limits=limits,
         )
-        self._tasks = Tasks(f"{member.instance}/peers")
+        self._tasks = Tasks(f"{handshake.member.instance}/peers")
         self._peers: dict[str, Peer] = {}
         self._closed = False
 

@@ -31,7 +31,7 @@ PAYMENTS_SEARCHED_MAX = 1_000
 """How far back a single payment is looked for: twenty dates of fifty seats each."""
 
 _CHECK_BYTES = 4
-_CURSOR_LENGTH_MAX = 32
+_CURSOR_LENGTH_MAX = 48
 
 
 class HistoryItem(msgspec.Struct, frozen=True):
@@ -66,14 +66,17 @@ class AccountService:
         journal: Journal,
         read_event: Callable[[Row], Any],
         use_up: Callable[[QueueToken], None],
+        *,
+        timed_ids: bool,
     ) -> None:
         """``read_event`` decodes a row of the journal; ``use_up`` is told of each token that a
-        payment has used up."""
+        payment has used up. ``timed_ids``: whether the ids of movements carry their time."""
         self._actors = actors
         self._seats = seats
         self._journal = journal
         self._read_event = read_event
         self._use_up = use_up
+        self._timed_ids = timed_ids
 
     async def charge(
         self, user: str, amount: int, attempt: Attempt | None
@@ -122,7 +125,13 @@ class AccountService:
         types = [event.__name__ for event in _MOVEMENTS]
         before_seq = None if after is None else seq_of(user, after)
         rows, has_more = await self._rows(user, types, limit, before_seq)
-        return Page([_history_item(user, row, self._read_event(row)) for row in rows], has_more)
+        return Page([self._history_item(user, row) for row in rows], has_more)
+
+    def _history_item(self, user: str, row: Row) -> HistoryItem:
+        event = self._read_event(row)
+        cursor = cursor_of(user, row.seq, row.at_ms if self._timed_ids else None)
+        movement = _MOVEMENTS[type(event)]
+        return HistoryItem(cursor, movement, event.amount, event.balance, row.at_ms)
 
     async def payments(
         self, user: str, limit: int, after: str | None
@@ -169,31 +178,29 @@ _MOVEMENTS: Mapping[type, Literal["CHARGE", "USE", "REFUND"]] = {
 }
 
 
-def _history_item(user: str, row: Row, event: Any) -> HistoryItem:
-    cursor, movement = cursor_of(user, row.seq), _MOVEMENTS[type(event)]
-    return HistoryItem(cursor, movement, event.amount, event.balance, row.at_ms)
+# An item's id, which is also the cursor for paging, is its place in the journal (seq), its time
+# (because a place is taken a second time after a restore), and a check that ties both to the user,
+# which tells a mistyped or foreign cursor from a real one. It protects nothing: pages only ever
+# contain the caller's own facts. Journals from before there were generations go without the time,
+# because the release before this one has to read what it is sent.
 
 
-# An item's id, which is also the cursor for paging, is its place in the journal (seq) and a check
-# that ties it to the user, which tells a mistyped or foreign cursor from a real one. It protects
-# nothing: pages only ever contain the caller's own facts.
-
-
-def cursor_of(user: str, seq: int) -> str:
+def cursor_of(user: str, seq: int, at_ms: int | None = None) -> str:
     """The id of the fact at ``seq`` in the user's shard."""
-    check = blake2b(f"{user}\n{seq}".encode(), digest_size=_CHECK_BYTES).hexdigest()
-    return f"txn_{seq:x}{check}"
+    place = f"{seq:x}" if at_ms is None else f"{seq:x}_{at_ms:x}"
+    check = blake2b(f"{user}\n{place}".encode(), digest_size=_CHECK_BYTES).hexdigest()
+    return f"txn_{place}{check}"
 
 
 def seq_of(user: str, cursor: str) -> int:
     """The seq behind a cursor; :class:`~booking.calls.UnknownError` if this user never got it."""
-    digits = cursor.removeprefix("txn_")
-    split = len(digits) - 2 * _CHECK_BYTES
-    if len(cursor) <= _CURSOR_LENGTH_MAX and split > 0:
+    place = cursor.removeprefix("txn_")[: -2 * _CHECK_BYTES]
+    seq, separator, at = place.partition("_")
+    if len(cursor) <= _CURSOR_LENGTH_MAX:
         try:
-            seq = int(digits[:split], 16)
+            number, at_ms = int(seq, 16), int(at, 16) if separator else None
         except ValueError:
-            seq = -1
-        if cursor == cursor_of(user, seq):
-            return seq
+            raise UnknownError("cursor") from None
+        if cursor == cursor_of(user, number, at_ms):
+            return number
     raise UnknownError("cursor")

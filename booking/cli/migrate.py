@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from collections.abc import Sequence
 
 from booking.cli.outcome import DATABASE_ERRORS, DONE, fail, words
 from booking.schema import migrate, parts
@@ -26,10 +27,16 @@ def run(args: argparse.Namespace) -> int:
     """Exit status 0 when the tables are current."""
     settings = Settings.from_env(os.environ, serving=False)
     try:
-        applied = asyncio.run(parts.prepare(settings.databases))
+        applied, renewed = asyncio.run(_migrate(settings.databases))
     except (*DATABASE_ERRORS, migrate.SchemaMismatch) as error:
         return fail(f"cannot migrate: {words(error)}")
     for number, labels in enumerate(applied):
         where = f"database {number + 1} of {len(applied)}: " if len(applied) > 1 else ""
         print(where + (f"applied {', '.join(labels)}" if labels else "the schema is current"))
+    if renewed:
+        print("this is a copy of the database that was migrated last: queue tokens have ended")
     return DONE
+
+
+async def _migrate(dsns: Sequence[str]) -> tuple[list[list[str]], bool]:
+    return await parts.prepare(dsns), await parts.restored(dsns, noticed=True)

@@ -16,7 +16,7 @@ import uvloop
 
 from actors.journal.contract import JournalError
 from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, fail, words
-from booking.schema import migrate, parts
+from booking.schema import migrate
 from booking.server import Server
 from booking.settings import Settings
 
@@ -93,7 +93,6 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
     if exit_with_stdin:
         stop.watch_stdin()
     try:
-        await parts.check(settings.databases)
         server = await Server.start(settings, shared)
     except asyncio.CancelledError:
         log.info("stopped before it was ready")

@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from actors.cluster.node import ClusterNode
+from actors.membership.foreign import ForeignInstances
 from actors.peers import PeerStatistics
 from booking.accounts.domain.account import Charged, PaymentCompleted, PaymentRefunded
 from booking.queue.domain.events import Admitted, Entered, Joined, Left, TokensExpired, TokenUsed
@@ -48,6 +49,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "shards_claimed_total": "Shards claimed, taken over or handed over to this instance.",
     "shards_moving": "Shards on their way to this instance, or being claimed again.",
     "instances_alive": "Instances that this one takes for alive, itself included.",
+    "foreign_instances_total": "Instances of other deployments that were met and turned away.",
     "leader": "1 on the instance that leads, 0 on all others.",
     "leader_term": "The term of the last leader that this instance heard of.",
     "messages_held": "Callers held back now, because a shard is on the move.",
@@ -126,7 +128,10 @@ class Tallies:
 
 
 def gauges(
-    node: ClusterNode, queues: Collection[QueueView], tallies: Tallies
+    node: ClusterNode,
+    queues: Collection[QueueView],
+    tallies: Tallies,
+    foreign: ForeignInstances,
 ) -> Mapping[str, float]:
     """By name, without the prefix ``booking_``."""
     seen = node.runtime.health.statistics()
@@ -154,6 +159,7 @@ def gauges(
         "shards_claimed_total": node.sharding.claims.total,
         "shards_moving": len(node.runtime.shards.claiming) + node.sharding.allocator.moving,
         "instances_alive": len(node.members.others()) + 1,
+        "foreign_instances_total": foreign.total,
         "leader": float(leader.mine),
         "leader_term": leader.term,
         "messages_held": node.router.held,

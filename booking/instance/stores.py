@@ -8,12 +8,15 @@ from actors.cluster import application as cluster
 from actors.election.redis import RedisElection
 from actors.journal.contract import Journal
 from actors.journal.partitioned import journal_over
+from actors.membership.foreign import ForeignInstances
 from actors.membership.postgres import PostgresMembership
+from actors.membership.previous import DualMembership
 from actors.membership.redis import RedisMembership
 from actors.placement.partitioned import placement_over
 from actors.placement.postgres import PostgresOperations
 from booking.catalogue.contract import CatalogueStore
 from booking.catalogue.store import PostgresCatalogue
+from booking.identity import Identity
 from booking.settings import Settings
 
 LANES = 1
@@ -38,14 +41,18 @@ def open_journal(settings: Settings) -> Journal:
     return journal_over(settings.databases, LANES)
 
 
-def stores_of(settings: Settings, journal: Journal) -> Stores:
+def stores_of(
+    settings: Settings, identity: Identity, journal: Journal, foreign: ForeignInstances
+) -> Stores:
     """The stores that the settings name; those besides the journal connect when first used."""
+    url, standby = settings.redis_url, PostgresMembership(settings.database_url)
+    store = RedisMembership(url, identity.cluster, foreign)
     return Stores(
         journal=journal,
         placement=placement_over(settings.databases),
         operations=PostgresOperations(settings.database_url),
-        membership=RedisMembership(settings.redis_url),
-        standby=PostgresMembership(settings.database_url),
-        election=RedisElection(settings.redis_url, ttl_s=cluster.TIMES.key_ttl_s),
+        membership=DualMembership(store, RedisMembership(url), standby.claimed, foreign),
+        standby=standby,
+        election=RedisElection(url, identity.cluster, ttl_s=cluster.TIMES.key_ttl_s),
         catalogue=PostgresCatalogue(settings.database_url),
     )

@@ -52,12 +52,15 @@ class QueueService:
         signer: TokenSigner,
         freshness: Freshness,
         clock: Clock,
+        renewed_ms: int = 0,
     ) -> None:
+        """``renewed_ms``: since when tokens are of the present generation; 0 for always."""
         self._actors = actors
         self._queues = queues
         self._signer = signer
         self._freshness = freshness
         self._clock = clock
+        self._renewed_ms = renewed_ms
 
     async def issue(
         self, user: str, queue: str, attempt: Attempt | None
@@ -74,7 +77,9 @@ class QueueService:
     async def _join(self, view: QueueView, user: str, attempt: str) -> QueueStatus | Rejected:
         # Without a name for the attempt, a second one is refused: the user is in line already.
         reply = await self._actors.reply(
-            queue_address(view.name), Join(user, attempt), repeatable=bool(attempt)
+            queue_address(view.name),
+            Join(user, attempt, self._renewed_ms),
+            repeatable=bool(attempt),
         )
         if isinstance(reply, Rejected):
             return reply
@@ -110,7 +115,7 @@ class QueueService:
         token = self.read_token(text)
         view = self._fresh_view(token)
         now_ms = self._clock.now_ms()
-        view.presence.seen(token.number, now_ms)
+        view.note_sign(token, now_ms)
         if not view.is_active(token, now_ms):
             raise NotAdmittedError(view.status(token, text, now_ms))
         return token
@@ -124,7 +129,7 @@ class QueueService:
         reply = await self._actors.reply(
             queue_address(token.queue), GetPlace(token.user, token.number)
         )
-        if not isinstance(reply, Place):
+        if not isinstance(reply, Place) or reply.joined_ms != token.issued_ms:
             raise refusal
         return view.status_of(reply, text, self._clock.now_ms())
 
@@ -151,7 +156,7 @@ class QueueService:
         """Note that the token's holder polls or listens. Cheap; call it often."""
         view = self._queues.get(token.queue)
         if view is not None:
-            view.presence.seen(token.number, self._clock.now_ms())
+            view.note_sign(token, self._clock.now_ms())
 
     def version(self, queue: str) -> int:
         """A number that grows with every change of what :meth:`status` says in this queue;

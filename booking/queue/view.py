@@ -33,6 +33,7 @@ from booking.queue.domain.events import (
 from booking.queue.domain.line import Line, Place, gathers_from, numbers_at, placed
 from booking.queue.domain.lots import Lots, draw
 from booking.queue.forecast import Forecast, Recently
+from booking.queue.issue_times import IssueTimes
 from booking.seats.view import Stock
 
 POLL_NEAR_MS = 1_000
@@ -242,6 +243,7 @@ class QueueView:
         """Places beyond the watermark that were given up, ascending."""
         self._active: dict[int, tuple[int, int]] = {}
         """Number inside, to the end and the begin of its time."""
+        self._issued = IssueTimes()
         self._gathering_from = 0
         self._draws: tuple[Lots, ...] = ()
         self._forecast = Forecast()
@@ -261,6 +263,7 @@ class QueueView:
         self._active = {number: (until, until) for until, number in line.active}
         self._gathering_from = line.gathering_from
         self._draws = line.draws
+        self._issued.reset(line, self._lowest())
         if line.draws:
             self.last_draw = line.draws[-1]
         self._rule(line.policy or self._default)
@@ -271,11 +274,11 @@ class QueueView:
         for event in events:
             match event:
                 case Joined():
-                    self.last_number = event.number
+                    self._give(event)
                 case Admitted():
                     self._admit(event)
                 case Entered():
-                    self.last_number = event.number
+                    self._give(event)
                     self._admit(event.admitted)
                 case Left():
                     self._leave((event.number,))
@@ -292,6 +295,17 @@ class QueueView:
                     self._take_draw(event)
                 case _ as never:
                     assert_never(never)
+
+    def _give(self, event: Joined | Entered) -> None:
+        self.last_number = event.number
+        self._issued.add(event.number, event.at_ms)
+        if self._issued.long:
+            self._issued.trim(self._lowest())
+
+    def _lowest(self) -> int:
+        """No number below it waits or is inside. O(numbers inside)."""
+        lowest = min((lots.first for lots in self._draws), default=self.watermark + 1)
+        return min(self.watermark + 1, lowest, min(self._active, default=lowest))
 
     def _admit(self, event: Admitted) -> None:
         passed = bisect_left(self._left, event.last + 1)
@@ -371,7 +385,16 @@ class QueueView:
     def is_active(self, token: QueueToken, now_ms: int) -> bool:
         """Whether the token's holder is inside."""
         time = self._active.get(token.number)
-        return time is not None and time[0] > now_ms
+        return time is not None and time[0] > now_ms and self.knows(token)
+
+    def knows(self, token: QueueToken) -> bool:
+        """Whether the token's number is the one that was given to its holder."""
+        return self._issued.match(token.number, token.issued_ms)
+
+    def note_sign(self, token: QueueToken, now_ms: int) -> None:
+        """The token's holder has given a sign; also one that this view has not heard of yet."""
+        if token.number > self.last_number or self.knows(token):
+            self.presence.seen(token.number, now_ms)
 
     def awaited_since(self, number: int) -> int | None:
         """Since when a sign of this number is due, as
@@ -388,6 +411,8 @@ class QueueView:
         number = token.number
         if number > self.last_number:
             raise TokenError("token_invalid")
+        if not self.knows(token):
+            raise TokenError("token_expired")
         time = self._active.get(number)
         if time is not None and time[0] > now_ms:
             return self._inside(token.user, number, time[0], text)

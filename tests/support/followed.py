@@ -17,8 +17,8 @@ T0 = 1_800_000_000_000
 POLICY = Policy(max_active=2, admit_per_interval=0, active_ms=5_000)
 
 
-def token(user: str, number: int) -> QueueToken:
-    return QueueToken(user, "main", number, T0)
+def token(user: str, number: int, issued_ms: int = T0) -> QueueToken:
+    return QueueToken(user, "main", number, issued_ms)
 
 
 class Followed:
@@ -34,6 +34,7 @@ class Followed:
         self.stock = stock
         self.view = self.new_view(idle_ms)
         self.numbers: dict[int, str] = {}
+        self.issued_ms: dict[int, int] = {}
 
     def new_view(self, idle_ms: int = 120_000) -> QueueView:
         return QueueView(
@@ -61,11 +62,12 @@ class Followed:
     def seen(self, user: str) -> QueueStatus:
         place = place_of(self.line, user)
         assert place is not None
-        return self.view.status(token(user, place.number), "t", self.now_ms)
+        return self.view.status(token(user, place.number, place.joined_ms), "t", self.now_ms)
 
     def join(self, user: str) -> int:
         self.tell(Join(user))
         self.numbers[self.line.last_number] = user
+        self.issued_ms[self.line.last_number] = self.now_ms
         return self.line.last_number
 
     def check(self, view: QueueView) -> None:
@@ -77,11 +79,11 @@ class Followed:
             assert (due is None) == (not current), "who is gone is awaited no more"
             if not current or over:
                 with pytest.raises(TokenError, match="token_expired"):
-                    view.status(token(user, number), "t", self.now_ms)
-                assert not view.is_active(token(user, number), self.now_ms)
+                    view.status(token(user, number, self.issued_ms[number]), "t", self.now_ms)
+                assert not view.is_active(token(user, number, self.issued_ms[number]), self.now_ms)
                 continue
             assert place is not None
-            seen = view.status(token(user, number), "t", self.now_ms)
+            seen = view.status(token(user, number, self.issued_ms[number]), "t", self.now_ms)
             assert (seen.number, seen.active) == (number, place.until_ms > 0)
             assert seen.expires_ms == place.until_ms
             assert seen.ahead == (0 if seen.active else place.ahead)

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
+from uuid import UUID
 
 import msgspec
 
@@ -21,6 +22,7 @@ from booking.app import App
 from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Schedule
 from booking.catalogue.memory import MemoryCatalogue
 from booking.entities import ledger_address
+from booking.identity import Identity
 from booking.instance.stores import Stores
 from booking.queue.view import QueueStatus, QueueView
 from booking.seats.domain.ledger import Ledger
@@ -40,6 +42,7 @@ from tests.support.journals import user_id
 
 HOUR_MS = 3_600_000
 START_MS = 1_800_000_000_000
+IDENTITY = Identity(UUID("5f0c0d9a-4c1e-4b7f-9a55-0d2f6a7b8c9d"), 7)
 LIMITS = Limits(timer_check_s=0.02)
 """Timers notice soon that a test has moved the clock."""
 
@@ -139,6 +142,7 @@ class Instance:
             ),
             lambda member: lambda url_of, behaviour_of: transport,
             self.clock,
+            identity=IDENTITY,
             limits=limits,
             draw=lambda: 0.5,
             seed=self._seed,

@@ -18,7 +18,9 @@ from actors.clock import SystemClock
 from actors.core.envelope import BEGIN, QUERY, Tracer
 from actors.errors import DeadlineExceededError
 from actors.membership.contract import Member
-from actors.peers import PeerEndpoint, PeerLimits, PeerTransport, Secret
+from actors.membership.foreign import ForeignInstances
+from actors.peers import Handshake, PeerEndpoint, PeerLimits, PeerTransport, Secret
+from actors.peers.handshake import IsPrevious
 from actors.transport import Answer, Request, ShardOwner
 from tests.support.toys import Counter
 
@@ -28,6 +30,18 @@ WAIT_MAX_S = 30.0
 LIMITS = PeerLimits(backoff_min_s=0.01, backoff_max_s=0.05, close_timeout_s=0.2)
 """As in service, but that tests do not wait long for a peer that comes back."""
 log = logging.getLogger(__name__)
+
+
+FOREIGN = ForeignInstances()
+"""Met by any instance of these tests."""
+
+
+def nobody(instance: str, incarnation: str) -> bool:
+    return False
+
+
+def handshake(member: Member, secret: bytes, is_previous: IsPrevious) -> Handshake:
+    return Handshake(member, Secret(secret), secrets.token_bytes, is_previous, FOREIGN)
 
 
 class Clerk:
@@ -157,17 +171,17 @@ class Listening:
         instance: str = "two",
         incarnation: str = "two-1",
         secret: bytes = SECRET,
+        cluster: str = "",
+        is_previous: IsPrevious = nobody,
         limits: PeerLimits = LIMITS,
         owner_of: Callable[[int], ShardOwner | None] = lambda shard: None,
         tracer: Tracer | None = None,
     ) -> None:
         self.endpoint = PeerEndpoint(
-            Member(instance, incarnation, "", 0),
-            secret=Secret(secret),
+            handshake(Member(instance, incarnation, "", 0, cluster=cluster), secret, is_previous),
             ask_here=clerk.ask_here,
             behaviour_of=clerk.behaviours.__getitem__,
             clock=SystemClock(),
-            nonces=secrets.token_bytes,
             owner_of=owner_of,
             limits=limits,
             tracer=tracer,
@@ -215,14 +229,19 @@ class Pair:
         self.looked_up += 1
         return self.members.get(instance)
 
-    def transport(self, *, secret: bytes = SECRET, limits: PeerLimits = LIMITS) -> PeerTransport:
+    def transport(
+        self,
+        *,
+        secret: bytes = SECRET,
+        cluster: str = "",
+        is_previous: IsPrevious = nobody,
+        limits: PeerLimits = LIMITS,
+    ) -> PeerTransport:
         transport = PeerTransport(
-            Member("one", "one-1", "", 0),
-            secret=Secret(secret),
+            handshake(Member("one", "one-1", "", 0, cluster=cluster), secret, is_previous),
             url_of=self.url_of,
             behaviour_of=self.behaviours.__getitem__,
             clock=self.clock,
-            nonces=secrets.token_bytes,
             random=Random(1),
             limits=limits,
         )

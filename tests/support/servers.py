@@ -99,7 +99,17 @@ class TestServers:
     @contextmanager
     def database(self, *, migrated: bool) -> Iterator[str]:
         """The URL of a database of its own, dropped afterwards."""
-        template = self._migrated_template() if migrated else ""
+        with self._made_of(self._migrated_template() if migrated else "") as url:
+            yield url
+
+    @contextmanager
+    def copy_of(self, url: str) -> Iterator[str]:
+        """A copy of a database that nobody is connected to, dropped afterwards."""
+        with self._made_of(urlsplit(url).path.removeprefix("/")) as copy:
+            yield copy
+
+    @contextmanager
+    def _made_of(self, template: str) -> Iterator[str]:
         name = f"{self._prefix}_{next(self._numbers)}"
         self._execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
         try:

@@ -8,7 +8,7 @@ import msgspec
 
 from actors.core.context import Limits
 from actors.journal.memory import MemoryStore
-from booking.calls import QueueToken, TokenError
+from booking.calls import TokenError
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
 from booking.queue.domain.events import Admitted, Entered, Policy
@@ -85,14 +85,14 @@ class WaitingRoom(Instance):
         """So many line up, one after the other, in one moment."""
         return list(await asyncio.gather(*(self.join(n) for n in range(first, first + count))))
 
-    def poll(self, status: QueueStatus, queue: str = "main") -> QueueStatus | None:
+    def poll(self, status: QueueStatus) -> QueueStatus | None:
         """Where the token stands now, asked by its holder; ``None`` when it has ended."""
-        self.services.queue.mark_present(QueueToken(status.user, queue, status.number, 0))
-        return self.look(status, queue)
+        self.services.queue.mark_present(self.services.queue.read_token(status.token))
+        return self.look(status)
 
-    def look(self, status: QueueStatus, queue: str = "main") -> QueueStatus | None:
+    def look(self, status: QueueStatus) -> QueueStatus | None:
         """The same, looked up by the service itself."""
-        token = QueueToken(status.user, queue, status.number, 0)
+        token = self.services.queue.read_token(status.token)
         try:
             return self.services.queue.status(token, status.token)
         except TokenError:

@@ -48,12 +48,14 @@ back at once for the rest: a limit raised by 100,000 must not hold up everybody 
 # -- commands --------------------------------------------------------------------------------------
 
 
-class Join(msgspec.Struct, frozen=True, tag=True, gc=False):
+class Join(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
     """Line up. ``attempt`` names the try: repeated, it answers the same place instead of
-    ``already_queued`` (empty: never the same)."""
+    ``already_queued`` (empty: never the same). So does a place from before ``renewed_ms``, whose
+    token a restore from a backup has ended."""
 
     user: str
     attempt: str = ""
+    renewed_ms: int = 0
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
@@ -278,6 +280,8 @@ def _join(draft: _Draft, command: Join) -> Rejected | None:
     member = _current(draft, command.user)
     if member is not None:
         if command.attempt and command.attempt == member.attempt:
+            return None
+        if member.joined_ms < command.renewed_ms:
             return None
         return Rejected(Code.ALREADY_QUEUED, "You are in this queue already and keep your place.")
     if draft.line.waiting >= draft.policy.max_waiting:

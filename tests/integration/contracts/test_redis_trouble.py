@@ -71,10 +71,11 @@ async def test_a_value_of_another_program_is_an_error(redis_url: str) -> None:
     await membership.close()
 
 
-async def test_keys_beside_the_members_are_left_alone(redis_url: str) -> None:
-    membership = RedisMembership(redis_url, prefix="a[b]*:")
+async def test_keys_of_others_are_left_alone(redis_url: str) -> None:
+    membership = RedisMembership(redis_url, "one-1")
     async with Redis.from_url(redis_url) as redis:
-        await redis.set("abc:odd", "?")
+        for key in ("booking:one-11:member:odd", "booking:one-1:leader", "booking:\xff:member:odd"):
+            await redis.set(key.encode("latin-1"), "?")
     await membership.announce(ANNA, TTL_S)
     assert await membership.members() == [ANNA]
     await membership.close()

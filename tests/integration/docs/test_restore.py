@@ -20,7 +20,7 @@ from booking import audit
 from booking.audit.report import render
 from booking.embedded.account import Account, choose_account
 from booking.embedded.binaries import find_postgres, reachable_postgres
-from booking.schema import migrate
+from booking.schema import migrate, parts
 from tests.support.api_client import Api, new_user
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.house import ROOT
@@ -176,8 +176,10 @@ async def test_a_restore_to_a_moment_keeps_all_before_it_and_passes_the_audit(
         backup = one.directory / "backup"
         one.shell(commands("pg_basebackup"), BOOKING_DATABASE_URL=one.url, BACKUP=backup)
         after_backup = await sold(service.api, "alpha-1-2")
+        kept_user, kept_token = await service.api.enter(new_user())
         moment = await one.ask("SELECT clock_timestamp()::text")
         too_late = await sold(service.api, "alpha-1-3")
+        _, lost_token = await service.api.enter(new_user())
         await archived(one)
         assert (await audit.run(one.url)).ok
         await service.stop()
@@ -189,9 +191,15 @@ async def test_a_restore_to_a_moment_keeps_all_before_it_and_passes_the_audit(
 
         report = await audit.run(one.url)
         assert report.ok, render(report)
+        assert "booking restore-done" in PAGE
+        assert await parts.restored([one.url])
         service = await start_service(one.url, redis_url, CATALOGUE, {})
         try:
             api = service.api
+            await numbers_are_given_again(api, lost_token)
+            assert (await api.reserve(kept_token, "alpha-1-4")).code == "token_expired"
+            again = (await api.issue(kept_user)).data["token"]
+            assert (await api.reserve(again, "alpha-1-4")).status == 201, "the place was kept"
             for user in (before_backup, after_backup):
                 assert [p["status"] for p in await payments(api, user)] == ["COMPLETED"]
             assert await payments(api, too_late) == []
@@ -203,6 +211,19 @@ async def test_a_restore_to_a_moment_keeps_all_before_it_and_passes_the_audit(
             await service.stop()
         report = await audit.run(one.url)
         assert report.ok, render(report)
+
+
+async def numbers_are_given_again(api: Api, lost_token: str) -> None:
+    """Those of the lost time, to others; its tokens open nothing."""
+    for _ in range(3):
+        await api.enter(new_user())
+    for answer in (
+        await api.status(lost_token),
+        await api.dates(lost_token),
+        await api.reserve(lost_token, "alpha-1-5"),
+        await api.pay(lost_token, "alpha-1-5"),
+    ):
+        assert answer.code == "token_expired", answer
 
 
 async def payments(api: Api, user: str) -> Any:

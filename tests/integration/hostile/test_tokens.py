@@ -140,18 +140,22 @@ async def test_of_two_headers_that_disagree_only_one_counts(service: Service) ->
 
 async def test_a_token_signed_with_another_secret_opens_nothing(service: Service) -> None:
     _, token = await service.api.enter()
-    content = TokenSigner([SECRET]).read(token)
-    forged = TokenSigner([SECRET[::-1]]).sign(content)
+    content = TokenSigner([SECRET], service.app.app.identity).read(token)
+    forged = TokenSigner([SECRET[::-1]], service.app.app.identity).sign(content)
     await assert_opens_nothing(service, "queue-token", forged, "token_invalid")
-    assert TokenSigner([SECRET]).sign(content) == token
+    assert TokenSigner([SECRET], service.app.app.identity).sign(content) == token
 
 
 async def test_a_token_of_a_queue_that_is_not_there_opens_nothing(service: Service) -> None:
     _, token = await service.api.enter()
-    content = TokenSigner([SECRET]).read(token)
-    elsewhere = TokenSigner([SECRET]).sign(msgspec.structs.replace(content, queue="vip"))
+    content = TokenSigner([SECRET], service.app.app.identity).read(token)
+    elsewhere = TokenSigner([SECRET], service.app.app.identity).sign(
+        msgspec.structs.replace(content, queue="vip")
+    )
     await assert_opens_nothing(service, "queue-token", elsewhere, "token_invalid")
-    later = TokenSigner([SECRET]).sign(msgspec.structs.replace(content, number=10**15))
+    later = TokenSigner([SECRET], service.app.app.identity).sign(
+        msgspec.structs.replace(content, number=10**15)
+    )
     await assert_opens_nothing(service, "queue-token", later, "token_invalid")
 
 

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from booking.cli import entry
+from booking.schema import parts
 from tests.support.processes import python, wait_until
+from tests.support.servers import run
 
 SECRET = "f3b1c05a9d2e47886a10cb5d9e7f2034"
 
@@ -62,7 +64,16 @@ def test_a_missing_setting_ends_with_2_and_one_line(command: str) -> None:
     assert said == "booking: BOOKING_DATABASE_URL is missing: it names the server to use\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_restore_done_begins_a_new_generation(database_url: str) -> None:
+    environ = {"BOOKING_DATABASE_URL": database_url}
+    before = run(parts.check([database_url]))
+    status, said = booking("restore-done", environ=environ)
+    assert (status, said.count("\n")) == (0, 1)
+    assert "new generation" in said
+    assert run(parts.check([database_url])).generation != before.generation
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "restore-done"])
 def test_a_database_out_of_reach_ends_with_1_and_one_line(command: str) -> None:
     environ = {
         "BOOKING_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/x",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.calls import TokenError
+from booking.calls import QueueToken, TokenError
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import place_of
 from booking.queue.domain.lots import draw
@@ -18,6 +18,7 @@ from booking.queue.domain.queue import (
     Leave,
     UseToken,
 )
+from booking.queue.issue_times import READ_A_CALL, READ_AT_ONCE, TRIM_MIN
 from booking.queue.view import POLL_FAR_MS, POLL_NEAR_MS, QueueView
 from tests.support.followed import T0, Followed, token
 
@@ -64,6 +65,82 @@ def test_a_view_that_follows_and_one_that_starts_anew_agree_with_the_owner(
 def test_a_number_that_was_never_given_is_invalid() -> None:
     with pytest.raises(TokenError, match="token_invalid"):
         Followed().view.status(token("ann", 1), "t", T0)
+
+
+# -- numbers that are given a second time ------------------------------------------------------
+
+
+def lost_and_restored() -> tuple[Followed, QueueView, QueueToken, QueueToken]:
+    """Ann's number 2 was given after the backup, and is Ben's after the restore."""
+    followed = Followed(Policy(max_active=10, admit_per_interval=0, active_ms=600_000))
+    followed.join("eve")
+    backup = followed.line
+    followed.now_ms += 60_000
+    ann = token("ann", followed.join("ann"), followed.now_ms)
+    followed.line, followed.view = backup, followed.new_view()
+    followed.view.reset(backup)
+    followed.now_ms += 3_600_000
+    ben = token("ben", followed.join("ben"), followed.now_ms)
+    assert ann.number == ben.number
+    return followed, followed.view, ann, ben
+
+
+def test_a_token_of_the_lost_time_does_not_come_alive() -> None:
+    followed, view, ann, ben = lost_and_restored()
+    assert view.is_active(ben, followed.now_ms)
+    assert view.status(ben, "t", followed.now_ms).active
+    assert not view.is_active(ann, followed.now_ms)
+    with pytest.raises(TokenError, match="token_expired"):
+        view.status(ann, "t", followed.now_ms)
+
+
+def test_nor_at_an_instance_that_starts_later() -> None:
+    followed, _, ann, ben = lost_and_restored()
+    anew = followed.new_view()
+    anew.reset(followed.line)
+    assert anew.is_active(ben, followed.now_ms)
+    with pytest.raises(TokenError, match="token_expired"):
+        anew.status(ann, "t", followed.now_ms)
+
+
+def test_nor_is_its_holder_a_sign_of_the_others() -> None:
+    followed, view, ann, ben = lost_and_restored()
+    view.note_sign(ann, followed.now_ms)
+    assert view.presence.report() == b""
+    view.note_sign(ben, followed.now_ms)
+    assert view.presence.report() != b""
+
+
+def test_the_token_of_one_who_waits_is_matched_too() -> None:
+    followed = Followed(Policy(max_active=1, admit_per_interval=0, active_ms=600_000))
+    for user in ("eve", "ann", "ben"):
+        followed.join(user)
+    assert followed.seen("ann").ahead == 0
+    with pytest.raises(TokenError, match="token_expired"):
+        followed.view.status(token("mallory", 2, T0 - 1), "t", T0)
+
+
+def test_a_long_line_is_read_slice_by_slice() -> None:
+    """Until then a token of a number not read yet is taken at its word, and none is refused."""
+    followed = Followed(Policy(max_active=1, admit_per_interval=0, active_ms=600_000))
+    for n in range(READ_AT_ONCE + 3 * READ_A_CALL):
+        followed.join(f"user-{n}")
+    anew = followed.new_view()
+    anew.reset(followed.line)
+    wrong = [token("mallory", number, T0 - 1) for number in (2, READ_AT_ONCE, 3)]
+    for _ in range(4):
+        assert anew.knows(token("user-1", 2))
+    assert not any(anew.knows(each) for each in wrong)
+
+
+def test_times_of_numbers_that_have_ended_are_forgotten() -> None:
+    followed = Followed(Policy(max_active=0, admit_per_interval=0, active_ms=1_000))
+    for n in range(3 * TRIM_MIN):
+        followed.join(f"user-{n}")
+        followed.now_ms += 10
+        followed.tell(Admit())
+    followed.check(followed.view)
+    assert len(followed.view._issued._times) < 2 * TRIM_MIN
 
 
 def test_those_far_back_are_told_to_poll_less_often() -> None:

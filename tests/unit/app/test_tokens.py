@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from booking.calls import QueueToken, TokenError, TokenSigner
+from booking.identity import Identity
 
 OLD = "an-old-secret-that-has-been-replaced-now"
 NEW = "a-new-secret-which-signs-from-now-on-here"
@@ -60,3 +64,51 @@ def test_an_old_secret_is_still_read_and_the_first_one_signs() -> None:
 def test_short_secrets_are_refused(secrets: list[str]) -> None:
     with pytest.raises(ValueError, match="32 characters"):
         TokenSigner(secrets)
+
+
+# -- who issued it ---------------------------------------------------------------------------------
+
+HERE = Identity(UUID(int=1), 11)
+
+
+def test_a_token_of_a_named_journal_says_what_was_signed() -> None:
+    signer = TokenSigner([NEW], HERE)
+    assert signer.read(signer.sign(TOKEN)) == TOKEN
+
+
+def test_a_token_from_before_a_restore_has_ended() -> None:
+    """Its number is given a second time, to somebody else."""
+    restored = TokenSigner([NEW], Identity(HERE.journal, 12))
+    with pytest.raises(TokenError, match="token_expired"):
+        restored.read(TokenSigner([NEW], HERE).sign(TOKEN))
+
+
+def test_a_token_of_another_deployment_is_invalid_with_the_same_secret() -> None:
+    elsewhere = TokenSigner([NEW], Identity(UUID(int=2), 11))
+    with pytest.raises(TokenError, match="token_invalid"):
+        elsewhere.read(TokenSigner([NEW], HERE).sign(TOKEN))
+
+
+BEFORE = "C596UowfTw6aS29vX049LAAAAAAAAAARAAABoxhcUHttYWluW6J_S92l5G5Bfdx43I8b0w"
+"""What the release without generations made of the token."""
+
+
+def test_the_first_generation_has_the_tokens_of_the_release_before() -> None:
+    """During a roll-out a user is answered by both."""
+    first = TokenSigner([NEW], Identity(UUID(int=1), 0))
+    assert first.sign(TOKEN) == BEFORE
+    assert first.read(BEFORE) == TOKEN
+
+
+def test_later_generations_refuse_the_tokens_of_the_release_before() -> None:
+    with pytest.raises(TokenError, match="token_expired"):
+        TokenSigner([NEW], HERE).read(BEFORE)
+
+
+def test_a_generation_cannot_be_written_into_a_token() -> None:
+    """Every field is signed."""
+    signer = TokenSigner([NEW], HERE)
+    raw = bytearray(urlsafe_b64decode(signer.sign(TOKEN) + "=="))
+    raw[39] ^= 1
+    with pytest.raises(TokenError, match="token_invalid"):
+        signer.read(urlsafe_b64encode(raw).decode().rstrip("="))

@@ -91,6 +91,14 @@ def test_an_empty_attempt_is_never_the_same() -> None:
     lined_up("ann").when(Join("ann", ""), policy=CLOSED).refused("already_queued")
 
 
+def test_a_place_from_before_a_restore_is_given_out_again() -> None:
+    """The restore has ended its token, and its user would stand in their own way."""
+    place = Place("ann", 1, T0, 0, 0)
+    given = lined_up("ann")
+    given.when(Join("ann", "", T0 + 1), policy=CLOSED).then(reply=place)
+    given.when(Join("ann", "", T0), policy=CLOSED).refused("already_queued")
+
+
 def test_a_repeated_attempt_learns_that_it_has_come_in_meanwhile() -> None:
     given = GivenLine(Joined("ann", 1, T0, "try"), Admitted(1, 1, 1, T0, END))
     given.when(Join("ann", "try"), policy=ONE, at=END - 1).then(reply=Place("ann", 1, T0, 0, END))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -13,12 +14,14 @@ from actors.errors import NotOwnedError
 from actors.peers import PEER_PATH, Secret
 from actors.peers.handshake import NONCE_BYTES, HandshakeError
 from actors.peers.protocol import VERSION, Challenge, Hello, Proof, Reply, encode, frame_of
-from actors.transport import Request
-from tests.support.peer_links import ANN, LIMITS, SECRET, Pair, until
+from actors.transport import Answer, Request
+from tests.support.peer_links import ANN, FOREIGN, LIMITS, SECRET, Pair, until
 
 OTHER = b"another secret of another cluster"
 HELLO = Hello(VERSION, "one", "one-1", b"n" * NONCE_BYTES)
 CHALLENGE = Challenge(VERSION, "two", "two-1", b"m" * NONCE_BYTES)
+PROOF_BEFORE = "f3b594b2d6247ef7a1d718f75577166b215594f11425cd7a15a7031464698a63"
+"""Of these two, as the release before clusters had names makes it."""
 
 
 async def refused(pair: Pair, secret: bytes = SECRET) -> str:
@@ -198,3 +201,67 @@ def test_a_secret_is_long_and_stays_unsaid() -> None:
     with pytest.raises(ValueError, match="at least 16"):
         Secret(b"short")
     assert SECRET.decode() not in repr(Secret(SECRET))
+
+
+# -- clusters --------------------------------------------------------------------------------------
+
+
+async def asked(pair: Pair, **options: Any) -> Answer:
+    return await pair.transport(**options).ask("two", Request(ANN, 1, pair.in_s(5)))
+
+
+async def test_instances_of_one_cluster_meet(pair: Pair) -> None:
+    await pair.start(cluster="here")
+    assert (await asked(pair, cluster="here")).reply == 1
+
+
+@pytest.mark.parametrize(("listens", "connects"), [("here", "there"), ("here", ""), ("", "there")])
+async def test_another_cluster_opens_nothing_with_the_same_secret(
+    pair: Pair, listens: str, connects: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A staging that was given a copy of production's settings must not reach production."""
+    FOREIGN.__init__()  # type: ignore[misc]
+    await pair.start(cluster=listens)
+    with pytest.raises(NotOwnedError):
+        await asked(pair, cluster=connects)
+    assert pair.clerk.got == []
+    assert FOREIGN.total >= 1
+    assert "of another deployment" in caplog.text
+
+
+async def test_a_client_does_not_trust_another_cluster_either(pair: Pair) -> None:
+    """It proves nothing to a listener that took the address of one of its own."""
+    await pair.start(cluster="there", is_previous=lambda instance, incarnation: True)
+    with pytest.raises(NotOwnedError):
+        await asked(pair, cluster="here")
+    assert pair.clerk.got == []
+
+
+@pytest.mark.parametrize(("listens", "connects"), [("here", ""), ("", "here")])
+async def test_a_member_of_the_release_before_is_let_in(
+    pair: Pair, listens: str, connects: str
+) -> None:
+    """Its greeting names no cluster, and its proof is over what it knows."""
+
+    def is_previous(instance: str, incarnation: str) -> bool:
+        return (instance, incarnation) in (("one", "one-1"), ("two", "two-1"))
+
+    # The side of the release before does not look at the cluster at all.
+    await pair.start(cluster=listens, is_previous=is_previous)
+    if listens:
+        assert (await asked(pair)).reply == 1
+    else:
+        assert (await asked(pair, cluster=connects, is_previous=is_previous)).reply == 1
+
+
+def test_a_proof_without_clusters_is_that_of_the_release_before() -> None:
+    proof = Secret(SECRET).proof("connects", HELLO, CHALLENGE)
+    assert proof.mac.hex() == PROOF_BEFORE
+
+
+def test_a_proof_covers_the_clusters() -> None:
+    hello = msgspec.structs.replace(HELLO, cluster="here")
+    challenge = msgspec.structs.replace(CHALLENGE, cluster="here")
+    other = msgspec.structs.replace(hello, cluster="there")
+    secret = Secret(SECRET)
+    assert secret.proof("connects", hello, challenge) != secret.proof("connects", other, challenge)

@@ -60,7 +60,7 @@ async def test_a_freed_slot_admits_the_next_at_once(start_room: StartRoom) -> No
     inside, waiting = standings[0], standings[10]
     assert inside.active
     assert not waiting.active
-    await room.services.queue.leave(QueueToken(inside.user, "main", inside.number, 0))
+    await room.services.queue.leave(room.services.queue.read_token(inside.token))
     seen = room.poll(waiting)
     assert seen is not None
     assert seen.active
@@ -219,11 +219,11 @@ async def test_a_socket_is_a_sign_and_coming_back_in_time_keeps_the_place(
     listening, back, _ = await room.crowd(3)
     for _ in range(11):
         await pass_time(5.0)
-        room.services.queue.mark_present(QueueToken(listening.user, "main", listening.number, 0))
+        room.services.queue.mark_present(room.services.queue.read_token(listening.token))
     assert room.poll(back) is not None
     for _ in range(11):
         await pass_time(5.0)
-        room.services.queue.mark_present(QueueToken(listening.user, "main", listening.number, 0))
+        room.services.queue.mark_present(room.services.queue.read_token(listening.token))
     seen = [room.poll(listening), room.poll(back)]
     assert [each.ahead for each in seen if each] == [0, 1]
     assert room.queue.waiting == 2
@@ -263,7 +263,7 @@ async def test_one_let_in_who_never_came_back_gives_the_slot_to_the_next(
     assert room.poll(absent) is not None
     await pass_time(0.2)
     for each in standings[:2]:
-        await room.services.queue.leave(QueueToken(each.user, "main", each.number, 0))
+        await room.services.queue.leave(room.services.queue.read_token(each.token))
     assert room.queue.active == 10
     seen = room.poll(noticed)
     assert seen is not None
@@ -296,7 +296,7 @@ async def test_every_tenth_vanishes_and_the_queue_keeps_its_rate(start_room: Sta
             assert again is not None
             seen = again
         await asyncio.sleep(10.0)
-        await room.services.queue.leave(QueueToken(seen.user, "main", seen.number, 0))
+        await room.services.queue.leave(room.services.queue.read_token(seen.token))
         paid.append(loop.time())
 
     await asyncio.gather(*(fan(number) for number in range(1, 1_601)))

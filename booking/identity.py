@@ -1,0 +1,27 @@
+"""Who the journal is: what keeps the instances of one deployment together, and others away."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A journal's name, made once, and its generation, which each restore from a backup renews."""
+
+    journal: UUID
+    generation: int
+    """Random; 0 in a journal from before there were generations."""
+    renewed_ms: int = 0
+    """When the generation began with a restore; 0 for the first one."""
+
+    @property
+    def cluster(self) -> str:
+        """The name of those who run on this journal, part of every name in Redis and of every
+        greeting. A copy of the database has another one once it is in its own generation."""
+        return f"{self.journal.hex}-{self.generation:x}"
+
+
+FIRST = Identity(UUID(int=0), 0)
+"""Of a journal that has not been given a name."""
