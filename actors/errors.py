@@ -34,6 +34,16 @@ class JournalUnavailableError(UnavailableError):
     reason = "journal_unavailable"
 
 
+class PastLostError(UnavailableError):
+    """The journal has lost what was committed to this shard, and no operator has accepted that yet.
+    Nothing was done."""
+
+    reason = "past_lost"
+
+    def __init__(self, detail: str = "", retry_after_s: float = 10.0) -> None:
+        super().__init__(detail, retry_after_s)
+
+
 class OutcomeUnknownError(UnavailableError):
     """The journal did not say whether the command's events were written, or the slot was lost
     while they were. Only a repeat with the same key tells."""

@@ -38,6 +38,8 @@ class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` before the first commit."""
     fenced: int
     """Shards taken away by another owner's claim."""
+    losses: int
+    """Times that a shard's journal was found here to have lost rows."""
     crashes: int
     refused: int
     """Asks refused at once."""
@@ -126,6 +128,7 @@ class Health:
             rows=counters.rows,
             last_commit_age_s=self.commit_age_s,
             fenced=counters.fenced,
+            losses=counters.losses,
             crashes=counters.crashes,
             refused=counters.refused,
             deadlines_exceeded=self._deadlines.exceeded,

@@ -44,5 +44,8 @@ class Subscription:
     def lost(self, shard: int) -> None:
         """Another instance owns this shard now: what is known of it grows stale."""
 
+    def past_lost(self, shard: int) -> None:
+        """The journal no longer has some of what was told of this shard: it has to be read anew."""
+
     def stood_still(self) -> None:
         """This process did nothing for a while, so what it hears next may be old."""

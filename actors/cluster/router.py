@@ -196,6 +196,7 @@ class Router:
                 raise DeadlineExceededError("no owner in time")
             if self._runtime.shards.epoch_of(slot):
                 return await self._runtime.send(request)
+            self._runtime.shards.check_past(slot)
             owner = self._directory.owner(slot)
             if owner.instance in ("", self._instance):
                 # Nobody can claim it then, so there is nothing to hold the caller back for.
@@ -298,7 +299,7 @@ class ShardAvailability:
         return self._unconfirmed()
 
     def _served(self, shard: int) -> bool:
-        if self._runtime.shards.holds(shard):
+        if self._runtime.shards.holds(shard) or shard in self._runtime.shards.waiting:
             return True
         owner = self._directory.owner(shard).instance
         if owner == self._members.me.instance:
@@ -310,8 +311,11 @@ class ShardAvailability:
         sending requests here."""
         if not self._all_confirmed:
             now_s = self._clock.monotonic()
+            shards = self._runtime.shards
             unheard = sum(
-                not self._runtime.shards.holds(n) and self._directory.unconfirmed_s(n, now_s) == inf
+                not shards.holds(n)
+                and n not in shards.waiting
+                and self._directory.unconfirmed_s(n, now_s) == inf
                 for n in range(SLOT_COUNT)
             )
             if unheard:

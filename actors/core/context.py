@@ -164,6 +164,8 @@ class Counters:
     refused: int = 0
     loads: int = 0
     fenced: int = 0
+    losses: int = 0
+    """Times that a shard's journal was found here to have lost rows."""
     sagas: int = 0
     """Sagas running now."""
     clock_steps: int = 0

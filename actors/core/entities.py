@@ -212,6 +212,7 @@ class Entities:
         activation.loading = False
         activation.loaded = True
         activation.state = activation.committed = state
+        activation.seq = folded.seq
         activation.event_bytes = folded.event_bytes
         activation.snapshot_bytes = folded.snapshot_bytes
         if activation.paging is not None:

@@ -23,11 +23,14 @@ in the first, put into a mailbox in the second and decided in the third."""
 class LaneOwner(Protocol):
     """Learns what the journal said. A lane calls it between two appends."""
 
+    incarnation: str
+    """Of this instance."""
+
     def accepted(self, commits: Sequence[Commit]) -> None:
         """The journal has these commits."""
 
     def fenced(self, shards: Collection[int], commits: Sequence[Commit]) -> None:
-        """These commits were not written, because another instance owns their shards now."""
+        """These commits were not written, because their shards are not ours as we know them."""
 
     def doubtful(
         self, error: JournalError, sent: Sequence[Commit], unsent: Sequence[Commit]
@@ -85,7 +88,9 @@ class Lane:
             commits = self._take()
             self._in_flight = commits
             try:
-                fenced = await self._journal.append(self._number, batch_of(commits))
+                fenced = await self._journal.append(
+                    self._number, batch_of(commits, self._owner.incarnation)
+                )
             except JournalError as error:
                 self._in_flight = ()
                 self._owner.doubtful(error, commits, self._take_unsent())
@@ -151,7 +156,7 @@ class Lane:
         return sent, self._take_unsent()
 
 
-def batch_of(commits: Sequence[Commit]) -> Batch:
+def batch_of(commits: Sequence[Commit], incarnation: str) -> Batch:
     """Merge commits into one batch; of several snapshots or timer entries of one entity the last
     one counts."""
     return Batch(
@@ -160,4 +165,5 @@ def batch_of(commits: Sequence[Commit]) -> Batch:
         list({one.address: one for commit in commits for one in commit.snapshots}.values()),
         list({one.address: one for commit in commits for one in commit.timers}.values()),
         [page for commit in commits for page in commit.pages],
+        incarnation,
     )

@@ -83,6 +83,8 @@ class Activation(Mailbox):
     """Decisions submitted and not yet committed."""
     owed: frozenset[str] = frozenset()
     """Follow-ups of decisions, committed or not, that are not done. Their entity stays marked."""
+    seq: int = 0
+    """Of its last event known to be in the journal."""
     pins: int = 0
     """Running sagas, and messages that wait for it as a companion: they keep it in memory."""
     event_bytes: int = 0
@@ -261,8 +263,8 @@ class Shard:
         submit: Callable[[Commit], None],
         began_ms: int = 0,
     ) -> None:
-        self.number = lease.shard
-        self.epoch = lease.epoch
+        self.number, self.epoch, self.began = lease.shard, lease.epoch, lease.past
+        """``began`` is what the journal had when the shard was claimed."""
         self.place = {"shard": lease.shard, "epoch": lease.epoch}
         """For log lines."""
         self.journal = journal
@@ -271,6 +273,8 @@ class Shard:
         self.committed_seq = lease.last_seq
         """The seq of the last event known to be in the journal."""
         self.closed = False
+        self.last_seqs: dict[Address, int] = {}
+        """When it was closed: of each entity in memory the seq of its last committed event."""
         self.frozen = False
         """On the move: nobody new is let in, and what is there is decided."""
         self.turns = 0
@@ -453,6 +457,7 @@ class Shard:
         for waiting in self.parked.values():
             for waiter in waiting:
                 waiter.refuse(OutcomeUnknownError("the shard was left while the saga ran"))
+        self.last_seqs = {a.address: a.seq for a in self.activations.values() if a.seq}
         self.activations.clear()
         self.parked.clear()
         self.timers.clear()

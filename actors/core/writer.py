@@ -236,6 +236,7 @@ class Writer:
             activation = change.activation
             activation.uncommitted -= 1
             activation.committed = change.state
+            activation.seq = change.seq
             for subscription in self._context.subscriptions:
                 subscription.committed(change)
             if shard.closed:

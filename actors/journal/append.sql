@@ -5,19 +5,23 @@
 -- writes; but every part joins "live", and a row leaves "live" only once its lease is locked.
 
 -- name: live
--- Locks the leases of the batch and lets through the shards whose epoch is still the batch's own,
--- and none whose latest row is from the future by this database's clock: whoever decided it has a
--- wrong one, and every later owner would have to go on from there.
--- If a claim holds the row, this waits for it and then checks the epoch again in the new version
--- of the row (read committed). FOR SHARE conflicts with the claim's UPDATE; FOR KEY SHARE would
--- not, because epoch is in no key. In order of shards, as the claim, so that the two never wait
--- for each other.
+-- Locks the leases of the batch and lets through the shards that are still its writer's under the
+-- batch's epoch, and whose journal has the row before their first one: what was decided on rows that
+-- the journal has lost is not written behind the gap. None whose latest row is from the future by
+-- this database's clock either: whoever decided it has a wrong one, and every later owner would have
+-- to go on from there. If a claim holds the row, this waits for it and then checks the lease again
+-- in the new version of the row (read committed). FOR SHARE conflicts with the claim's UPDATE; FOR
+-- KEY SHARE would not, because epoch is in no key. In order of shards, as the claim, so that the two
+-- never wait for each other.
 SELECT s.shard, s.epoch
 FROM shards AS s
-JOIN unnest(:batch_shards::smallint[], :batch_epochs::bigint[], :batch_at_ms::bigint[])
-     AS b (shard, epoch, at_ms)
+JOIN unnest(:batch_shards::smallint[], :batch_epochs::bigint[], :batch_ends::bigint[],
+            :batch_at_ms::bigint[]) AS b (shard, epoch, seq, at_ms)
   ON s.shard = b.shard AND s.epoch = b.epoch
      AND b.at_ms <= extract(epoch FROM now()) * 1000 + :lead_max_ms::bigint
+WHERE s.incarnation = :incarnation::text
+  AND (b.seq = 0 OR (SELECT j.epoch FROM journal AS j
+                     WHERE j.shard = b.shard AND j.seq = b.seq) IS NOT NULL)
 ORDER BY s.shard
 FOR SHARE OF s
 

@@ -7,7 +7,7 @@ Three implementations pass the same tests: :class:`actors.journal.memory.MemoryJ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -87,6 +87,12 @@ class Batch(msgspec.Struct):
     timers: list[TimerEntry] = []
     """At most one for each address."""
     pages: list[PageRow] = []
+    incarnation: str = ""
+    """Of the instance that decided all of it."""
+
+    def ends(self) -> dict[int, int]:
+        """Where the journal has to end for each shard with rows: at the seq before its first."""
+        return {row.shard: row.seq - 1 for row in reversed(self.rows)}
 
     def tenures(self) -> set[tuple[int, int]]:
         """Every ``(shard, epoch)`` that something in the batch was decided under."""
@@ -101,7 +107,20 @@ class Batch(msgspec.Struct):
             [snapshot for snapshot in self.snapshots if wanted(snapshot.shard)],
             [timer for timer in self.timers if wanted(timer.shard)],
             [page for page in self.pages if wanted(page.shard)],
+            self.incarnation,
         )
+
+
+class Past(msgspec.Struct, frozen=True):
+    """Names all that a shard went through by its last row: one incarnation writes under an epoch,
+    and every row is written behind the one before it, so a journal that has this row of this writer
+    has everything before it as well (the log matching of Raft; Ongaro and Ousterhout, 2014)."""
+
+    seq: int = 0
+    """0 for a shard without rows; the other fields say nothing then."""
+    epoch: int = 0
+    writer: str = ""
+    """The incarnation that claimed the epoch."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -109,10 +128,15 @@ class Lease(msgspec.Struct, frozen=True):
 
     shard: int
     epoch: int
-    last_seq: int
-    """The last seq in the journal; 0 for an empty shard."""
+    past: Past
+    """What the journal has of it."""
     last_ms: int = 0
-    """When that was decided; no decision of the shard is later."""
+    """When its last row was decided; no decision of the shard is later."""
+
+    @property
+    def last_seq(self) -> int:
+        """The last seq in the journal; 0 for an empty shard."""
+        return self.past.seq
 
 
 class ShardInfo(msgspec.Struct, frozen=True):
@@ -122,6 +146,31 @@ class ShardInfo(msgspec.Struct, frozen=True):
     epoch: int
     owner: str
     incarnation: str
+    losses: int = 0
+    """How often its journal was found to have lost rows."""
+    lost: bool = False
+    """Nobody may claim it until an operator has accepted a loss."""
+    past: Past = Past()
+    """Up to the row that was asked about; without rows if there is no such row."""
+
+
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instance knew to be in the journal of a shard, and is no longer there."""
+
+    shard: int
+    known: Past
+    """What was committed."""
+    served: int
+    """The epoch under which this instance served it last."""
+    kept_seq: int
+    """The last row of it that is still there."""
+    entities: tuple[str, ...]
+    """The addresses of entities that this instance knows to have lost events, at most
+    :data:`ENTITIES_NAMED_MAX`."""
+
+
+ENTITIES_NAMED_MAX = 100
+"""Entities that a loss names; a person reads the first few, and the rows fit into one message."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -177,9 +226,9 @@ class Journal(Protocol):
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
         """Write the batch in one autocommitted statement on the connection of this lane.
 
-        Returns the shards that were *fenced*: their epoch in the journal is not the one in the
-        batch, or a row's time leads the database's clock by more than
-        :data:`~actors.clock.SKEW_MAX_MS`, and nothing of theirs was written. Everything of the
+        Returns the shards that were *fenced*, and nothing of theirs was written: their lease is not
+        the one in the batch, the journal lacks the row before their first one, or a row's time
+        leads the database's clock by more than :data:`~actors.clock.SKEW_MAX_MS`. Everything of the
         other shards is durable now.
         """
 
@@ -206,16 +255,28 @@ class Journal(Protocol):
         """The stored outcomes among these ``(shard, command id)`` pairs, by command id."""
 
     async def claim(
-        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
+        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str, above: int = 0
     ) -> list[Lease]:
         """Take over shards, given as ``(shard, epoch last seen)``; epoch 0 means never claimed.
 
-        Each whose epoch is still the one seen gets epoch + 1 and this owner; the others are left
-        out of the answer, which is in the order asked.
+        Each whose epoch is still the one seen gets this owner and the next epoch: above the one
+        seen, all that the journal has of the shard, and ``above``, which is what the caller knows
+        and the journal may have forgotten. The others are left out of the answer, which is in the
+        order asked, and so are shards with a loss that is not accepted.
         """
 
-    async def shards(self) -> list[ShardInfo]:
-        """All shards, by number."""
+    async def shards(self, seqs: Mapping[int, int] | None = None) -> list[ShardInfo]:
+        """All shards, by number; those of ``seqs`` with what the journal has up to this seq of
+        theirs."""
+
+    async def kept(self, pasts: Mapping[int, Past]) -> dict[int, int]:
+        """The last row of each of these pasts that is still there; 0 if none is."""
+
+    async def report(self, losses: Sequence[Loss], owner: str, incarnation: str) -> Collection[int]:
+        """Write down what was lost, once, by whom it was noticed, and raise the epochs of these
+        shards above all that were ever served; returns the shards that nobody may claim now. Left
+        out are those whose row is there after all, and those whose loss an operator has accepted
+        before, under a later epoch."""
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
         """The entities of these shards that have a timer or an unfinished saga."""

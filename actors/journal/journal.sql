@@ -2,21 +2,28 @@
 
 -- name: claim
 -- Takes over the shards whose epoch is the one seen (and, if asked, only those that should be this
--- owner's), and remembers the claim. Locks in order of shards, as the append does; a row changed
--- while this waited is checked again in its new version. A database that is still without the column
--- "desired" can be claimed from as well, hence the detour over JSON.
+-- owner's) and that have no loss which waits for an operator, and remembers the claim. The new epoch
+-- is above all that anything here knows of, so that none is given twice even after a fail-over that
+-- forgot a claim. Locks in order of shards, as the append does; a row changed while this waited is
+-- checked again in its new version.
 WITH locked AS (
     SELECT s.shard
     FROM shards AS s
     JOIN unnest(:shards::smallint[], :seen::bigint[]) AS w (shard, epoch)
       ON s.shard = w.shard AND s.epoch = w.epoch
-    WHERE NOT :only_desired::boolean OR to_jsonb(s) ->> 'desired' = :owner::text
+    WHERE (NOT :only_desired::boolean OR s.desired = :owner::text)
+      AND NOT EXISTS (SELECT FROM losses AS x WHERE x.shard = s.shard AND x.accepted_at IS NULL)
     ORDER BY s.shard
     FOR UPDATE OF s
 ), claimed AS (
     UPDATE shards AS s
-    SET epoch = s.epoch + 1, owner = :owner::text, incarnation = :incarnation::text,
-        claimed_at = now()
+    SET epoch = 1 + greatest(
+            s.epoch, :above::bigint,
+            (SELECT e.epoch FROM epochs AS e WHERE e.shard = s.shard
+             ORDER BY e.epoch DESC LIMIT 1),
+            (SELECT j.epoch FROM journal AS j WHERE j.shard = s.shard
+             ORDER BY j.seq DESC LIMIT 1)),
+        owner = :owner::text, incarnation = :incarnation::text, claimed_at = now()
     FROM locked AS l
     WHERE s.shard = l.shard
     RETURNING s.shard, s.epoch, s.owner, s.incarnation, s.claimed_at
@@ -26,16 +33,75 @@ WITH locked AS (
 )
 SELECT shard, epoch FROM claimed
 
--- name: last_seqs
+-- name: ends
 -- Where each shard ends: one step down its primary key. Asked after the claim has committed, never
 -- in its statement: that statement's snapshot is older than its row locks, and an append of the
 -- last owner may commit between the two. After the claim no append of an older epoch can commit,
 -- so this sees all there will ever be of them.
-SELECT w.shard, last.seq, last.at_ms
+SELECT w.shard, last.seq, last.epoch, coalesce(e.incarnation, '') AS writer, last.at_ms
 FROM unnest(:shards::smallint[]) AS w (shard)
 CROSS JOIN LATERAL (
-    SELECT j.seq, j.at_ms FROM journal AS j WHERE j.shard = w.shard ORDER BY j.seq DESC LIMIT 1
+    SELECT j.seq, j.epoch, j.at_ms FROM journal AS j
+    WHERE j.shard = w.shard ORDER BY j.seq DESC LIMIT 1
 ) AS last
+LEFT JOIN epochs AS e ON e.shard = w.shard AND e.epoch = last.epoch
+
+-- name: kept
+-- The last row of each of these pasts that is still there. Rows that another owner wrote in the
+-- place of lost ones have a later epoch, or the same one claimed by another incarnation.
+SELECT w.shard, kept.seq
+FROM unnest(:shards::smallint[], :seqs::bigint[], :epochs::bigint[], :writers::text[])
+     AS w (shard, seq, epoch, writer)
+CROSS JOIN LATERAL (
+    SELECT j.seq FROM journal AS j
+    LEFT JOIN epochs AS e ON e.shard = j.shard AND e.epoch = j.epoch
+    WHERE j.shard = w.shard AND j.seq <= w.seq
+      AND (j.epoch < w.epoch OR j.epoch = w.epoch AND coalesce(e.incarnation, '') = w.writer)
+    ORDER BY j.seq DESC LIMIT 1
+) AS kept
+
+-- name: report
+-- Writes down what was lost, and lets nobody serve these shards until that is accepted: the epoch is
+-- raised above all that were ever served, which fences whoever does. A row that is there after all
+-- was only missing where the caller looked, on a server that lags behind. A loss that was accepted
+-- under a later epoch is the same one, noticed by somebody who was away; it is written down as
+-- accepted, and stops nobody.
+WITH told AS (
+    SELECT w.*, s.epoch AS epoch_now,
+           (SELECT min(x.accepted_at) FROM losses AS x
+            WHERE x.shard = w.shard AND x.raised_to > w.epoch AND x.accepted_at IS NOT NULL)
+               AS accepted_at
+    FROM unnest(:shards::smallint[], :seqs::bigint[], :epochs::bigint[], :writers::text[],
+                :served::bigint[], :kept_seqs::bigint[], :entities::text[])
+         AS w (shard, seq, epoch, writer, served, kept_seq, entities)
+    JOIN shards AS s ON s.shard = w.shard
+    WHERE NOT EXISTS (
+        SELECT FROM journal AS j
+        LEFT JOIN epochs AS e ON e.shard = j.shard AND e.epoch = j.epoch
+        WHERE j.shard = w.shard AND j.seq = w.seq AND j.epoch = w.epoch
+          AND coalesce(e.incarnation, '') = w.writer)
+    ORDER BY s.shard
+    FOR UPDATE OF s
+), raised AS (
+    UPDATE shards AS s
+    SET epoch = 1 + greatest(
+            s.epoch, t.epoch, t.served,
+            (SELECT e.epoch FROM epochs AS e WHERE e.shard = s.shard
+             ORDER BY e.epoch DESC LIMIT 1)),
+        owner = '', incarnation = ''
+    FROM told AS t
+    WHERE s.shard = t.shard AND t.accepted_at IS NULL
+    RETURNING s.shard, s.epoch
+)
+INSERT INTO losses (shard, seq, epoch, writer, kept_seq, entities, instance, incarnation,
+                    raised_to, accepted_at, accepted_by)
+SELECT t.shard, t.seq, t.epoch, t.writer, t.kept_seq, t.entities::json, :owner::text,
+       :incarnation::text, coalesce(r.epoch, t.epoch_now), t.accepted_at,
+       CASE WHEN t.accepted_at IS NULL THEN '' ELSE 'as before' END
+FROM told AS t
+LEFT JOIN raised AS r ON r.shard = t.shard
+ON CONFLICT (shard, seq, epoch, writer, incarnation) DO UPDATE SET raised_to = excluded.raised_to
+RETURNING shard, accepted_at IS NULL AS open
 
 -- name: load
 -- The stored state of each of these entities, if there is one, and the first events above it, oldest
@@ -110,8 +176,19 @@ FROM unnest(:shards::smallint[], :commands::bytea[]) AS k (shard, command)
 JOIN outcomes AS o ON o.shard = k.shard AND o.command = k.command
 
 -- name: shards
--- All leases.
-SELECT shard, epoch, owner, incarnation FROM shards ORDER BY shard
+-- All leases, and of shards that are asked about the row of a seq: a step down two primary keys for
+-- each. The seqs are in order of shards, 0 for those that are not asked about.
+SELECT s.shard, s.epoch, s.owner, s.incarnation,
+       coalesce(x.losses, 0) AS losses, coalesce(x.lost, false) AS lost,
+       j.seq AS past_seq, j.epoch AS past_epoch, coalesce(e.incarnation, '') AS writer
+FROM shards AS s
+LEFT JOIN (
+    SELECT shard, count(*) AS losses, bool_or(accepted_at IS NULL) AS lost
+    FROM losses GROUP BY shard
+) AS x ON x.shard = s.shard
+LEFT JOIN journal AS j ON j.shard = s.shard AND j.seq = (:seqs::bigint[])[s.shard + 1]
+LEFT JOIN epochs AS e ON e.shard = j.shard AND e.epoch = j.epoch
+ORDER BY s.shard
 
 -- name: armed_timers
 -- The entities that a shard's next owner has to load at once.

@@ -13,7 +13,8 @@ those of this journal, in this order, is checked before they are opened
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -24,8 +25,10 @@ from actors.journal.contract import (
     JournalError,
     Lease,
     Loaded,
+    Loss,
     OutcomeRow,
     PageRow,
+    Past,
     Row,
     ShardInfo,
     SnapshotRow,
@@ -92,11 +95,11 @@ class PartitionedJournal:
         return set(chain.from_iterable(fenced))
 
     async def claim(
-        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
+        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str, above: int = 0
     ) -> list[Lease]:
         """As the contract says. When one database does not answer, the claims in the others are
         true all the same, and are found by the next look at :meth:`shards`."""
-        claims = [part.claim for part in self.parts]
+        claims = [partial(part.claim, above=above) for part in self.parts]
         return await claim_in(claims, wanted, owner, incarnation)
 
     async def purge_outcomes(self, before_ms: int, limit: int) -> int:
@@ -146,9 +149,24 @@ class PartitionedJournal:
         found = await self._spread(commands, shards, lambda part, some: part.outcomes(some))
         return {command: row for part in found.values() for command, row in part.items()}
 
-    async def shards(self) -> list[ShardInfo]:
+    async def shards(self, seqs: Mapping[int, int] | None = None) -> list[ShardInfo]:
         """Each from its own database: the others know it as never claimed."""
-        return own_of_each(await together(part.shards() for part in self.parts))
+        return own_of_each(await together(part.shards(seqs) for part in self.parts))
+
+    async def kept(self, pasts: Mapping[int, Past]) -> dict[int, int]:
+        """As the contract says."""
+        items = list(pasts.items())
+        found = await self._spread(items, list(pasts), lambda part, some: part.kept(dict(some)))
+        return {shard: seq for part in found.values() for shard, seq in part.items()}
+
+    async def report(self, losses: Sequence[Loss], owner: str, incarnation: str) -> Collection[int]:
+        """As the contract says."""
+        found = await self._spread(
+            losses,
+            [loss.shard for loss in losses],
+            lambda part, some: part.report(some, owner, incarnation),
+        )
+        return set(chain.from_iterable(found.values()))
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
         """As the contract says."""

@@ -15,8 +15,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 import asyncpg
+import msgspec
 
-from actors.address import Address, stable_hash
+from actors.address import SLOT_COUNT, Address, stable_hash
 from actors.clock import SKEW_MAX_MS
 from actors.connections.postgres import Link, LinkPool, Statement, numbered, statements, texts
 from actors.journal.contract import (
@@ -25,8 +26,10 @@ from actors.journal.contract import (
     JournalCorruptedError,
     Lease,
     Loaded,
+    Loss,
     OutcomeRow,
     PageRow,
+    Past,
     Row,
     ShardInfo,
     SnapshotRow,
@@ -64,7 +67,7 @@ class PostgresJournal:
     def __init__(
         self, dsn: str, lanes: int = 1, *, timeout_s: float = TIMEOUT_S, pool_size: int = POOL_SIZE
     ) -> None:
-        self._lanes = [Link(dsn, timeout_s) for _ in range(lanes)]
+        self._lanes = [Link(dsn, timeout_s, enable_seqscan="off") for _ in range(lanes)]
         self._pool = LinkPool(dsn, timeout_s, pool_size, **_LOOK_UPS_ONLY)
         self.parts: Sequence[PostgresJournal] = (self,)
 
@@ -104,10 +107,10 @@ class PostgresJournal:
         return torn | (epochs.keys() - {record["shard"] for record in live})
 
     async def claim(
-        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
+        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str, above: int = 0
     ) -> list[Lease]:
         """As the contract says."""
-        return await claim_shards(self._pool, wanted, owner, incarnation)
+        return await claim_shards(self._pool, wanted, owner, incarnation, above)
 
     async def purge_outcomes(self, before_ms: int, limit: int) -> int:
         """As the contract says."""
@@ -163,9 +166,28 @@ class PostgresJournal:
         found = await self._pool.fetch(_SQL["outcomes"], shards=shards, commands=ids)
         return {record["command"]: OutcomeRow(**dict(record)) for record in found}
 
-    async def shards(self) -> list[ShardInfo]:
+    async def shards(self, seqs: Mapping[int, int] | None = None) -> list[ShardInfo]:
         """As the contract says."""
-        return [ShardInfo(**dict(record)) for record in await self._pool.fetch(_SQL["shards"])]
+        asked = [(seqs or {}).get(shard, 0) for shard in range(SLOT_COUNT)]
+        return [_info(record) for record in await self._pool.fetch(_SQL["shards"], seqs=asked)]
+
+    async def kept(self, pasts: Mapping[int, Past]) -> dict[int, int]:
+        """As the contract says."""
+        found = await self._pool.fetch(_SQL["kept"], **_past_columns(pasts))
+        return dict.fromkeys(pasts, 0) | {record["shard"]: record["seq"] for record in found}
+
+    async def report(self, losses: Sequence[Loss], owner: str, incarnation: str) -> Collection[int]:
+        """As the contract says."""
+        reported = await self._pool.fetch(
+            _SQL["report"],
+            **_past_columns({loss.shard: loss.known for loss in losses}),
+            served=[loss.served for loss in losses],
+            kept_seqs=[loss.kept_seq for loss in losses],
+            entities=[msgspec.json.encode(loss.entities).decode() for loss in losses],
+            owner=owner,
+            incarnation=incarnation,
+        )
+        return {record["shard"] for record in reported if record["open"]}
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
         """As the contract says."""
@@ -194,6 +216,7 @@ async def claim_shards(
     wanted: Sequence[tuple[int, int]],
     owner: str,
     incarnation: str,
+    above: int = 0,
     *,
     only_desired: bool = False,
 ) -> list[Lease]:
@@ -205,14 +228,15 @@ async def claim_shards(
         seen=[epoch for _, epoch in wanted],
         owner=owner,
         incarnation=incarnation,
+        above=above,
         only_desired=only_desired,
     )
     epochs = {record["shard"]: record["epoch"] for record in claimed}
     # In a statement of its own, after the claim is true: see the statement.
-    found = await pool.fetch(_SQL["last_seqs"], shards=list(epochs))
-    last = {record["shard"]: (record["seq"], record["at_ms"]) for record in found}
+    found = await pool.fetch(_SQL["ends"], shards=list(epochs))
+    last = {r["shard"]: (Past(r["seq"], r["epoch"], r["writer"]), r["at_ms"]) for r in found}
     return [
-        Lease(shard, epochs.pop(shard), *last.get(shard, (0, 0)))
+        Lease(shard, epochs.pop(shard), *last.get(shard, (Past(), 0)))
         for shard, _ in wanted
         if shard in epochs
     ]
@@ -246,11 +270,14 @@ def _statement_for(batch: Batch, epochs: Mapping[int, int]) -> tuple[Statement, 
     latest: dict[int, int] = {}
     for row in batch.rows:
         latest[row.shard] = max(latest.get(row.shard, 0), row.at_ms)
+    ends = batch.ends()
     values: dict[str, Any] = {
         "batch_shards": list(epochs),
         "batch_epochs": list(epochs.values()),
+        "batch_ends": [ends.get(shard, 0) for shard in epochs],
         "batch_at_ms": [latest.get(shard, 0) for shard in epochs],
         "lead_max_ms": SKEW_MAX_MS,
+        "incarnation": batch.incarnation,
     }
     parts: list[str] = []
     if batch.rows:
@@ -360,6 +387,21 @@ def _gathered(
         Loaded(address, snapshot, some, len(some) == limit)
         for address, snapshot, some in zip(addresses, snapshots, rows, strict=True)
     ]
+
+
+def _info(record: asyncpg.Record) -> ShardInfo:
+    values = dict(record)
+    past = Past(values.pop("past_seq") or 0, values.pop("past_epoch") or 0, values.pop("writer"))
+    return ShardInfo(**values, past=past)
+
+
+def _past_columns(pasts: Mapping[int, Past]) -> dict[str, list[Any]]:
+    return {
+        "shards": list(pasts),
+        "seqs": [past.seq for past in pasts.values()],
+        "epochs": [past.epoch for past in pasts.values()],
+        "writers": [past.writer for past in pasts.values()],
+    }
 
 
 def _row(record: asyncpg.Record, address: Address) -> Row:

@@ -1,9 +1,11 @@
 """The shards that this instance owns: claiming them, losing them, and claiming them again.
 
-A shard leaves service in three ways. *Fenced*: the journal refused its rows, because another
-instance claimed it; it is lost. *In doubt*: the journal did not say what became of a batch; the
-shard is claimed again with a higher epoch, which keeps what is still on its way out of the journal,
-and then the journal tells. *Crash loop*: it rests for a while and is claimed again.
+A shard leaves service in four ways. *Fenced*: the journal refused its rows, because another
+instance claimed it; it is lost. *Past lost*: the journal no longer has what was committed, after a
+fail-over to a standby that lacked it; nobody serves the shard until an operator has accepted the
+loss, and then it begins from what there is. *In doubt*: the journal did not say what became of a
+batch; the shard is claimed again with a higher epoch, which keeps what is still on its way out of
+the journal, and then the journal tells. *Crash loop*: it rests for a while and is claimed again.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from actors.core.lane import Lane
 from actors.core.sagas import Sagas
 from actors.core.shard import Commit, Shard
 from actors.core.writer import Writer
-from actors.errors import NotOwnedError, OutcomeUnknownError
+from actors.errors import NotOwnedError, OutcomeUnknownError, PastLostError
 from actors.journal.contract import Journal, JournalError, Lease, part_number
-from actors.ownership.partition import JournalPartition, Reclaim, ServedShards
+from actors.ownership.partition import JournalPartition
+from actors.ownership.served import ServedShards
 from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,8 @@ class OwnedShards:
         self._tasks = tasks
         self.entities = Entities(context, sagas, self._rest)
         self._writer = Writer(context, self.entities, sagas)
-        self._table = ServedShards(context, self.entities, self._writer, tasks)
+        self.incarnation = owner[1]
+        self._table = ServedShards(context, self.entities, self._writer, tasks, self.incarnation)
         self.by_number = self._table.shards
         """Those that are served here, for the way of a message."""
         self._table.lanes = self.lanes = [
@@ -66,9 +70,9 @@ class OwnedShards:
     def _rest(self, shard: Shard) -> None:
         """Close a shard that crashes in a loop, and claim it again later."""
         limits = self._context.limits
-        not_before = self._context.clock.monotonic() + limits.crash_backoff_s
-        self._table.pending[shard.number] = Reclaim(shard.number, shard, not_before)
-        self._table.close(shard, lambda: NotOwnedError("the shard rests", limits.crash_backoff_s))
+        self._table.reclaim(shard, lambda: NotOwnedError("the shard rests", limits.crash_backoff_s))
+        rests_until = self._context.clock.monotonic() + limits.crash_backoff_s
+        self._table.pending[shard.number].not_before = rests_until
         self._part_of(shard.number).claim_soon()
 
     # -- what the lanes tell -------------------------------------------------------------------
@@ -82,14 +86,14 @@ class OwnedShards:
             self._writer.committed(commit)
 
     def fenced(self, shards: Collection[int], commits: Sequence[Commit]) -> None:
-        """These were not written, because somebody else owns their shards now."""
+        """These were not written: somebody else owns their shards now, or the journal has forgotten
+        a claim or rows of ours. Which it is, the next look at the journal tells."""
         for commit in commits:
             commit.shard.ended(commit)
             commit.refuse(NotOwnedError)
         for shard in dict.fromkeys(commit.shard for commit in commits):
             if not shard.closed:
-                self._table.close(shard, NotOwnedError)
-                self._table.lose(shard.number)
+                self._table.reclaim(shard, NotOwnedError)
         for part in {self._part_of(number) for number in shards}:
             part.suspect()
 
@@ -102,8 +106,7 @@ class OwnedShards:
             shard = commit.shard
             shard.ended(commit)
             if not shard.closed:
-                pending[shard.number] = Reclaim(shard.number, shard)
-                self._table.close(shard, unavailable)
+                self._table.reclaim(shard, unavailable)
         for commit in sent:
             reclaim = pending.get(commit.shard.number)
             if reclaim is not None:
@@ -139,7 +142,7 @@ class OwnedShards:
     def claimable(self, numbers: Iterable[int]) -> list[list[int]]:
         """These in groups that can be claimed one without the other, without those that cannot be
         claimed now."""
-        wanted = list(numbers)
+        wanted = [n for n in numbers if n not in self._table.waiting]
         groups = ([n for n in wanted if part.has(n)] for part in self._parts if not part.away)
         return [group for group in groups if group]
 
@@ -252,9 +255,21 @@ class OwnedShards:
             return False
         return not any(part.unverified for part in self._parts)
 
+    @property
+    def waiting(self) -> Collection[int]:
+        """Shards of which the journal has lost rows, and which nobody serves until an operator has
+        accepted that."""
+        return self._table.waiting
+
+    def check_past(self, number: int) -> None:
+        """Raises :class:`~actors.errors.PastLostError` while the shard waits for an operator."""
+        if number in self._table.waiting:
+            raise PastLostError
+
     def check_journal(self, number: int) -> None:
         """Raises :class:`~actors.errors.JournalUnavailableError` while the shard's journal is
-        away."""
+        away, and as :meth:`check_past`."""
+        self.check_past(number)
         if self._part_of(number).away:
             raise self._table.unavailable()
 

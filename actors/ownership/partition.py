@@ -1,5 +1,4 @@
-"""The shards that this instance serves or wants to serve again, and one database of the journal as
-this instance finds it, with the claims of its shards.
+"""One database of the journal as this instance finds it, with the claims of its shards.
 
 A journal may be spread over several databases; then one of them can be away while the others
 answer. So whatever waits for the journal, doubts it or pauses for it does that for one partition:
@@ -11,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from actors.address import Address
@@ -19,23 +17,24 @@ from actors.clock import SKEW_MAX_MS, Clock
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
 from actors.core.folding import Folded, Folding
-from actors.core.lane import Lane
 from actors.core.loader import Loader
 from actors.core.shard import Shard
 from actors.core.supervision import Backoff, where
-from actors.core.writer import Writer
-from actors.errors import JournalUnavailableError, NotOwnedError
+from actors.errors import NotOwnedError, PastLostError
 from actors.journal.contract import (
+    ENTITIES_NAMED_MAX,
     Journal,
     JournalError,
     Lease,
     Loaded,
+    Loss,
+    Past,
     Row,
     ShardInfo,
     part_number,
 )
+from actors.ownership.served import Reclaim, ServedShards
 from actors.subscription import Change
-from actors.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -46,83 +45,6 @@ few milliseconds."""
 SILENT_MIN_S = 2.5
 """Without an answer for so long, a database is silent: it is asked each second
 (``Limits.lease_check_s``), so it has missed at least one look, and is not merely slow."""
-
-
-@dataclass(slots=True, eq=False)
-class Reclaim:
-    """A shard this instance wants to hold (again)."""
-
-    number: int
-    old: Shard | None = None
-    """As it was held before; ``None`` for a shard that is taken from whoever has it."""
-    not_before: float = 0.0
-    """On the monotonic clock."""
-    doubtful: dict[Address, None] = field(default_factory=dict)
-    """Entities with rows whose fate is not known."""
-
-
-class ServedShards:
-    """The shards that this instance serves, and those it claims again."""
-
-    def __init__(
-        self, context: ShardContext, entities: Entities, writer: Writer, tasks: Tasks
-    ) -> None:
-        self._context = context
-        self._entities = entities
-        self._writer = writer
-        self._tasks = tasks
-        self.lanes: list[Lane] = []
-        self.shards: dict[int, Shard] = {}
-        """Served here, by number."""
-        self.pending: dict[int, Reclaim] = {}
-        """To be claimed."""
-        self.lost: set[int] = set()
-        """Shards that another instance claimed."""
-        self.left = False
-        """This instance takes no more shards."""
-
-    def install(
-        self,
-        lease: Lease,
-        loader: Loader,
-        armed: Collection[Address],
-        warm: Mapping[Address, Folded],
-    ) -> None:
-        """Serve a shard that was claimed. ``armed`` are its entities with a timer entry, ``warm``
-        those that were read before."""
-        # The older of two writers would answer reads from its past until it wrote something.
-        assert lease.shard not in self.shards, f"shard {lease.shard} is served already"
-        reclaim = self.pending.pop(lease.shard, None)
-        old = None if reclaim is None else reclaim.old
-        began_ms = 0 if old is None else old.now_ms()
-        submit = self.lanes[lease.shard % len(self.lanes)].submit
-        shard = self.shards[lease.shard] = Shard(lease, self._context, loader, submit, began_ms)
-        for address in [a for a in armed if a.kind not in self._context.behaviours]:
-            # Of a newer release, which will find it again.
-            log.warning("%s has a timer, and a kind that is not known here", address.text)
-        armed = [address for address in armed if address.kind in self._context.behaviours]
-        shard.armed.update(armed)
-        shard.warm.update(warm)
-        self.lost.discard(lease.shard)
-        self._tasks.spawn(self._writer.run(shard), f"shard-{lease.shard}-{lease.epoch}")
-        loader.recover(shard, armed)
-
-    def close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
-        """Serve the shard no longer."""
-        self.shards.pop(shard.number, None)
-        self._entities.close(shard, refusal)
-
-    def lose(self, number: int) -> None:
-        """Another instance owns this shard."""
-        log.warning("shard %d belongs to another instance now", number, extra={"shard": number})
-        self._context.counters.fenced += 1
-        self.lost.add(number)
-        for subscription in self._context.subscriptions:
-            subscription.lost(number)
-
-    def unavailable(self) -> JournalUnavailableError:
-        """What callers are told while the journal is away."""
-        return JournalUnavailableError(retry_after_s=self._context.limits.journal_retry_after_s)
 
 
 class Reach:
@@ -262,9 +184,8 @@ class JournalPartition:
     async def _claim_due(self) -> bool:
         """One round, if there is anything to claim or to look at."""
         async with self._claiming:
-            due = self._due()
-            if due or self.away or self._suspicious:
-                await self._claim(due)
+            if self._due() or self.away or self._suspicious:
+                await self._claim()
                 return True
         return False
 
@@ -300,30 +221,40 @@ class JournalPartition:
             fresh = [Reclaim(number) for number in absent if number not in pending]
             pending.update((reclaim.number, reclaim) for reclaim in fresh)
             try:
-                await self._claim(fresh)
+                await self._claim()
             except JournalError:
                 for reclaim in fresh:
-                    del pending[reclaim.number]
+                    pending.pop(reclaim.number, None)
                 raise
 
-    async def _claim(self, reclaims: Sequence[Reclaim]) -> None:
-        """One round for all of them. Those not granted stay pending for the next, which sees who
-        was faster."""
-        infos = await self._look()
-        for shard in [each for each in self._held if _superseded(each, infos)]:
-            self._table.close(shard, NotOwnedError)
-            self._table.lose(shard.number)
-        wanted: list[tuple[int, int]] = []
-        for reclaim in reclaims:
+    async def _claim(self) -> None:
+        """One round for all that are due. Those not granted stay pending for the next, which sees
+        who was faster."""
+        asked, infos = await self._look()
+        for shard in list(self._held):
+            if shard.number in asked:
+                self._compare(shard, asked[shard.number].past, infos[shard.number])
+        gone = [n for n, lease in asked.items() if infos[n].past != lease.past]
+        await self._report(gone)
+        wanted, above = [], 0
+        for reclaim in self._due():
             info = infos[reclaim.number]
-            if reclaim.old is None or info.incarnation == self._owner[1]:
+            served = 0 if reclaim.old is None else reclaim.old.epoch
+            if info.lost:
+                del self._table.pending[info.shard]
+            elif served == 0 or self._is_ours(info):
                 wanted.append((info.shard, info.epoch))
+            elif info.epoch <= served:  # The journal has forgotten our claim.
+                wanted.append((info.shard, info.epoch))
+                above = max(above, served)
             else:
-                del self._table.pending[reclaim.number]
-                self._table.lose(reclaim.number)
-        if not wanted:
-            return
-        leases = await self._journal.claim(wanted, *self._owner)
+                del self._table.pending[info.shard]
+                self._table.lose(info.shard)
+        if wanted:
+            await self._serve(await self._journal.claim(wanted, *self._owner, above))
+
+    async def _serve(self, claimed: Sequence[Lease]) -> None:
+        leases = await self._whole(claimed)
         armed = await self._armed(leases)
         missed = [await self._missed(self._table.pending[lease.shard]) for lease in leases]
         for lease, (changes, warm) in zip(leases, missed, strict=True):
@@ -331,17 +262,27 @@ class JournalPartition:
                 self._tell_missed(change)
             self._table.install(lease, self.loader, armed[lease.shard], warm)
 
-    async def _look(self) -> dict[int, ShardInfo]:
-        """Its shards as they are. What becomes suspicious meanwhile is not settled by an answer
-        that may have been on its way before."""
+    def _is_ours(self, info: ShardInfo) -> bool:
+        return info.incarnation == self._owner[1]
+
+    async def _look(self) -> tuple[dict[int, Lease], dict[int, ShardInfo]]:
+        """Its shards as they are, and those that were asked about their past. What becomes
+        suspicious meanwhile is not settled by an answer that may have been on its way before."""
         self._suspicious = False
+        known = self._table.known
+        asked = {one.number: known[one.number] for one in self._wanted if one.number in known}
+        asked |= {shard.number: self._table.lease_of(shard) for shard in self._held}
         try:
-            infos, _ = await asyncio.gather(self._journal.shards(), self._compare_clocks())
+            infos, _ = await asyncio.gather(
+                self._journal.shards({n: lease.past.seq for n, lease in asked.items()}),
+                self._compare_clocks(),
+            )
         except JournalError:
             self._suspicious = True
             raise
         self._reach.answered()
-        return {info.shard: info for info in infos}
+        self._table.learn_losses(info for info in infos if self.has(info.shard))
+        return asked, {info.shard: info for info in infos}
 
     async def _compare_clocks(self) -> None:
         """All decisions of an instance go by the clock of the first database; the others have to
@@ -357,6 +298,71 @@ class JournalPartition:
         if abs(ahead_ms) > SKEW_MAX_MS:
             self._context.counters.clock_steps += 1
             raise JournalError(f"its clock and this instance's were {abs(ahead_ms):.0f} ms apart")
+
+    # -- whether the journal still has what it had ---------------------------------------------
+
+    def _compare(self, shard: Shard, past: Past, info: ShardInfo) -> None:
+        """Leave a served shard if the journal says otherwise than its memory. Somebody else's claim
+        has a higher epoch. With a lower one, or the same of another incarnation, it is ours that
+        the journal has forgotten: so it is made again, above both."""
+        if info.lost or info.past != past:
+            self._table.reclaim(shard, PastLostError)
+        elif info.epoch > shard.epoch:
+            self._table.close(shard, NotOwnedError)
+            self._table.lose(shard.number)
+        elif info.epoch < shard.epoch or not self._is_ours(info):
+            log.error("the journal has forgotten that shard %d was claimed here", shard.number)
+            self._table.reclaim(shard, NotOwnedError)
+
+    async def _whole(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        """Those of shards just claimed that have all that was ever committed to them here."""
+        known = {lease.shard: self._table.known.get(lease.shard, lease) for lease in leases}
+        doubtful = {x.shard: known[x.shard].past for x in leases if known[x.shard].past != x.past}
+        if not any(past.seq for past in doubtful.values()):
+            return leases
+        infos = await self._journal.shards({n: past.seq for n, past in doubtful.items()})
+        closed = await self._report([n for n, past in doubtful.items() if infos[n].past != past])
+        return [lease for lease in leases if lease.shard not in closed]
+
+    async def _report(self, gone: Sequence[int]) -> Collection[int]:
+        """Write down that the journal no longer has what was committed to these shards. Returns
+        those that now wait for an operator; of the others the loss was accepted before."""
+        if not gone:
+            return ()
+        known = {number: self._table.known[number] for number in gone}
+        kept = await self._journal.kept({n: lease.past for n, lease in known.items()})
+        losses = [self._loss(known[number], kept[number]) for number in gone]
+        waiting = await self._journal.report(losses, *self._owner)
+        for loss in losses:
+            del self._table.known[loss.shard]
+            if loss.shard in waiting:
+                self._table.pending.pop(loss.shard, None)
+                self._table.waiting.add(loss.shard)
+                self._context.counters.losses += 1
+                log.critical(
+                    "the journal of shard %d has lost seqs %d to %d, which were committed: nobody"
+                    " serves it until an operator accepts the loss; entities seen to lose events:"
+                    " %s",
+                    loss.shard,
+                    loss.kept_seq + 1,
+                    loss.known.seq,
+                    ", ".join(loss.entities) or "none in memory",
+                    extra={"shard": loss.shard},
+                )
+        self._suspicious = True
+        return waiting
+
+    def _loss(self, known: Lease, kept_seq: int) -> Loss:
+        reclaim = self._table.pending.get(known.shard)
+        seqs = reclaim.old.last_seqs if reclaim is not None and reclaim.old is not None else {}
+        entities = sorted(address.text for address, seq in seqs.items() if seq > kept_seq)
+        return Loss(
+            shard=known.shard,
+            known=known.past,
+            served=known.epoch,
+            kept_seq=kept_seq,
+            entities=tuple(entities[:ENTITIES_NAMED_MAX]),
+        )
 
     async def _armed(self, leases: Sequence[Lease]) -> dict[int, list[Address]]:
         """The entities of these shards that have a timer entry."""
@@ -418,7 +424,7 @@ class JournalPartition:
         were read before. Raises :class:`JournalError`; then shards may be ours in the journal that
         are not served, and have to be claimed again."""
         async with self._claiming:
-            leases = [] if self._table.left else await claim()
+            leases = [] if self._table.left else await self._whole(await claim())
             armed = await self._armed(leases)
             if self._table.left:
                 return []  # Whoever takes over from this instance takes these too.
@@ -426,9 +432,3 @@ class JournalPartition:
                 ready = {a: known for a, known in warm.items() if a.slot == lease.shard}
                 self._table.install(lease, self.loader, armed[lease.shard], ready)
             return [lease.shard for lease in leases]
-
-
-def _superseded(shard: Shard, infos: Mapping[int, ShardInfo]) -> bool:
-    """Whether somebody claimed the shard after this instance did. What was read before our own
-    latest claim has a lower epoch, and says nothing."""
-    return infos[shard.number].epoch > shard.epoch

@@ -24,6 +24,7 @@ from actors.errors import (
     NotOwnedError,
     OutcomeUnknownError,
     OverloadedError,
+    PastLostError,
     StoppingError,
     UnavailableError,
 )
@@ -221,6 +222,7 @@ _UNAVAILABLE: dict[str, type[UnavailableError]] = {
         UnavailableError,
         OverloadedError,
         JournalUnavailableError,
+        PastLostError,
         OutcomeUnknownError,
         DeadlineExceededError,
         StoppingError,

@@ -8,7 +8,7 @@ statement can make a write depend on a term and on an epoch. The implementations
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -67,6 +67,24 @@ class OperatorLogEntry(msgspec.Struct, frozen=True):
     who: str
     what: str
     detail: dict[str, Any]
+
+
+class StoredLoss(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of a shard that were committed and that its journal no longer has. Times are by the
+    clock of the shard's database."""
+
+    shard: int
+    seq: int
+    """The last row that was committed, as far as the instance knew."""
+    kept_seq: int
+    """The last row before it that is still there."""
+    entities: tuple[str, ...]
+    """Entities that are known to have lost events."""
+    instance: str
+    """Who noticed it."""
+    noticed_at_ms: int
+    accepted_at_ms: int | None
+    accepted_by: str
 
 
 class DesiredState(msgspec.Struct, frozen=True):
@@ -141,6 +159,12 @@ class PlacementStore(TermStore, Protocol):
 
     async def freeze(self, shard: int, reason: str | None, who: str) -> None:
         """Keep a shard where it is, for a reason (``None``: let it move again), and log it."""
+
+    async def losses(self) -> list[StoredLoss]:
+        """Everything that was found lost, newest first."""
+
+    async def accept_losses(self, shards: Collection[int], who: str) -> None:
+        """Let these shards be claimed again, without what they have lost, and log it."""
 
     async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
         """Log a change that is made elsewhere; returns the entry's id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from actors.placement.contract import (
     PlanKind,
     PlanOutcome,
     PlanState,
+    StoredLoss,
     StoredPlan,
     Via,
     WriteResult,
@@ -98,7 +99,13 @@ class MemoryPlacement:
     async def shards(self) -> list[PlacedShard]:
         """As the contract says."""
         return [
-            PlacedShard(**msgspec.structs.asdict(lease), **msgspec.structs.asdict(row))
+            PlacedShard(
+                shard=lease.shard,
+                epoch=lease.epoch,
+                owner=lease.owner,
+                incarnation=lease.incarnation,
+                **msgspec.structs.asdict(row),
+            )
             for lease, row in zip(self.tables.store.leases, self.tables.shards, strict=True)
         ]
 
@@ -135,6 +142,27 @@ class MemoryPlacement:
     def _log_change(self, who: str, what: str, shard: int, **change: str | None) -> None:
         told = {name: value for name, value in change.items() if value}
         self.tables.log(who, what if told else f"un{what}", {"shard": shard, **told})
+
+    async def losses(self) -> list[StoredLoss]:
+        """As the contract says."""
+        return [
+            StoredLoss(
+                shard=found.loss.shard,
+                seq=found.loss.known.seq,
+                kept_seq=found.loss.kept_seq,
+                entities=found.loss.entities,
+                instance=found.incarnation,
+                noticed_at_ms=0,
+                accepted_at_ms=0 if found.accepted else None,
+                accepted_by=found.accepted,
+            )
+            for found in reversed(self.tables.store.losses)
+        ]
+
+    async def accept_losses(self, shards: Collection[int], who: str) -> None:
+        """As the contract says."""
+        self.tables.log(who, "accept_loss", {"shards": sorted(shards)})
+        self.tables.store.accept_losses(shards, who)
 
     async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
         """As the contract says."""

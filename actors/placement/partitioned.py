@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 
 from actors.journal.contract import JournalError, Lease, part_number
 from actors.journal.partitioned import claim_in, own_of_each, split_up, together
-from actors.placement.contract import PlacedShard, PlacementStore, WriteResult
+from actors.placement.contract import PlacedShard, PlacementStore, StoredLoss, WriteResult
 from actors.placement.postgres import PostgresPlacement
 
 log = logging.getLogger(__name__)
@@ -115,6 +115,18 @@ class PartitionedPlacement:
     async def freeze(self, shard: int, reason: str | None, who: str) -> None:
         """As the contract says."""
         await self._part_of(shard).freeze(shard, reason, who)
+
+    async def losses(self) -> list[StoredLoss]:
+        """As the contract says."""
+        found = chain.from_iterable(await together(part.losses() for part in self._parts))
+        return sorted(found, key=lambda loss: loss.noticed_at_ms, reverse=True)
+
+    async def accept_losses(self, shards: Collection[int], who: str) -> None:
+        """As the contract says, the log first: no change is without its entry."""
+        await self.log(who, "accept_loss", {"shards": sorted(shards)})
+        numbers = sorted(shards)
+        split = split_up(numbers, numbers, len(self._parts))
+        await together(self._parts[n].accept_losses_here(some, who) for n, some in split.items())
 
     def _part_of(self, shard: int) -> PostgresPlacement:
         return self._parts[part_number(shard, len(self._parts))]

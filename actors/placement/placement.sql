@@ -93,6 +93,32 @@ UPDATE shards SET pinned_to = :value::text WHERE shard = :shard::smallint RETURN
 -- As above.
 UPDATE shards SET frozen = :value::text WHERE shard = :shard::smallint RETURNING shard
 
+-- name: losses
+-- What the journal here was found to have lost, newest first.
+SELECT shard, seq, kept_seq, entities::text AS entities, instance,
+       floor(extract(epoch FROM noticed_at) * 1000)::bigint AS noticed_at_ms,
+       floor(extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms, accepted_by
+FROM losses
+ORDER BY noticed_at DESC, id DESC
+
+-- name: accept_losses
+-- Lets these shards be claimed again. Snapshots of a state that the journal no longer leads to would
+-- hide the events that are going to take the place of the lost ones, and their pages would get into
+-- later snapshots.
+WITH accepted AS (
+    UPDATE losses SET accepted_at = now(), accepted_by = :who::text
+    WHERE accepted_at IS NULL AND shard = ANY(:shards::smallint[])
+    RETURNING shard
+), ends AS (
+    SELECT DISTINCT a.shard,
+           coalesce((SELECT j.seq FROM journal AS j WHERE j.shard = a.shard
+                     ORDER BY j.seq DESC LIMIT 1), 0) AS seq
+    FROM accepted AS a
+), pages AS (
+    DELETE FROM snapshot_pages AS p USING ends AS e WHERE p.shard = e.shard AND p.seq > e.seq
+)
+DELETE FROM snapshots AS s USING ends AS e WHERE s.shard = e.shard AND s.seq > e.seq
+
 -- name: log
 -- A line of the operators' log about a change that is made elsewhere.
 INSERT INTO operator_log (who, what, detail)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from actors.placement.contract import (
     PlacedShard,
     PlanKind,
     PlanOutcome,
+    StoredLoss,
     StoredPlan,
     Via,
     WriteResult,
@@ -129,6 +130,22 @@ class PostgresPlacement:
             await self._first.log(who, what, detail)
             changed = await self._pool.fetch(_SQL[f"change_{column}"], shard=shard, value=value)
         assert changed, f"there is no shard {shard}"
+
+    async def losses(self) -> list[StoredLoss]:
+        """As the contract says."""
+        return [
+            StoredLoss(**dict(r) | {"entities": tuple(msgspec.json.decode(r["entities"]))})
+            for r in await self._pool.fetch(_SQL["losses"])
+        ]
+
+    async def accept_losses(self, shards: Collection[int], who: str) -> None:
+        """As the contract says, the log first: no change is without its entry."""
+        await self.log(who, "accept_loss", {"shards": sorted(shards)})
+        await self.accept_losses_here(shards, who)
+
+    async def accept_losses_here(self, shards: Collection[int], who: str) -> None:
+        """The same without the log, which may be in another database."""
+        await self._pool.fetch(_SQL["accept_losses"], shards=sorted(shards), who=who)
 
     async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
         """As the contract says."""

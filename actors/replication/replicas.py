@@ -247,6 +247,16 @@ class ViewReplicas:
         self._lost.add(shard)
         self._kick(shard)
 
+    def past_lost(self, shard: int) -> None:
+        """Forget the replicas of this shard, and read them anew from the journal, which may end
+        before what they know."""
+        self._distrusts += 1
+        for address, replica in self._replicas.items():
+            if address.slot == shard:
+                replica.seq, replica.wanted_seq, replica.state = -1, 0, None
+                replica.buffered.clear()
+                self._doubt(address, replica)
+
     def distrust_gained(self, shards: Mapping[int, int]) -> None:
         """Serve the replicas of these shards only after the own runtime has loaded them under these
         epochs. The shards were gained, and their former owners were not heard for a while."""
@@ -442,6 +452,10 @@ class ReplicationPublisher(Subscription):
     def lost(self, shard: int) -> None:
         """Reload the shard's replicas before they are served again."""
         self.replicas.lost(shard)
+
+    def past_lost(self, shard: int) -> None:
+        """Read the shard's replicas anew."""
+        self.replicas.past_lost(shard)
 
     def stood_still(self) -> None:
         """Reload all replicas of other instances' shards before they are served again."""

@@ -54,8 +54,9 @@ class ViewLoader:
         return ledgers + [queue_address(name) for name in self._queues]
 
     def missing(self) -> int:
-        """How many of them are not known here yet."""
-        return sum(not self._node.replication.replicas.ready(address) for address in self.shown())
+        """How many of them are not known here yet, but for those that nobody may serve."""
+        ready, waiting = self._node.replication.replicas.ready, self._node.runtime.shards.waiting
+        return sum(each.slot not in waiting and not ready(each) for each in self.shown())
 
     def gained(self, shards: Collection[int]) -> None:
         """These shards are this instance's now: what it knew of them as a copy may be behind."""

@@ -36,7 +36,7 @@ class Owner:
             self.held[lease.shard] = (lease.epoch, lease.last_seq)
 
     async def append(self) -> None:
-        batch, ends = Batch(), {}
+        batch, ends = Batch(incarnation=self.incarnation), {}
         for shard in random.sample(sorted(self.held), random.randint(1, len(self.held))):
             epoch, seq = self.held[shard]
             for _ in range(random.choice(EVENTS)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from actors.address import Address
-from actors.journal.contract import OutcomeRow, Row, SnapshotRow, TimerEntry
+from actors.journal.contract import Batch, Lease, OutcomeRow, Row, SnapshotRow, TimerEntry
 
 AT_MS = 1_700_000_000_000
 """In the past: a journal takes nothing from the future."""
@@ -23,6 +23,16 @@ def address_in(shard: int, number: int = 0) -> Address:
         if (address := Address("thing", f"key-{n}", "x" if n % 2 else "")).slot == shard
     )
     return next(itertools.islice(matching, number, None))
+
+
+def batch(by: str = "one-1", **parts: Any) -> Batch:
+    """What the run ``by`` decided."""
+    return Batch(**parts, incarnation=by)
+
+
+def ends(leases: Sequence[Lease]) -> list[tuple[int, int, int]]:
+    """Shard, epoch and last seq of each."""
+    return [(lease.shard, lease.epoch, lease.last_seq) for lease in leases]
 
 
 def event(address: Address, seq: int, epoch: int = 1, type_: str = "Happened", **more: Any) -> Row:

@@ -30,6 +30,8 @@ class Views(Subscription):
         self.all: list[tuple[Address, tuple[Any, ...] | None, Any]] = []
         """Both in order; without events for a load."""
         self.lost_shards: list[int] = []
+        self.forgotten: list[int] = []
+        """Shards whose past was lost."""
 
     def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         self.loads.append((address, state))
@@ -42,6 +44,9 @@ class Views(Subscription):
 
     def lost(self, shard: int) -> None:
         self.lost_shards.append(shard)
+
+    def past_lost(self, shard: int) -> None:
+        self.forgotten.append(shard)
 
     def events(self, address: Address) -> list[Any]:
         return [event for at, events, _ in self.told if at == address for event in events]

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from actors.journal.contract import Batch, Journal
-from tests.support.journal_rows import address_in, event, outcome, snapshot, timer
+from actors.journal.contract import Journal
+from tests.support.journal_rows import address_in, batch, event, outcome, snapshot, timer
 
 Connect = Callable[[], Awaitable[Journal]]
 
@@ -25,7 +25,7 @@ async def test_an_event_comes_back_as_it_was_written(journal: Journal) -> None:
     )
     bare = event(address, seq=2)
 
-    assert not await journal.append(0, Batch(rows=[row, bare]))
+    assert not await journal.append(0, batch(rows=[row, bare]))
 
     [loaded] = await journal.load([address])
     assert loaded.address == address
@@ -34,13 +34,13 @@ async def test_an_event_comes_back_as_it_was_written(journal: Journal) -> None:
 
 
 async def test_an_empty_batch_writes_nothing(journal: Journal) -> None:
-    assert not await journal.append(0, Batch())
+    assert not await journal.append(0, batch())
 
 
 async def test_rows_of_one_batch_may_belong_to_many_shards(journal: Journal) -> None:
     addresses = [address_in(shard) for shard in range(10)]
 
-    assert not await journal.append(1, Batch(rows=[event(address, 1) for address in addresses]))
+    assert not await journal.append(1, batch(rows=[event(address, 1) for address in addresses]))
 
     loaded = await journal.load(addresses)
     assert [[row.seq for row in entity.rows] for entity in loaded] == [[1]] * 10
@@ -49,7 +49,7 @@ async def test_rows_of_one_batch_may_belong_to_many_shards(journal: Journal) -> 
 async def test_a_later_append_comes_after_an_earlier_one(journal: Journal) -> None:
     first, second = address_in(4), address_in(4, 1)
     for seq in range(1, 21):
-        await journal.append(0, Batch(rows=[event(second if seq % 3 else first, seq)]))
+        await journal.append(0, batch(rows=[event(second if seq % 3 else first, seq)]))
 
     loaded = await journal.load([first, second])
 
@@ -66,7 +66,7 @@ async def test_nothing_of_a_fenced_shard_is_written_and_all_of_the_others(
 
     fenced = await journal.append(
         0,
-        Batch(
+        batch(
             rows=[event(lost, 1), event(kept, 1)],
             outcomes=[outcome(2, 21), outcome(5, 51)],
             snapshots=[snapshot(lost, 1), snapshot(kept, 1)],
@@ -88,17 +88,17 @@ async def test_nothing_of_a_fenced_shard_is_written_and_all_of_the_others(
 @pytest.mark.parametrize("part", ["rows", "outcomes", "snapshots", "timers", "removal"])
 async def test_each_part_alone_is_fenced(journal: Journal, connect: Connect, part: str) -> None:
     address = address_in(2)
-    await journal.append(0, Batch(timers=[timer(address)]))
+    await journal.append(0, batch(timers=[timer(address)]))
     await (await connect()).claim([(2, 1)], "two", "two-1")
-    batch = {
-        "rows": Batch(rows=[event(address, 1)]),
-        "outcomes": Batch(outcomes=[outcome(2, 1)]),
-        "snapshots": Batch(snapshots=[snapshot(address, 1)]),
-        "timers": Batch(timers=[timer(address_in(2, 1))]),
-        "removal": Batch(timers=[timer(address, armed=False)]),
+    written = {
+        "rows": batch(rows=[event(address, 1)]),
+        "outcomes": batch(outcomes=[outcome(2, 1)]),
+        "snapshots": batch(snapshots=[snapshot(address, 1)]),
+        "timers": batch(timers=[timer(address_in(2, 1))]),
+        "removal": batch(timers=[timer(address, armed=False)]),
     }[part]
 
-    assert set(await journal.append(0, batch)) == {2}
+    assert set(await journal.append(0, written)) == {2}
 
     [entity] = await journal.load([address])
     assert (entity.snapshot, list(entity.rows)) == (None, [])
@@ -107,17 +107,17 @@ async def test_each_part_alone_is_fenced(journal: Journal, connect: Connect, par
 
 
 async def test_a_future_epoch_is_fenced_too(journal: Journal) -> None:
-    assert set(await journal.append(0, Batch(rows=[event(address_in(2), 1, epoch=2)]))) == {2}
+    assert set(await journal.append(0, batch(rows=[event(address_in(2), 1, epoch=2)]))) == {2}
 
 
 async def test_a_batch_with_two_epochs_for_a_shard_writes_nothing_of_it(
     journal: Journal, connect: Connect
 ) -> None:
-    await (await connect()).claim([(2, 1)], "one", "one-2")
+    await (await connect()).claim([(2, 1)], "one", "one-1")
     torn, whole = address_in(2), address_in(3)
 
     fenced = await journal.append(
-        0, Batch(rows=[event(torn, 1, epoch=1), event(torn, 2, epoch=2), event(whole, 1)])
+        0, batch(rows=[event(torn, 1, epoch=1), event(torn, 2, epoch=2), event(whole, 1)])
     )
 
     assert set(fenced) == {2}
@@ -127,25 +127,25 @@ async def test_a_batch_with_two_epochs_for_a_shard_writes_nothing_of_it(
 
 async def test_the_same_seq_twice_under_a_live_epoch_is_a_crash(journal: Journal) -> None:
     first, second = address_in(2), address_in(2, 1)
-    await journal.append(0, Batch(rows=[event(first, 1)]))
+    await journal.append(0, batch(rows=[event(first, 1)]))
 
     with pytest.raises(AssertionError):
-        await journal.append(0, Batch(rows=[event(second, 1)]))
+        await journal.append(0, batch(rows=[event(second, 1)]))
 
     loaded = await journal.load([first, second])
     assert [len(entity.rows) for entity in loaded] == [1, 0]
-    assert not await journal.append(0, Batch(rows=[event(second, 2)])), "the lane still works"
+    assert not await journal.append(0, batch(rows=[event(second, 2)])), "the lane still works"
 
 
 async def test_an_event_in_a_shard_that_is_not_its_entitys_is_a_crash(journal: Journal) -> None:
     with pytest.raises(AssertionError):
-        await journal.append(0, Batch(rows=[event(address_in(2), 1, shard=3)]))
+        await journal.append(0, batch(rows=[event(address_in(2), 1, shard=3)]))
 
 
 async def test_two_lanes_append_at_the_same_time(journal: Journal) -> None:
     async def fill(lane: int, shard: int) -> None:
         for seq in range(1, 31):
-            assert not await journal.append(lane, Batch(rows=[event(address_in(shard), seq)]))
+            assert not await journal.append(lane, batch(rows=[event(address_in(shard), seq)]))
 
     await asyncio.gather(fill(0, 0), fill(1, 1))
 
@@ -155,7 +155,7 @@ async def test_two_lanes_append_at_the_same_time(journal: Journal) -> None:
 
 async def test_an_outcome_is_found_by_shard_and_command(journal: Journal) -> None:
     stored = outcome(1, 77, reply=b"\x00\xff")
-    await journal.append(0, Batch(outcomes=[stored, outcome(1, 78)]))
+    await journal.append(0, batch(outcomes=[stored, outcome(1, 78)]))
 
     command = stored.command
     assert await journal.outcomes([(1, command), (1, b"?" * 16)]) == {command: stored}
@@ -164,8 +164,8 @@ async def test_an_outcome_is_found_by_shard_and_command(journal: Journal) -> Non
 
 
 async def test_the_first_outcome_of_a_command_stays(journal: Journal) -> None:
-    await journal.append(0, Batch(outcomes=[outcome(1, 7, reply=b"first")]))
-    await journal.append(0, Batch(outcomes=[outcome(1, 7, reply=b"second")]))
+    await journal.append(0, batch(outcomes=[outcome(1, 7, reply=b"first")]))
+    await journal.append(0, batch(outcomes=[outcome(1, 7, reply=b"second")]))
 
     [found] = (await journal.outcomes([(1, (7).to_bytes(16, "big"))])).values()
     assert found.reply == b"first"
@@ -173,7 +173,7 @@ async def test_the_first_outcome_of_a_command_stays(journal: Journal) -> None:
 
 async def test_purging_takes_the_oldest_outcomes_up_to_a_number(journal: Journal) -> None:
     await journal.append(
-        0, Batch(outcomes=[outcome(1, number, at_ms=1_000 + number) for number in range(10)])
+        0, batch(outcomes=[outcome(1, number, at_ms=1_000 + number) for number in range(10)])
     )
 
     assert await journal.purge_outcomes(before_ms=1_006, limit=4) == 4
@@ -187,13 +187,13 @@ async def test_purging_takes_the_oldest_outcomes_up_to_a_number(journal: Journal
 
 async def test_a_mark_is_seen_until_it_is_taken_away(journal: Journal) -> None:
     first, second, elsewhere = address_in(1), address_in(1, 1), address_in(2)
-    await journal.append(0, Batch(timers=[timer(first), timer(second), timer(elsewhere)]))
-    await journal.append(0, Batch(timers=[timer(first)]))
+    await journal.append(0, batch(timers=[timer(first), timer(second), timer(elsewhere)]))
+    await journal.append(0, batch(timers=[timer(first)]))
 
     assert set(await journal.armed_timers([1])) == {first, second}
 
-    await journal.append(0, Batch(timers=[timer(first, armed=False), timer(elsewhere)]))
-    await journal.append(0, Batch(timers=[timer(first, armed=False)]))
+    await journal.append(0, batch(timers=[timer(first, armed=False), timer(elsewhere)]))
+    await journal.append(0, batch(timers=[timer(first, armed=False)]))
 
     assert await journal.armed_timers([1]) == [second]
     assert set(await journal.armed_timers({1, 2})) == {second, elsewhere}

@@ -6,16 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from actors.address import Address
-from actors.journal.contract import (
-    PAGES_MAX,
-    Batch,
-    Journal,
-    Lease,
-    PageRow,
-    ShardInfo,
-    SnapshotRow,
-)
-from tests.support.journal_rows import AT_MS, address_in, event, snapshot
+from actors.journal.contract import PAGES_MAX, Journal, PageRow, ShardInfo, SnapshotRow
+from tests.support.journal_rows import address_in, batch, ends, event, snapshot
 
 Connect = Callable[[], Awaitable[Journal]]
 
@@ -29,8 +21,8 @@ async def test_an_entity_without_events_is_loaded_as_such(journal: Journal) -> N
 async def test_loading_gives_the_snapshot_and_what_came_after_it(journal: Journal) -> None:
     address, neighbour = address_in(1), address_in(1, 1)
     rows = [event(address if seq != 3 else neighbour, seq) for seq in range(1, 6)]
-    await journal.append(0, Batch(rows=rows[:4], snapshots=[snapshot(address, 2)]))
-    await journal.append(0, Batch(rows=rows[4:]))
+    await journal.append(0, batch(rows=rows[:4], snapshots=[snapshot(address, 2)]))
+    await journal.append(0, batch(rows=rows[4:]))
 
     [loaded] = await journal.load([address])
     assert loaded.snapshot == snapshot(address, 2)
@@ -44,8 +36,8 @@ async def test_loading_gives_the_snapshot_and_what_came_after_it(journal: Journa
 async def test_the_newest_snapshot_counts(journal: Journal) -> None:
     address = address_in(1)
     rows = [event(address, seq) for seq in range(1, 5)]
-    await journal.append(0, Batch(rows=rows, snapshots=[snapshot(address, 2, state=b"two")]))
-    await journal.append(0, Batch(snapshots=[snapshot(address, 4, state=b"four")]))
+    await journal.append(0, batch(rows=rows, snapshots=[snapshot(address, 2, state=b"two")]))
+    await journal.append(0, batch(snapshots=[snapshot(address, 4, state=b"four")]))
 
     [loaded] = await journal.load([address])
     assert loaded.snapshot == snapshot(address, 4, state=b"four")
@@ -56,7 +48,7 @@ async def test_many_entities_are_loaded_in_the_order_asked(journal: Journal) -> 
     addresses = [address_in(shard, number) for number in range(3) for shard in (7, 0, 3)]
     rows = [event(address, 1 + place // 3) for place, address in enumerate(addresses)]
     await journal.append(
-        0, Batch(rows=rows, snapshots=[snapshot(addresses[4], 2), snapshot(addresses[8], 3)])
+        0, batch(rows=rows, snapshots=[snapshot(addresses[4], 2), snapshot(addresses[8], 3)])
     )
 
     asked = [*reversed(addresses), address_in(9)]
@@ -75,7 +67,7 @@ async def test_history_is_newest_first_and_of_the_wanted_types_only(journal: Jou
     address, neighbour = address_in(6), address_in(6, 1)
     types = ["Charged", "Paid", "Noted"]
     rows = [event(address, seq, type_=types[seq % 3]) for seq in range(1, 10)]
-    await journal.append(0, Batch(rows=[*rows, event(neighbour, 10, type_="Charged")]))
+    await journal.append(0, batch(rows=[*rows, event(neighbour, 10, type_="Charged")]))
 
     wanted = {"Charged", "Paid"}
     page = await journal.history(address, wanted, 4)
@@ -92,11 +84,9 @@ async def test_a_claim_raises_the_epoch_of_shards_whose_epoch_was_the_one_seen(
 ) -> None:
     journal = await connect()
 
-    assert await journal.claim([(9, 0), (3, 0), (4, 5)], "one", "one-1") == [
-        Lease(9, 1, 0),
-        Lease(3, 1, 0),
-    ]
-    assert await journal.claim([(9, 0), (3, 1)], "two", "two-1") == [Lease(3, 2, 0)]
+    leases = await journal.claim([(9, 0), (3, 0), (4, 5)], "one", "one-1")
+    assert ends(leases) == [(9, 1, 0), (3, 1, 0)]
+    assert ends(await journal.claim([(9, 0), (3, 1)], "two", "two-1")) == [(3, 2, 0)]
     assert await journal.claim([], "two", "two-1") == []
 
     shards = await journal.shards()
@@ -109,13 +99,13 @@ async def test_a_claim_raises_the_epoch_of_shards_whose_epoch_was_the_one_seen(
 async def test_a_claim_tells_where_each_shard_ends(journal: Journal) -> None:
     first, second = address_in(1), address_in(2)
     await journal.append(
-        0, Batch(rows=[event(first, 1), event(first, 2), event(first, 3), event(second, 1)])
+        0, batch(rows=[event(first, 1), event(first, 2), event(first, 3), event(second, 1)])
     )
 
     leases = await journal.claim([(0, 1), (1, 1), (2, 1)], "one", "one-2")
 
-    assert leases == [Lease(0, 2, 0), Lease(1, 2, 3, AT_MS + 3), Lease(2, 2, 1, AT_MS + 1)]
-    assert not await journal.append(0, Batch(rows=[event(first, 4, epoch=2)]))
+    assert ends(leases) == [(0, 2, 0), (1, 2, 3), (2, 2, 1)]
+    assert not await journal.append(0, batch("one-2", rows=[event(first, 4, epoch=2)]))
 
 
 async def test_of_two_who_claim_at_once_one_gets_each_shard(connect: Connect) -> None:
@@ -143,7 +133,7 @@ async def test_what_came_later_is_read_without_snapshots_in_the_order_asked(
     mine, other, quiet = address_in(1), address_in(2), address_in(3)
     rows = [event(mine, seq) for seq in range(1, 5)]
     theirs = [event(other, 1)]
-    await journal.append(0, Batch(rows=rows + theirs, snapshots=[snapshot(mine, 3)]))
+    await journal.append(0, batch(rows=rows + theirs, snapshots=[snapshot(mine, 3)]))
 
     found = await journal.later([(other, 0), (mine, 1), (quiet, 7)])
 
@@ -158,7 +148,7 @@ async def test_of_many_events_the_first_come_at_once_and_the_rest_when_asked_for
 ) -> None:
     long, short = address_in(1), address_in(2)
     rows = [event(long, seq) for seq in range(1, 2_502)]
-    await journal.append(0, Batch(rows=[*rows, event(short, 1)]))
+    await journal.append(0, batch(rows=[*rows, event(short, 1)]))
 
     [first, other] = await journal.load([long, short])
     assert (list(first.rows), first.more) == (rows[:2_000], True)
@@ -185,9 +175,9 @@ async def test_a_snapshot_has_of_each_page_the_newest_that_is_not_above_it(
     two = SnapshotRow(1, 1, mine, 20, b"head", 2)
     gone = PageRow(1, 1, mine, 2, 20, b"")
     first = [page(number, 10) for number in range(3)]
-    await journal.append(0, Batch(pages=[*first, page(0, 10, b"other", other)], snapshots=[one]))
-    await journal.append(0, Batch(pages=[page(1, 20), gone], snapshots=[two]))
-    await journal.append(0, Batch(pages=[page(0, 30)]))
+    await journal.append(0, batch(pages=[*first, page(0, 10, b"other", other)], snapshots=[one]))
+    await journal.append(0, batch(pages=[page(1, 20), gone], snapshots=[two]))
+    await journal.append(0, batch(pages=[page(0, 30)]))
 
     [loaded] = await journal.load([mine])
     assert loaded.snapshot == two
@@ -206,7 +196,7 @@ async def test_a_snapshot_has_of_each_page_the_newest_that_is_not_above_it(
 async def test_many_pages_come_some_at_a_time(journal: Journal) -> None:
     mine = address_in(1)
     pages = [PageRow(1, 1, mine, number, 5, b"p") for number in range(PAGES_MAX + 3)]
-    await journal.append(0, Batch(pages=pages))
+    await journal.append(0, batch(pages=pages))
     whole = SnapshotRow(1, 1, mine, 5, b"head", len(pages))
     assert await journal.pages(whole, -1) == pages[:PAGES_MAX]
     assert await journal.pages(whole, PAGES_MAX - 1) == pages[PAGES_MAX:]
@@ -216,5 +206,5 @@ async def test_a_fenced_owner_writes_no_page(journal: Journal, connect: Connect)
     other = await connect()
     await other.claim([(1, 1)], "two", "two-1")
     page = PageRow(1, 1, address_in(1), 0, 5, b"late")
-    assert await journal.append(0, Batch(pages=[page])) == {1}
+    assert await journal.append(0, batch(pages=[page])) == {1}
     assert await journal.pages(SnapshotRow(1, 1, address_in(1), 5, b"head", 1), -1) == []

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from actors.clock import SystemClock
-from actors.journal.contract import Batch, Journal, JournalError, Lease
+from actors.journal.contract import Journal, JournalError
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.journal.partitioned import journal_over
 from actors.journal.postgres import PostgresJournal
@@ -18,7 +18,7 @@ from actors.placement.contract import PlacedShard, PlacementStore, WriteResult
 from actors.placement.memory import MemoryPlacement, MemoryTables
 from actors.placement.partitioned import PartitionedPlacement
 from actors.placement.postgres import PostgresPlacement
-from tests.support.journal_rows import AT_MS, address_in, event, until
+from tests.support.journal_rows import address_in, batch, ends, event, until
 
 
 class Tables:
@@ -185,18 +185,20 @@ async def test_a_shard_whose_epoch_moved_on_is_left_out_of_a_plan(tables: Tables
 async def test_only_the_owner_to_be_claims_and_only_from_the_epoch_seen(tables: Tables) -> None:
     store, journal = tables.placement(), tables.journal()
     await journal.claim([(2, 0)], "cleo", "cleo-1")
-    await journal.append(0, Batch(rows=[event(address_in(2), 1)]))
+    await journal.append(0, batch("cleo-1", rows=[event(address_in(2), 1)]))
     term = await raised(store)
     await store.write_desired(term, {1: (0, "anna"), 2: (1, "anna"), 3: (0, "bert")})
 
     wanted = [(3, 0), (2, 1), (1, 5), (4, 0)]
-    assert await store.claim(wanted, "anna", "anna-1") == [Lease(2, 2, 1, AT_MS + 1)]
+    assert ends(await store.claim(wanted, "anna", "anna-1")) == [(2, 2, 1)]
     assert await store.claim(wanted, "anna", "anna-1") == []
     assert await store.claim([], "anna", "anna-1") == []
 
     infos = await journal.shards()
     assert [(infos[s].epoch, infos[s].owner) for s in (1, 2, 3)] == [(0, ""), (2, "anna"), (0, "")]
-    assert await journal.append(0, Batch(rows=[event(address_in(2), 2)])) == {2}, "cleo is fenced"
+    assert await journal.append(0, batch("cleo-1", rows=[event(address_in(2), 2)])) == {2}, (
+        "cleo is fenced"
+    )
 
 
 async def test_two_runs_that_claim_at_once_share_no_shard(tables: Tables) -> None:

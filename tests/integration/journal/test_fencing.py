@@ -15,9 +15,18 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from actors.journal.contract import Batch, Lease
+from actors.journal.contract import Lease
 from actors.journal.postgres import PostgresJournal
-from tests.support.journal_rows import address_in, event, outcome, snapshot, timer, until
+from tests.support.journal_rows import (
+    address_in,
+    batch,
+    ends,
+    event,
+    outcome,
+    snapshot,
+    timer,
+    until,
+)
 
 SHARDS = [3, 40, 171, 255]
 
@@ -41,7 +50,7 @@ async def test_an_append_that_waited_for_a_claim_is_fenced(
     in the row's new version."""
     lost, kept = address_in(3), address_in(40)
     await journal.claim([(3, 0), (40, 0)], "one", "one-1")
-    batch = Batch(
+    written = batch(
         rows=[event(lost, 1), event(kept, 1)],
         outcomes=[outcome(3, 1), outcome(40, 1)],
         snapshots=[snapshot(lost, 1), snapshot(kept, 1)],
@@ -51,7 +60,7 @@ async def test_an_append_that_waited_for_a_claim_is_fenced(
     await claim.start()
     await database.execute("UPDATE shards SET epoch = epoch + 1 WHERE shard = 3")
 
-    append = asyncio.create_task(journal.append(0, batch))
+    append = asyncio.create_task(journal.append(0, written))
     await somebody_waits_for(database)
     await claim.commit()
 
@@ -69,7 +78,7 @@ async def test_an_append_that_waited_for_a_claim_that_failed_is_written(
     await claim.start()
     await database.execute("UPDATE shards SET epoch = epoch + 1 WHERE shard = 3")
 
-    append = asyncio.create_task(journal.append(0, Batch(rows=[event(address_in(3), 1)])))
+    append = asyncio.create_task(journal.append(0, batch(rows=[event(address_in(3), 1)])))
     await somebody_waits_for(database)
     await claim.rollback()
 
@@ -94,7 +103,7 @@ async def test_a_claim_waits_for_an_append_under_way_and_sees_its_rows(
     await somebody_waits_for(database)
     await append.commit()
 
-    assert await claim == [Lease(3, 2, 1)]
+    assert ends(await claim) == [(3, 2, 1)]
 
 
 async def test_of_two_claims_that_saw_the_same_epoch_the_second_gets_nothing(
@@ -144,7 +153,7 @@ async def torture(
             await asyncio.sleep(random.choice([0, 0, random.uniform(0, 0.01)]))
             wanted = [(shard, infos[shard].epoch) for shard in taken]
             leases = await rival.claim(wanted, "rival", f"rival-{cycles}")
-            await _append_to(rival, leases, log_dir / "rival.log")
+            await _append_to(rival, f"rival-{cycles}", leases, log_dir / "rival.log")
             stopped.send_signal(signal.SIGCONT)
             await asyncio.sleep(random.uniform(0, 0.03))
             cycles += 1
@@ -180,13 +189,13 @@ async def _start_owner(database_url: str, log: Path) -> asyncio.subprocess.Proce
     return owner
 
 
-async def _append_to(rival: PostgresJournal, leases: list[Lease], log: Path) -> None:
+async def _append_to(rival: PostgresJournal, by: str, leases: list[Lease], log: Path) -> None:
     for lease in leases:
         row = event(
             address_in(lease.shard), lease.last_seq + 1, lease.epoch, payload=b'{"rival":true}'
         )
         stored = outcome(lease.shard, random.getrandbits(128), lease.epoch)
-        fenced = await rival.append(0, Batch(rows=[row], outcomes=[stored]))
+        fenced = await rival.append(0, batch(by, rows=[row], outcomes=[stored]))
         words = (
             f"fenced {row.shard}"
             if fenced

@@ -12,11 +12,11 @@ from typing import NoReturn
 import asyncpg
 import pytest
 
-from actors.journal.contract import Batch, Journal, JournalError
+from actors.journal.contract import Journal, JournalError
 from actors.journal.postgres import PostgresJournal
 from booking.embedded import EmbeddedServers
 from booking.schema.migrate import migrate
-from tests.support.journal_rows import address_in, event, until
+from tests.support.journal_rows import address_in, batch, event, until
 from tests.support.servers import own_servers, silent_server
 
 ADDRESS = address_in(3)
@@ -45,14 +45,14 @@ async def test_an_idle_connection_that_was_lost_costs_one_error_at_most(
     journal: PostgresJournal, database: asyncpg.Connection
 ) -> None:
     await journal.claim([(3, 0)], "one", "one-1")
-    await journal.append(0, Batch(rows=[event(ADDRESS, 1)]))
+    await journal.append(0, batch(rows=[event(ADDRESS, 1)]))
     await hang_up(database)
 
     # Whether the end of the connection has been noticed by now is a matter of microseconds.
     with suppress(JournalError):
-        await journal.append(0, Batch(rows=[event(ADDRESS, 2)]))
+        await journal.append(0, batch(rows=[event(ADDRESS, 2)]))
 
-    assert not await journal.append(0, Batch(rows=[event(ADDRESS, 3)]))
+    assert not await journal.append(0, batch(rows=[event(ADDRESS, 3)]))
     await until_back(journal)
     [loaded] = await journal.load([ADDRESS])
     assert [row.seq for row in loaded.rows] in ([1, 3], [1, 2, 3])
@@ -64,7 +64,7 @@ async def test_a_connection_lost_in_the_middle_of_an_append_is_an_error(
     await journal.claim([(3, 0)], "one", "one-1")
     async with database.transaction():
         await database.execute("SELECT 1 FROM shards WHERE shard = 3 FOR UPDATE")
-        append = asyncio.create_task(journal.append(0, Batch(rows=[event(ADDRESS, 1)])))
+        append = asyncio.create_task(journal.append(0, batch(rows=[event(ADDRESS, 1)])))
         await until_waiting(database)
         await hang_up(database)
         with pytest.raises(JournalError):
@@ -94,7 +94,7 @@ async def test_an_append_that_times_out_ends_on_the_server_too(
     async with database.transaction():
         await database.execute("SELECT 1 FROM shards WHERE shard = 3 FOR UPDATE")
         with pytest.raises(JournalError, match=r"in time|QueryCanceled"):
-            await hasty.append(0, Batch(rows=[event(ADDRESS, 1)]))
+            await hasty.append(0, batch(rows=[event(ADDRESS, 1)]))
 
         async def nobody_waits() -> bool:
             count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -102,7 +102,7 @@ async def test_an_append_that_times_out_ends_on_the_server_too(
 
         await until(nobody_waits)
 
-    assert not await hasty.append(0, Batch(rows=[event(ADDRESS, 1)]))
+    assert not await hasty.append(0, batch(rows=[event(ADDRESS, 1)]))
 
 
 async def test_waiting_for_a_busy_connection_ends_in_time_too(
@@ -121,7 +121,7 @@ async def test_an_append_that_was_cancelled_does_not_spoil_the_next_one(
     await journal.claim([(3, 0)], "one", "one-1")
     async with database.transaction():
         await database.execute("SELECT 1 FROM shards WHERE shard = 3 FOR UPDATE")
-        append = asyncio.create_task(journal.append(0, Batch(rows=[event(ADDRESS, 1)])))
+        append = asyncio.create_task(journal.append(0, batch(rows=[event(ADDRESS, 1)])))
         await until_waiting(database)
         append.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -131,7 +131,7 @@ async def test_an_append_that_was_cancelled_does_not_spoil_the_next_one(
     await until_back(journal)
     [lease] = await journal.claim([(3, 1)], "one", "one-1")
     row = event(ADDRESS, lease.last_seq + 1, lease.epoch)
-    assert not await journal.append(0, Batch(rows=[row]))
+    assert not await journal.append(0, batch(rows=[row]))
 
 
 async def test_every_connection_waits_for_the_disk_and_gives_up_with_the_client(
@@ -156,7 +156,7 @@ async def test_a_server_that_is_not_there_is_an_error_at_once_and_each_time() ->
     journal = PostgresJournal(url)
     for _ in range(3):
         with pytest.raises(JournalError):
-            await journal.append(0, Batch(rows=[event(ADDRESS, 1)]))
+            await journal.append(0, batch(rows=[event(ADDRESS, 1)]))
     await journal.close()
 
 
@@ -173,7 +173,7 @@ async def test_a_closed_journal_answers_nothing(journal: PostgresJournal) -> Non
     with pytest.raises(JournalError, match="closed"):
         await journal.ping()
     with pytest.raises(JournalError, match="closed"):
-        await journal.append(0, Batch(rows=[event(ADDRESS, 1)]))
+        await journal.append(0, batch(rows=[event(ADDRESS, 1)]))
 
 
 async def test_closing_cuts_off_what_is_under_way(
@@ -182,7 +182,7 @@ async def test_closing_cuts_off_what_is_under_way(
     await journal.claim([(3, 0)], "one", "one-1")
     async with database.transaction():
         await database.execute("SELECT 1 FROM shards WHERE shard = 3 FOR UPDATE")
-        append = asyncio.create_task(journal.append(0, Batch(rows=[event(ADDRESS, 1)])))
+        append = asyncio.create_task(journal.append(0, batch(rows=[event(ADDRESS, 1)])))
         await until_waiting(database)
         await journal.close()
         with pytest.raises(JournalError):
@@ -209,7 +209,7 @@ async def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
     async def append_until_it_fails() -> NoReturn:
         nonlocal acked
         while True:
-            await journal.append(0, Batch(rows=[event(ADDRESS, acked + 1, lease.epoch)]))
+            await journal.append(0, batch(rows=[event(ADDRESS, acked + 1, lease.epoch)]))
             acked += 1
 
     appending = asyncio.create_task(append_until_it_fails())
@@ -225,7 +225,7 @@ async def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
     await until_back(journal)
     [again] = await journal.claim([(3, lease.epoch)], "one", "one-1")
     assert again.last_seq in {acked, acked + 1}, "only the one without answer may be there or not"
-    assert not await journal.append(0, Batch(rows=[event(ADDRESS, again.last_seq + 1, 2)]))
+    assert not await journal.append(0, batch(rows=[event(ADDRESS, again.last_seq + 1, 2)]))
     [loaded] = await journal.load([ADDRESS])
     assert [row.seq for row in loaded.rows] == list(range(1, again.last_seq + 2))
     await journal.close()

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from actors.connections.postgres import numbered, statements, texts
-from actors.journal.contract import Batch, PageRow, SnapshotRow
+from actors.journal.contract import PageRow, SnapshotRow
 from actors.journal.postgres import PostgresJournal, located
-from tests.support.journal_rows import address_in, event
+from tests.support.journal_rows import address_in, batch, event
 
 
 async def test_two_entities_with_equal_hashes_are_not_mixed(
@@ -18,7 +18,7 @@ async def test_two_entities_with_equal_hashes_are_not_mixed(
 ) -> None:
     mine, twin = address_in(3), address_in(3, 1)
     await journal.claim([(3, 0)], "one", "one-1")
-    await journal.append(0, Batch(rows=[event(mine, 1), event(twin, 2), event(mine, 3)]))
+    await journal.append(0, batch(rows=[event(mine, 1), event(twin, 2), event(mine, 3)]))
     await database.execute("UPDATE journal SET entity = $1", located(mine)[1])
 
     [loaded] = await journal.load([mine])
@@ -79,7 +79,7 @@ async def test_a_word_with_the_separator_in_it_is_a_crash_and_nothing_is_written
     await journal.claim([(3, 0)], "one", "one-1")
 
     with pytest.raises(AssertionError):
-        await journal.append(0, Batch(rows=[event(address, 1, payload=b'{"n":\x1f1}')]))
+        await journal.append(0, batch(rows=[event(address, 1, payload=b'{"n":\x1f1}')]))
 
     [loaded] = await journal.load([address])
     assert list(loaded.rows) == []
@@ -93,7 +93,7 @@ async def test_a_snapshot_of_the_release_before_has_no_pages(
     mine = address_in(3)
     await journal.claim([(3, 0)], "one", "one-1")
     page = PageRow(3, 1, mine, 0, 10, b"page")
-    await journal.append(0, Batch(pages=[page], snapshots=[SnapshotRow(3, 1, mine, 10, b"h", 1)]))
+    await journal.append(0, batch(pages=[page], snapshots=[SnapshotRow(3, 1, mine, 10, b"h", 1)]))
     await database.execute(
         "INSERT INTO snapshots (seq, epoch, shard, address, state) VALUES (20, 1, 3, $1, 'all')"
         " ON CONFLICT (shard, address) DO UPDATE SET seq = excluded.seq, epoch = excluded.epoch,"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.journal.contract import Batch
 from actors.journal.postgres import PostgresJournal
 from booking.schema import migrate
-from tests.support.journal_rows import address_in, event
+from tests.support.journal_rows import address_in, batch, ends, event
 
 
 async def test_a_journal_in_use_goes_on_over_the_migration_for_placement(
@@ -15,7 +14,7 @@ async def test_a_journal_in_use_goes_on_over_the_migration_for_placement(
 ) -> None:
     everything = migrate.known()
     with monkeypatch.context() as before:
-        before.setattr(migrate, "known", lambda: everything[:2])
+        before.setattr(migrate, "known", lambda: everything[:8])
         await migrate.migrate(empty_database_url)
     journal = PostgresJournal(empty_database_url)
     await journal.connect()
@@ -23,9 +22,9 @@ async def test_a_journal_in_use_goes_on_over_the_migration_for_placement(
     async def use(round_: int) -> None:
         """Each statement about shards, on connections that have prepared it before."""
         [lease] = await journal.claim([(5, round_ - 1)], "one", f"one-{round_}")
-        assert (lease.epoch, lease.last_seq) == (round_, round_ - 1)
+        assert ends([lease]) == [(5, round_, round_ - 1)]
         row = event(address_in(5), round_, epoch=round_)
-        assert not await journal.append(0, Batch(rows=[row]))
+        assert not await journal.append(0, batch(f"one-{round_}", rows=[row]))
         assert (await journal.shards())[5].incarnation == f"one-{round_}"
         await journal.ping()
 

@@ -43,6 +43,7 @@ class SlowJournal:
 class Owner:
     def __init__(self) -> None:
         self.accepted_commits = 0
+        self.incarnation = "one-1"
 
     def accepted(self, commits: Sequence[Commit]) -> None:
         self.accepted_commits += len(commits)

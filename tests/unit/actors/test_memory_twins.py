@@ -18,7 +18,8 @@ ANN = Address("counter", "ann")
 
 
 def batch(seq: int, epoch: int = 1) -> Batch:
-    return Batch([Row(ANN.slot, seq, epoch, ANN, "added", 1, b'["added",1]', 0)])
+    row = Row(ANN.slot, seq, epoch, ANN, "added", 1, b'["added",1]', 0)
+    return Batch([row], incarnation="one-1")
 
 
 @pytest.fixture
@@ -60,9 +61,16 @@ async def test_a_late_append_is_fenced_by_a_claim(journal: FaultyJournal) -> Non
     assert journal.store.events(ANN) == []
 
 
-async def test_a_gap_in_seq_is_a_broken_invariant(journal: FaultyJournal) -> None:
-    with pytest.raises(AssertionError):
-        await journal.append(0, batch(2))
+async def test_a_promoted_standby_lacks_what_was_written_since(journal: FaultyJournal) -> None:
+    await journal.append(0, batch(1))
+    standby = journal.store.standby()
+    await journal.append(0, batch(2))
+    await journal.claim([(ANN.slot, 1)], "two", "two-1")
+    journal.store.promote(standby)
+    assert [row.seq for row in journal.store.events(ANN)] == [1]
+    assert journal.store.leases[ANN.slot].incarnation == "one-1"
+    assert await journal.append(0, batch(3)) == {ANN.slot}, "nothing is written behind a gap"
+    assert not await journal.append(0, batch(2))
 
 
 async def test_the_transport_carries_commands_to_the_named_instance(

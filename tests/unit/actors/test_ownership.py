@@ -46,7 +46,7 @@ async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
     with pytest.raises(NotOwnedError):
         await one.ask(ANN, ("add", 1))
     assert await two.reply(ANN, "get") == 1
-    assert ANN.slot in one.runtime.shards.lost
+    await until(lambda: ANN.slot in one.runtime.shards.lost)
     assert ANN.slot in one.views.lost_shards
     assert one.runtime.health.problem() is None, "to own less is no failure"
 
@@ -276,6 +276,7 @@ async def test_a_lost_shard_may_be_claimed_back(cluster: Cluster, one: Instance)
     await two.ask(ANN, ("add", 1))
     with pytest.raises(NotOwnedError):
         await one.ask(ANN, ("add", 1))
+    await until(lambda: one.runtime.shards.lost)
     await one.runtime.shards.claim(one.runtime.shards.lost)
     assert one.runtime.health.problem() is None
     assert await one.reply(ANN, ("add", 1)) == 3

@@ -67,7 +67,7 @@ class Reader:
         self.seq += 1
         payload = msgspec.json.encode(["added", amount])
         row = Row(address.slot, self.seq, EPOCH, address, "added", 1, payload, 0)
-        await self.journal.append(0, Batch([row]))
+        await self.journal.append(0, Batch([row], incarnation="owner@1"))
         before_seq = before[-1].seq if before else 0
         return EntityChange(address.text, before_seq, [(self.seq, "added", 1, payload)])
 
@@ -233,7 +233,7 @@ async def test_a_snapshot_is_enough_and_one_of_an_older_shape_is_not(
     for amount in (1, 10):
         await reader.decide(amount)
     snapshot = SnapshotRow(ANN.slot, EPOCH, ANN, 2, b"11")
-    await reader.journal.append(0, Batch(snapshots=[snapshot]))
+    await reader.journal.append(0, Batch(snapshots=[snapshot], incarnation="owner@1"))
     reader.counter.snapshots_readable = readable
     reader.replicas.track([ANN])
     await reader.known(11)
