@@ -7,8 +7,8 @@ import time
 import pytest
 
 from actors.clock import SKEW_MAX_MS
-from actors.journal.contract import Batch, Journal
-from tests.support.journal_rows import address_in, event, outcome
+from actors.journal.contract import Journal
+from tests.support.journal_rows import address_in, batch, event, outcome
 
 
 async def clock_of(journal: Journal) -> int:
@@ -29,7 +29,7 @@ async def test_the_journal_tells_its_time(journal: Journal) -> None:
 
 async def test_a_row_a_little_ahead_of_the_journals_clock_is_taken(journal: Journal) -> None:
     at_ms = await clock_of(journal) + SKEW_MAX_MS - 200
-    assert not await journal.append(0, Batch(rows=[event(address_in(1), 1, at_ms=at_ms)]))
+    assert not await journal.append(0, batch(rows=[event(address_in(1), 1, at_ms=at_ms)]))
 
 
 @pytest.mark.parametrize("lead_ms", [SKEW_MAX_MS + 5_000, 24 * 3_600_000])
@@ -39,13 +39,13 @@ async def test_rows_from_the_future_are_not_written(journal: Journal, lead_ms: i
     wrong, right = address_in(1), address_in(2)
     at_ms = await clock_of(journal) + lead_ms
     rows = [event(wrong, 1, at_ms=at_ms), event(wrong, 2), event(right, 1)]
-    batch = Batch(rows=rows, outcomes=[outcome(1, 7), outcome(2, 7)])
+    written = batch(rows=rows, outcomes=[outcome(1, 7), outcome(2, 7)])
 
-    assert set(await journal.append(0, batch)) == {1}
+    assert set(await journal.append(0, written)) == {1}
 
     [none, some] = await journal.load([wrong, right])
     assert (len(none.rows), len(some.rows)) == (0, 1)
     key = outcome(1, 7).command
     assert not await journal.outcomes([(1, key)])
     assert await journal.outcomes([(2, key)])
-    assert not await journal.append(0, Batch(rows=[event(wrong, 1)])), "the shard is served on"
+    assert not await journal.append(0, batch(rows=[event(wrong, 1)])), "the shard is served on"
