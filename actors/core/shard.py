@@ -265,8 +265,6 @@ class Shard:
     ) -> None:
         self.number, self.epoch, self.began = lease.shard, lease.epoch, lease.past
         """``began`` is what the journal had when the shard was claimed."""
-        self.place = {"shard": lease.shard, "epoch": lease.epoch}
-        """For log lines."""
         self.journal = journal
         self.seq = lease.last_seq
         """The seq of the last event decided."""
@@ -312,6 +310,11 @@ class Shard:
         limits = self._context.limits
         size = max(limits.snapshot_bytes_min, activation.snapshot_bytes)
         return min(size, limits.tail_bytes_max)
+
+    @property
+    def place(self) -> dict[str, int]:
+        """For log lines."""
+        return {"shard": self.number, "epoch": self.epoch}
 
     def now_ms(self) -> int:
         """The time of what is decided now, by the database's clock. It never falls within this
