@@ -152,9 +152,10 @@ class AccountBook:
         """The account's payments under way, each with its event and that row's seq."""
         return self._accounts[entity].pending
 
-    def adopt(self, other: AccountBook) -> None:
-        """Go on with the accounts that another book knows."""
-        self._accounts |= other._accounts
+    def adopt(self, other: AccountBook, entity: str) -> None:
+        """Go on with an account as another book knows it."""
+        if account := other._accounts.get(entity):
+            self._accounts[entity] = account
 
     def forget(self, entity: str) -> None:
         """Drop an account."""

@@ -17,7 +17,7 @@ from typing import Protocol, cast
 import asyncpg
 import msgspec
 
-from actors.address import SLOT_COUNT, Address
+from actors.address import SLOT_COUNT
 from actors.connections.postgres import texts
 from actors.journal.contract import part_number
 from booking.audit.journal import JournalRow
@@ -217,43 +217,40 @@ class Follower:
                 lease.epoch = row["last"]
                 if row["epoch"] is not None:
                     lease.incarnations |= {row["epoch"]: row["incarnation"]}
-        for history, each in await self._histories(conn, wanted):
-            self._audit.adopt(each.shard, history)
+        history = History()
+        await self._fold(conn, wanted, history)
+        self._audit.adopt(wanted, history)
 
-    async def _histories(
-        self, conn: asyncpg.Connection, wanted: Sequence[HistoryRange]
-    ) -> list[tuple[History, HistoryRange]]:
-        """Entities folded from their rows, which come in pages as everything does."""
-        folded = [(History(each.address), each) for each in wanted]
-        left = [(history, each, 0) for history, each in folded]
+    async def _fold(
+        self, conn: asyncpg.Connection, wanted: Sequence[HistoryRange], history: History
+    ) -> None:
+        """Fold entities from their rows, which come in pages as everything does."""
+        left = [(each, 0) for each in wanted]
         while left:
             now, left = left[:ENTITIES_AT_ONCE], left[ENTITIES_AT_ONCE:]
             rows = await conn.fetch(
                 _SQL["history"],
-                [each.entity for _, each, _ in now],
-                [each.address for _, each, _ in now],
-                [after for *_, after in now],
-                [each.before for _, each, _ in now],
+                [each.entity for each, _ in now],
+                [each.address for each, _ in now],
+                [after for _, after in now],
+                [each.before for each, _ in now],
                 ENTITY_ROWS if len(now) > 1 else ENTITY_ROWS * ENTITIES_AT_ONCE,
                 timeout=TIMEOUT_S,
             )
             for place, piece in groupby(rows, itemgetter(0)):
-                history, each, _ = now[place - 1]
+                each, _ = now[place - 1]
                 page = [tuple(row)[1:] for row in piece]
-                history.take(cast("list[HistoryRow]", page))
+                history.take(each.address, cast("list[HistoryRow]", page))
                 if len(page) >= ENTITY_ROWS:
-                    left.append((history, each, page[-1][0]))
-        return folded
+                    left.append((each, page[-1][0]))
 
     async def _look_up(self) -> None:
+        history, count = History(), len(self._conns)
+        wanted = [wanted_now(address) for address in self._audit.to_look_up()]
         for number, conn in enumerate(self._conns):
-            wanted = [
-                wanted_now(address)
-                for address in self._audit.to_look_up()
-                if part_number(Address.parse(address).slot, len(self._conns)) == number
-            ]
-            for history, each in await self._histories(conn, wanted):
-                self._audit.look_up(each.address, history)
+            here = [each for each in wanted if part_number(each.shard, count) == number]
+            await self._fold(conn, here, history)
+        self._audit.look_up(history)
 
     # -- what comes of it --------------------------------------------------------------------------
 

@@ -93,11 +93,11 @@ class Books:
         known = kind in self._readers and len(rest) == (2 if kind == "seat" else 1)
         return self._readers[kind] if known else {}
 
-    def adopt(self, other: Books) -> None:
-        """Go on with the entities that other books know."""
-        self.seats.adopt(other.seats)
-        self.accounts.adopt(other.accounts)
-        self._queues.adopt(other._queues)
+    def adopt(self, other: Books, address: str) -> None:
+        """Go on with an entity as other books know it."""
+        self.seats.adopt(other.seats, address)
+        self.accounts.adopt(other.accounts, address)
+        self._queues.adopt(other._queues, address)
 
     def forget(self, address: str) -> None:
         """Drop an entity."""

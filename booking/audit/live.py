@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from actors.address import stable_hash
+from actors.address import Address, stable_hash
 from booking.audit.events import take_event
 from booking.audit.journal import Books, JournalRow, LeaseRecord, ShardAudit
 from booking.audit.report import Findings, Violation
@@ -132,25 +132,18 @@ class FactTable:
 
 
 class History:
-    """One entity folded from its rows; what they break was told when they came."""
+    """Entities folded from their rows; what those break was told when they came."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self) -> None:
         self.holds, self.sales = FactTable(), FactTable()
         self.books = Books(LiveFindings(), self.holds, self.sales)
-        self._address = address
-        self._readers = self.books.readers(address)
 
-    def take(self, rows: Iterable[HistoryRow]) -> None:
-        """The entity's next rows."""
-        found = self.books.found
+    def take(self, address: str, rows: Iterable[HistoryRow]) -> None:
+        """An entity's next rows."""
+        found, readers = self.books.found, self.books.readers(address)
         for found.seq, at_ms, version, type_, payload in rows:
-            take_event(self._readers, found, self._address, at_ms, version, type_, payload)
+            take_event(readers, found, address, at_ms, version, type_, payload)
         self.books.seats.leads.clear()  # the other book of a seat is another entity
-
-    def close(self) -> History:
-        """All rows were seen; payments under way are in ``sales.expected``."""
-        self.books.accounts.close()
-        return self
 
 
 class HistoryRange(msgspec.Struct, frozen=True):
@@ -198,9 +191,10 @@ class LiveAudit:
                 new[address] = HistoryRange(number, entity, address, seq)
         return list(new.values())
 
-    def adopt(self, number: int, history: History) -> None:
-        """Go on with an entity of the shard."""
-        self.shard(number).books.adopt(history.books)
+    def adopt(self, wanted: Iterable[HistoryRange], history: History) -> None:
+        """Go on with these entities."""
+        for each in wanted:
+            self.shard(each.shard).books.adopt(history.books, each.address)
 
     def take(self, number: int, rows: Sequence[JournalRow], *, at_end: bool) -> None:
         """The shard's next rows, whose entities are in memory; ``at_end``: there are no more yet,
@@ -282,10 +276,11 @@ class LiveAudit:
         self._questions = asked
         return asked.keys()
 
-    def look_up(self, address: str, history: History) -> None:
-        """Settle the facts that waited for this entity, by its rows up to now."""
-        holds, sales = history.holds, history.close().sales
-        for key in self._questions[address]:
+    def look_up(self, history: History) -> None:
+        """Settle the facts that waited for these entities, by their rows up to now."""
+        history.books.accounts.close()  # tells of payments under way
+        holds, sales = history.holds, history.sales
+        for key in [key for keys in self._questions.values() for key in keys]:
             if (fact := self.holds.unmet.pop(key, None)) and key not in holds.firsts:
                 words = f"reservation {key[0].split()[0]} is of a hold that no seat has"
                 self._report("I1", words, fact)
@@ -309,7 +304,8 @@ class LiveAudit:
 
 def wanted_now(address: str) -> HistoryRange:
     """An entity whose rows up to now are needed."""
-    return HistoryRange(-1, stable_hash(address), address, (1 << 63) - 1)
+    slot = Address.parse(address).slot
+    return HistoryRange(slot, stable_hash(address), address, (1 << 63) - 1)
 
 
 def _unmatched(payment: str, other: str) -> str:

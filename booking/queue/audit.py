@@ -149,9 +149,10 @@ class QueueBook:
             )
         )
 
-    def adopt(self, other: QueueBook) -> None:
-        """Go on with the queues that another book knows."""
-        self.queues |= other.queues
+    def adopt(self, other: QueueBook, entity: str) -> None:
+        """Go on with a queue as another book knows it."""
+        if queue := other.queues.get(entity):
+            self.queues[entity] = queue
 
     def forget(self, entity: str) -> None:
         """Drop a queue."""

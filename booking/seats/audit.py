@@ -163,10 +163,12 @@ class SeatBook:
                 self._found.report("I1", message, seq=lead.seq, entity=entity)
         self.leads.clear()
 
-    def adopt(self, other: SeatBook) -> None:
-        """Go on with the seats and ledgers that another book knows."""
-        self._seats |= other._seats
-        self._ledgers |= other._ledgers
+    def adopt(self, other: SeatBook, entity: str) -> None:
+        """Go on with a seat, or a ledger, as another book knows it."""
+        if seat := other._seats.get(entity):
+            self._seats[entity] = seat
+        if ledger := other._ledgers.get(entity):
+            self._ledgers[entity] = ledger
 
     def forget(self, entity: str) -> None:
         """Drop a seat, or a ledger."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 from typing import Any
 
@@ -39,20 +39,19 @@ class Reader:
             page = left[: self.random.randint(1, 40)]
             whole &= page == left
             for each in self.audit.wanted(shard, page):
-                self.audit.adopt(shard, self.history(there, each.address, each.before))
+                self.audit.adopt([each], self.history(there, [each.address], each.before))
             claims = dict.fromkeys(range(1, self.epochs.get(shard, 1) + 1), "run")
             lease = LeaseRecord(max(claims), claims)
             self.audit.shard(shard).lease = lease
             self.audit.take(shard, page, at_end=page == left)
-        for address in list(self.audit.to_look_up()):
-            self.audit.look_up(address, self.history(there, address, 1 << 62))
+        self.audit.look_up(self.history(there, self.audit.to_look_up(), 1 << 62))
         return whole
 
-    def history(self, there: list[Any], address: str, before: int) -> History:
-        history = History(address)
-        history.take(
-            [(r[1], r[4], r[5], r[7], r[8]) for r in there if r[6] == address and r[1] < before]
-        )
+    def history(self, there: list[Any], addresses: Collection[str], before: int) -> History:
+        history = History()
+        for address in addresses:
+            rows = [r for r in there if r[6] == address and r[1] < before]
+            history.take(address, [(r[1], r[4], r[5], r[7], r[8]) for r in rows])
         return history
 
     def restart(self) -> None:
