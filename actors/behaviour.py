@@ -59,6 +59,9 @@ class Decision(msgspec.Struct):
     """Hold the reply back until a later decision of this entity settles the saga of this name."""
     settles: str | None = None
     """The saga whose waiting caller gets this reply."""
+    final: bool = True
+    """False: the reply is no outcome. It is not stored under the command's key, and a repeat is
+    decided anew."""
     settles_key: CommandKey | None = None
     """Store the reply as the outcome of this key (the key of the command that began the saga)."""
 

@@ -21,7 +21,7 @@ from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock, DatabaseClock
 from actors.core.context import Limits, ShardContext
-from actors.core.envelope import BEGIN, QUERY, Deadlines, Envelope, Tracer
+from actors.core.envelope import LOOK_UP, QUERY, Deadlines, Envelope, Tracer
 from actors.core.sagas import Asker, Sagas
 from actors.core.shard import Shard
 from actors.errors import (
@@ -201,21 +201,11 @@ class Runtime:
         if self._context.counters.waiting >= self._limits.mailboxes_max:
             raise OverloadedError("too much is waiting", self._context.retry_after_s())
 
-    async def begin(self, address: Address, key: CommandKey) -> Answer | None:
-        """Begin an operation of several steps that ends with an :meth:`ask` with this key.
-
-        Returns the stored answer if there is one; else the key is in flight, for at most
-        ``Limits.begun_ttl_s``. Raises as an ask does, and
-        :class:`~actors.errors.KeyReusedError` and :class:`~actors.errors.KeyInFlightError`.
-        """
-        answer = await self.ask(address, BEGIN, key=key)
+    async def look_up(self, address: Address, key: CommandKey) -> Answer | None:
+        """The answer that is stored under the key, if there is one. Raises as an ask does, and
+        :class:`~actors.errors.KeyReusedError` and :class:`~actors.errors.KeyInFlightError`."""
+        answer = await self.ask(address, LOOK_UP, key=key)
         return answer if answer.replayed else None
-
-    def abandon(self, address: Address, key: CommandKey) -> None:
-        """Take the mark of :meth:`begin` back, so that a repeat may begin at once."""
-        shard = self.shards.by_number.get(address.slot)
-        if shard is not None:
-            shard.keys.abandon(key)
 
     async def load_state(self, addresses: Iterable[Address]) -> list[Any]:
         """The entities' states, newest decisions included, in order. Raises as an ask does."""

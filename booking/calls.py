@@ -14,6 +14,7 @@ import struct
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
@@ -25,16 +26,22 @@ from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.cluster.node import ClusterNode
 from actors.cluster.router import Router
-from actors.errors import StaleError
+from actors.errors import KeyInFlightError, KeyReusedError, StaleError
 from actors.tasks import Tasks
 from actors.transport import Answer
-from booking.accounts.domain.account import NoteOutcome
+from booking.accounts.domain.account import NoteOutcome, NoteReservation, OutcomeNoted, TokenSpent
 from booking.domain.decision import Rejected
 from booking.entities import account_address
 from booking.identity import FIRST, Identity
 from booking.settings import SECRET_LENGTH_MIN
 
 Value = TypeVar("Value")
+
+NOTE_WAIT_S = 5.0
+"""As long as a caller waits."""
+
+NOTE_AGAIN_S = 0.02
+"""Between two tries: a commit takes a few milliseconds."""
 
 _MAC_BYTES = 16
 _FIRST_HEAD = struct.Struct(">16sQQ")
@@ -89,6 +96,24 @@ client waits, and is refused if the journal does not say."""
 
 SETTLE_CHECK_S = 0.01
 """Between two looks whether it is known again; one for all who wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act(Generic[Value]):
+    """What an entity other than the user's account did for a call, or refused."""
+
+    value: Value | Rejected
+    noted: NoteReservation | None = None
+    """What the account has to know of it."""
+    take_back: Callable[[], Awaitable[object]] | None = None
+    """Gives back what was taken; ``None`` if nothing was."""
+    differs: Callable[[Value], bool] = lambda other: False
+    """Whether the other outcome tells of something else that was done."""
+
+    async def undo(self) -> None:
+        """Take back what was done, as if the call had never been."""
+        if self.take_back is not None:
+            await self.take_back()
 
 
 class Freshness:
@@ -154,47 +179,81 @@ class ActorClient:
         """The entity's reply; ``repeatable`` is false if deciding the command twice does harm."""
         return (await self._router.ask(address, command, repeatable=repeatable)).reply
 
-    async def answer(self, address: Address, command: Any, key: CommandKey | None) -> Answer:
+    async def answer(
+        self, address: Address, command: Any, key: CommandKey | None, *, repeatable: bool = False
+    ) -> Answer:
         """The answer to a command that is decided at most once for its key."""
-        return await self._router.ask(address, command, key=key)
+        return await self._router.ask(address, command, key=key, repeatable=repeatable)
+
+    async def stored(self, user: str, key: CommandKey) -> Any | None:
+        """The reply stored under the key in the user's account, or ``None``."""
+        answer = await self._router.look_up(account_address(user), key)
+        return None if answer is None else answer.reply
+
+    async def replay(
+        self, user: str, key: CommandKey, stored: msgspec.msgpack.Decoder[Value | Rejected]
+    ) -> Outcome[Value | Rejected] | None:
+        """The outcome of an earlier :meth:`once` with this key, or ``None``. Raises
+        :class:`TokenError` if that was the end of the token."""
+        reply = await self.stored(user, key)
+        _check_token(reply)
+        return None if reply is None else Outcome(stored.decode(reply.body), replayed=True)
 
     async def once(
         self,
         user: str,
-        key: CommandKey,
-        run: Callable[[], Awaitable[Value | Rejected]],
+        key: CommandKey | None,
+        act: Callable[[], Awaitable[Act[Value]]],
         stored: msgspec.msgpack.Decoder[Value | Rejected],
     ) -> Outcome[Value | Rejected]:
-        """Run a call of several messages once for its key, and keep its outcome with the user.
+        """Have another entity act once for the user's key, and note the outcome in the account.
 
-        Each message in ``run`` must be idempotent under the key: after a crash between them the
-        repeat sends all of them again. A refusal with a time to come back is not kept, because the
-        retry should be decided anew.
+        The message in ``act`` carries the key, so that the entity acts once however often and in
+        whatever order the tries arrive. The account has one outcome for each key, whatever the
+        content and the entity: the first one noted is the answer to every try, and a try that did
+        something else takes that back. A refusal with a time to come back is not noted, because
+        the retry should be decided anew.
+
+        Raises :class:`TokenError` if a payment has used the token up meanwhile.
         """
-        owner = account_address(user)
-        earlier = await self._router.begin(owner, key)
-        if earlier is not None:
-            return Outcome(stored.decode(earlier.reply.body), replayed=True)
+        if key is not None and (earlier := await self.replay(user, key, stored)) is not None:
+            return earlier
+        done = await act()
+        note: NoteOutcome | NoteReservation | None = done.noted
+        if key is not None:
+            again = isinstance(done.value, Rejected) and done.value.retry_after_ms
+            note = None if again else NoteOutcome(msgspec.msgpack.encode(done.value), done.noted)
+        if note is None:
+            return Outcome(done.value)
         try:
-            value = await run()
-            if isinstance(value, Rejected) and value.retry_after_ms:
-                self._router.abandon(owner, key)
-            else:
-                note = NoteOutcome(msgspec.msgpack.encode(value))
-                await self._router.ask(owner, note, key=key, repeatable=True)
-        except BaseException:
-            self._router.abandon(owner, key)
+            answer = await self._note(user, key, note)
+            _check_token(answer.reply)
+        except (KeyReusedError, TokenError):
+            await done.undo()
             raise
-        return Outcome(value)
+        reply = answer.reply
+        first = stored.decode(reply.body) if answer.replayed else done.value
+        if isinstance(first, Rejected) or done.differs(first):
+            await done.undo()
+        elif isinstance(reply, OutcomeNoted) and done.noted and not reply.reserved:
+            # The account's owner is of the release before, which notes one after the other.
+            await self.reply(account_address(user), done.noted)
+        return Outcome(first, answer.replayed)
 
-    async def stored(self, user: str, key: CommandKey) -> Any | None:
-        """The reply stored under the key in the user's account, or ``None``. Begins nothing."""
-        owner = account_address(user)
-        answer = await self._router.begin(owner, key)
-        if answer is None:
-            self._router.abandon(owner, key)
-            return None
-        return answer.reply
+    async def _note(
+        self, user: str, key: CommandKey | None, note: NoteOutcome | NoteReservation
+    ) -> Answer:
+        """Note it, or get what was noted before. Another try that is noting its own just now is
+        waited for: only what is stored tells this one whether to take back what it did."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + NOTE_WAIT_S
+        while True:
+            try:
+                return await self._router.ask(account_address(user), note, key=key, repeatable=True)
+            except KeyInFlightError:
+                if loop.time() >= ends:
+                    raise
+            await asyncio.sleep(NOTE_AGAIN_S)
 
 
 # -- queue tokens ----------------------------------------------------------------------------------
@@ -215,6 +274,11 @@ class TokenError(Exception):
     def __init__(self, code: Literal["token_missing", "token_invalid", "token_expired"]) -> None:
         super().__init__(code)
         self.code = code
+
+
+def _check_token(reply: Any) -> None:
+    if isinstance(reply, TokenSpent):
+        raise TokenError("token_expired")
 
 
 class TokenSigner:

@@ -11,12 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from actors.address import Address
-from actors.behaviour import CommandKey
 from actors.clock import Clock
 from actors.cluster.control_messages import (
     CONTROL_ADDRESS,
-    AbandonKey,
     Acknowledged,
     ApplicationMessage,
     ControlMessage,
@@ -30,8 +27,7 @@ from actors.transport import Answer, Request, Transport
 log = logging.getLogger(__name__)
 
 NOTIFY_TIMEOUT_S = 1.0
-"""Receivers find out by themselves after that: every loop reads its table twice a second, and
-keys expire."""
+"""Receivers find out by themselves after that: every loop reads its table twice a second."""
 
 Handler = Callable[[Any], None]
 Responder = Callable[[Any], Awaitable[ControlReply]]
@@ -101,14 +97,6 @@ class ControlChannel:
         """Tell these instances that the stored placement has changed."""
         for name in instances:
             self.notify(name, PlacementChanged())
-
-    def abandon(self, owner: str, address: Address, key: CommandKey) -> None:
-        """Tell the owner that the operation begun with this key ends without its last step.
-
-        If that gets lost, the owner drops the key after
-        :attr:`actors.core.context.Limits.begun_ttl_s`.
-        """
-        self.notify(owner, AbandonKey(address, key.id, key.fingerprint))
 
     def send(self, instance: str, topic: str, body: bytes) -> None:
         """Send a message to the application of another instance."""

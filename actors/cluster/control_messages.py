@@ -31,14 +31,6 @@ class PlacementChanged(msgspec.Struct, frozen=True, tag=2, array_like=True):
     """Tells that the stored placement has changed."""
 
 
-class AbandonKey(msgspec.Struct, frozen=True, tag=3, array_like=True):
-    """Tells that the operation begun with this idempotency key ends without its last step."""
-
-    address: Address
-    id: bytes
-    fingerprint: bytes
-
-
 class ApplicationMessage(msgspec.Struct, frozen=True, tag=5, array_like=True):
     """Carries a message between the applications of two instances; the topic is theirs."""
 
@@ -46,9 +38,8 @@ class ApplicationMessage(msgspec.Struct, frozen=True, tag=5, array_like=True):
     body: bytes
 
 
-ControlMessage = (
-    ReleaseShard | PlacementChanged | AbandonKey | ReplicationUpdate | ApplicationMessage
-)
+ControlMessage = ReleaseShard | PlacementChanged | ReplicationUpdate | ApplicationMessage
+"""Tag 3 was a message of the release before; one that comes is refused, and nothing is lost."""
 
 
 class Acknowledged(msgspec.Struct, frozen=True, tag=20, array_like=True):

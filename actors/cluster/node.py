@@ -13,14 +13,13 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import Behaviour, CommandKey
+from actors.behaviour import Behaviour
 from actors.clock import Clock, DatabaseClock
 from actors.cluster.admin import ClusterAdmin
 from actors.cluster.application import Application, ClusterOptions, Stores
 from actors.cluster.control import ControlChannel
 from actors.cluster.control_messages import (
     CONTROL_KIND,
-    AbandonKey,
     ApplicationMessage,
     ControlCodec,
 )
@@ -87,9 +86,7 @@ class ClusterNode:
         self.availability = ShardAvailability(
             self.runtime, directory, self.members, clock, self.sharding.releases.recent
         )
-        self.router = Router(
-            member.instance, self.runtime, links, directory, self.control, clock, tasks
-        )
+        self.router = Router(member.instance, self.runtime, links, directory, clock, tasks)
         self.replication = self._make_replication(member, stores, application, clock)
         self.admin = ClusterAdmin(
             self.sharding.planner,
@@ -213,14 +210,9 @@ class ClusterNode:
         return future
 
     def _handle_messages(self, application: Application) -> None:
-        def abandon(message: AbandonKey) -> None:
-            key = CommandKey(message.id, message.fingerprint)
-            self.runtime.abandon(message.address, key)
-
         def tell(message: ApplicationMessage) -> None:
             application.on_message(message.topic, message.body)
 
-        self.control.on(AbandonKey, abandon)
         self.control.on(ApplicationMessage, tell)
         self.control.on(ReplicationUpdate, self._update)
 

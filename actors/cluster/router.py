@@ -16,10 +16,9 @@ from typing import Any
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
-from actors.cluster.control import ControlChannel
 from actors.cluster.directory import ShardDirectory
 from actors.cluster.membership_view import MembershipView
-from actors.core.envelope import BEGIN, Tracer
+from actors.core.envelope import LOOK_UP, Tracer
 from actors.errors import (
     DeadlineExceededError,
     KeyInFlightError,
@@ -57,7 +56,6 @@ class Router:
         runtime: Runtime,
         links: Transport,
         directory: ShardDirectory,
-        control: ControlChannel,
         clock: Clock,
         tasks: Tasks,
     ) -> None:
@@ -65,7 +63,6 @@ class Router:
         self._runtime = runtime
         self._links = links
         self._directory = directory
-        self._control = control
         self._clock = clock
         self._tasks = tasks
         self.tracer: Tracer | None = None
@@ -102,19 +99,10 @@ class Router:
             return self._here(request, again)
         return self._anywhere(request, again)
 
-    async def begin(self, address: Address, key: CommandKey) -> Answer | None:
-        """Begin an operation of several steps, as :meth:`actors.runtime.Runtime.begin`."""
-        answer = await self.ask(address, BEGIN, key=key)
+    async def look_up(self, address: Address, key: CommandKey) -> Answer | None:
+        """The answer that is stored under the key, as :meth:`actors.runtime.Runtime.look_up`."""
+        answer = await self.ask(address, LOOK_UP, key=key)
         return answer if answer.replayed else None
-
-    def abandon(self, address: Address, key: CommandKey) -> None:
-        """End such an operation early, as :meth:`actors.runtime.Runtime.abandon`."""
-        if self._runtime.shards.epoch_of(address.slot):
-            self._runtime.abandon(address, key)
-            return
-        owner = self._directory.owner(address.slot).instance
-        if owner and owner != self._instance:
-            self._control.abandon(owner, address, key)
 
     def forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
         """Send a step of a saga, as :meth:`actors.runtime.Runtime.ask_inside` does here."""

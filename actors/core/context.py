@@ -68,12 +68,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     several seconds of keyed commands at full rate, when most repeats come. The rest is asked of
     the journal."""
 
-    begun_max: int = 1_024
-    """Multi-step operations begun and not ended, for each shard; as many as one mailbox holds."""
-
-    begun_ttl_s: float = 10.0
-    """How long such an operation keeps its key: twice the time a caller waits."""
-
     snapshot_bytes_min: int = 32 * 1024
     """Event bytes after which an entity gets a snapshot, unless its last snapshot was larger: then
     as many bytes as that, so that snapshots at most double what is written. 32 KiB decode in

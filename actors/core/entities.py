@@ -130,7 +130,7 @@ class Entities:
         if envelope.external and activation.size >= self._context.limits.mailbox_max:
             raise OverloadedError("the entity's mailbox is full", self._context.retry_after_s())
         if envelope.key is not None:
-            known = shard.keys.admit(envelope.key, envelope, self._context.clock.monotonic())
+            known = shard.keys.admit(envelope.key, envelope)
             if known is not None:
                 envelope.answer(Answer(known.reply, replayed=True))
                 return
@@ -258,9 +258,7 @@ class Entities:
             self.post(shard, address, Envelope(TIMER_FIRED))
 
     def sweep(self, shard: Shard, entries_max: int) -> int:
-        """Take back timer entries that are not needed any more; returns how many. Let go of begun
-        operations past their time."""
-        shard.keys.expire(self._context.clock.monotonic())
+        """Take back timer entries that are not needed any more; returns how many."""
         addresses = [] if shard.journal.halted else list(shard.disarmed)[:entries_max]
         if addresses:
             commit = Commit(shard)

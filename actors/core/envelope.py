@@ -27,8 +27,8 @@ class Probe:
         return self._name
 
 
-BEGIN: Final = Probe("BEGIN")
-"""Mark the key as in flight for an operation of several steps."""
+LOOK_UP: Final = Probe("LOOK_UP")
+"""Tell the outcome that is stored under the key, if there is one."""
 QUERY: Final = Probe("QUERY")
 """Tell the state."""
 

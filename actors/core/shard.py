@@ -280,7 +280,7 @@ class Shard:
         self.mail = 0
         """Messages in all mailboxes."""
         self.activations: dict[Address, Activation] = {}
-        self.keys = KeyBook(context.limits.outcomes_max, context.limits.begun_max)
+        self.keys = KeyBook(context.limits.outcomes_max)
         self.parked: dict[tuple[Address, str], list[Envelope]] = {}
         """Callers who wait for a saga of this name."""
         self.sagas: dict[tuple[Address, str], Saga] = {}

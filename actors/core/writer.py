@@ -13,7 +13,7 @@ from actors.core.entities import Entities
 from actors.core.envelope import QUERY, Envelope, Probe
 from actors.core.sagas import Sagas
 from actors.core.shard import Activation, Commit, PendingChange, Shard
-from actors.errors import DeadlineExceededError, KeyInFlightError, UnavailableError
+from actors.errors import DeadlineExceededError, KeyInFlightError
 from actors.journal.contract import OutcomeRow, Row, SnapshotRow, TimerEntry
 from actors.transport import Answer
 
@@ -91,7 +91,8 @@ class Writer:
             shard.keys.release(envelope)
             envelope.refuse(DeadlineExceededError("waited too long to be decided"))
         elif isinstance(envelope.command, Probe):
-            self._probe(activation, envelope)
+            shard.keys.release(envelope)
+            envelope.answer(Answer(activation.state if envelope.command is QUERY else None))
         else:
             self._turn(activation, others, envelope, now_ms)
         return True
@@ -120,21 +121,6 @@ class Writer:
         activation.hold(tuple(found.values()))
         return None
 
-    def _probe(self, activation: Activation, envelope: Envelope) -> None:
-        if envelope.command is QUERY:
-            envelope.answer(Answer(activation.state))
-            return
-        keys = activation.shard.keys
-        assert envelope.key is not None
-        keys.release(envelope)
-        try:
-            ends = self._context.clock.monotonic() + self._context.limits.begun_ttl_s
-            keys.begin(envelope.key, ends)
-        except UnavailableError as error:
-            envelope.refuse(error)
-        else:
-            envelope.answer(Answer(None))
-
     def _turn(
         self,
         activation: Activation,
@@ -154,6 +140,8 @@ class Writer:
         if decided is None:
             return
         decision, commit = decided
+        if not decision.final:
+            shard.keys.release(envelope)
         if decision.awaits is None and decision.settles is None:
             replies = [(envelope, Answer(decision.reply))]
         else:
@@ -353,7 +341,7 @@ def _stored(
     """The keys whose outcome this decision is: the command's own, and those a settled saga
     owes."""
     keys: dict[bytes, CommandKey] = {}
-    if envelope.key is not None and decision.awaits is None:
+    if envelope.key is not None and decision.awaits is None and decision.final:
         keys[envelope.key.id] = envelope.key
     if decision.settles is not None:
         waiting = shard.parked.get((activation.address, decision.settles), ())

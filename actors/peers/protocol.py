@@ -14,7 +14,7 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
-from actors.core.envelope import BEGIN, QUERY
+from actors.core.envelope import LOOK_UP, QUERY
 from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,
@@ -71,8 +71,8 @@ class Content(IntEnum):
 
     COMMAND = 0
     """A command of the entity's kind."""
-    BEGIN = 1
-    """The start of an operation of several steps, see :meth:`actors.runtime.Runtime.begin`."""
+    LOOK_UP = 1
+    """A question for the outcome that is stored under the key."""
     QUERY = 2
     """A question for the entity's state."""
 
@@ -164,8 +164,8 @@ class Codec:
 
     def encode_command(self, kind: str, command: Any) -> tuple[int, bytes]:
         """The :class:`Content` of a command or probe, and its bytes."""
-        if command is BEGIN:
-            return Content.BEGIN, b""
+        if command is LOOK_UP:
+            return Content.LOOK_UP, b""
         if command is QUERY:
             return Content.QUERY, b""
         return 0, self._behaviour_of(kind).encode_command(command)
@@ -175,14 +175,14 @@ class Codec:
         behaviour = self._behaviour_of(kind)
         if content == 0:
             return behaviour.decode_command(data)
-        return BEGIN if Content(content) is Content.BEGIN else QUERY
+        return LOOK_UP if Content(content) is Content.LOOK_UP else QUERY
 
     def encode_reply(self, kind: str, content: int, answer: Answer) -> bytes | None:
-        """The reply as bytes; ``None`` for an operation that has begun."""
+        """The reply as bytes; ``None`` if no outcome is stored."""
         behaviour = self._behaviour_of(kind)
         if content == Content.QUERY:
             return behaviour.encode_state(answer.reply)
-        if content == Content.BEGIN and not answer.replayed:
+        if content == Content.LOOK_UP and not answer.replayed:
             return None
         return behaviour.encode_reply(answer.reply)
 
@@ -190,7 +190,7 @@ class Codec:
         """The reply. Raises :class:`~actors.errors.UnavailableError` for a state of another
         release's shape."""
         if data is None:
-            if content == Content.BEGIN:
+            if content == Content.LOOK_UP:
                 return None
             raise OutcomeUnknownError("the reply is missing")
         if content != Content.QUERY:

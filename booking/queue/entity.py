@@ -11,6 +11,7 @@ import msgspec
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, TimerFired, Turn
+from booking.domain.decision import Rejected
 from booking.domain.persistent import PersistentSorted
 from booking.domain.persistent_map import PersistentMap
 from booking.entities import QUEUE, Codec
@@ -49,7 +50,9 @@ class QueueBehaviour(Codec, Behaviour):
         command = Admit() if isinstance(turn.command, TimerFired) else turn.command
         decided = decide_queue(turn.state, command, self._policy(), turn.now_ms)
         events = [(turn.address, event) for event in decided.events]
-        return Decision(decided.reply, events, states={turn.address: decided.line})
+        # The account stores refusals. Here only what was done is told to a repeat with its key.
+        final = not isinstance(decided.reply, Rejected)
+        return Decision(decided.reply, events, states={turn.address: decided.line}, final=final)
 
     def evolve(self, state: Line, event: QueueEvent) -> Line:
         """See :func:`booking.queue.domain.line.evolve_queue`."""

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from actors.behaviour import CommandKey
 from actors.clock import Clock
 from booking.calls import (
+    Act,
     ActorClient,
     Attempt,
     Freshness,
@@ -67,27 +69,26 @@ class QueueService:
     ) -> Outcome[QueueStatus | Rejected]:
         """Line up; :class:`~booking.calls.UnknownError` for an unknown queue."""
         view = self._view(queue)
-        if attempt is None:
-            return Outcome(await self._join(view, user, ""))
-        key = command_key(user, "issue", attempt)
-        return await self._actors.once(
-            user, key, lambda: self._join(view, user, key.id.hex()), _STORED
-        )
+        key = command_key(user, "issue", attempt) if attempt else None
+        return await self._actors.once(user, key, lambda: self._join(view, user, key), _STORED)
 
-    async def _join(self, view: QueueView, user: str, attempt: str) -> QueueStatus | Rejected:
-        # Without a name for the attempt, a second one is refused: the user is in line already.
-        reply = await self._actors.reply(
-            queue_address(view.name),
-            Join(user, attempt, self._renewed_ms),
-            repeatable=bool(attempt),
-        )
+    async def _join(self, view: QueueView, user: str, key: CommandKey | None) -> Act[QueueStatus]:
+        # Without a key a second try is refused: the user is in line already.
+        address = queue_address(view.name)
+        join = Join(user, key.id.hex() if key else "", self._renewed_ms)
+        reply = (await self._actors.answer(address, join, key)).reply
         if isinstance(reply, Rejected):
-            return reply
+            return Act(reply)
         assert isinstance(reply, Place), reply
         now_ms = self._clock.now_ms()
         view.presence.seen(reply.number, now_ms)
         token = QueueToken(user, view.name, reply.number, reply.joined_ms)
-        return view.status_of(reply, self._signer.sign(token), now_ms)
+        leave = Leave(user, reply.number)
+        return Act(
+            view.status_of(reply, self._signer.sign(token), now_ms),
+            take_back=lambda: self._actors.reply(address, leave),
+            differs=lambda other: other.number != reply.number,
+        )
 
     def read_token(self, text: str) -> QueueToken:
         """An authentic token's content, else :class:`~booking.calls.TokenError`. The token

@@ -14,6 +14,7 @@ import msgspec
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, Turn
 from booking.catalogue.domain import Catalogue
+from booking.domain.decision import Rejected
 from booking.entities import LEDGER, SEAT, Codec, ledger_address, seat_address
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
@@ -107,7 +108,8 @@ class SeatBehaviour(Codec, Behaviour):
             (turn.address, event) for event in decided.seat_events
         ]
         events += [(ledger, counted) for counted in decided.ledger_events]
-        return Decision(decided.reply, events)
+        # The account stores refusals. Here only what was done is told to a repeat with its key.
+        return Decision(decided.reply, events, final=not isinstance(decided.reply, Rejected))
 
     def _terms(self, schedule_id: str, number: int) -> Terms | None:
         schedule = self._catalogue().schedules.get(schedule_id)

@@ -1,6 +1,7 @@
 """The calls about seats: seat maps from this instance's memory, and reservations.
 
-A reservation is held by the seat and noted in the account, so a call here asks both.
+A reservation is held by the seat and noted in the account, so a call here asks both. The seat
+decides; the account has the user's keys, and says which answer is the one.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from typing import Literal
 
 import msgspec
 
+from actors.behaviour import CommandKey
 from booking.accounts.domain import account
 from booking.accounts.domain.account import Reservation, reservation_status
 from booking.calls import (
+    Act,
     ActorClient,
     Attempt,
     Freshness,
@@ -85,28 +88,32 @@ class SeatService:
     ) -> Outcome[ReservationRecord | Rejected]:
         """Hold a seat; :class:`~booking.calls.UnknownError` if the token does not open the date."""
         self.check_opens(token, schedule)
-        user = token.user
-        if attempt is None:
-            return Outcome(await self._reserve(user, schedule, seat, new_id("rsv")))
-        key = command_key(user, "reservation", attempt)
-        reservation = new_id("rsv", key)
+        key = command_key(token.user, "reservation", attempt) if attempt else None
         return await self._actors.once(
-            user, key, lambda: self._reserve(user, schedule, seat, reservation), _STORED
+            token.user, key, lambda: self._hold(token, schedule, seat, key), _STORED
         )
 
-    async def _reserve(
-        self, user: str, schedule: str, seat: int, reservation: str
-    ) -> ReservationRecord | Rejected:
-        held = await self._actors.reply(seat_address(schedule, seat), HoldSeat(user, reservation))
+    async def _hold(
+        self, token: QueueToken, schedule: str, seat: int, key: CommandKey | None
+    ) -> Act[ReservationRecord]:
+        address, reservation = seat_address(schedule, seat), new_id("rsv", key)
+        hold = HoldSeat(token.user, reservation)
+        answer = await self._actors.answer(address, hold, key, repeatable=True)
+        held = answer.reply
+        if isinstance(held, Rejected) and answer.replayed:
+            # An owner of the release before stores refusals, too, which are to be decided anew.
+            held = await self._actors.reply(address, hold)
         if isinstance(held, Rejected):
-            return held
+            return Act(held)
         assert isinstance(held, HoldGranted), held
         noted = Reservation(reservation, schedule, seat, held.price, held.held_at_ms, held.until_ms)
-        kept = await self._actors.reply(account_address(user), account.NoteReservation(noted))
-        if isinstance(kept, Rejected):
-            return kept
-        assert isinstance(kept, account.ReservationKept), kept
-        return ReservationRecord(kept.reservation, "PENDING")
+        release = ReleaseSeat(token.user, reservation)
+        return Act(
+            ReservationRecord(noted, "PENDING"),
+            account.NoteReservation(noted, token.queue, token.number),
+            take_back=lambda: self._actors.reply(address, release),
+            differs=lambda other: other.reservation.until_ms != held.until_ms,
+        )
 
     async def replay(
         self, token: QueueToken, attempt: Attempt
@@ -116,10 +123,8 @@ class SeatService:
         For clients whose token the call itself used up, and whose answer got lost. Raises
         :class:`actors.errors.KeyReusedError` and ``KeyInFlightError`` as the call itself.
         """
-        stored = await self._actors.stored(
-            token.user, command_key(token.user, "reservation", attempt)
-        )
-        return None if stored is None else Outcome(_STORED.decode(stored.body), replayed=True)
+        key = command_key(token.user, "reservation", attempt)
+        return await self._actors.replay(token.user, key, _STORED)
 
     async def reservations(self, token: QueueToken) -> list[ReservationRecord]:
         """The user's reservations, newest first."""

@@ -15,7 +15,7 @@ from aiohttp import web
 from actors.address import Address
 from actors.behaviour import Behaviour, CommandKey
 from actors.clock import SystemClock
-from actors.core.envelope import BEGIN, QUERY, Tracer
+from actors.core.envelope import LOOK_UP, QUERY, Tracer
 from actors.errors import DeadlineExceededError
 from actors.membership.contract import Member
 from actors.membership.foreign import ForeignInstances
@@ -73,7 +73,9 @@ class Clerk:
         elif isinstance(command, str) and command in self.errors:
             future.set_exception(self.errors[command])
         else:
-            reply = {BEGIN: None, QUERY: 7}.get(command) if command in (BEGIN, QUERY) else command
+            reply = (
+                {LOOK_UP: None, QUERY: 7}.get(command) if command in (LOOK_UP, QUERY) else command
+            )
             future.set_result(Answer(reply, self.replayed))
         return future
 

@@ -72,6 +72,8 @@ class Counter(ToyBehaviour):
                 return Decision(turn.state, [(turn.address, ("padded", "x" * size))])
             case "get":
                 return Decision(turn.state)
+            case "not yet":
+                return Decision("come back", final=False)
             case "poison":
                 return Decision(0, [(turn.address, ("added", 1)), (turn.address, ("poisoned",))])
             case ("elsewhere", Address() as other):

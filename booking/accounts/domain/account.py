@@ -80,9 +80,12 @@ class Charge(msgspec.Struct, frozen=True, tag=True):
 
 
 class NoteReservation(msgspec.Struct, frozen=True, tag=True):
-    """A seat was held for this user; idempotent by reservation id."""
+    """A seat was held for this user; idempotent by reservation id. Refused with
+    :class:`TokenSpent` if the token it was held with has been used up meanwhile."""
 
     reservation: Reservation
+    queue: str = ""
+    number: int = 0
 
 
 class NoteCancellation(msgspec.Struct, frozen=True, tag=True):
@@ -110,9 +113,12 @@ class SettlePayment(msgspec.Struct, frozen=True, tag=True):
 
 
 class NoteOutcome(msgspec.Struct, frozen=True, tag=True):
-    """Store the outcome of a call of several commands, for repeats with its key, and no more."""
+    """Store the outcome of a call that another entity decided, for repeats with its key. The first
+    one stays, and is the answer to all."""
 
     body: bytes
+    noted: NoteReservation | None = None
+    """The reservation that the outcome tells of."""
 
 
 class GetAccount(msgspec.Struct, frozen=True, tag=True):
@@ -232,10 +238,16 @@ class PaymentPending(msgspec.Struct, frozen=True, tag=True):
     payment: str
 
 
-class OutcomeNoted(msgspec.Struct, frozen=True, tag=True):
+class OutcomeNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The outcome is stored under the command's key."""
 
     body: bytes
+    reserved: bool = False
+    """The reservation that it tells of is noted, too: not by an owner of the release before."""
+
+
+class TokenSpent(msgspec.Struct, frozen=True, tag=True):
+    """Nothing was done, because a payment has used the token up."""
 
 
 class AccountView(msgspec.Struct, frozen=True, tag=True):
@@ -255,6 +267,7 @@ AccountReply = (
     | PaymentDone
     | PaymentPending
     | OutcomeNoted
+    | TokenSpent
     | AccountView
     | Rejected
 )

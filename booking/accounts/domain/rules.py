@@ -38,6 +38,7 @@ from booking.accounts.domain.account import (
     ReservationKept,
     ReservationNoted,
     SettlePayment,
+    TokenSpent,
     reservation_status,
     spends_token,
 )
@@ -69,16 +70,16 @@ def decide_account(
     match command:
         case Charge():
             return _charge(account, command)
-        case NoteReservation(reservation):
-            return _note_reservation(account, reservation)
+        case NoteReservation():
+            return _note_reservation(account, command)
         case NoteCancellation(reservation_id):
             return _note_cancellation(account, reservation_id, now_ms)
         case Pay():
             return _pay(account, command, now_ms, key_id, key_fingerprint)
         case SettlePayment():
             return _settle(account, command, now_ms)
-        case NoteOutcome(body):
-            return AccountDecision((), OutcomeNoted(body))
+        case NoteOutcome(body, noted):
+            return _note_outcome(account, body, noted)
         case GetAccount():
             newest_first = tuple(reversed(account.reservations.values()))
             return AccountDecision((), AccountView(account.balance, newest_first, now_ms))
@@ -101,14 +102,26 @@ def _charge(account: Account, command: Charge) -> AccountDecision:
     return AccountDecision((Charged(command.id, command.amount, balance),), ChargeDone(balance))
 
 
-def _note_reservation(account: Account, noted: Reservation) -> AccountDecision:
+def _note_outcome(account: Account, body: bytes, noted: NoteReservation | None) -> AccountDecision:
+    if noted is None:
+        return AccountDecision((), OutcomeNoted(body))
+    decided = _note_reservation(account, noted)
+    if isinstance(decided.reply, TokenSpent):
+        return decided
+    return AccountDecision(decided.events, OutcomeNoted(body, reserved=True))
+
+
+def _note_reservation(account: Account, command: NoteReservation) -> AccountDecision:
     """A later retry of an attempt whose first hold lapsed brings another hold under the same id;
     a repeat, even one that was long on its way, changes nothing."""
+    noted = command.reservation
     known = account.reservations.get(noted.id)
     if known is not None:
         same_hold = noted.until_ms == known.until_ms or noted.created_ms < known.created_ms
         if same_hold or known.paid:
             return AccountDecision((), ReservationKept(known))
+    if account.spent.get(command.queue) == command.number:
+        return AccountDecision((), TokenSpent())
     event = ReservationNoted(
         noted.id, noted.schedule, noted.seat, noted.price, noted.created_ms, noted.until_ms
     )

@@ -149,9 +149,8 @@ async def test_a_whole_booking_is_one_trace_over_both_instances(traced: Traced) 
         "POST /queue/issue": [decision(queue, "Join")],
         "POST /user/charge": [decision(account, "Charge")],
         "POST /reservation": [
-            decision(account, "BEGIN", commits=False),
+            decision(account, "LOOK_UP", commits=False),
             decision(seat, "HoldSeat"),
-            decision(account, "NoteReservation"),
             decision(account, "NoteOutcome"),
         ],
         "POST /payment": [decision(account, "Pay", *steps)],

@@ -13,9 +13,8 @@ from actors.errors import (
     EntityCrashedError,
     KeyInFlightError,
     KeyReusedError,
-    OverloadedError,
 )
-from tests.support.runtimes import Cluster, Instance, key, pass_time, until
+from tests.support.runtimes import Cluster, Instance, key, pass_time, same_shard, until
 
 ANN = Address("counter", "ann")
 RICH, POOR = Address("bank", "rich"), Address("bank", "poor")
@@ -123,60 +122,45 @@ async def test_keys_and_entities_are_looked_up_together(one: Instance) -> None:
     assert one.journal.loads == 1
 
 
-async def test_begin_marks_a_key_until_the_last_step_stores_the_outcome(one: Instance) -> None:
-    assert await one.runtime.begin(ANN, key(1)) is None
-    with pytest.raises(KeyInFlightError):
-        await one.runtime.begin(ANN, key(1))
-    with pytest.raises(KeyReusedError):
-        await one.runtime.begin(ANN, key(1, content=2))
+async def test_a_look_up_tells_the_stored_outcome(cluster: Cluster, one: Instance) -> None:
+    """Also one stored by an earlier owner. It holds no key, and decides nothing."""
+    assert await one.runtime.look_up(ANN, key(1)) is None
+    assert await one.runtime.look_up(ANN, key(1)) is None
     await one.ask(ANN, ("add", 5), key=key(1))
-    stored = await one.runtime.begin(ANN, key(1))
-    assert stored is not None
-    assert (stored.reply, stored.replayed) == (5, True)
+    for instance in (one, await cluster.start("two-1")):
+        stored = await instance.runtime.look_up(ANN, key(1))
+        assert stored is not None
+        assert (stored.reply, stored.replayed) == (5, True)
+        with pytest.raises(KeyReusedError):
+            await instance.runtime.look_up(ANN, key(1, content=2))
 
 
-async def test_begin_finds_an_outcome_stored_by_an_earlier_owner(
-    cluster: Cluster, one: Instance
-) -> None:
-    await one.ask(ANN, ("add", 5), key=key(1))
-    two = await cluster.start("two-1")
-    stored = await two.runtime.begin(ANN, key(1))
-    assert stored is not None
-    assert stored.reply == 5
-
-
-async def test_an_abandoned_key_may_begin_again_at_once(one: Instance) -> None:
-    await one.runtime.begin(ANN, key(1))
-    one.runtime.abandon(ANN, key(1))
-    assert await one.runtime.begin(ANN, key(1)) is None
-
-
-async def test_abandoning_a_key_that_was_taken_over_changes_nothing(one: Instance) -> None:
-    await one.runtime.begin(ANN, key(1))
+async def test_a_look_up_during_the_first_command_is_refused(one: Instance) -> None:
     answer = one.ask(ANN, ("add", 5), key=key(1))
-    one.runtime.abandon(ANN, key(1))
     with pytest.raises(KeyInFlightError):
-        await one.runtime.begin(ANN, key(1))
+        await one.runtime.look_up(ANN, key(1))
     assert (await answer).reply == 5
 
 
-async def test_a_begun_key_is_free_again_after_its_time(one: Instance) -> None:
-    await one.runtime.begin(ANN, key(1))
-    await pass_time(9.9)
-    with pytest.raises(KeyInFlightError):
-        await one.runtime.begin(ANN, key(1))
-    await pass_time(0.2)
-    assert await one.runtime.begin(ANN, key(1)) is None
+async def test_keys_that_are_looked_up_refuse_nobody_else(one: Instance) -> None:
+    """However many calls of several steps are under way on one shard."""
+    busy, other = same_shard("counter", 2)
+    for start in range(0, 3_000, 500):
+        looked = [one.runtime.look_up(busy, key(n)) for n in range(start, start + 500)]
+        assert await asyncio.gather(*looked) == [None] * 500
+    assert await one.runtime.look_up(other, key(9_999)) is None
+    assert await one.reply(other, ("add", 1), key=key(9_999)) == 1
 
 
-async def test_only_so_many_operations_may_be_begun(cluster: Cluster) -> None:
-    one = await cluster.start(limits=Limits(begun_max=2))
-    await one.runtime.begin(ANN, key(1))
-    await one.runtime.begin(ANN, key(2))
-    with pytest.raises(OverloadedError):
-        await one.runtime.begin(ANN, key(3))
-    await pass_time(15.0)
-    assert await one.runtime.begin(ANN, key(3)) is None
+async def test_a_reply_that_is_not_final_is_not_stored(cluster: Cluster, one: Instance) -> None:
+    """A repeat is decided anew, at once."""
+    for _ in range(2):
+        answer = await one.ask(ANN, "not yet", key=key(1))
+        assert (answer.reply, answer.replayed) == ("come back", False)
+    assert not cluster.store.outcomes
+    assert (await one.ask(ANN, ("add", 5), key=key(1))).reply == 5
+    again = await one.ask(ANN, "not yet", key=key(1))
+    assert (again.reply, again.replayed) == (5, True)
 
 
 async def test_a_key_that_a_saga_will_settle_is_in_flight_after_a_crash(

@@ -317,15 +317,15 @@ async def test_a_short_stop_takes_no_shard_away(nodes: Nodes) -> None:
     assert len(nodes.store.claims) == claims
 
 
-async def test_what_begins_on_one_instance_may_end_on_another(nodes: Nodes) -> None:
-    """An operation of several steps, whose shard moves in between."""
+async def test_an_outcome_is_looked_up_wherever_its_shard_is(nodes: Nodes) -> None:
+    """Also when that moves between the look-up and the command."""
     a, b, _ = await nodes.start("a", "b", "c")
     address = nodes.address_on(b)
-    assert await a.node.router.begin(address, key(1)) is None
+    assert await a.node.router.look_up(address, key(1)) is None
     await a.node.admin.move(address.slot, "a", "ops")
     await until(lambda: nodes.owners().get(address.slot) == "a")
     assert await b.reply(address, ("add", 4), key=key(1)) == 4
-    answer = await b.node.router.begin(address, key(1))
+    answer = await b.node.router.look_up(address, key(1))
     assert answer is not None
     assert answer.reply == 4
 

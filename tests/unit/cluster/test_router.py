@@ -12,11 +12,9 @@ import pytest
 from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.cluster import router as limits
-from actors.cluster.control import ControlChannel
-from actors.cluster.control_messages import AbandonKey
 from actors.cluster.directory import ShardDirectory
 from actors.cluster.router import Router
-from actors.core.envelope import BEGIN
+from actors.core.envelope import LOOK_UP
 from actors.errors import (
     DeadlineExceededError,
     JournalUnavailableError,
@@ -60,7 +58,6 @@ class FakeRuntime:
         self.frozen = False
         self.script = Script("here")
         self.asked: list[tuple[Any, CommandKey | None, float]] = []
-        self.abandoned: list[CommandKey] = []
         self.journal_away = False
         self.shards = self
 
@@ -83,9 +80,6 @@ class FakeRuntime:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         future.set_result(Answer("inside"))
         return future
-
-    def abandon(self, address: Address, command_key: CommandKey) -> None:
-        self.abandoned.append(command_key)
 
 
 class FakeLinks:
@@ -124,7 +118,6 @@ class RouterRig:
             self.runtime,  # type: ignore[arg-type]  # what the router asks of one
             self.links,
             self.directory,
-            ControlChannel("me", self.links, self.clock, self.tasks),
             self.clock,
             self.tasks,
         )
@@ -341,16 +334,8 @@ async def test_steps_of_sagas_go_anywhere_and_are_tried_again(rig: RouterRig) ->
         await rig.router.forward(ANN, "get")
 
 
-async def test_an_operation_is_begun_and_abandoned_anywhere(
-    rig: RouterRig,
-) -> None:
+async def test_an_outcome_is_looked_up_anywhere(rig: RouterRig) -> None:
     rig.directory.learn(SLOT, "b", 7)
     rig.links.scripts["b"] = Script(None)
-    assert await rig.router.begin(ANN, KEY) is None
-    assert rig.links.messages == [BEGIN]
-    rig.router.abandon(ANN, KEY)
-    await asyncio.sleep(0.1)
-    assert rig.links.messages[1:] == [AbandonKey(ANN, KEY.id, KEY.fingerprint)]
-    rig.runtime.epoch = 8
-    rig.router.abandon(ANN, KEY)
-    assert rig.runtime.abandoned == [KEY]
+    assert await rig.router.look_up(ANN, KEY) is None
+    assert rig.links.messages == [LOOK_UP]

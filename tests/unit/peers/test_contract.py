@@ -9,7 +9,7 @@ import pytest
 
 from actors.behaviour import CommandKey
 from actors.clock import SystemClock
-from actors.core.envelope import BEGIN, QUERY
+from actors.core.envelope import LOOK_UP, QUERY
 from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,
@@ -81,9 +81,9 @@ async def test_a_stored_reply_says_so(asking: ActorClient) -> None:
 
 
 async def test_a_beginning_has_no_reply(asking: ActorClient) -> None:
-    answer = await asking.transport.ask("two", Request(ANN, BEGIN, asking.in_s(5), KEY))
+    answer = await asking.transport.ask("two", Request(ANN, LOOK_UP, asking.in_s(5), KEY))
     assert (answer.reply, answer.replayed) == (None, False)
-    assert asking.clerk.got[0][1] is BEGIN
+    assert asking.clerk.got[0][1] is LOOK_UP
 
 
 async def test_a_state_can_be_asked_for(asking: ActorClient) -> None:
