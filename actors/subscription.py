@@ -39,7 +39,8 @@ class Subscription:
 
     def committed(self, change: Change) -> None:
         """These events are in the journal. Each is told once, also when its commit was in doubt for
-        a while."""
+        a while. After :meth:`lost` none of the shard is told, not even one that was committed
+        before: its next owner may have told newer ones."""
 
     def lost(self, shard: int) -> None:
         """Another instance owns this shard now: what is known of it grows stale."""

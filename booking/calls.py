@@ -29,7 +29,7 @@ from actors.cluster.router import Router
 from actors.errors import KeyInFlightError, KeyReusedError, StaleError
 from actors.tasks import Tasks
 from actors.transport import Answer
-from booking.accounts.domain.account import NoteOutcome, NoteReservation, OutcomeNoted, TokenSpent
+from booking.accounts.domain.account import NoteOutcome, NoteReservation, OutcomeNoted, SpentToken
 from booking.domain.decision import Rejected
 from booking.entities import account_address
 from booking.identity import FIRST, Identity
@@ -89,17 +89,8 @@ def new_id(kind: str, key: CommandKey | None = None) -> str:
     return f"{kind}_{(key.id if key else os.urandom(16)).hex()}"
 
 
-SETTLE_MAX_S = 2.0
-"""An instance that stood still knows again within some milliseconds whose its shards are, and
-within half a second what the others decided. Whoever asks waits so long at most, within what a
-client waits, and is refused if the journal does not say."""
-
-SETTLE_CHECK_S = 0.01
-"""Between two looks whether it is known again; one for all who wait."""
-
-
 @dataclass(frozen=True, slots=True)
-class Act(Generic[Value]):
+class Effect(Generic[Value]):
     """What an entity other than the user's account did for a call, or refused."""
 
     value: Value | Rejected
@@ -114,6 +105,15 @@ class Act(Generic[Value]):
         """Take back what was done, as if the call had never been."""
         if self.take_back is not None:
             await self.take_back()
+
+
+SETTLE_MAX_S = 2.0
+"""An instance that stood still knows again within some milliseconds whose its shards are, and
+within half a second what the others decided. Whoever asks waits so long at most, within what a
+client waits, and is refused if the journal does not say."""
+
+SETTLE_CHECK_S = 0.01
+"""Between two looks whether it is known again; one for all who wait."""
 
 
 class Freshness:
@@ -203,7 +203,7 @@ class ActorClient:
         self,
         user: str,
         key: CommandKey | None,
-        act: Callable[[], Awaitable[Act[Value]]],
+        act: Callable[[], Awaitable[Effect[Value]]],
         stored: msgspec.msgpack.Decoder[Value | Rejected],
     ) -> Outcome[Value | Rejected]:
         """Have another entity act once for the user's key, and note the outcome in the account.
@@ -277,7 +277,7 @@ class TokenError(Exception):
 
 
 def _check_token(reply: Any) -> None:
-    if isinstance(reply, TokenSpent):
+    if isinstance(reply, SpentToken):
         raise TokenError("token_expired")
 
 

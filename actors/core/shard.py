@@ -273,6 +273,8 @@ class Shard:
         self.closed = False
         self.last_seqs: dict[Address, int] = {}
         """When it was closed: of each entity in memory the seq of its last committed event."""
+        self.lost = False
+        """Another instance claimed it, and tells what became of it."""
         self.frozen = False
         """On the move: nobody new is let in, and what is there is decided."""
         self.turns = 0

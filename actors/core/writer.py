@@ -225,8 +225,9 @@ class Writer:
             activation.uncommitted -= 1
             activation.committed = change.state
             activation.seq = change.seq
-            for subscription in self._context.subscriptions:
-                subscription.committed(change)
+            if not shard.lost:
+                for subscription in self._context.subscriptions:
+                    subscription.committed(change)
             if shard.closed:
                 continue
             for saga in change.unfinished:

@@ -308,6 +308,7 @@ class JournalPartition:
         if info.lost or info.past != past:
             self._table.reclaim(shard, PastLostError)
         elif info.epoch > shard.epoch:
+            shard.lost = True
             self._table.close(shard, NotOwnedError)
             self._table.lose(shard.number)
         elif info.epoch < shard.epoch or not self._is_ours(info):

@@ -14,7 +14,7 @@ from actors.behaviour import CommandKey
 from booking.accounts.domain import account
 from booking.accounts.domain.account import Reservation, reservation_status
 from booking.calls import (
-    Act,
+    Effect,
     ActorClient,
     Attempt,
     Freshness,
@@ -95,7 +95,7 @@ class SeatService:
 
     async def _hold(
         self, token: QueueToken, schedule: str, seat: int, key: CommandKey | None
-    ) -> Act[ReservationRecord]:
+    ) -> Effect[ReservationRecord]:
         address, reservation = seat_address(schedule, seat), new_id("rsv", key)
         hold = HoldSeat(token.user, reservation)
         answer = await self._actors.answer(address, hold, key, repeatable=True)
@@ -104,11 +104,11 @@ class SeatService:
             # An owner of the release before stores refusals, too, which are to be decided anew.
             held = await self._actors.reply(address, hold)
         if isinstance(held, Rejected):
-            return Act(held)
+            return Effect(held)
         assert isinstance(held, HoldGranted), held
         noted = Reservation(reservation, schedule, seat, held.price, held.held_at_ms, held.until_ms)
         release = ReleaseSeat(token.user, reservation)
-        return Act(
+        return Effect(
             ReservationRecord(noted, "PENDING"),
             account.NoteReservation(noted, token.queue, token.number),
             take_back=lambda: self._actors.reply(address, release),

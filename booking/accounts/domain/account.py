@@ -81,7 +81,7 @@ class Charge(msgspec.Struct, frozen=True, tag=True):
 
 class NoteReservation(msgspec.Struct, frozen=True, tag=True):
     """A seat was held for this user; idempotent by reservation id. Refused with
-    :class:`TokenSpent` if the token it was held with has been used up meanwhile."""
+    :class:`SpentToken` if the token it was held with has been used up meanwhile."""
 
     reservation: Reservation
     queue: str = ""
@@ -246,7 +246,7 @@ class OutcomeNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The reservation that it tells of is noted, too: not by an owner of the release before."""
 
 
-class TokenSpent(msgspec.Struct, frozen=True, tag=True):
+class SpentToken(msgspec.Struct, frozen=True, tag=True):
     """Nothing was done, because a payment has used the token up."""
 
 
@@ -267,7 +267,7 @@ AccountReply = (
     | PaymentDone
     | PaymentPending
     | OutcomeNoted
-    | TokenSpent
+    | SpentToken
     | AccountView
     | Rejected
 )

@@ -38,7 +38,7 @@ from booking.accounts.domain.account import (
     ReservationKept,
     ReservationNoted,
     SettlePayment,
-    TokenSpent,
+    SpentToken,
     reservation_status,
     spends_token,
 )
@@ -106,7 +106,7 @@ def _note_outcome(account: Account, body: bytes, noted: NoteReservation | None) 
     if noted is None:
         return AccountDecision((), OutcomeNoted(body))
     decided = _note_reservation(account, noted)
-    if isinstance(decided.reply, TokenSpent):
+    if isinstance(decided.reply, SpentToken):
         return decided
     return AccountDecision(decided.events, OutcomeNoted(body, reserved=True))
 
@@ -121,7 +121,7 @@ def _note_reservation(account: Account, command: NoteReservation) -> AccountDeci
         if same_hold or known.paid:
             return AccountDecision((), ReservationKept(known))
     if account.spent.get(command.queue) == command.number:
-        return AccountDecision((), TokenSpent())
+        return AccountDecision((), SpentToken())
     event = ReservationNoted(
         noted.id, noted.schedule, noted.seat, noted.price, noted.created_ms, noted.until_ms
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
@@ -15,7 +16,7 @@ from actors.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from actors.journal.contract import JournalError
+from actors.journal.contract import Batch, JournalError
 from tests.support.runtimes import Cluster, Instance, key, pass_time, same_shard, until
 from tests.support.virtual_time import START_MS
 
@@ -49,6 +50,31 @@ async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
     await until(lambda: ANN.slot in one.runtime.shards.lost)
     assert ANN.slot in one.views.lost_shards
     assert one.runtime.health.problem() is None, "to own less is no failure"
+
+
+async def test_a_late_commit_of_a_lost_shard_is_not_told(cluster: Cluster, one: Instance) -> None:
+    """
+    Given a commit that the journal has, and whose answer is late
+    When another instance claims the shard and decides on, and the old owner learns of it
+    Then the late answer reaches the caller, and no view: views may know newer states by then.
+    """
+    await one.ask(ANN, ("add", 1))
+    append, late = one.journal.append, asyncio.Event()
+
+    async def slow(lane: int, batch: Batch) -> Collection[int]:
+        fenced = await append(lane, batch)
+        await late.wait()
+        return fenced
+
+    one.journal.append = slow  # type: ignore[method-assign]
+    added = one.ask(ANN, ("add", 10), timeout_s=60.0)
+    await until(lambda: len(cluster.store.events(ANN)) == 2)
+    two = await cluster.start("two-1")
+    assert await two.reply(ANN, ("add", 100)) == 111
+    await until(lambda: ANN.slot in one.views.lost_shards)
+    late.set()
+    assert (await added).reply == 11
+    assert one.views.events(ANN) == [("added", 1)]
 
 
 async def test_one_fenced_shard_makes_the_owner_look_at_all_others(

@@ -91,7 +91,7 @@ async def shown(room: WaitingRoom) -> list[str]:
 
 
 def holds(room: WaitingRoom) -> int:
-    return len(room.app.views.seats.get("d1").ledger.holds)  # type: ignore[union-attr]
+    return room.app.views.seats.get("d1").ledger.held  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("between", ["a hand-over", "eleven seconds", "nothing"])
@@ -231,7 +231,7 @@ async def test_one_key_for_two_dates_at_once_holds_one_seat(
     assert isinstance(other.value, ReservationRecord)
     assert await shown(room) == ["PENDING"]
     states = await room.app.node.runtime.load_state([ledger_address("d1"), ledger_address("d2")])
-    assert [len(state.holds) for state in states] == [0, 1]
+    assert [state.held for state in states] == [0, 1]
     with pytest.raises(KeyReusedError):
         await reserve(room)
 
