@@ -290,6 +290,26 @@ async def test_a_token_used_up_meanwhile_reserves_nothing(
     assert holds(room) == 0
 
 
+async def test_however_many_keys_are_under_way_others_are_served(start_room: StartRoom) -> None:
+    """Of one user, or of all users of a shard: here 1,100 tries wait on their way back."""
+    room = await start_room()
+    await held_by_bob(room)
+    gates = Gates(room)
+    notes = [gates.hold_next(NoteOutcome) for _ in range(1_100)]
+    tries = [reserve(room, attempt=Attempt(str(n), bytes(16))) for n in range(len(notes))]
+    await pass_time(1.0)
+    neighbour = next(
+        user
+        for user in map(user_id, range(3, 10_000))
+        if account_address(user).slot == account_address(ANN.user).slot
+    )
+    outcome = await reserve(room, QueueToken(neighbour, "main", 3, 0), seat=8)
+    assert isinstance(outcome.value, ReservationRecord)
+    for note in notes:
+        note.set()
+    assert {type((await one).value) for one in tries} == {Rejected}
+
+
 # -- beside the release before ---------------------------------------------------------------------
 
 
