@@ -90,7 +90,7 @@ def new_id(kind: str, key: CommandKey | None = None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect(Generic[Value]):
+class CompensableStep(Generic[Value]):
     """What an entity other than the user's account did for a call, or refused."""
 
     value: Value | Rejected
@@ -203,7 +203,7 @@ class ActorClient:
         self,
         user: str,
         key: CommandKey | None,
-        act: Callable[[], Awaitable[Effect[Value]]],
+        act: Callable[[], Awaitable[CompensableStep[Value]]],
         stored: msgspec.msgpack.Decoder[Value | Rejected],
     ) -> Outcome[Value | Rejected]:
         """Have another entity act once for the user's key, and note the outcome in the account.

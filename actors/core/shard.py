@@ -277,10 +277,8 @@ class Shard:
         """Another instance claimed it, and tells what became of it."""
         self.frozen = False
         """On the move: nobody new is let in, and what is there is decided."""
-        self.turns = 0
-        """Messages decided; the load that balancing looks at."""
-        self.mail = 0
-        """Messages in all mailboxes."""
+        self.turns = self.mail = 0
+        """Messages decided, the load that balancing looks at; messages in all mailboxes."""
         self.activations: dict[Address, Activation] = {}
         self.keys = KeyBook(context.limits.outcomes_max)
         self.parked: dict[tuple[Address, str], list[Envelope]] = {}

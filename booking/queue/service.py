@@ -10,9 +10,9 @@ import msgspec
 from actors.behaviour import CommandKey
 from actors.clock import Clock
 from booking.calls import (
-    Effect,
     ActorClient,
     Attempt,
+    CompensableStep,
     Freshness,
     Outcome,
     QueueToken,
@@ -72,19 +72,21 @@ class QueueService:
         key = command_key(user, "issue", attempt) if attempt else None
         return await self._actors.once(user, key, lambda: self._join(view, user, key), _STORED)
 
-    async def _join(self, view: QueueView, user: str, key: CommandKey | None) -> Effect[QueueStatus]:
+    async def _join(
+        self, view: QueueView, user: str, key: CommandKey | None
+    ) -> CompensableStep[QueueStatus]:
         # Without a key a second try is refused: the user is in line already.
         address = queue_address(view.name)
         join = Join(user, key.id.hex() if key else "", self._renewed_ms)
         reply = (await self._actors.answer(address, join, key)).reply
         if isinstance(reply, Rejected):
-            return Effect(reply)
+            return CompensableStep(reply)
         assert isinstance(reply, Place), reply
         now_ms = self._clock.now_ms()
         view.presence.seen(reply.number, now_ms)
         token = QueueToken(user, view.name, reply.number, reply.joined_ms)
         leave = Leave(user, reply.number)
-        return Effect(
+        return CompensableStep(
             view.status_of(reply, self._signer.sign(token), now_ms),
             take_back=lambda: self._actors.reply(address, leave),
             differs=lambda other: other.number != reply.number,

@@ -14,9 +14,9 @@ from actors.behaviour import CommandKey
 from booking.accounts.domain import account
 from booking.accounts.domain.account import Reservation, reservation_status
 from booking.calls import (
-    Effect,
     ActorClient,
     Attempt,
+    CompensableStep,
     Freshness,
     Outcome,
     QueueToken,
@@ -95,7 +95,7 @@ class SeatService:
 
     async def _hold(
         self, token: QueueToken, schedule: str, seat: int, key: CommandKey | None
-    ) -> Effect[ReservationRecord]:
+    ) -> CompensableStep[ReservationRecord]:
         address, reservation = seat_address(schedule, seat), new_id("rsv", key)
         hold = HoldSeat(token.user, reservation)
         answer = await self._actors.answer(address, hold, key, repeatable=True)
@@ -104,11 +104,11 @@ class SeatService:
             # An owner of the release before stores refusals, too, which are to be decided anew.
             held = await self._actors.reply(address, hold)
         if isinstance(held, Rejected):
-            return Effect(held)
+            return CompensableStep(held)
         assert isinstance(held, HoldGranted), held
         noted = Reservation(reservation, schedule, seat, held.price, held.held_at_ms, held.until_ms)
         release = ReleaseSeat(token.user, reservation)
-        return Effect(
+        return CompensableStep(
             ReservationRecord(noted, "PENDING"),
             account.NoteReservation(noted, token.queue, token.number),
             take_back=lambda: self._actors.reply(address, release),
