@@ -1,12 +1,12 @@
-"""The command line: ``sockets``, ``hop``, ``spread``, or the workloads of :mod:`bench.run`."""
+"""The command line: one of :data:`COMMANDS`, or the workloads of :mod:`bench.run`."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import hop, run, sockets, spread
+from bench import hall, hop, run, sockets, spread
 
-COMMANDS = {"hop": hop.main, "sockets": sockets.main, "spread": spread.main}
+COMMANDS = {"hall": hall.main, "hop": hop.main, "sockets": sockets.main, "spread": spread.main}
 
 if __name__ == "__main__":
     if command := COMMANDS.get("".join(sys.argv[1:2])):

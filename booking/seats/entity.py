@@ -6,8 +6,8 @@ time is over; its companions are then the seats concerned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,14 +19,16 @@ from booking.entities import LEDGER, SEAT, Codec, ledger_address, seat_address
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
     CoolDown,
+    Entry,
     Ledger,
     LedgerEvent,
     LedgerHold,
+    LedgerPage,
     due_seats,
-    entries_of,
     evolve_ledger,
     ledger_next_wake,
     ledger_of,
+    with_page,
     word_of,
 )
 from booking.seats.domain.seat import (
@@ -135,7 +137,9 @@ class LedgerBehaviour(Codec, Behaviour):
     kind = LEDGER
 
     def __init__(self, rules: HoldRules) -> None:
-        Codec.__init__(self, states=LedgerSnapshot, events=LedgerEvent, commands=None, replies=None)
+        Codec.__init__(
+            self, states=_Head | OlderLedger, events=LedgerEvent, commands=None, replies=None
+        )
         self._rules = rules
 
     def initial(self, address: Address) -> Ledger:
@@ -169,33 +173,55 @@ class LedgerBehaviour(Codec, Behaviour):
         return evolve_ledger(state, event)
 
     def encode_state(self, state: Ledger) -> bytes:
-        """A snapshot of the ledger."""
-        holds, cool_downs = dict[int, LedgerHold](), dict[int, CoolDown]()
-        sold, by_user = set[int](), dict[str, list[int]]()
-        for seat, entry in entries_of(state).items():
-            if isinstance(entry, LedgerHold):
-                holds[seat] = entry
-                by_user.setdefault(entry.user, []).append(seat)
-            elif isinstance(entry, CoolDown):
-                cool_downs[seat] = entry
-            else:
-                sold.add(seat)
-        return super().encode_state(LedgerSnapshot(holds, sold, by_user, cool_downs))
+        """The head of a snapshot; everything is in its pages."""
+        return super().encode_state(("ledger-2",))
 
     def decode_state(self, data: bytes) -> Ledger | None:
-        """The ledger of a snapshot, or ``None`` if it has another shape."""
-        snapshot = super().decode_state(data)
+        """The ledger of a snapshot, without its pages; ``None`` if it has another shape, or is one
+        without pages that would take long to read."""
+        snapshot = super().decode_state(data) if len(data) <= OLDER_BYTES_MAX else None
+        if isinstance(snapshot, tuple):
+            return EMPTY_LEDGER
         if snapshot is None:
             return None
-        sold = dict.fromkeys(snapshot.sold, True)
-        return ledger_of(sold | snapshot.holds | snapshot.cool_downs)
+        entries: dict[int, Entry] = dict.fromkeys(snapshot.sold, True)
+        entries.update(snapshot.holds)
+        entries.update(snapshot.cool_downs)
+        return ledger_of(entries)
+
+    def pages(self, state: Ledger) -> Mapping[int, LedgerPage]:
+        """What there is to say of 1,024 seats each."""
+        return state.seats.pages()
+
+    def encode_page(self, page: LedgerPage) -> bytes:
+        """See :attr:`booking.seats.domain.ledger.Ledger.seats`."""
+        return super().encode_state(page)
+
+    def with_page(self, state: Ledger, number: int, data: bytes) -> Ledger | None:
+        """The ledger with one page more."""
+        try:
+            return with_page(state, number, _PAGE.decode(data))
+        except msgspec.ValidationError:
+            return None
 
 
-class LedgerSnapshot(msgspec.Struct, frozen=True):
-    """A ledger as plain data."""
+_Head = tuple[Literal["ledger-2"]]
+"""What tells a snapshot with pages from one without."""
+_PAGE = msgspec.msgpack.Decoder(
+    Annotated[
+        list[Annotated[list[bytes | bool | None], msgspec.Meta(min_length=32, max_length=32)]],
+        msgspec.Meta(min_length=32, max_length=32),
+    ]
+)
+
+OLDER_BYTES_MAX = 64 * 1024
+"""Of a snapshot without pages: some 650 holds, or 20,000 sold seats. A larger one is not read, and
+the journal is replayed bit by bit."""
+
+
+class OlderLedger(msgspec.Struct, frozen=True):
+    """A snapshot without pages, as it was written by the version before."""
 
     holds: dict[int, LedgerHold]
     sold: set[int]
-    by_user: dict[str, list[int]] = {}
-    """For instances of the version before, which read it."""
     cool_downs: dict[int, CoolDown] = msgspec.field(name="rests", default_factory=dict)

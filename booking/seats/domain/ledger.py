@@ -201,14 +201,17 @@ LedgerPage = Sequence[Sequence[_Packed | Literal[True] | None]]
 
 def with_page(ledger: Ledger, number: int, page: LedgerPage) -> Ledger:
     """The ledger with a page of its seats that it has none of yet."""
-    ends, users, sold = ledger.ends, ledger.users, ledger.sold
-    for seat, found in page_items(number, page):
-        entry = _unpacked(found)
-        if isinstance(entry, LedgerHold):
-            ends = ends.add((entry.until_ms, seat))
-            users = users.add((hash(entry.user), seat))
-        sold += found is _SOLD
-    return Ledger(ledger.seats.with_page(number, page), ends, users, sold)
+    holds = [
+        (seat, hold)
+        for seat, found in page_items(number, page)
+        if isinstance(hold := _unpacked(found), LedgerHold)
+    ]
+    return Ledger(
+        ledger.seats.with_page(number, page),
+        ledger.ends.extended([(hold.until_ms, seat) for seat, hold in holds]),
+        ledger.users.extended([(hash(hold.user), seat) for seat, hold in holds]),
+        ledger.sold + sum(leaf.count(_SOLD) for leaf in page),
+    )
 
 
 def ledger_of(entries: Mapping[int, Entry]) -> Ledger:

@@ -60,7 +60,7 @@ def test_a_changed_seat_costs_one_piece_and_the_others_are_shared() -> None:
     assert (said[3], said[5_000]) == ("held", "sold")
 
 
-def test_a_step_renders_what_it_is_told_to_and_shows_nothing_before_the_end() -> None:
+def test_a_step_renders_no_more_than_told_and_shows_only_what_is_whole() -> None:
     rendered = Rendered()
     pieces = SeatPieces(LARGE, rendered)
     seats = SeatMap(LARGE, ledger(), 1)
