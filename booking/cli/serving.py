@@ -26,9 +26,12 @@ DRAIN_MAX_S = 25.0
 """Of the 30 s a platform gives between SIGTERM and SIGKILL, with some left for the exit."""
 _STOP_MAX_S = DRAIN_MAX_S + 3.0
 
-GC_ALLOCATIONS = 50_000
-"""Net allocations between two looks of the garbage collector at the young objects: about a second
-of full load, where the default of 700 means many looks a second; some 5 MB."""
+GC_ALLOCATIONS = 10_000
+"""Net allocations between two looks of the garbage collector at the young objects: a fifth of a
+second of full load, where the default of 700 means many looks a second. A look takes some
+milliseconds at most, also where each of the objects leads to thirty others."""
+GC_MIDDLE = 50
+"""Such looks between two at the middle generation."""
 
 OPEN_FILES_WANTED = 32_768
 """10,000 connections, 20,000 websockets, and room for the rest; a login often allows 1,024."""
@@ -135,7 +138,7 @@ def _calm_the_collector() -> None:
     thousands of entities would hold up every caller for milliseconds."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
+    gc.set_threshold(GC_ALLOCATIONS, GC_MIDDLE, gc.get_threshold()[2])
 
 
 async def _run_until_stopped(server: Server, stop: _StopRequest) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 V = TypeVar("V")
@@ -18,11 +18,12 @@ _PAGE_LEVEL = 1
 PAGE_KEYS = _WIDTH ** (_PAGE_LEVEL + 1)
 """Keys of one page."""
 
-_Node = list[Any]
-"""Values on the lowest level (``None`` for none), nodes on the others. Never changed once it is in
+_Node = Sequence[Any]
+"""A tuple of values on the lowest level (``None`` for none), where the garbage collector need not
+look if it need not look at the values; a list of nodes on the others. Never changed once it is in
 an array."""
 
-_EMPTY: list[_Node] = [[None] * _WIDTH]
+_EMPTY: list[_Node] = [(None,) * _WIDTH]
 for _ in range(_LEVELS_MAX):
     _EMPTY.append([_EMPTY[-1]] * _WIDTH)
 
@@ -56,7 +57,10 @@ class PersistentArray(Generic[V]):
     def set(self, key: int, value: V | None) -> PersistentArray[V]:
         """This array with ``value`` at ``key``; ``None`` takes out what is there.
         :class:`IndexError` for a key out of range."""
-        return self._with(key, 0, value)
+        changed = self._with(key, 0, value)
+        if value is None:
+            changed._prune(key)
+        return changed
 
     def pages(self) -> dict[int, Sequence[Sequence[V | None]]]:
         """All values in pages of :data:`PAGE_KEYS` keys, by number; those without a value are left
@@ -76,12 +80,30 @@ class PersistentArray(Generic[V]):
             levels += 1
         changed = PersistentArray.__new__(PersistentArray)
         changed._levels = levels
-        changed._root = node = self._lifted(levels).copy()
-        for shift in range(_BITS * levels, _BITS * level, -_BITS):
+        changed._root = node = [*self._lifted(levels)]
+        for shift in range(_BITS * levels, _BITS * max(level, 1), -_BITS):
             at = key >> shift & _WIDTH - 1
-            node[at] = node = node[at].copy()
-        node[key >> _BITS * level & _WIDTH - 1] = part
+            node[at] = node = [*node[at]]
+        if level == 0:
+            at, place = key >> _BITS & _WIDTH - 1, key & _WIDTH - 1
+            leaf = node[at]
+            node[at] = (*leaf[:place], part, *leaf[place + 1 :])
+        else:
+            node[key >> _BITS * level & _WIDTH - 1] = part
         return changed
+
+    def _prune(self, key: int) -> None:
+        """Let the nodes above ``key`` go that have nothing in them any more."""
+        path, node = list[list[Any]](), self._root
+        for shift in range(_BITS * self._levels, 0, -_BITS):
+            assert isinstance(node, list)
+            path.append(node)
+            node = node[key >> shift & _WIDTH - 1]
+        for level, above in enumerate(reversed(path)):
+            if node != _EMPTY[0] if level == 0 else any(n is not _EMPTY[level - 1] for n in node):
+                return
+            above[key >> _BITS * (level + 1) & _WIDTH - 1] = _EMPTY[level]
+            node = above
 
     def items(self) -> Iterator[tuple[int, V]]:
         """All pairs, by key."""
@@ -106,8 +128,14 @@ class PersistentArray(Generic[V]):
         """The root of the same array with so many levels."""
         root = self._root
         for level in range(self._levels + 1, levels + 1):
-            root = [root, *_EMPTY[level][1:]]
+            root = [root, *_EMPTY[level][1:]] if root is not _EMPTY[level - 1] else _EMPTY[level]
         return root
+
+
+def page_of(values: Mapping[int, V]) -> Sequence[Sequence[V | None]]:
+    """The page that has these values at these places (0 to :data:`PAGE_KEYS` - 1)."""
+    every = [values.get(place) for place in range(PAGE_KEYS)]
+    return [tuple(every[at : at + _WIDTH]) for at in range(0, PAGE_KEYS, _WIDTH)]
 
 
 def page_items(number: int, page: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Any]]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
-from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, TimerFired, Turn
 from booking.domain.decision import Rejected
 from booking.domain.persistent import PersistentSorted
-from booking.domain.persistent_map import PersistentMap
 from booking.entities import QUEUE, Codec
 from booking.queue.domain.events import Policy, QueueEvent
-from booking.queue.domain.line import Line, Member, evolve_queue
+from booking.queue.domain.line import Line, evolve_queue
 from booking.queue.domain.lots import draw
+from booking.queue.domain.members import Member, Members, Page, members_in
 from booking.queue.domain.number_set import NumberSet
 from booking.queue.domain.pacing import pace_from
 from booking.queue.domain.queue import (
@@ -63,33 +63,96 @@ class QueueBehaviour(Codec, Behaviour):
         return queue_next_wake(state, self._policy())
 
     def encode_state(self, state: Line) -> bytes:
-        """A snapshot of the line, kept by columns."""
+        """The line without its members."""
         return super().encode_state(line_to_snapshot(state))
 
     def decode_state(self, data: bytes) -> Line | None:
-        """The line of a snapshot, or ``None`` if it has another shape."""
+        """A line to which the pages with its members are still to be added, or all of the line from
+        a snapshot of the release before; ``None`` if it has another shape, or is of that release
+        and so large that decoding it in one piece would hold up everybody."""
+        if len(data) > WHOLE_BYTES_MAX and b"line-2" in data[:12]:
+            return None
         snapshot = super().decode_state(data)
         return None if snapshot is None else line_from_snapshot(snapshot)
+
+    def pages(self, state: Line) -> Mapping[int, Page]:
+        """The members, some numbers in a row to a page."""
+        return state.members.pages()
+
+    def encode_page(self, page: Page) -> bytes:
+        """Some members."""
+        return super().encode_state(page_to_columns(members_in(page)))
+
+    def with_page(self, state: Line, number: int, data: bytes) -> Line | None:
+        """The line with some of its members more."""
+        members = columns_to_members(_COLUMNS.decode(data))
+        ends = sorted((one.until_ms, one.number) for one in members if one.until_ms)
+        return replace(
+            state,
+            members=state.members.with_page(number, members),
+            active=state.active.extended(ends),
+        )
+
+    def pieces(self, state: Line) -> Iterable[Any]:
+        """All members, and what finds them by user."""
+        return state.members.pieces()
 
 
 # -- snapshots -------------------------------------------------------------------------------------
 
 
-class LineSnapshot(msgspec.Struct, frozen=True, array_like=True):
-    """A line as plain data, kept by columns: 100,000 users are five lists of strings and integers,
-    which are encoded many times faster than 100,000 records. Numbers and times grow along the line,
-    so what is kept of them is how much."""
+WHOLE_BYTES_MAX = 1024 * 1024
+"""Of a line that was stored with all its members in one piece: some 15,000 of them, 30 ms."""
 
-    shape: Literal["line-2"]
-    """A snapshot of another shape is not read, and the journal is replayed."""
-    last_number: int
-    watermark: int
+
+class MemberColumns(msgspec.Struct, frozen=True, array_like=True):
+    """Members as plain data, kept by columns: they are encoded many times faster than as so many
+    records. Numbers and times grow along the line, so what is kept of them is how much."""
+
     users: list[str]
-    """By number, as the next three."""
+    """By number, as the others."""
     number_steps: list[int]
     """From 0 to the first number, and on to each next one."""
     joined_steps: list[int]
     """The same of the times of joining, in ms."""
+    attempts: list[str]
+    ends: list[int]
+    """The end of the time inside, or 0."""
+
+
+_COLUMNS = msgspec.msgpack.Decoder(MemberColumns)
+
+
+def page_to_columns(members: Sequence[Member]) -> MemberColumns:
+    """What :func:`columns_to_members` takes."""
+    return MemberColumns(
+        users=[member.user for member in members],
+        number_steps=_steps([member.number for member in members]),
+        joined_steps=_steps([member.joined_ms for member in members]),
+        attempts=[member.attempt for member in members],
+        ends=[member.until_ms for member in members],
+    )
+
+
+def columns_to_members(columns: MemberColumns) -> list[Member]:
+    """The members that were taken down, by number."""
+    numbers, times = accumulate(columns.number_steps), accumulate(columns.joined_steps)
+    return list(map(Member, columns.users, numbers, times, columns.attempts, columns.ends))
+
+
+class LineSnapshot(msgspec.Struct, frozen=True, array_like=True):
+    """A line as plain data, but for the members, which are in pages beside it."""
+
+    shape: Literal["line-2", "line-3"]
+    """Of the release before, with the members, or without. A snapshot of another shape is not read,
+    and the journal is replayed."""
+    last_number: int
+    watermark: int
+    users: list[str]
+    """As in :class:`MemberColumns`, and the next three; empty for members in pages, as
+    ``active``."""
+    number_steps: list[int]
+    joined_steps: list[int]
     attempts: list[str]
     active: list[tuple[int, int]]
     """``(until_ms, number)``, ascending."""
@@ -108,18 +171,17 @@ class LineSnapshot(msgspec.Struct, frozen=True, array_like=True):
 
 
 def line_to_snapshot(line: Line) -> LineSnapshot:
-    """Everything :func:`line_from_snapshot` needs. O(members)."""
-    members = sorted(line.members.values(), key=attrgetter("number"))
+    """Everything :func:`line_from_snapshot` needs, without the members."""
     pace = line.pace
     return LineSnapshot(
-        shape="line-2",
+        shape="line-3",
         last_number=line.last_number,
         watermark=line.watermark,
-        users=[member.user for member in members],
-        number_steps=_steps([member.number for member in members]),
-        joined_steps=_steps([member.joined_ms for member in members]),
-        attempts=[member.attempt for member in members],
-        active=list(line.active),
+        users=[],
+        number_steps=[],
+        joined_steps=[],
+        attempts=[],
+        active=[],
         left=[
             (index, bits.to_bytes((bits.bit_length() + 7) // 8, "big"))
             for index, bits in line.left.chunks()
@@ -138,22 +200,23 @@ def line_to_snapshot(line: Line) -> LineSnapshot:
 
 def line_from_snapshot(snapshot: LineSnapshot) -> Line:
     """The line that was taken down."""
-    members = list(
-        map(
-            Member,
-            snapshot.users,
-            accumulate(snapshot.number_steps),
-            accumulate(snapshot.joined_steps),
-            snapshot.attempts,
-        )
+    ends = {number: until_ms for until_ms, number in snapshot.active}
+    numbers = list(accumulate(snapshot.number_steps))
+    columns = MemberColumns(
+        snapshot.users,
+        snapshot.number_steps,
+        snapshot.joined_steps,
+        snapshot.attempts,
+        [ends.get(number, 0) for number in numbers],
     )
+    members = Members()
+    for member in columns_to_members(columns):
+        members = members.add(member)
     return Line(
         last_number=snapshot.last_number,
         watermark=snapshot.watermark,
-        members=PersistentMap.from_items((member.user, member) for member in members),
-        numbers=PersistentMap.from_items((member.number, member) for member in members),
+        members=members,
         left=NumberSet((index, int.from_bytes(bits, "big")) for index, bits in snapshot.left),
-        ends=PersistentMap.from_items((number, until_ms) for until_ms, number in snapshot.active),
         active=PersistentSorted.from_items(snapshot.active),
         pace=pace_from(
             snapshot.recent,
@@ -169,5 +232,5 @@ def line_from_snapshot(snapshot: LineSnapshot) -> Line:
     )
 
 
-def _steps(numbers: list[int]) -> list[int]:
+def _steps(numbers: Sequence[int]) -> list[int]:
     return [after - before for before, after in pairwise([0, *numbers])]

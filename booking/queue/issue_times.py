@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from array import array
 
-from booking.queue.domain.line import Line, Member
+from booking.queue.domain.line import Line
+from booking.queue.domain.members import Page, members_in
 
-READ_AT_ONCE = 20_000
-"""Members of a line that are read while the caller waits: some milliseconds."""
-READ_A_CALL = 500
+READ_AT_ONCE = 20
+"""Pages of a line that are read while the caller waits: some milliseconds."""
+READ_A_CALL = 1
 """Of a longer line, with each later call: in a line of 1,000,000 those are thousands a second."""
 TRIM_MIN = 4_096
 
@@ -23,21 +24,22 @@ class IssueTimes:
     def __init__(self) -> None:
         self._first = 1
         self._times = array("q")
-        self._unread: list[Member] = []
+        self._unread: list[Page] = []
         self._trim_at = TRIM_MIN
 
     def reset(self, line: Line, first: int) -> None:
         """Begin anew from a line whose lowest number is not below ``first``."""
         self._first = first
         self._times = array("q", bytes(8 * (line.last_number + 1 - first)))
-        self._unread = list(line.numbers.values())
+        self._unread = list(line.members.pages().values())
         self._read(READ_AT_ONCE)
 
     def _read(self, count: int) -> None:
         times, first = self._times, self._first
-        for member in self._unread[-count:]:
-            if member.number >= first:
-                times[member.number - first] = member.joined_ms
+        for page in self._unread[-count:]:
+            for member in members_in(page):
+                if member.number >= first:
+                    times[member.number - first] = member.joined_ms
         del self._unread[-count:]
 
     def add(self, number: int, at_ms: int) -> None:

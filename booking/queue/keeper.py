@@ -99,7 +99,11 @@ class QueueKeeper:
             await self._drop_silent(view, now_ms)
 
     async def _drop_silent(self, view: QueueView, now_ms: int) -> None:
-        silent = view.presence.silent(now_ms, self._idle_ms, view.last_number, view.awaited_since)
+        silent = list[int]()
+        since = view.awaited_since
+        for some in view.presence.silent(now_ms, self._idle_ms, view.last_number, since):
+            silent += some
+            await asyncio.sleep(0)
         for at in range(0, len(silent), DROPPED_TOGETHER_MAX):
             numbers = tuple(silent[at : at + DROPPED_TOGETHER_MAX])
             await self._ask(queue_address(view.name), DropSilent(numbers))
@@ -139,9 +143,9 @@ class PresenceReports:
         """Report every :data:`REPORT_EVERY_S`, for ever."""
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
-            self.report()
+            await self.report()
 
-    def report(self) -> None:
+    async def report(self) -> None:
         """One round over all queues."""
         for name, view in list(self._queues.items()):
             owner = self._owner_of(queue_address(name).slot)
@@ -151,6 +155,9 @@ class PresenceReports:
             elif owner:
                 topic = f"{TOPIC}/{name}/{self._instance}"
                 self._send(owner, topic, view.presence.report())
+                while view.presence.unreported:
+                    await asyncio.sleep(0)
+                    self._send(owner, topic, view.presence.report())
 
     def _forgive_what_was_missed(self, name: str, view: QueueView) -> None:
         now_ms = self._clock.now_ms()

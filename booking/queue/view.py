@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import random
 from array import array
-from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise, takewhile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, islice, pairwise
 from math import ceil
 from typing import assert_never
 
@@ -30,8 +29,16 @@ from booking.queue.domain.events import (
     TokenUsed,
     WentSilent,
 )
-from booking.queue.domain.line import Line, Place, gathers_from, numbers_at, placed
+from booking.queue.domain.line import (
+    Line,
+    Place,
+    gathers_from,
+    next_waiting,
+    numbers_at,
+    placed,
+)
 from booking.queue.domain.lots import Lots, draw
+from booking.queue.domain.number_set import NumberSet
 from booking.queue.forecast import Forecast, Recently
 from booking.queue.issue_times import IssueTimes
 from booking.seats.view import Stock
@@ -66,6 +73,9 @@ once more."""
 
 _CHUNK = 4_096
 """Numbers looked at together, and let go of together when they have ended."""
+
+REPORTED_TOGETHER_MAX = 20_000
+"""Numbers of one report: some milliseconds, for whoever makes it and for the owner."""
 
 _REPORT = msgspec.msgpack.Decoder(list[int])
 
@@ -122,12 +132,17 @@ class PresenceBook:
 
     def report(self) -> bytes:
         """Who was seen here since the last report, for :meth:`merge` at the owner. About a byte
-        for each number; empty for nobody."""
-        numbers = sorted(self._fresh)
-        self._fresh.clear()
+        for each number; empty for nobody. Of very many only some, see :attr:`unreported`."""
+        numbers = sorted(islice(self._fresh, REPORTED_TOGETHER_MAX))
+        self._fresh.difference_update(numbers)
         if not numbers:
             return b""
         return msgspec.msgpack.encode([after - before for before, after in pairwise([0, *numbers])])
+
+    @property
+    def unreported(self) -> bool:
+        """Whether there is more to report."""
+        return bool(self._fresh)
 
     # -- at the owner -----------------------------------------------------------------------------
 
@@ -155,13 +170,14 @@ class PresenceBook:
         idle_ms: int,
         last_number: int,
         awaited_since: Callable[[int], int | None],
-    ) -> list[int]:
-        """Numbers that have given no sign for longer than ``idle_ms``, ascending.
+    ) -> Iterator[list[int]]:
+        """Numbers that have given no sign for longer than ``idle_ms``, ascending and some at a
+        time, so that others may work in between.
 
         ``awaited_since`` says of a number since when a sign is due: 0 for one that waits, the time
         of its admission for one inside, ``None`` for one that has ended. One inside counts only
         while there was none since its admission: then its user does not know of it. O(numbers not
-        ended), some 5 ms for 100,000.
+        ended), some 5 ms for 100,000 in all.
         """
         if now_ms - self._looked_ms > STALLED_AFTER_MS:
             self.forgive(now_ms)
@@ -171,27 +187,29 @@ class PresenceBook:
             self._stamps.extend(array("I", [self._stamp(now_ms)]) * missing)
         self._fresh.clear()  # the owner reports to nobody
         if now_ms - self._since_ms <= idle_ms:
-            return []
+            return
         limit = (now_ms - idle_ms - self._begun_ms) // RESOLUTION_MS
-        silent = []
-        for number in self._quiet(limit):
-            due_ms = awaited_since(number)
-            if due_ms is None:
-                self._stamps[number - self._first] = _OVER
-            elif due_ms == 0 or (due_ms <= now_ms - idle_ms and self._heard_ms(number) < due_ms):
-                silent.append(number)
+        for begin in range(0, len(self._stamps), _CHUNK):
+            silent = []
+            for number in self._quiet(begin, limit):
+                due_ms = awaited_since(number)
+                if due_ms is None:
+                    self._stamps[number - self._first] = _OVER
+                elif due_ms == 0 or (
+                    due_ms <= now_ms - idle_ms and self._heard_ms(number) < due_ms
+                ):
+                    silent.append(number)
+            yield silent
         self._trim()
-        return silent
 
-    def _quiet(self, limit: int) -> list[int]:
-        """Numbers with a stamp below the limit. Most chunks have none, which one ``min`` tells."""
-        stamps, quiet = self._stamps, list[int]()
-        for begin in range(0, len(stamps), _CHUNK):
-            chunk = stamps[begin : begin + _CHUNK]
-            if min(chunk) < limit:
-                first = self._first + begin
-                quiet += [first + at for at, stamp in enumerate(chunk) if stamp < limit]
-        return quiet
+    def _quiet(self, begin: int, limit: int) -> list[int]:
+        """Numbers of one chunk with a stamp below the limit. Most have none, which one ``min``
+        tells."""
+        chunk = self._stamps[begin : begin + _CHUNK]
+        if min(chunk) >= limit:
+            return []
+        first = self._first + begin
+        return [first + at for at, stamp in enumerate(chunk) if stamp < limit]
 
     def _heard_ms(self, number: int) -> int:
         stamped_ms = self._begun_ms + self._stamps[number - self._first] * RESOLUTION_MS
@@ -202,9 +220,11 @@ class PresenceBook:
 
     def _trim(self) -> None:
         """Let go of the first numbers, all of which have ended."""
-        over = sum(1 for _ in takewhile(_OVER.__eq__, self._stamps))
-        if over >= _CHUNK:
-            del self._stamps[:over]
+        over, stamps = 0, self._stamps
+        while over + _CHUNK <= len(stamps) and min(stamps[over : over + _CHUNK]) == _OVER:
+            over += _CHUNK
+        if over:
+            del stamps[:over]
             self._first += over
 
 
@@ -239,8 +259,8 @@ class QueueView:
         self._stock = stock
         poll_max_ms = int((idle_ms / 2 - POLL_DELAY_MS) / (1 + POLL_JITTER / 2))
         self._poll_far_ms = max(POLL_NEAR_MS, min(POLL_FAR_MS, poll_max_ms))
-        self._left: list[int] = []
-        """Places beyond the watermark that were given up, ascending."""
+        self._left = NumberSet()
+        """Places beyond the watermark that were given up."""
         self._active: dict[int, tuple[int, int]] = {}
         """Number inside, to the end and the begin of its time."""
         self._issued = IssueTimes()
@@ -259,7 +279,7 @@ class QueueView:
         self.version += 1
         self.last_number = line.last_number
         self.watermark = line.watermark
-        self._left = list(line.left)
+        self._left = line.left
         self._active = {number: (until, until) for until, number in line.active}
         self._gathering_from = line.gathering_from
         self._draws = line.draws
@@ -308,13 +328,11 @@ class QueueView:
         return min(self.watermark + 1, lowest, min(self._active, default=lowest))
 
     def _admit(self, event: Admitted) -> None:
-        passed = bisect_left(self._left, event.last + 1)
-        skipped = set(self._left[:passed])
-        places = [n for n in range(event.first, event.last + 1) if n not in skipped]
+        places = next_waiting(self.watermark, self._left, event.count)
         time = (event.until_ms, event.at_ms)
         for number in numbers_at(self._draws, places) if self._draws else places:
             self._active[number] = time
-        del self._left[:passed]
+        self._left = self._left.without_below(event.last + 1)
         self.watermark = event.last
         self._draws = tuple(lots for lots in self._draws if lots.last > event.last)
         self._admitted.add(event.at_ms, event.count)
@@ -326,9 +344,12 @@ class QueueView:
 
     def _leave(self, numbers: Sequence[int]) -> None:
         self._gone.add(self._now_ms(), len(numbers))
-        for number in numbers:
-            if self._active.pop(number, None) is None:
-                insort(self._left, placed(self._draws, number))
+        given_up = [
+            placed(self._draws, number)
+            for number in numbers
+            if self._active.pop(number, None) is None
+        ]
+        self._left = self._left.with_all(given_up)
 
     def _change(self, event: PolicyChanged) -> None:
         self._gathering_from = gathers_from(
@@ -347,7 +368,7 @@ class QueueView:
             return
         lots = self.last_draw = draw(event.seed, event.first, event.last)
         self._draws = (*self._draws, lots)
-        self._left = sorted(lots.place(n) if n in lots else n for n in self._left)
+        self._left = NumberSet().with_all(lots.place(n) if n in lots else n for n in self._left)
 
     def use_up(self, number: int) -> None:
         """A payment has used the number's token up: here it opens nothing from now on, though the
@@ -435,8 +456,7 @@ class QueueView:
 
     def _left_at(self, place: int) -> tuple[int, bool]:
         """How many places before this one were given up, and whether this one was."""
-        gone = bisect_left(self._left, place)
-        return gone, gone < len(self._left) and self._left[gone] == place
+        return (self._left.count_below(place), place in self._left) if self._left else (0, False)
 
     def _inside(self, user: str, number: int, until_ms: int, text: str) -> QueueStatus:
         poll_ms = self._jittered(min(POLL_INSIDE_MS, self._poll_far_ms))

@@ -18,6 +18,7 @@ from booking.queue.domain.queue import (
     queue_next_wake,
 )
 from tests.support.journals import LONG_AGO_MS, JournalBuilder
+from tests.support.lines import user_of
 
 MAIN = Address("queue", "main")
 RULES = Policy(max_active=12, admit_per_interval=120, active_ms=5_000)
@@ -45,7 +46,7 @@ class Sale:
         self.book.now_ms = end_ms
 
     def user(self, nth: int) -> tuple[str, int]:
-        member = list(self.line.numbers.values())[nth]
+        member = list(self.line.members)[nth]
         return member.user, member.number
 
 
@@ -64,7 +65,7 @@ def a_sale() -> JournalBuilder:
     sale.tell(DrawPlaces("a seed"), 70)
     sale.serve(8_000)
     _, number = sale.line.active.first() or (0, 0)
-    sale.tell(UseToken(sale.line.numbers[number].user, number))
+    sale.tell(UseToken(user_of(sale.line, number), number))
     sale.tell(ChangePolicy("eve", mode="paused"))
     sale.serve(3_000)
     sale.tell(ChangePolicy("eve", mode="open", admit_per_interval=30, interval_ms=10_000))

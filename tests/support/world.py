@@ -18,14 +18,12 @@ from collections import Counter
 from hashlib import shake_256
 from typing import Any
 
-import msgspec
-
 from booking.accounts.domain import account
 from booking.accounts.domain import rules as account_rules
 from booking.domain.decision import Code, Rejected
-from booking.queue import entity as queue_entity
 from booking.queue.domain import events, line, queue
 from booking.seats.domain import ledger, seat
+from tests.support import lines
 from tests.support.ledgers import holds, sold
 from tests.support.scenario import T0, fold
 
@@ -183,7 +181,7 @@ class World:
         self.ledger = ledger.EMPTY_LEDGER
         self.accounts = {user: account.Account(user=user) for user in users}
         self.line = line.Line()
-        self.older: list[tuple[line.Line, queue_entity.LineSnapshot]] = []
+        self.older: list[tuple[line.Line, lines.Stored]] = []
         self.policy = events.Policy(max_active=2, admit_per_interval=2, active_ms=150_000)
         self.books = Books()
         self.spent: list[tuple[str, int]] = []
@@ -245,13 +243,10 @@ class World:
 
     def _check_snapshot(self) -> None:
         """A line that was taken down and taken up again is the same, and older ones stand."""
-        packed = msgspec.msgpack.encode(queue_entity.line_to_snapshot(self.line))
-        taken_up = queue_entity.line_from_snapshot(
-            msgspec.msgpack.decode(packed, type=queue_entity.LineSnapshot)
-        )
-        assert taken_up == self.line
-        assert all(queue_entity.line_to_snapshot(line) == was for line, was in self.older)
-        self.older = [*self.older[-3:], (self.line, queue_entity.line_to_snapshot(self.line))]
+        now = lines.stored(self.line)
+        assert lines.taken_up(now) == self.line
+        assert all(lines.stored(line) == was for line, was in self.older)
+        self.older = [*self.older[-3:], (self.line, now)]
 
     def saga_step(
         self, user: str, payment: str, answers: list[Any]
@@ -300,7 +295,6 @@ class World:
             by_place = sorted(books.waiting, key=self.line.place)
             assert by_place == books.waiting, "I5 order"
             for ahead, number in enumerate(books.waiting):
-                member = self.line.numbers[number]
-                place = line.place_of(self.line, member.user)
+                place = line.place_of(self.line, lines.user_of(self.line, number))
                 assert place is not None
                 assert (place.number, place.ahead) == (number, ahead), "I5 place"

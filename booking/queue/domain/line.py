@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
 from booking.domain.persistent import PersistentSorted
-from booking.domain.persistent_map import PersistentMap
 from booking.queue.domain.events import (
     SETTINGS,
     Admitted,
@@ -32,20 +31,12 @@ from booking.queue.domain.events import (
     WentSilent,
 )
 from booking.queue.domain.lots import Lots, draw
+from booking.queue.domain.members import Member, Members
 from booking.queue.domain.number_set import NumberSet
 from booking.queue.domain.pacing import Pace, admitted
 
 _DEFAULT_INTERVAL_MS = 60_000
 """The interval in journals from before rules were written into them."""
-
-
-class Member(msgspec.Struct, frozen=True, gc=False):
-    """Somebody who waits or is inside."""
-
-    user: str
-    number: int
-    joined_ms: int
-    attempt: str
 
 
 class Place(msgspec.Struct, frozen=True, tag=True):
@@ -66,14 +57,10 @@ class Line(msgspec.Struct, frozen=True):
     """The number given last; the first is 1."""
     watermark: int = 0
     """Every place up to here has been admitted or given up."""
-    members: PersistentMap[str, Member] = msgspec.field(default_factory=PersistentMap)
-    """By user: those who wait and those who are inside."""
-    numbers: PersistentMap[int, Member] = msgspec.field(default_factory=PersistentMap)
-    """The same members by number."""
+    members: Members = msgspec.field(default_factory=Members)
+    """Those who wait and those who are inside."""
     left: NumberSet = msgspec.field(default_factory=NumberSet)
     """Places beyond the watermark that have been given up."""
-    ends: PersistentMap[int, int] = msgspec.field(default_factory=PersistentMap)
-    """Number inside, to the end of its time."""
     active: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
     """``(until_ms, number)`` of those inside."""
     pace: Pace = Pace()
@@ -127,9 +114,8 @@ def place_of(line: Line, user: str) -> Place | None:
     member = line.members.get(user)
     if member is None:
         return None
-    until_ms = line.ends.get(member.number, 0)
-    ahead = 0 if until_ms else _ahead(line, member.number)
-    return Place(user, member.number, member.joined_ms, ahead, until_ms)
+    ahead = 0 if member.until_ms else _ahead(line, member.number)
+    return Place(user, member.number, member.joined_ms, ahead, member.until_ms)
 
 
 def _ahead(line: Line, number: int) -> int:
@@ -139,14 +125,14 @@ def _ahead(line: Line, number: int) -> int:
     return place - line.watermark - 1 - line.left.count_below(place)
 
 
-def next_waiting(line: Line, count: int) -> Sequence[int]:
+def next_waiting(watermark: int, left: NumberSet, count: int) -> Sequence[int]:
     """The next ``count`` places in the line."""
-    if not line.left:
-        return range(line.watermark + 1, line.watermark + 1 + count)
+    if not left:
+        return range(watermark + 1, watermark + 1 + count)
     places: list[int] = []
-    place = line.watermark
+    place = watermark
     for _ in range(count):
-        place = line.left.next_absent(place + 1)
+        place = left.next_absent(place + 1)
         places.append(place)
     return places
 
@@ -188,10 +174,8 @@ def _joined(line: Line, event: Joined) -> Line:
     return Line(
         member.number,
         line.watermark,
-        line.members.set(member.user, member),
-        line.numbers.set(member.number, member),
+        line.members.add(member),
         line.left,
-        line.ends,
         line.active,
         line.pace,
         line.policy,
@@ -217,10 +201,8 @@ def _entered(line: Line, event: Entered) -> Line:
     return Line(
         number,
         number,
-        line.members.set(member.user, member),
-        line.numbers.set(number, member),
+        line.members.add(replace(member, until_ms=until_ms)),
         line.left.without_below(number),
-        line.ends.set(number, until_ms),
         line.active.extended(((until_ms, number),)),
         admitted(line.pace, at_ms, 1, event.rate, interval_ms, event.paced_us),
         line.policy,
@@ -230,18 +212,17 @@ def _entered(line: Line, event: Entered) -> Line:
 
 
 def _admitted(line: Line, event: Admitted) -> Line:
-    places = next_waiting(line, event.count) if event.count <= line.waiting else []
+    enough = event.count <= line.waiting
+    places = next_waiting(line.watermark, line.left, event.count) if enough else []
     if not places or (places[0], places[-1]) != (event.first, event.last):
         raise BrokenInvariantError(f"{event} with the watermark at {line.watermark}")
-    until_ms, ends = event.until_ms, line.ends
+    until_ms = event.until_ms
     numbers = sorted(numbers_at(line.draws, places)) if line.draws else places
-    for number in numbers:
-        ends = ends.set(number, until_ms)
     interval_ms = _interval_ms(line)
     return replace(
         line,
         watermark=event.last,
-        ends=ends,
+        members=line.members.admit(numbers, until_ms),
         left=line.left.without_below(event.last + 1),
         active=line.active.extended([(until_ms, number) for number in numbers]),
         pace=admitted(line.pace, event.at_ms, event.count, event.rate, interval_ms, event.paced_us),
@@ -266,26 +247,26 @@ def _without(
     line: Line, numbers: Sequence[int], event: QueueEvent, named: str | None = None
 ) -> Line:
     """The line without these numbers, which have to be ``named``'s if somebody is."""
-    members, by_number, ends, active = line.members, line.numbers, line.ends, line.active
+    members, active = line.members, line.active
     given_up = []
     for number in numbers:
-        member = by_number.get(number)
+        member = members.at(number)
         if member is None or named not in (None, member.user):
             whose = "nobody" if member is None else member.user
             raise BrokenInvariantError(f"{event}, but {number} is {whose}'s")
-        members, by_number = members.delete(member.user), by_number.delete(number)
-        until_ms = ends.get(number)
-        if until_ms is None:
-            given_up.append(line.place(number))
+        members = members.remove(member)
+        if member.until_ms:
+            active = active.discard((member.until_ms, number))
         else:
-            ends, active = ends.delete(number), active.discard((until_ms, number))
+            given_up.append(line.place(number))
     left = line.left.with_all(given_up) if given_up else line.left
-    return replace(line, members=members, numbers=by_number, ends=ends, active=active, left=left)
+    return replace(line, members=members, active=active, left=left)
 
 
 def _check_active(line: Line, numbers: Sequence[int], event: QueueEvent) -> None:
     for number in numbers:
-        if number not in line.ends:
+        member = line.members.at(number)
+        if member is None or not member.until_ms:
             raise BrokenInvariantError(f"{event}, but number {number} is not inside")
 
 

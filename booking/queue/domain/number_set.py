@@ -6,7 +6,9 @@ references and half a kilobyte, counting over all of them is 25 additions.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 _CHUNK_BITS = 4096
 _FULL = (1 << _CHUNK_BITS) - 1
@@ -15,12 +17,14 @@ _FULL = (1 << _CHUNK_BITS) - 1
 class NumberSet:
     """Numbers from 0 up. Every change gives a new set."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_before", "_chunks", "_size")
 
     def __init__(self, chunks: Iterable[tuple[int, int]] = ()) -> None:
         """From what :meth:`chunks` gave."""
         self._chunks = {index: bits for index, bits in chunks if bits}
         self._size = sum(bits.bit_count() for bits in self._chunks.values())
+        self._before: tuple[list[int], list[int]] | None = None
+        """The indexes of all chunks, and how many numbers are before each, once somebody asked."""
 
     def chunks(self) -> Iterable[tuple[int, int]]:
         """Index and bits of each chunk: bit ``b`` of chunk ``i`` is the number ``i * 4096 + b``."""
@@ -55,10 +59,16 @@ class NumberSet:
         return self._made(chunks, size)
 
     def count_below(self, limit: int) -> int:
-        """How many numbers are smaller than ``limit``. O(chunks)."""
+        """How many numbers are smaller than ``limit``. O(chunks) when it is first asked of a
+        set."""
         index, bit = divmod(limit, _CHUNK_BITS)
-        whole = sum(bits.bit_count() for i, bits in self._chunks.items() if i < index)
-        return whole + (self._chunks.get(index, 0) & ((1 << bit) - 1)).bit_count()
+        if self._before is None:
+            indexes = sorted(self._chunks)
+            counts = [self._chunks[each].bit_count() for each in indexes]
+            self._before = indexes, [0, *accumulate(counts)]
+        indexes, before = self._before
+        part = self._chunks.get(index, 0) & ((1 << bit) - 1)
+        return before[bisect_left(indexes, index)] + part.bit_count()
 
     def next_absent(self, start: int) -> int:
         """The smallest number from ``start`` on that is not in the set. Skips whole chunks."""
@@ -92,4 +102,5 @@ class NumberSet:
         made = cls.__new__(cls)
         made._chunks = chunks
         made._size = size
+        made._before = None
         return made

@@ -31,13 +31,13 @@ from booking.queue.domain.events import (
 )
 from booking.queue.domain.line import (
     Line,
-    Member,
     Place,
     evolve_queue,
     next_waiting,
     place_of,
     policy_in_force,
 )
+from booking.queue.domain.members import Member
 from booking.queue.domain.pacing import next_permitted_ms, paced_after, permitted
 
 EXPIRED_TOGETHER_MAX = 500
@@ -235,7 +235,8 @@ def _admit(draft: _Draft) -> None:
     count = _admissible(draft, waiting) if waiting else 0
     if count == 0:
         return
-    places, policy = next_waiting(draft.line, count), draft.policy
+    places = next_waiting(draft.line.watermark, draft.line.left, count)
+    policy = draft.policy
     draft.add(
         Admitted(
             first=places[0],
@@ -269,7 +270,7 @@ def _current(draft: _Draft, user: str) -> Member | None:
     """The user's place, unless its time is over: then it ends now, also if more were over at
     once than one decision ends."""
     member = draft.line.members.get(user)
-    if member is not None and 0 < draft.line.ends.get(member.number, 0) <= draft.now_ms:
+    if member is not None and 0 < member.until_ms <= draft.now_ms:
         draft.add(TokensExpired((member.number,)))
         return None
     return member
@@ -306,14 +307,14 @@ def _end(draft: _Draft, user: str, number: int, event: Left | TokenUsed) -> Toke
     member = _current(draft, user)
     if member is not None and member.number == number:
         # A place in the line cannot be used up, only given up.
-        draft.add(event if number in draft.line.ends else Left(user, number))
+        draft.add(event if member.until_ms else Left(user, number))
         _admit(draft)
         return TokenEnded(number)
     return _ended(draft.line, number)
 
 
 def _ended(line: Line, number: int) -> TokenEnded | Rejected:
-    if number in line.numbers or not 1 <= number <= line.last_number:
+    if not 1 <= number <= line.last_number or line.members.at(number) is not None:
         return Rejected(Code.NOT_QUEUED, "This is not your place in this queue.")
     return TokenEnded(number)
 
@@ -326,8 +327,8 @@ def _get_place(draft: _Draft, user: str, number: int) -> Place | TokenEnded | Re
 
 
 def _drop(draft: _Draft, numbers: tuple[int, ...]) -> AdmissionsDone:
-    known = draft.line.numbers
-    silent = tuple(number for number in sorted(set(numbers)) if number in known)
+    members = draft.line.members
+    silent = tuple(number for number in sorted(set(numbers)) if members.at(number) is not None)
     if silent:
         draft.add(WentSilent(silent, draft.now_ms))
         _admit(draft)
@@ -349,7 +350,7 @@ def _last_before(line: Line, first: int, opens_ms: int) -> int:
     while the seed was drawn, are passed one by one: a tick's worth of arrivals."""
     number = line.last_number
     while number >= first:
-        member = line.numbers.get(number)
+        member = line.members.at(number)
         if member is not None and member.joined_ms < opens_ms:
             break
         number -= 1

@@ -193,7 +193,7 @@ async def test_a_long_past_is_folded_in_small_slices(cluster: Cluster) -> None:
     payload = b'["added",1,"' + b"x" * 200 + b'"]'
     rows = [Row(HALL.slot, s, 1, HALL, "added", 1, payload, 0) for s in range(1, 20_001)]
     one = await cluster.start()
-    cluster.store.write(Batch(rows))
+    assert not cluster.store.write(Batch(rows, incarnation="one-1"))
     await cluster.stop(one)
     two = await cluster.start("two-1")
     most = MostInOneTurn()

@@ -12,14 +12,16 @@ from booking.accounts.domain.account import Account, PendingPayment, Reservation
 from booking.accounts.entity import AccountBehaviour
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Code, Rejected
+from booking.domain.persistent import PAGE_KEYS
 from booking.entities import Codec, ledger_address, queue_address, seat_address
-from booking.queue.domain.events import Policy
-from booking.queue.domain.line import Line
+from booking.queue.domain.events import Joined, Left, Policy
+from booking.queue.domain.line import Line, evolve_queue
 from booking.queue.domain.queue import TokenEnded, UseToken
-from booking.queue.entity import QueueBehaviour
+from booking.queue.entity import WHOLE_BYTES_MAX, QueueBehaviour
 from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
 from booking.seats.domain.seat import FREE, ConfirmSale, SaleConfirmed
 from booking.seats.entity import HoldRules, LedgerBehaviour, SeatBehaviour
+from tests.support.lines import stored, taken_up
 
 T0 = 1_800_000_000_000
 RULES = HoldRules(hold_ms=300_000, max_holds=4, cool_down_ms=30_000)
@@ -65,6 +67,60 @@ def test_a_queue_is_replayed_where_its_snapshot_is_of_an_older_shape() -> None:
     assert behaviour.decode_state(msgspec.msgpack.encode(before)) is None
     line = Line(last_number=7, watermark=7)
     assert behaviour.decode_state(behaviour.encode_state(line)) == line
+
+
+def whole_line(members: int) -> bytes:
+    """A snapshot of the release before: the first of so many is inside."""
+    users = [f"user-{n}" for n in range(1, members + 1)]
+    ones, attempts = [1] * members, ["a" * 32] * members
+    steps = [T0, *[1] * (members - 1)]
+    parts: list[Any] = ["line-2", members, 1, users, ones, steps, attempts, [(T0 + 5, 1)], []]
+    return msgspec.msgpack.encode([*parts, [], 0, 60_000, 0, 0, None, "settings", 0, []])
+
+
+def test_a_queue_of_the_release_before_is_read_and_stored_in_pages() -> None:
+    behaviour = QueueBehaviour(lambda: Policy(1, 0, 600_000))
+    line = behaviour.decode_state(whole_line(2_000))
+    assert line is not None
+    assert len(line.members) == 2_000
+    first, last = line.members.at(1), line.members.get("user-2000")
+    assert first is not None
+    assert last is not None
+    assert (first.user, first.until_ms, list(line.active)) == ("user-1", T0 + 5, [(T0 + 5, 1)])
+    assert (last.number, last.joined_ms, last.until_ms) == (2_000, T0 + 1_999, 0)
+    assert taken_up(stored(line)) == line
+    assert list(behaviour.pages(line)) == [0, 1]
+
+
+def test_a_large_queue_of_the_release_before_is_replayed_from_its_journal() -> None:
+    behaviour = QueueBehaviour(lambda: Policy(1, 0, 600_000))
+    assert len(whole_line(30_000)) > WHOLE_BYTES_MAX
+    assert behaviour.decode_state(whole_line(30_000)) is None
+
+
+def test_a_change_of_one_member_changes_one_page_of_a_queue() -> None:
+    behaviour = QueueBehaviour(lambda: Policy(1, 0, 600_000))
+    line = Line()
+    for number in range(1, 5_001):
+        line = evolve_queue(line, Joined(f"user-{number}", number, T0))
+    before = behaviour.pages(line)
+    line = evolve_queue(line, Left("user-3000", 3_000))
+    line = evolve_queue(line, Joined("late", 5_001, T0))
+    after = behaviour.pages(line)
+    changed = [number for number, page in after.items() if before.get(number) is not page]
+    assert changed == [3_000 // PAGE_KEYS, 5_001 // PAGE_KEYS]
+    assert all(len(behaviour.encode_page(page)) < 100 * 1024 for page in after.values())
+
+
+def test_numbers_that_have_ended_leave_no_page_of_a_queue() -> None:
+    behaviour = QueueBehaviour(lambda: Policy(1, 0, 600_000))
+    line = Line()
+    for number in range(1, 3_001):
+        line = evolve_queue(line, Joined(f"user-{number}", number, T0))
+    for number in range(1, 2_500):
+        line = evolve_queue(line, Left(f"user-{number}", number))
+    assert list(behaviour.pages(line)) == [2_500 // PAGE_KEYS]
+    assert len(line.members) == 501
 
 
 def test_a_seat_is_known_to_be_free_from_its_ledger_alone() -> None:

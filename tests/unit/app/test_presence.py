@@ -22,7 +22,9 @@ class Owner:
         self.inside: dict[int, int] = {}
 
     def look(self) -> list[int]:
-        return self.book.silent(self.now_ms, IDLE_MS, self.last_number, self.awaited_since)
+        since = self.awaited_since
+        found = self.book.silent(self.now_ms, IDLE_MS, self.last_number, since)
+        return [number for some in found for number in some]
 
     def awaited_since(self, number: int) -> int | None:
         return None if number in self.ended else self.inside.get(number, 0)
@@ -86,7 +88,11 @@ def test_a_report_of_many_is_about_a_byte_for_each() -> None:
     book = PresenceBook(T0)
     for number in range(5_000_000, 5_100_000, 2):
         book.seen(number, T0)
-    assert len(book.report()) < 1.1 * 50_000
+    reports = [book.report()]
+    while book.unreported:
+        reports.append(book.report())
+    assert sum(map(len, reports)) < 1.1 * 50_000
+    assert len(reports) == 3, "none of them takes long"
 
 
 @pytest.mark.parametrize("damaged", [b"\xc1", b"\x93\x01", b"\xa3abc", b"\x91\xc3"])
@@ -145,6 +151,6 @@ def test_numbers_that_have_ended_are_let_go_of() -> None:
     owner.look()
     owner.ended = set(range(1, 99_001))
     owner.until(T0 + 100_000, dict.fromkeys(range(99001, 100001), LOOK_MS))
-    assert len(owner.book._stamps) == 1_000
+    assert len(owner.book._stamps) < 1_000 + 4_096
     owner.last_number = 100_001
     assert set(owner.until(T0 + 200_000, {})) == set(range(99_001, 100_002))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking.calls import QueueToken, TokenError
+from booking.domain.persistent import PAGE_KEYS
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import place_of
 from booking.queue.domain.lots import draw
@@ -123,11 +124,11 @@ def test_the_token_of_one_who_waits_is_matched_too() -> None:
 def test_a_long_line_is_read_slice_by_slice() -> None:
     """Until then a token of a number not read yet is taken at its word, and none is refused."""
     followed = Followed(Policy(max_active=1, admit_per_interval=0, active_ms=600_000))
-    for n in range(READ_AT_ONCE + 3 * READ_A_CALL):
+    for n in range((READ_AT_ONCE + 3 * READ_A_CALL) * PAGE_KEYS):
         followed.join(f"user-{n}")
     anew = followed.new_view()
     anew.reset(followed.line)
-    wrong = [token("mallory", number, T0 - 1) for number in (2, READ_AT_ONCE, 3)]
+    wrong = [token("mallory", number, T0 - 1) for number in (2, PAGE_KEYS, 3)]
     for _ in range(4):
         assert anew.knows(token("user-1", 2))
     assert not any(anew.knows(each) for each in wrong)

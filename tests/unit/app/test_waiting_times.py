@@ -12,6 +12,7 @@ from booking.queue.domain.line import place_of
 from booking.queue.domain.queue import Admit, ChangePolicy, DropSilent, Leave, UseToken
 from booking.queue.forecast import BASIS_MS, STALE_MS, STEP, Forecast
 from tests.support.followed import T0, Followed
+from tests.support.lines import user_of
 
 SLOTS = Policy(max_active=2, admit_per_interval=0, active_ms=600_000)
 
@@ -19,7 +20,7 @@ SLOTS = Policy(max_active=2, admit_per_interval=0, active_ms=600_000)
 def pay_one(followed: Followed) -> None:
     """Whoever has been inside for longest pays."""
     _, number = followed.line.active.first() or (0, 0)
-    followed.tell(UseToken(followed.line.numbers[number].user, number))
+    followed.tell(UseToken(user_of(followed.line, number), number))
 
 
 def crowded(policy: Policy = SLOTS, users: int = 40) -> Followed:

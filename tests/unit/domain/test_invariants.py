@@ -119,9 +119,8 @@ class Booking(RuleBasedStateMachine):
     def the_queue_hears_of_a_used_token(self) -> None:
         user, number = self.world.spent.pop(0)
         self.world.ask_queue(queue.UseToken(user, number))
-        assert user not in self.world.line.members or (
-            self.world.line.members[user].number != number
-        ), "I8"
+        member = self.world.line.members.get(user)
+        assert member is None or member.number != number, "I8"
 
     # -- seats and money ---------------------------------------------------------------------------
 

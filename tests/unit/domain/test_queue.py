@@ -1,6 +1,5 @@
 from collections import deque
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +29,7 @@ from booking.queue.domain.queue import (
     decide_queue,
     queue_next_wake,
 )
-from booking.queue.entity import LineSnapshot, line_from_snapshot, line_to_snapshot
+from tests.support.lines import stored, taken_up
 from tests.support.scenario import T0, GivenLine, fold
 
 ACTIVE_MS = 600_000
@@ -54,7 +53,7 @@ def test_the_first_passes_straight_through_when_there_is_room() -> None:
 def test_who_passes_straight_through_has_lined_up_and_come_in() -> None:
     halves = fold(evolve_queue, Line(), (Joined("ann", 1, T0), Admitted(1, 1, 1, T0, END)))
     whole = fold(evolve_queue, Line(), ANN_IN)
-    assert line_to_snapshot(whole) == line_to_snapshot(halves)
+    assert stored(whole) == stored(halves)
 
 
 def test_who_passes_straight_through_skips_places_that_were_given_up() -> None:
@@ -375,8 +374,7 @@ def _busy() -> Line:
 
 def test_a_line_survives_its_snapshot() -> None:
     line = _busy()
-    data = msgspec.msgpack.encode(line_to_snapshot(line))
-    again = line_from_snapshot(msgspec.msgpack.decode(data, type=LineSnapshot))
+    again = taken_up(stored(line))
     assert again == line
     assert again.waiting == line.waiting == 17
     assert list(again.left) == [15, 20, 21]

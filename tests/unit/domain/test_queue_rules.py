@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -40,7 +39,7 @@ from booking.queue.domain.queue import (
     decide_queue,
     queue_next_wake,
 )
-from booking.queue.entity import LineSnapshot, line_from_snapshot, line_to_snapshot
+from tests.support.lines import stored, taken_up, user_of
 from tests.support.scenario import T0, GivenLine, fold
 
 ACTIVE_MS = 600_000
@@ -290,7 +289,7 @@ def test_all_come_in_by_their_drawn_places_and_later_ones_behind() -> None:
         if len(came) == 21:
             break
         at += 1
-        user = given.line.numbers[number].user
+        user = user_of(given.line, number)
         given.then_when(UseToken(user, number), policy=ONE, at=at)
     lots = draw("seed", 1, 20)
     assert came == [*(lots.number(place) for place in range(1, 21)), 21]
@@ -370,8 +369,7 @@ def test_a_second_opening_draws_the_later_ones_behind_the_first() -> None:
     second = draw("two", 21, 30)
     for number in range(21, 31):
         assert place_in(given.line, f"u{number}").ahead == second.place(number) - 2
-    data = msgspec.msgpack.encode(line_to_snapshot(given.line))
-    again = line_from_snapshot(msgspec.msgpack.decode(data, type=LineSnapshot))
+    again = taken_up(stored(given.line))
     assert again == given.line
 
 

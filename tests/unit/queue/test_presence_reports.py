@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from actors.clock import ManualClock
@@ -60,8 +62,9 @@ class ThreeOfThem:
             for number in range(11, 21):
                 self.all["two"].view.presence.seen(number, now_ms)
             for name in self.alive:
-                self.all[name].reports.report()
-            silent |= set(owner.presence.silent(now_ms, IDLE_MS, 30, lambda _: 0))
+                asyncio.run(self.all[name].reports.report())
+            for some in owner.presence.silent(now_ms, IDLE_MS, 30, lambda _: 0):
+                silent.update(some)
         return silent
 
 
