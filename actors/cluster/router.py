@@ -245,7 +245,8 @@ class ShardAvailability:
         shards = self._runtime.shards
         if not shards.trustworthy:
             return shards.looking
-        return any(not shards.holds(shard) for shard in self._directory.distrusted)
+        distrusted = self._directory.distrusted
+        return bool(distrusted) and any(not shards.holds(shard) for shard in distrusted)
 
     def check(self, shard: int) -> None:
         """Raises :class:`StaleError` unless this instance serves the shard itself or has heard its
