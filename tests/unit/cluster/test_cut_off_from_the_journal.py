@@ -73,7 +73,7 @@ async def test_its_own_answers_are_refused_until_it_is_back(nodes: Nodes) -> Non
     await sick.reply(address, ("add", 1))
     sick.lose_journal()
     await replaced(nodes, sick)
-    for _ in range(20):
+    for _ in range(6):
         with pytest.raises(UnavailableError):
             await sick.reply(address, ("add", 1), timeout_s=1.0)
         with pytest.raises(StaleError):
@@ -96,7 +96,7 @@ async def test_it_is_given_nothing_before_it_has_been_well_for_a_while(nodes: No
     sick.lose_journal()
     await replaced(nodes, sick)
     claims = len(nodes.store.claims)
-    for _ in range(5):
+    for _ in range(2):
         sick.find_journal()
         await asyncio.sleep(3.0)
         sick.lose_journal()
@@ -123,12 +123,12 @@ async def test_when_nobody_can_commit_nobody_is_moved(nodes: Nodes) -> None:
     await nodes.start("a", "b", "c")
     claims, before = len(nodes.store.claims), nodes.owners()
     nodes.journal_away()
-    await asyncio.sleep(60.0)
+    await asyncio.sleep(15.0)
     nodes.tables.away = nodes.standby.away = False
     for node in nodes.alive:
         node.journal.come_back()
         await asyncio.sleep(1.5)
-    await asyncio.sleep(20.0)
+    await asyncio.sleep(8.0)
     await nodes.settled()
     assert (len(nodes.store.claims), nodes.owners()) == (claims, before)
 
@@ -139,7 +139,7 @@ async def test_a_slow_journal_moves_nothing(nodes: Nodes, latency_s: float) -> N
     a, *_ = await nodes.start("a", "b", "c")
     claims, before = len(nodes.store.claims), nodes.owners()
     a.journal.latency_s = latency_s
-    await asyncio.sleep(60.0)
+    await asyncio.sleep(20.0)
     a.journal.latency_s = 0.002
     await nodes.settled()
     assert (len(nodes.store.claims), nodes.owners()) == (claims, before)
@@ -184,7 +184,7 @@ async def test_who_lost_redis_alone_keeps_its_shards(nodes: Nodes) -> None:
     lonely = nodes.others(leader)[0]
     before = shards_of(nodes, lonely)
     lonely.membership.go_away()
-    await asyncio.sleep(30.0)
+    await asyncio.sleep(12.0)
     assert shards_of(nodes, lonely) == before
     lonely.membership.come_back()
     await nodes.settled()
@@ -230,11 +230,13 @@ async def test_instances_with_wrong_clocks_decide_by_one(nodes: Nodes) -> None:
         await node.start()
     await nodes.settled()
     alarm = Address("alarm", "ann")
-    for _ in range(3):
-        owner = nodes.owner(alarm)
-        at_ms = await nodes.alive[0].reply(alarm, ("unset",))
-        assert abs(at_ms - nodes.clock.now_ms()) < 100
-        owner.lose_journal()
-        await replaced(nodes, owner)
-        owner.find_journal()
-        await nodes.settled()
+    owner = nodes.owner(alarm)
+    other = nodes.others(owner)[0]
+    first_ms = await other.reply(alarm, ("unset",))
+    owner.lose_journal()
+    await replaced(nodes, owner)
+    then_ms = await other.reply(alarm, ("unset",))
+    assert first_ms < then_ms
+    assert abs(then_ms - nodes.clock.now_ms()) < 100
+    owner.find_journal()
+    await nodes.settled()
