@@ -32,8 +32,11 @@ class PipeWire:
     """Stands for :class:`actors.peers.connection.Connection` and its outbox, at one end. The other
     end hears in ``context``, which is its process'."""
 
-    def __init__(self, whole: Callable[[], bool], context: Context) -> None:
+    def __init__(
+        self, whole: Callable[[], bool], context: Context, latency_s: Callable[[], float]
+    ) -> None:
         self._whole = whole
+        self._latency_s = latency_s
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._parts: deque[bytes] = deque()
@@ -48,7 +51,7 @@ class PipeWire:
         self.put_count += 1
         self.taken_count += 1
         self._parts.append(part)
-        self._loop.call_later(LATENCY_S, self._deliver, context=self._context)
+        self._loop.call_later(self._latency_s(), self._deliver, context=self._context)
 
     def _deliver(self) -> None:
         """The oldest part arrives, if the wire is whole."""
@@ -80,8 +83,9 @@ class Pipe:
     def __init__(self, network: Network, source: Line, url: str) -> None:
         self.ends = frozenset((source.url, url))
         whole = partial(network.whole, self.ends)
-        self.there = PipeWire(whole, network.doors[url].context)
-        self.back = PipeWire(whole, network.doors[source.url].context)
+        latency_s = partial(network.latency_s, self.ends)
+        self.there = PipeWire(whole, network.doors[url].context, latency_s)
+        self.back = PipeWire(whole, network.doors[source.url].context, latency_s)
         self.link = ClientLink(
             self.there,  # type: ignore[arg-type]  # stands for one
             codec=source.codec,
@@ -110,7 +114,8 @@ class Network:
         self._connections: list[Pipe] = []
         self._cut: dict[frozenset[str], float] = {}
         """Pairs of instances, or one alone for all of its links."""
-        self._away: set[str] = set()
+        self._late: dict[str, Callable[[], float]] = {}
+        """By how much messages from and to these instances are late."""
 
     def whole(self, ends: frozenset[str]) -> bool:
         """Whether something said on a link between these addresses arrives."""
@@ -118,6 +123,14 @@ class Network:
             return False
         names = frozenset(self.doors[url].instance for url in ends)
         return names not in self._cut and not any(frozenset((name,)) in self._cut for name in names)
+
+    def latency_s(self, ends: frozenset[str]) -> float:
+        """How long the next thing said on a link between these addresses is on its way. Nothing
+        overtakes what was said before it on the same link."""
+        if not self._late:
+            return LATENCY_S
+        names = {self.doors[url].instance for url in ends & self.doors.keys()}
+        return LATENCY_S + sum(late() for name, late in self._late.items() if name in names)
 
     def connect(self, source: Line, url: str) -> Pipe:
         connection = Pipe(self, source, url)
@@ -148,6 +161,18 @@ class Network:
     def mend_all(self) -> None:
         for pair in list(self._cut):
             self.mend(*pair)
+
+    def delay(self, name: str, late_s: Callable[[], float] | None) -> None:
+        """Messages from and to this instance are late, until ``None`` is given."""
+        self._late.pop(name, None)
+        if late_s is not None:
+            self._late[name] = late_s
+
+    def reset(self, name: str) -> None:
+        """All links of this instance are lost, with what is on its way."""
+        for connection in self._connections:
+            if name in {self.doors[url].instance for url in connection.ends & self.doors.keys()}:
+                connection.end("the link was lost")
 
     def remove(self, url: str) -> None:
         """The process is gone."""

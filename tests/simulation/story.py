@@ -1,0 +1,475 @@
+"""One run: a service of several instances on virtual time, its users, and what befalls both.
+
+Everything a run does follows from its :class:`~tests.simulation.plan.Plan`, so that a seed gives
+the same timeline each time, to the letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import msgspec
+
+from actors import address as addresses
+from actors.errors import EntityCrashedError, UnavailableError
+from actors.journal.contract import JournalError, Lease, Row
+from actors.membership.contract import MembershipError
+from booking.calls import Outcome
+from booking.entities import ledger_address, queue_address
+from booking.instance.health import SupersededError
+from tests.simulation import verdict
+from tests.simulation.calls import REFUSALS, Ask, Call
+from tests.simulation.database import Databases
+from tests.simulation.faults import KINDS
+from tests.simulation.instances import Instance
+from tests.simulation.plan import Plan
+from tests.simulation.timeline import Timeline
+from tests.simulation.truth import Truth, Violation
+from tests.simulation.users import User
+from tests.support.instance import catalogue, schedule
+from tests.support.network import Network
+from tests.support.standstill import StoppableLoop
+
+NAMES = ("one", "two", "three", "four")
+LOOK_EVERY_S = 0.25
+AFTER_S = 6.0
+"""How long after a fault something may still be due to it."""
+NOTICED_S = 5.0
+"""Within which a loss of the store's is noticed."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """How a run ended."""
+
+    plan: Plan
+    violation: Violation | None
+    timeline: Timeline
+    held: Counter[str]
+    """Faults that befell somebody, by kind."""
+    answers: int
+    rows: int
+    virtual_s: float
+
+
+class Story:
+    """One run, inside its event loop."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.databases = Databases()
+        self.network = Network()
+        self.catalogue = catalogue(schedule("d1", 3), schedule("d2", 2))
+        self.timeline = Timeline()
+        self.violation: Violation | None = None
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.truth = Truth(self.databases.store, self.databases.clock, self.broke)
+        self.databases.store.on_rows = self._committed
+        self.databases.store.on_claim = self._claimed
+        self.instances: list[Instance] = []
+        """All that ever ran."""
+        self.calls: list[Call] = []
+        self.held = Counter[str]()
+        self._troubles: dict[int, tuple[float, float]] = {}
+        """Faults by number, from when to when."""
+        self.short_pauses: list[tuple[int, float, float]] = []
+        """Faults by number that are too short to refuse anybody for, from when to when."""
+        self.excused = Counter[str]()
+        """What faults have made happen, so that it is no violation."""
+        self.lost_commands: set[bytes] = set()
+        """Keys whose outcomes a promoted standby lacks."""
+        self.lost_s: float | None = None
+        """When a standby was promoted last."""
+        self.stale_s = verdict.STALE_S
+        self._amounts = 0
+        self._runs = 0
+        self._labels = self._name_shards()
+
+    # -- telling -------------------------------------------------------------------------------
+
+    @property
+    def now_s(self) -> float:
+        return self.databases.clock.monotonic()
+
+    @property
+    def broken(self) -> bool:
+        return self.violation is not None
+
+    def note(self, lane: str, who: str, what: str) -> None:
+        self.timeline.note(self.now_s, lane, who, what)
+
+    def broke(self, violation: Violation) -> None:
+        """The first one ends the run."""
+        self.note("violation", "VIOLATION", str(violation))
+        if self.violation is None:
+            self.violation = violation
+            if not self.over.done():
+                self.over.set_result(None)
+
+    def _name_shards(self) -> dict[int, str]:
+        names: dict[int, list[str]] = {}
+        for date in self.catalogue.schedules:
+            names.setdefault(ledger_address(date).slot, []).append(f"date {date}")
+        names.setdefault(queue_address("main").slot, []).append("the queue")
+        for number in self.plan.users:
+            names.setdefault(addresses.slot_of(User(self, number).id), []).append(f"user {number}")
+        return {shard: ", ".join(each) for shard, each in names.items()}
+
+    def _claimed(self, owner: str, leases: Sequence[Lease]) -> None:
+        known = [each for each in leases if each.shard in self._labels]
+        if known:
+            words = "; ".join(f"{self._labels[each.shard]} (epoch {each.epoch})" for each in known)
+            self.note("service", owner, f"owns {words}")
+        self.truth.claimed(leases)
+
+    def _committed(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self.note("journal", f"{row.shard}/{row.seq}/{row.epoch}", _row_words(row))
+        self.truth.committed(rows)
+
+    # -- instances -----------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> list[Instance]:
+        return [instance for instance in self.instances if instance.alive]
+
+    def free_names(self) -> list[str]:
+        taken = {instance.name for instance in self.alive}
+        return [name for name in NAMES if name not in taken]
+
+    def instance_of(self, number: int) -> Instance | None:
+        """The instance that a fault is about: the one of the name, or the next that lives."""
+        alive = {instance.name: instance for instance in self.alive}
+        for step in range(len(NAMES)):
+            found = alive.get(NAMES[(number + step) % len(NAMES)])
+            if found is not None:
+                return found
+        return None
+
+    async def reached(self, random: Random) -> Instance:
+        """Where a client gets to, once there is any: not to one that stands still for long."""
+        while not self.listening:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.2)
+        return random.choice(self.listening)
+
+    @property
+    def listening(self) -> list[Instance]:
+        return [each for each in self.alive if each.listening]
+
+    def new_instance(self, name: str) -> Instance:
+        self._runs += 1
+        instance = Instance(
+            self.databases,
+            self.network,
+            self.catalogue,
+            self.plan.rules,
+            self.plan.random("instance", self._runs),
+            name,
+            self._runs,
+        )
+        self.instances.append(instance)
+        return instance
+
+    async def start(self, instance: Instance) -> None:
+        """A store that is away lets it not start."""
+        self.note("service", instance.name, "starts")
+        try:
+            await instance.start()
+        except (JournalError, MembershipError) as error:
+            self.note("service", instance.name, f"does not start: {error}")
+            await instance.kill()
+        except asyncio.CancelledError:
+            assert not instance.alive or self.broken  # it was killed meanwhile
+
+    async def bury(self) -> None:
+        """A process ends when a later run of its name has replaced it, and must for no other
+        reason."""
+        for instance in self.alive:
+            for failed in instance.app.failures:
+                if not failed.done() or not instance.alive:
+                    continue
+                error = failed.result()
+                self.note("service", instance.name, f"ends: {error!r}")
+                if not isinstance(error, SupersededError) and not instance.excused["failure"]:
+                    self.broke(Violation("crash", f"{instance.name} ends: {error!r}"))
+                await instance.kill()
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def new_amount(self, random: Random) -> int:
+        """One that nobody else charges, so that the journal tells whose charge was written."""
+        self._amounts += 1
+        return random.choice([50, 100, 200]) * 1000 + self._amounts
+
+    async def call(self, user: str, ask: Ask, instance: Instance, patience_s: float) -> Call:
+        """One try at this instance. A user who waits no longer may learn of the answer later."""
+        task = instance.process.spawn(ask.run(instance.app.services))
+        call = Call(user, ask, instance, self.now_s, task)
+        instance.calls.add(task)
+        self.calls.append(call)
+        number = len(self.calls)
+        key = f" [{ask.attempt.key}]" if ask.attempt else ""
+        self.note("user", user, f"#{number} {ask.words}{key} at {instance.name}")
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            instance.calls.discard(task)
+            self._answered(number, call)
+
+        task.add_done_callback(ended)
+        await asyncio.wait((task,), timeout=patience_s)
+        await asyncio.sleep(0)
+        if call.ended_s is None:
+            self.note("user", user, f"#{number} waits no longer")
+        return call
+
+    def _answered(self, number: int, call: Call) -> None:
+        if call.task.cancelled():
+            self.note("service", call.instance.name, f"#{number} its connection is lost")
+            call.error = asyncio.CancelledError()
+            call.ended_s = self.now_s
+            return
+        error = call.task.exception()
+        call.ended_s = self.now_s
+        if error is None:
+            value = call.task.result()
+            if isinstance(value, Outcome):
+                call.value, call.replayed = value.value, value.replayed
+            else:
+                call.value = value
+        else:
+            call.error = error
+        self.note("service", call.instance.name, f"#{number} answers {call.user}: {call.words}")
+        self._judge(call)
+
+    def _judge(self, call: Call) -> None:
+        error = call.error
+        if error is not None and not isinstance(error, REFUSALS):
+            self.broke(Violation("crash", f"{call.ask.words}: {error!r}"))
+        elif isinstance(error, UnavailableError) and self._could_wait(call):
+            self.broke(Violation("waits", f"{call.ask.words} is refused after a pause: {error!r}"))
+        elif isinstance(error, EntityCrashedError) and not self._excuses_crashes():
+            self.broke(Violation("crash", f"{call.ask.words}: {error!r}"))
+        else:
+            verdict.judge(self, call)
+
+    def _could_wait(self, call: Call) -> bool:
+        """Whether nothing but a short pause was wrong while the call was under way."""
+        return self.now_s > AFTER_S and any(
+            call.began_s <= end_s and self.quiet_since(begin_s, but=number)
+            for number, begin_s, end_s in self.short_pauses
+        )
+
+    def _excuses_crashes(self) -> bool:
+        return any(each.excused["fold"] or each.excused["unreadable"] for each in self.instances)
+
+    async def meet_stranger(self, for_s: float) -> None:
+        """An instance of another deployment beats in the same Redis; it has databases of its
+        own."""
+        own, name = Databases(), "stranger"
+        own.members, own.ballot = self.databases.members, self.databases.ballot
+        self._runs += 1
+        stranger = Instance(
+            own,
+            self.network,
+            self.catalogue,
+            self.plan.rules,
+            self.plan.random("instance", self._runs),
+            name,
+            self._runs,
+        )
+        await self.start(stranger)
+        await asyncio.sleep(for_s)
+        if stranger.alive:
+            await stranger.kill()
+        words = [_row_words(row) for rows in own.store.rows for row in rows]
+        wanted = [n for n, row in enumerate(self.databases.tables.shards) if row.desired == name]
+        if words or wanted:
+            told = f"gets shards {wanted} and rows {words}"
+            self.broke(Violation("stranger", f"an instance of another deployment {told}"))
+
+    # -- loss ------------------------------------------------------------------------------------
+
+    def lose(self, rows: Sequence[Row]) -> None:
+        """The store has forgotten these rows, and the outcomes that came with them."""
+        self.note("fault", "PostgreSQL", f"a standby is promoted that lacks {len(rows)} rows")
+        for row in rows:
+            self.note("fault", "PostgreSQL", f"lost {row.shard}/{row.seq}: {_row_words(row)}")
+        self.lost_s = self.now_s
+        self.truth.restart()
+
+    def lately_lost(self, began_s: float) -> bool:
+        """Whether the store forgot something so shortly before that owners need not know yet."""
+        return self.lost_s is not None and began_s < self.lost_s + NOTICED_S
+
+    def lost(self, call: Call) -> bool:
+        """Whether an answer may be lost with the store that had it."""
+        return self.lost_s is not None and (call.ended_s or 0.0) < self.lost_s + NOTICED_S
+
+    # -- the run -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Returns when the run is over, well or not."""
+        main = asyncio.ensure_future(self._tell())
+        await asyncio.wait((main, self.over), return_when=asyncio.FIRST_COMPLETED)
+        if self.broken:
+            main.cancel()
+            await asyncio.wait((main,))
+        else:
+            main.result()
+
+    async def _tell(self) -> None:
+        first = [self.new_instance(name) for name in NAMES[: self.plan.instances]]
+        await asyncio.gather(*(self.start(instance) for instance in first))
+        users = [User(self, number) for number in self.plan.users]
+        acting = [asyncio.ensure_future(user.act()) for user in users]
+        faults = [
+            asyncio.ensure_future(self._befall(number)) for number in range(len(self.plan.faults))
+        ]
+        watch = asyncio.ensure_future(self._watch())
+        try:
+            await asyncio.gather(*acting, *faults)
+        finally:
+            watch.cancel()
+            for task in (*acting, *faults):
+                task.cancel()
+        await self._heal()
+        await verdict.settle(self)
+        if not self.broken:
+            await verdict.close(self)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self.bury()
+
+    async def _befall(self, number: int) -> None:
+        fault = self.plan.faults[number]
+        await asyncio.sleep(max(0.0, fault.at_s - self.now_s))
+        instance = self.instance_of(fault.on)
+        if instance is None:
+            return
+        random = self.plan.random("fault", fault.number)
+        began_s = self.now_s
+        self._troubles[fault.number] = (began_s, math.inf)
+        befell = await KINDS[fault.kind](self, fault, instance, random)
+        self._troubles[fault.number] = (began_s, self.now_s)
+        if befell:
+            self.held[fault.kind] += 1
+        else:
+            del self._troubles[fault.number]
+
+    def quiet_since(self, since_s: float, *, but: int | None = None) -> bool:
+        """Whether since then, and for as long before as troubles have an after-effect, nothing else
+        befell anybody: one fault at most, or only ``but``."""
+        lately = [n for n, (_, end_s) in self._troubles.items() if end_s >= since_s - AFTER_S]
+        return lately == [but] if but is not None else len(lately) == 1
+
+    async def _heal(self) -> None:
+        """Everything that an operator would do, and no more."""
+        await self.bury()
+        self.network.mend_all()
+        self.databases.members.away = self.databases.ballot.away = False
+        self.databases.ballot.grants_everybody = False
+        self.databases.tables.away = self.databases.standby.away = False
+        for instance in self.alive:
+            heal(instance)
+        self.note("fault", "", "everything is mended")
+        while len(self.alive) < 2:
+            await self.start(self.new_instance(self.free_names()[0]))
+
+
+def heal(instance: Instance) -> None:
+    """Nothing is wrong with this one any more."""
+    for store in (*instance.databases, *instance.redis):
+        store.come_back()
+        store.resume()
+    instance.journal.latency_s = 0.002
+    instance.journal.fold_s = 0.0
+    instance.delay = lambda: 0.0
+    instance.network.delay(instance.name, None)
+    if instance.process.stopped:
+        instance.go_on()
+
+
+def _row_words(row: Row) -> str:
+    event = msgspec.json.decode(row.payload)
+    words = [f"{name} {_told(name, value)}" for name, value in event.items() if name not in _DULL]
+    return f"{row.type} of {_short(row.address)}: {', '.join(words)}"
+
+
+_DULL = ("type", "key_id", "key_fingerprint", "attempt", "seed", "policy")
+
+
+def _told(name: str, value: Any) -> str:
+    """As short as can still be told apart."""
+    if name == "user":
+        return f"user {int(value[-12:], 16)}"
+    if isinstance(value, str):
+        return value[-6:]
+    return str(value % 10**7 if name.endswith("_ms") else value)
+
+
+def _short(address: addresses.Address) -> str:
+    if address.kind == "account":
+        return f"user {int(address.key[-12:], 16)}"
+    return address.text
+
+
+# -- the same each time ----------------------------------------------------------------------------
+
+
+@contextmanager
+def _made_repeatable(plan: Plan) -> Iterator[None]:
+    """Ids are drawn from the seed, and there are fewer shards: what 256 of them cost is looking
+    after those that nobody asks for."""
+    random, urandom = plan.random("ids"), os.urandom
+    os.urandom = random.randbytes
+    counting = [each for each in list(sys.modules.values()) if getattr(each, "SLOT_COUNT", 0)]
+    collects = gc.isenabled()
+    gc.disable()
+    _count_shards(counting, plan.rules.shards)
+    try:
+        yield
+    finally:
+        _count_shards(counting, 256)
+        os.urandom = urandom
+        if collects:
+            gc.enable()
+
+
+def _count_shards(modules: Sequence[Any], count: int) -> None:
+    for module in modules:
+        module.SLOT_COUNT = count
+    addresses.slot_of.cache_clear()
+
+
+async def _run(plan: Plan) -> Told:
+    story = Story(plan)
+    await story.run()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, StoppableLoop)
+    if not story.broken and loop.problems:
+        story.broke(Violation("crash", f"an error that nobody saw: {loop.problems[0]}"))
+    return Told(
+        plan=plan,
+        violation=story.violation,
+        timeline=story.timeline,
+        held=story.held,
+        answers=sum(call.ended_s is not None for call in story.calls),
+        rows=sum(map(len, story.databases.store.rows)),
+        virtual_s=story.now_s,
+    )
+
+
+def run(plan: Plan) -> Told:
+    """Run a plan from its beginning to its end, or to the first violation."""
+    with _made_repeatable(plan), asyncio.Runner(loop_factory=StoppableLoop) as runner:
+        return runner.run(_run(plan))

@@ -1,0 +1,92 @@
+"""A seed tells the same run each time, to the letter; and a failing one is told in short."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from actors import address as addresses
+from tests.simulation.__main__ import main, summary
+from tests.simulation.plan import Plan, make_plan
+from tests.simulation.shrink import less, shrunk
+from tests.simulation.story import Told, run
+from tests.simulation.timeline import Timeline, page
+from tests.simulation.truth import Violation
+from tests.support.house import ROOT
+
+KINDS = ["kill", "messages_late", "store_away", "isolated", "redis_away"]
+
+
+def told_by_another_process(seed: int, hash_seed: str) -> str:
+    """As a person would run it, with another order of sets and dictionaries of strings."""
+    command = [sys.executable, "-m", "tests.simulation", "--seed", str(seed)]
+    environ = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)}
+    told = subprocess.run(
+        [*command, "--kinds", ",".join(KINDS)],
+        cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
+    return told.stdout
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_seed_tells_the_same_to_the_letter(seed: int) -> None:
+    here = run(make_plan(seed, KINDS))
+    again = run(make_plan(seed, KINDS))
+    assert here.timeline.text() == again.timeline.text()
+    text = f"{here.timeline.text()}\n{summary(here)}\n"
+    assert told_by_another_process(seed, "1") == told_by_another_process(seed, "2") == text
+
+
+def test_a_run_leaves_nothing_behind() -> None:
+    run(make_plan(1, KINDS))
+    assert addresses.SLOT_COUNT == 256
+    assert max(addresses.slot_of(f"d{number}") for number in range(9)) >= 16
+
+
+def failed(plan: Plan, *, guilty: int, user: int) -> Told:
+    """It fails when a certain fault befalls a certain user."""
+    fails = guilty in {fault.number for fault in plan.faults} and user in plan.users
+    broken = Violation("I1", "sold twice") if fails else None
+    return Told(plan, broken, Timeline(), held=Counter(), answers=0, rows=0, virtual_s=1.0)
+
+
+def test_a_failing_run_is_shrunk_to_who_matters() -> None:
+    plan = make_plan(5, KINDS, faults_max=6)
+    guilty, user = plan.faults[-1].number, plan.users[-1]
+    small = shrunk(
+        failed(plan, guilty=guilty, user=user), lambda p: failed(p, guilty=guilty, user=user)
+    )
+    assert [fault.number for fault in small.plan.faults] == [guilty]
+    assert small.plan.users == (user,)
+    assert small.plan.instances == 2
+
+
+def test_shrinking_finds_two_that_are_guilty_together() -> None:
+    assert less(range(20), lambda some: {3, 17} <= set(some)) == [3, 17]
+
+
+def test_a_timeline_is_a_page_that_needs_nothing_else() -> None:
+    told = run(make_plan(2, KINDS))
+    html = page("Seed 2", summary(told), told.timeline)
+    assert "http" not in html.replace("http://www.w3.org", "")
+    assert "src=" not in html
+    assert html.count("<tr class=") == len(told.timeline.moments)
+    assert {moment.lane for moment in told.timeline.moments} >= {"user", "service", "journal"}
+
+
+def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.html"
+    assert main(["--seed", "1", "--kinds", "kill", "--html", str(file)]) == 0
+    assert "every invariant held" in capsys.readouterr().out
+    assert file.read_text().startswith("<!doctype html>")
+
+
+def test_the_command_counts_what_was_held(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "4", "--jobs", "1", "--kinds", "kill"]) == 0
+    assert "4 seeds" in (out := capsys.readouterr().out)
+    assert "kill" in out
