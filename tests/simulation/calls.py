@@ -21,6 +21,7 @@ from booking.calls import Attempt, Outcome, QueueToken, TokenError, UnknownError
 from booking.domain.decision import Rejected
 from booking.queue.service import NotAdmittedError
 from booking.queue.view import QueueStatus
+from booking.seats.domain.ledger import word_of
 from booking.seats.service import ReservationRecord
 from booking.seats.view import SeatMap
 from booking.services import Services
@@ -112,13 +113,17 @@ def outcome_words(value: Any) -> str:
 
 def seat_states(seats: SeatMap) -> dict[int, str]:
     """``available``, ``held`` or ``sold``, by number."""
-    return {
-        number: "sold" if number in seats.sold else "held" if number in seats.held else "available"
-        for number in sorted(seats.schedule.prices)
-    }
+    return {number: word_of(seats.ledger, number) for number in sorted(seats.schedule.prices)}
 
 
 # -- what the edge does ----------------------------------------------------------------------------
+
+
+async def answered(services: Services, run: Callable[[Services], Coroutine[Any, Any, Any]]) -> Any:
+    """The call's answer. An instance that stood still knows first what happened meanwhile."""
+    if services.freshness.regaining:
+        await services.freshness.settle()
+    return await run(services)
 
 
 async def gate(services: Services, text: str) -> QueueToken:

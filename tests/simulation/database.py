@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from actors.clock import Clock
 from actors.journal.contract import Batch, Lease, Row
 from actors.journal.memory import MemoryStore
 from tests.support.faulty import FaultyElectionStore, FaultyMembershipStore, FaultyTables
@@ -21,8 +22,8 @@ class WatchedStore(MemoryStore):
     away = False
     """The database's own outage, for everybody."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
         self.on_rows: Callable[[Sequence[Row]], None] = lambda rows: None
         self.on_claim: Callable[[str, Sequence[Lease]], None] = lambda owner, leases: None
 
@@ -43,7 +44,7 @@ class Databases:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         """The database's own, which is right."""
-        self.store = WatchedStore()
+        self.store = WatchedStore(self.clock)
         self.tables = FaultyTables(self.store, self.clock)
         self.members = FaultyMembershipStore(self.clock)
         self.standby = FaultyMembershipStore(self.clock)

@@ -34,14 +34,11 @@ def kind(befall: Befall) -> Befall:
 
 
 CALLED_OFF: dict[str, str] = {
-    "no_postgres": "its shards are not served elsewhere",
     "older_reader": "an entity that cannot be read ends the instance",
-    "pause": "callers are refused who could wait",
     "promoted": "an owner goes on upon rows that are lost",
     "recovery_fails": "an entity that cannot be read ends the instance",
     "steps_late": "one key gets two answers",
     "stranger": "deployments that share a Redis meet",
-    "wrong_clock": "a shard takes its time from one machine's clock",
 }
 """Kinds that runs go without as long as the service does not hold them, and why."""
 
@@ -446,6 +443,15 @@ async def wrong_clock(story: Story, fault: Fault, instance: Instance, random: Ra
 
     words = f"has a clock that is {abs(off_ms) // 1000} s {'fast' if off_ms > 0 else 'slow'}"
     return await _meanwhile(story, fault, instance, words, end)
+
+
+@kind
+async def database_clock(story: Story, fault: Fault, instance: Instance, random: Random) -> bool:
+    """The database's clock steps, as after a fail-over to a machine that goes by another."""
+    off_ms = random.choice([-3_000, -700, 700, 3_000])
+    story.databases.clock.wall_offset_ms += off_ms
+    story.note("fault", "PostgreSQL", f"its clock steps by {off_ms} ms")
+    return True
 
 
 @kind

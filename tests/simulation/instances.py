@@ -19,11 +19,13 @@ from actors.core.context import Limits
 from actors.journal.contract import Loaded
 from actors.membership.contract import Member
 from actors.peers.link import ServerContext
+from actors.subscription import Change
 from actors.transport import Answer, Transport
 from booking.app import App
 from booking.catalogue.domain import Catalogue
 from booking.catalogue.memory import MemoryCatalogue
 from booking.instance.stores import Stores
+from booking.instance.views import Projections
 from booking.queue.domain.events import Entered, Joined
 from tests.simulation.database import Databases
 from tests.simulation.plan import Rules
@@ -93,6 +95,8 @@ class Instance:
         """By how much a fault held its steps up at some time."""
         self.excused = Counter[str]()
         """What a fault has made happen here, so that it is no violation."""
+        self.gaps: list[str] = []
+        """What its views were not told of."""
         self.calls: set[asyncio.Task[Any]] = set()
         self.alive = False
         self.listening = True
@@ -132,6 +136,7 @@ class Instance:
         )
         self.app.node.runtime._context.random.seed(random.random())
         self._hold_up_steps()
+        self._follow_views()
 
     def _links_of(
         self, member: Member
@@ -157,6 +162,35 @@ class Instance:
             return answer
 
         router.ask = late  # type: ignore[method-assign]
+
+    def _follow_views(self) -> None:
+        """What views are told has no gap: each change follows on the state that was known."""
+        (views,) = (
+            each
+            for each in self.app.node.runtime._context.subscriptions
+            if isinstance(each, Projections)
+        )
+        known: dict[Address, Any] = {}
+        loaded, committed = views.loaded, views.committed
+
+        def follow_load(address: Address, state: Any, seq: int, epoch: int) -> None:
+            known[address] = state
+            loaded(address, state, seq, epoch)
+
+        def follow(change: Change) -> None:
+            address = change.address
+            if address in known and change.events:
+                state = known[address]
+                for event in change.events:
+                    state = self.behaviour(address.kind).evolve(state, event)
+                known[address] = state
+                if change.state is not None and change.state != state:
+                    self.gaps.append(f"{address.text} has {state}, and it is {change.state}")
+            elif change.state is not None:
+                known[address] = change.state
+            committed(change)
+
+        views.loaded, views.committed = follow_load, follow  # type: ignore[method-assign]
 
     # -- life ----------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from booking.calls import Outcome
 from booking.entities import ledger_address, queue_address
 from booking.instance.health import SupersededError
 from tests.simulation import verdict
-from tests.simulation.calls import REFUSALS, Ask, Call
+from tests.simulation.calls import REFUSALS, Ask, Call, answered
 from tests.simulation.database import Databases
 from tests.simulation.faults import KINDS
 from tests.simulation.instances import Instance
@@ -211,7 +211,7 @@ class Story:
 
     async def call(self, user: str, ask: Ask, instance: Instance, patience_s: float) -> Call:
         """One try at this instance. A user who waits no longer may learn of the answer later."""
-        task = instance.process.spawn(ask.run(instance.app.services))
+        task = instance.process.spawn(answered(instance.app.services, ask.run))
         call = Call(user, ask, instance, self.now_s, task)
         instance.calls.add(task)
         self.calls.append(call)

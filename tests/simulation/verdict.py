@@ -141,6 +141,8 @@ async def close(story: Story) -> None:
         await instance.process.spawn(instance.app.close())
     await story.bury()
     for instance in story.instances:
+        for gap in instance.gaps:
+            story.broke(Violation("view", f"{instance.name} was not told something: {gap}"))
         crashes = instance.app.node.runtime.health.statistics().crashes
         if crashes and not instance.excused:
             story.broke(Violation("crash", f"{crashes} crashes at {instance.name}"))

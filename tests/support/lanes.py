@@ -22,6 +22,9 @@ TOGETHER = ("tests/browser", "tests/cluster")
 """Folders whose tests never run beside each other. The two that take longest: they come first in
 the order of names too, so nobody waits for them in the end."""
 
+APART = ("tests/simulation/test_product_under_faults.py",)
+"""Files whose tests share nothing and take long: each goes where there is room."""
+
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
     """Shares out whole files, or whole folders of :data:`TOGETHER`, in the order of their names."""
@@ -33,6 +36,8 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without t
 def lane_of(nodeid: str) -> str:
     """Name what has to stay in one process with this test."""
     file = nodeid.split("::", 1)[0]
+    if file in APART:
+        return nodeid
     return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.house import ROOT
-from tests.support.lanes import TOGETHER, lane_of
+from tests.support.lanes import APART, TOGETHER, lane_of
 
 TEST = """
 import os, pytest
@@ -28,6 +28,7 @@ def test_it(number, tell):
         ("tests/browser/console/test_console.py::test_it", "tests/browser"),
         ("tests/unit/cluster/test_views.py::test_it", "tests/unit/cluster/test_views.py"),
         ("tests/clusters.py::test_it", "tests/clusters.py"),
+        (f"{APART[0]}::test_it[1]", f"{APART[0]}::test_it[1]"),
     ],
 )
 def test_files_stay_together_and_some_folders_too(nodeid: str, lane: str) -> None:
