@@ -37,6 +37,7 @@ def test_files_stay_together_and_some_folders_too(nodeid: str, lane: str) -> Non
 
 def test_the_folders_that_stay_together_exist() -> None:
     assert all((ROOT / folder).is_dir() for folder in TOGETHER)
+    assert all((ROOT / file).is_file() for file in APART)
 
 
 def test_several_processes_keep_folders_together(tmp_path: Path) -> None:
