@@ -4,12 +4,11 @@ they forget, and who is told of every commit."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import msgspec
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 from actors.clock import Clock
+from actors.connections.redis import key_of
 from actors.journal.contract import Batch, Lease, Row
 from actors.journal.memory import MemoryStore
 from tests.support.faulty import FaultyElectionStore, FaultyMembershipStore, FaultyTables
@@ -32,24 +31,50 @@ class WatchedStore(MemoryStore):
         self.on_rows([row for row in batch.rows if row.shard not in fenced])
         return fenced
 
-    def claim(self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str) -> list[Lease]:
-        leases = super().claim(wanted, owner, incarnation)
+    def claim(
+        self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str, above: int = 0
+    ) -> list[Lease]:
+        leases = super().claim(wanted, owner, incarnation, above)
         self.on_claim(owner, leases)
         return leases
+
+
+class Redis:
+    """What one Redis database has under the names of one cluster."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.members = FaultyMembershipStore(clock)
+        self.ballot = FaultyElectionStore(clock)
+
+
+class Lost(NamedTuple):
+    """What a promoted standby lacks."""
+
+    rows: Sequence[Row]
+    commands: Collection[bytes]
+    """Whose outcomes."""
 
 
 class Databases:
     """PostgreSQL and Redis. A standby follows the first one, until it is cut off."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis: dict[str, Redis] | None = None) -> None:
         self.clock = VirtualClock()
         """The database's own, which is right."""
         self.store = WatchedStore(self.clock)
         self.tables = FaultyTables(self.store, self.clock)
-        self.members = FaultyMembershipStore(self.clock)
         self.standby = FaultyMembershipStore(self.clock)
-        self.ballot = FaultyElectionStore(self.clock)
-        self._replica: tuple[dict[str, Any], dict[str, Any]] | None = None
+        self.shared_redis = {} if redis is None else redis
+        """By the beginning of its names."""
+        self._replica: tuple[MemoryStore, dict[str, Any]] | None = None
+
+    def redis(self, cluster: str) -> Redis:
+        """What the instances of this cluster find in Redis."""
+        return self.shared_redis.setdefault(key_of(cluster, ""), Redis(self.clock))
+
+    @property
+    def every_redis(self) -> Collection[Redis]:
+        return self.shared_redis.values()
 
     @property
     def cut_off(self) -> bool:
@@ -58,38 +83,27 @@ class Databases:
 
     def cut_replication(self) -> None:
         """The standby hears of nothing from now on."""
-        self._replica = _contents(self.store), _contents(self.tables)
+        self._replica = self.store.standby(), _contents(self.tables)
 
-    def promote(self) -> list[Row]:
-        """The standby is the primary now; returns the rows that it never heard of."""
+    def promote(self) -> Lost:
+        """The standby is the primary now."""
         assert self._replica is not None, "replication was not cut"
-        before = [list(rows) for rows in self.store.rows]
+        before, commands = [list(rows) for rows in self.store.rows], set(self.store.outcomes)
         store, tables = self._replica
         self._replica = None
-        vars(self.store).update(store)
+        self.store.promote(store)
         vars(self.tables).update(tables)
         kept = [len(rows) for rows in self.store.rows]
-        return [row for rows, end in zip(before, kept, strict=True) for row in rows[end:]]
+        rows = [row for rows, end in zip(before, kept, strict=True) for row in rows[end:]]
+        return Lost(rows, {command for _, command in commands - self.store.outcomes.keys()})
 
 
-def _contents(database: object) -> dict[str, Any]:
-    """All tables, copied; whoever watches the database, and its clock, stay."""
+def _contents(tables: FaultyTables) -> dict[str, Any]:
+    """The tables beside the journal's, copied."""
     return {
-        name: _copied(value)
-        for name, value in vars(database).items()
-        if not (callable(value) or name in ("store", "clock", "away"))
+        "leadership": tables.leadership,
+        "shards": [copy.copy(row) for row in tables.shards],
+        "desired_states": dict(tables.desired_states),
+        "plans": dict(tables.plans),
+        "entries": list(tables.entries),
     }
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        fresh = copy.copy(value)
-        fresh.update((key, _copied(each)) for key, each in value.items())
-        return fresh
-    if isinstance(value, list):
-        return [_copied(each) for each in value]
-    if isinstance(value, set):
-        return set(value)
-    if isinstance(value, msgspec.Struct) and not value.__struct_config__.frozen:
-        return copy.copy(value)
-    return value

@@ -14,11 +14,16 @@ from tests.simulation.plan import Fault
 from tests.simulation.truth import Violation
 
 if TYPE_CHECKING:
+    from tests.simulation.database import Lost
     from tests.simulation.instances import Instance
     from tests.simulation.story import Story
 
 SHORT_PAUSE_S = 1.5
 """For so long callers of an instance that pauses wait, and are not refused."""
+NOTICED_S = 5.0
+"""Within which a loss of the store's is noticed."""
+ACKNOWLEDGED_MS = 50
+"""What was decided so long ago has been acknowledged, if nothing else is wrong."""
 LOST_SIGHT_S = 10.0
 """Within which the shards of an instance that cannot reach PostgreSQL are served elsewhere."""
 
@@ -35,10 +40,9 @@ def kind(befall: Befall) -> Befall:
 
 CALLED_OFF: dict[str, str] = {
     "older_reader": "an entity that cannot be read ends the instance",
-    "promoted": "an owner goes on upon rows that are lost",
     "recovery_fails": "an entity that cannot be read ends the instance",
     "steps_late": "one key gets two answers",
-    "stranger": "deployments that share a Redis meet",
+    "promoted": "views stay behind what is left",
 }
 """Kinds that runs go without as long as the service does not hold them, and why."""
 
@@ -237,16 +241,19 @@ async def append_late(story: Story, fault: Fault, instance: Instance, random: Ra
 @kind
 async def redis_away(story: Story, fault: Fault, instance: Instance, random: Random) -> bool:
     """Redis is away for everybody, and perhaps empty when it is back."""
-    members, ballot = story.databases.members, story.databases.ballot
-    members.away = ballot.away = True
+    parts = [
+        part for redis in story.databases.every_redis for part in (redis.members, redis.ballot)
+    ]
+    for part in parts:
+        part.away = True
     for_s = round(fault.for_s * random.choice([1, 3]), 3)
     story.note("fault", "Redis", f"is away for {for_s} s")
     await asyncio.sleep(for_s)
     empty = random.random() < 0.5
-    if empty:
-        members.forget()
-        ballot.forget()
-    members.away = ballot.away = False
+    for part in parts:
+        part.away = False
+        if empty:
+            part.forget()
     story.note("fault", "Redis", "is back, and empty" if empty else "is back")
     return True
 
@@ -267,11 +274,13 @@ async def no_redis(story: Story, fault: Fault, instance: Instance, random: Rando
 @kind
 async def leader_twice(story: Story, fault: Fault, instance: Instance, random: Random) -> bool:
     """Redis grants the leader's key to everybody who asks."""
-    ballot = story.databases.ballot
-    ballot.grants_everybody = True
+    ballots = [redis.ballot for redis in story.databases.every_redis]
+    for ballot in ballots:
+        ballot.grants_everybody = True
     story.note("fault", "Redis", f"grants the leader's key twice for {fault.for_s} s")
     await asyncio.sleep(fault.for_s)
-    ballot.grants_everybody = False
+    for ballot in ballots:
+        ballot.grants_everybody = False
     return True
 
 
@@ -464,7 +473,9 @@ async def promoted(story: Story, fault: Fault, instance: Instance, random: Rando
     story.databases.cut_replication()
     story.note("fault", "PostgreSQL", f"replicates no more for {lag_s} s")
     await asyncio.sleep(lag_s)
-    story.lose(story.databases.promote())
+    began_s, lost = story.now_s, story.databases.promote()
+    owners = {n: each.incarnation for n, each in enumerate(store.leases)}
+    story.lose(lost)
     for each in story.alive:
         for connection in each.databases:
             connection.go_away()
@@ -473,7 +484,22 @@ async def promoted(story: Story, fault: Fault, instance: Instance, random: Rando
         for connection in each.databases:
             connection.come_back()
     story.note("fault", "PostgreSQL", "is reached again")
+    await asyncio.sleep(NOTICED_S)
+    if story.quiet_since(began_s):
+        _check_noticed(story, lost, owners, began_s)
+    story.accept_losses()
     return True
+
+
+def _check_noticed(story: Story, lost: Lost, owners: dict[int, str], began_s: float) -> None:
+    """Every shard that lacks something acknowledged is known by now, if its owner lives."""
+    alive = {instance.incarnation for instance in story.alive}
+    known = {stored.loss.shard for stored in story.databases.store.losses}
+    told_ms = story.databases.clock.wall_offset_ms + round(began_s * 1000) - ACKNOWLEDGED_MS
+    for row in lost.rows:
+        if row.at_ms < told_ms and owners[row.shard] in alive and row.shard not in known:
+            words = f"the loss of {row.shard}/{row.seq} is not noticed after {NOTICED_S:.0f} s"
+            story.broke(Violation("past", words))
 
 
 @kind

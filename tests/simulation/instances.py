@@ -24,6 +24,7 @@ from actors.transport import Answer, Transport
 from booking.app import App
 from booking.catalogue.domain import Catalogue
 from booking.catalogue.memory import MemoryCatalogue
+from booking.identity import Identity
 from booking.instance.stores import Stores
 from booking.instance.views import Projections
 from booking.queue.domain.events import Entered, Joined
@@ -36,7 +37,7 @@ from tests.support.faulty import (
     FaultyOperations,
     FaultyPlacement,
 )
-from tests.support.instance import settings
+from tests.support.instance import IDENTITY, settings
 from tests.support.network import LIMITS, Door, Line, Network
 from tests.support.standstill import Process
 from tests.support.virtual_time import VirtualClock
@@ -73,6 +74,7 @@ class Instance:
         random: Random,
         name: str,
         run: int,
+        identity: Identity = IDENTITY,
     ) -> None:
         self.name = name
         self.random = random
@@ -84,8 +86,9 @@ class Instance:
         self.placement = FaultyPlacement(databases.tables)
         self.operations = FaultyOperations(databases.tables)
         self.standby = FaultyMembership(databases.standby)
-        self.membership = FaultyMembership(databases.members)
-        self.election = FaultyElection(databases.ballot, ttl_s=TIMES.key_ttl_s)
+        redis = databases.redis(identity.cluster)
+        self.membership = FaultyMembership(redis.members)
+        self.election = FaultyElection(redis.ballot, ttl_s=TIMES.key_ttl_s)
         self.line: Line
         self.delay: Callable[[], float] = lambda: 0.0
         """For how many seconds a step of a call is held up before and after it is done."""
@@ -124,6 +127,7 @@ class Instance:
             ),
             self._links_of,
             self.clock,
+            identity=identity,
             limits=Limits(
                 entities_max=rules.entities_max,
                 snapshot_bytes_min=rules.snapshot_bytes_min,

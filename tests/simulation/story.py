@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -25,11 +26,12 @@ from actors.journal.contract import JournalError, Lease, Row
 from actors.membership.contract import MembershipError
 from booking.calls import Outcome
 from booking.entities import ledger_address, queue_address
+from booking.identity import Identity
 from booking.instance.health import SupersededError
 from tests.simulation import verdict
 from tests.simulation.calls import REFUSALS, Ask, Call, answered
-from tests.simulation.database import Databases
-from tests.simulation.faults import KINDS
+from tests.simulation.database import Databases, Lost
+from tests.simulation.faults import KINDS, NOTICED_S
 from tests.simulation.instances import Instance
 from tests.simulation.plan import Plan
 from tests.simulation.timeline import Timeline
@@ -43,8 +45,6 @@ NAMES = ("one", "two", "three", "four")
 LOOK_EVERY_S = 0.25
 AFTER_S = 6.0
 """How long after a fault something may still be due to it."""
-NOTICED_S = 5.0
-"""Within which a loss of the store's is noticed."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -273,8 +273,7 @@ class Story:
     async def meet_stranger(self, for_s: float) -> None:
         """An instance of another deployment beats in the same Redis; it has databases of its
         own."""
-        own, name = Databases(), "stranger"
-        own.members, own.ballot = self.databases.members, self.databases.ballot
+        own, name = Databases(self.databases.shared_redis), "stranger"
         self._runs += 1
         stranger = Instance(
             own,
@@ -284,6 +283,7 @@ class Story:
             self.plan.random("instance", self._runs),
             name,
             self._runs,
+            Identity(UUID(int=1), 1),
         )
         await self.start(stranger)
         await asyncio.sleep(for_s)
@@ -297,13 +297,23 @@ class Story:
 
     # -- loss ------------------------------------------------------------------------------------
 
-    def lose(self, rows: Sequence[Row]) -> None:
+    def lose(self, lost: Lost) -> None:
         """The store has forgotten these rows, and the outcomes that came with them."""
-        self.note("fault", "PostgreSQL", f"a standby is promoted that lacks {len(rows)} rows")
-        for row in rows:
+        words = f"a standby is promoted that lacks {len(lost.rows)} rows"
+        self.note("fault", "PostgreSQL", words)
+        self.lost_commands.update(lost.commands)
+        for row in lost.rows:
             self.note("fault", "PostgreSQL", f"lost {row.shard}/{row.seq}: {_row_words(row)}")
         self.lost_s = self.now_s
         self.truth.restart()
+
+    def accept_losses(self) -> None:
+        """An operator accepts what is lost."""
+        store = self.databases.store
+        shards = [n for n in range(len(store.leases)) if store.lost(n)]
+        if shards:
+            self.note("fault", "operator", f"accepts the losses of shards {shards}")
+            store.accept_losses(shards, "ops")
 
     def lately_lost(self, began_s: float) -> bool:
         """Whether the store forgot something so shortly before that owners need not know yet."""
@@ -376,8 +386,8 @@ class Story:
         """Everything that an operator would do, and no more."""
         await self.bury()
         self.network.mend_all()
-        self.databases.members.away = self.databases.ballot.away = False
-        self.databases.ballot.grants_everybody = False
+        for redis in self.databases.every_redis:
+            redis.members.away = redis.ballot.away = redis.ballot.grants_everybody = False
         self.databases.tables.away = self.databases.standby.away = False
         for instance in self.alive:
             heal(instance)
