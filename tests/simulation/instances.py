@@ -98,6 +98,8 @@ class Instance:
         """By how much a fault held its steps up at some time."""
         self.excused = Counter[str]()
         """What a fault has made happen here, so that it is no violation."""
+        self.known: dict[Address, Any] = {}
+        """What its views know."""
         self.gaps: list[str] = []
         """What its views were not told of."""
         self.calls: set[asyncio.Task[Any]] = set()
@@ -133,7 +135,6 @@ class Instance:
                 snapshot_bytes_min=rules.snapshot_bytes_min,
                 outcomes_max=rules.outcomes_max,
                 batch_rows_max=rules.batch_rows_max,
-                begun_ttl_s=rules.begun_ttl_s,
             ),
             draw=random.random,
             seed=lambda: random.randbytes(8).hex(),
@@ -174,7 +175,7 @@ class Instance:
             for each in self.app.node.runtime._context.subscriptions
             if isinstance(each, Projections)
         )
-        known: dict[Address, Any] = {}
+        known = self.known
         loaded, committed = views.loaded, views.committed
 
         def follow_load(address: Address, state: Any, seq: int, epoch: int) -> None:

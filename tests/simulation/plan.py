@@ -43,7 +43,6 @@ class Rules(msgspec.Struct, frozen=True):
     snapshot_bytes_min: int
     outcomes_max: int
     batch_rows_max: int
-    begun_ttl_s: float
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -73,7 +72,6 @@ def make_plan(seed: int, kinds: Collection[str], faults_max: int = FAULTS_MAX) -
         snapshot_bytes_min=random.choice([100, 10_000]),
         outcomes_max=random.choice([2, 256]),
         batch_rows_max=random.choice([2, 1_000]),
-        begun_ttl_s=0.5 if "steps_late" in kinds and random.random() < 0.5 else 10.0,
     )
     known = sorted(kinds)
     often = [kind for kind in OFTEN if kind in kinds]

@@ -305,6 +305,8 @@ class Story:
         for row in lost.rows:
             self.note("fault", "PostgreSQL", f"lost {row.shard}/{row.seq}: {_row_words(row)}")
         self.lost_s = self.now_s
+        for instance in self.alive:
+            instance.known.clear()
         self.truth.restart()
 
     def accept_losses(self) -> None:
