@@ -109,8 +109,9 @@ class PersistentArray(Generic[V]):
         """All pairs, by key."""
         return (pair for number, page in self.pages().items() for pair in page_items(number, page))
 
-    def changed_since(self, older: PersistentArray[V]) -> Iterator[int]:
-        """The keys, ascending, at which ``older`` has another value. O(what changed between)."""
+    def changed_since(self, older: PersistentArray[V]) -> Iterator[tuple[int, V | None, V | None]]:
+        """The keys, ascending, at which ``older`` has another value, with the value here and
+        the one there. O(what changed between)."""
         levels = max(self._levels, older._levels)
         return _differing(self._lifted(levels), older._lifted(levels), levels, 0)
 
@@ -157,14 +158,14 @@ def _nodes(node: _Node, level: int, number: int) -> Iterator[tuple[int, _Node]]:
         yield from _nodes(part, level - 1, at)
 
 
-def _differing(new: _Node, old: _Node, level: int, number: int) -> Iterator[int]:
+def _differing(new: _Node, old: _Node, level: int, number: int) -> Iterator[tuple[int, Any, Any]]:
     for at, (here, there) in enumerate(zip(new, old, strict=True), number << _BITS):
         if here is there:
             continue
         if level:
             yield from _differing(here, there, level - 1, at)
         elif here != there:
-            yield at
+            yield at, here, there
 
 
 # -- sorted sets -----------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class SeatMaps:
         self._maps = {}
         for schedule in catalogue.schedules.values():
             known = old.get(schedule.id)
-            if known is not None and known.schedule == schedule:
+            if known is not None and (known.schedule is schedule or known.schedule == schedule):
                 self._maps[schedule.id] = known
             else:
                 ledger = known.ledger if known is not None else EMPTY_LEDGER

@@ -112,10 +112,21 @@ def hold_of(ledger: Ledger, seat: int) -> LedgerHold | None:
 
 def word_of(ledger: Ledger, seat: int) -> SeatWord:
     """Whether a seat is free, held or sold."""
-    found = ledger.seats.get(seat)
+    return _word(ledger.seats.get(seat))
+
+
+def changed_words(before: Ledger, after: Ledger) -> Iterator[tuple[int, SeatWord]]:
+    """The seats that have another word afterwards, by number, with that word. O(changes)."""
+    for seat, found, was in after.seats.changed_since(before.seats):
+        word = _word(found)
+        if word != _word(was):
+            yield seat, word
+
+
+def _word(found: _Packed | Literal[True] | None) -> SeatWord:
     if found is None:
         return "available"
-    return "sold" if found is _SOLD else "held" if _is_hold(found) else "available"
+    return "sold" if found is _SOLD else "held" if found[0] == _HOLD_BEGINS else "available"
 
 
 def holds_of(ledger: Ledger, user: str) -> Iterator[LedgerHold]:
@@ -239,10 +250,6 @@ def _packed(entry: LedgerHold | CoolDown) -> _Packed:
     if isinstance(entry, CoolDown):
         return _PACK((user, entry.until_ms))
     return _PACK((_as_digits(entry.reservation, _reservation), user, entry.until_ms))
-
-
-def _is_hold(packed: _Packed) -> bool:
-    return packed[0] == _HOLD_BEGINS
 
 
 def _unpacked(found: _Packed | Literal[True] | None) -> LedgerHold | CoolDown | None:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from booking.catalogue.domain import Schedule
-from booking.seats.domain.ledger import EMPTY_LEDGER, Ledger, SeatWord, word_of
+from booking.seats.domain.ledger import EMPTY_LEDGER, Ledger, SeatWord, changed_words, word_of
 from booking.seats.view import SeatMap
 
 PIECE_SEATS = 512
@@ -89,7 +89,7 @@ class SeatPieces:
             yield from range(len(self.pieces))
             return
         last = -1
-        for number in ledger.seats.changed_since(self.ledger.seats):
+        for number, _ in changed_words(self.ledger, ledger):
             index = bisect_right(self._firsts, number) - 1
             if index > last:
                 last = index

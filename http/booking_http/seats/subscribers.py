@@ -15,7 +15,7 @@ from typing import NamedTuple
 from actors.errors import UnavailableError
 from booking.calls import UnknownError
 from booking.catalogue.domain import Schedule
-from booking.seats.domain.ledger import Ledger, SeatWord, word_of
+from booking.seats.domain.ledger import Ledger, SeatWord, changed_words
 from booking.seats.view import SeatMap
 from booking.services import Services
 from booking_http.seats.pieces import SeatPieces
@@ -188,11 +188,10 @@ def _same_seats(one: Schedule, other: Schedule) -> bool:
 def _changed(ledgers: Sequence[Ledger], schedule: Schedule) -> list[SeatState] | None:
     """The seats that have another word in one of these ledgers than in the one before, with their
     newest word; ``None`` if they are too many."""
-    numbers: set[int] = set()
+    words: dict[int, SeatWord] = {}
     for before, after in pairwise(ledgers):
-        for number in after.seats.changed_since(before.seats):
-            if word_of(before, number) != word_of(after, number) and number in schedule.prices:
-                numbers.add(number)
-                if len(numbers) > CHANGES_MAX:
-                    return None
-    return [SeatState(number, word_of(ledgers[-1], number)) for number in sorted(numbers)]
+        for number, word in changed_words(before, after):
+            words[number] = word
+            if len(words) > CHANGES_MAX:
+                return None
+    return [SeatState(each, words[each]) for each in sorted(words) if each in schedule.prices]

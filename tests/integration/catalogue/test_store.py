@@ -93,6 +93,19 @@ async def test_every_change_raises_the_version_and_other_concerts_stay(database_
     assert emptied.concerts[0] in (await store.export(database_url)).concerts
 
 
+async def test_a_date_that_did_not_change_is_the_same_object_when_read_again(
+    database_url: str,
+) -> None:
+    """So nobody compares, or remakes, what stands on 100,000 seats for the sake of another date."""
+    await store.save(database_url, a_document(a_date("d-1"), a_date("d-2")))
+    before = await store.load(database_url)
+    await store.save(database_url, a_document(a_date("d-1"), a_date("d-2", price=7)))
+    after = await store.load(database_url, before)
+    assert after == await store.load(database_url)
+    assert after.schedules["d-1"] is before.schedules["d-1"]
+    assert after.schedules["d-2"].prices[1] == 7
+
+
 async def test_a_concert_may_have_a_queue_of_its_own(database_url: str) -> None:
     await store.save(database_url, a_document(a_date("d-1")))
     assert (await store.load(database_url)).queues == {"main"}

@@ -20,6 +20,7 @@ from booking.seats.domain.ledger import (
     LedgerEvent,
     LedgerHold,
     SaleCounted,
+    changed_words,
     cool_down_left_ms,
     due_seats,
     entries_of,
@@ -309,7 +310,7 @@ def test_what_changed_is_found_without_a_look_at_the_rest(
         return differing(new, old, level, number)
 
     monkeypatch.setattr(persistent, "_differing", counted)
-    assert list(after.seats.changed_since(large.seats)) == [3, 99_999]
+    assert list(changed_words(large, after)) == [(3, "sold"), (99_999, "available")]
     assert len(looked) <= 8, "one path of nodes for each seat"
 
 

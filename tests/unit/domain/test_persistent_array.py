@@ -40,7 +40,8 @@ def test_the_difference_of_any_two_versions_is_that_of_their_dicts(
     versions = versions_of(steps, data)
     (new, new_model), (old, old_model) = (data.draw(st.sampled_from(versions)) for _ in range(2))
     keys = new_model.keys() | old_model.keys()
-    differing = sorted(key for key in keys if new_model.get(key) != old_model.get(key))
+    pairs = [(key, new_model.get(key), old_model.get(key)) for key in sorted(keys)]
+    differing = [each for each in pairs if each[1] != each[2]]
     assert list(new.changed_since(old)) == differing
     assert (new == old) == (not differing)
 
