@@ -208,16 +208,18 @@ class Runtime:
         return answer if answer.replayed else None
 
     async def load_state(self, addresses: Iterable[Address]) -> list[Any]:
-        """The entities' states, newest decisions included, in order. Raises as an ask does."""
+        """The entities' states, newest decisions included, in order. Raises as an ask does, of
+        several errors one that passes."""
         wanted = list(addresses)
         states: list[Any] = []
         for start in range(0, len(wanted), QUERIES_MAX):
             chunk = wanted[start : start + QUERIES_MAX]
             asked = [self.ask(address, QUERY) for address in chunk]
-            for answer in await asyncio.gather(*asked, return_exceptions=True):
-                if isinstance(answer, BaseException):
-                    raise answer
-                states.append(answer.reply)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            errors = [answer for answer in answers if isinstance(answer, BaseException)]
+            if errors:
+                raise next((e for e in errors if isinstance(e, UnavailableError)), errors[0])
+            states += [answer.reply for answer in answers if isinstance(answer, Answer)]
         return states
 
     def behaviour(self, kind: str) -> Behaviour:

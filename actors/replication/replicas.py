@@ -98,8 +98,8 @@ class ViewReplicas:
         self._kicks = [asyncio.Event() for _ in journal.parts]
         self._foldings = [Folding(part) for part in journal.parts]
         self._leftovers = Leftovers()
-        self._unreadable: dict[Address, float] = {}
-        """When each of these was given up."""
+        self._unreadable: set[Address] = set()
+        """Given up a moment ago."""
         self._distrusts = 0
         self.reads = 0
         """Entities read from the journal so far."""
@@ -198,7 +198,12 @@ class ViewReplicas:
         replica = self._replicas[address]
         replica.seq = -1
         replica.buffered.clear()
-        self._unreadable[address] = asyncio.get_running_loop().time()
+        self._unreadable.add(address)
+        asyncio.get_running_loop().call_later(UNREADABLE_S, self._try_again, address)
+
+    def _try_again(self, address: Address) -> None:
+        self._unreadable.discard(address)
+        self._want(address, 0)
 
     # -- serving -------------------------------------------------------------------------------
 
@@ -268,8 +273,7 @@ class ViewReplicas:
             return
         replica = self._open(address)
         replica.wanted_seq = max(replica.wanted_seq, seq)
-        gave_up = self._unreadable.get(address)
-        if gave_up is not None and asyncio.get_running_loop().time() < gave_up + UNREADABLE_S:
+        if address in self._unreadable:
             return
         if not replica.reading and (replica.seq < 0 or replica.seq < replica.wanted_seq):
             self._read_soon(address)
@@ -365,7 +369,7 @@ class ViewReplicas:
         except Exception as error:  # noqa: BLE001 - as in :meth:`_apply`
             self._give_up(address, error)
             return
-        self._unreadable.pop(address, None)
+        self._unreadable.discard(address)
         replica = self._replicas[address]
         self.reads += 1
         if folded.seq > replica.seq and not self._owned(address):

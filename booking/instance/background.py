@@ -13,7 +13,7 @@ from collections.abc import Collection
 from actors.address import Address
 from actors.clock import Clock
 from actors.cluster.node import ClusterNode
-from actors.errors import UnavailableError
+from actors.errors import EntityCrashedError, UnavailableError
 from actors.journal.contract import Journal, JournalError
 from booking.catalogue.contract import CatalogueStore
 from booking.entities import ledger_address, queue_address
@@ -68,7 +68,11 @@ class ViewLoader:
         here = [each for each in addresses if self._node.runtime.shards.holds(each.slot)]
         self._node.replication.replicas.track(addresses)
         for first in range(0, len(here), LOADED_TOGETHER_MAX):
-            await self._node.runtime.load_state(here[first : first + LOADED_TOGETHER_MAX])
+            try:
+                await self._node.runtime.load_state(here[first : first + LOADED_TOGETHER_MAX])
+            except EntityCrashedError as error:
+                # The runtime reads it again by itself, and tells the views of it then.
+                log.error("%s cannot be shown yet", error)
 
     async def run(self) -> None:
         """Load what is shown of each shard that is gained."""

@@ -280,6 +280,19 @@ async def test_changes_are_encoded_as_the_wire_needs_them(reader: Reader) -> Non
     ) == EntityChange(ANN.text, 0, [(1, "added", 1, b'["added",5]')])
 
 
+async def test_an_unreadable_entity_that_rests_is_tried_again_too(reader: Reader) -> None:
+    """Its owner says nothing new, and nobody asks for it to be read."""
+    reader.counter.unreadable.add("ann")
+    await reader.decide(5)
+    reader.replicas.track([ANN])
+    await until(lambda: reader.journal.loads == 1)
+    await asyncio.sleep(limits.UNREADABLE_S * 3)
+    assert 3 <= reader.journal.loads <= 4
+    reader.counter.unreadable.clear()
+    await reader.known(5, limits.UNREADABLE_S + 1)
+    assert reader.replicas.ready(ANN)
+
+
 async def test_an_unreadable_entity_is_tried_again_after_a_while(
     reader: Reader,
 ) -> None:

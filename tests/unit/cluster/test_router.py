@@ -61,6 +61,9 @@ class FakeRuntime:
         self.journal_away = False
         self.shards = self
 
+    def check_past(self, shard: int) -> None:
+        pass
+
     def check_journal(self, shard: int) -> None:
         if self.journal_away:
             raise JournalUnavailableError
