@@ -14,6 +14,7 @@ from actors.clock import Clock
 from actors.cluster.admin_views import (
     ClusterView,
     InstanceView,
+    LossView,
     OperationRefusedError,
     Rebalance,
     ShardView,
@@ -177,6 +178,36 @@ class ClusterAdmin:
         """Let the shard move again."""
         await self._placement.freeze(_known(shard), None, who)
         self._announce()
+
+    # -- what the journal has lost -------------------------------------------------------------
+
+    async def losses(self) -> Sequence[LossView]:
+        """Return everything that was found lost, newest first."""
+        return [
+            LossView(
+                shard=loss.shard,
+                first_seq=loss.kept_seq + 1,
+                last_seq=loss.seq,
+                entities=loss.entities,
+                noticed_by=loss.instance,
+                noticed_at_ms=loss.noticed_at_ms,
+                accepted_at_ms=loss.accepted_at_ms,
+                accepted_by=loss.accepted_by,
+            )
+            for loss in await self._placement.losses()
+        ]
+
+    async def accept_losses(self, shards: Collection[int] | None, who: str) -> Sequence[int]:
+        """Let these shards, or all that wait, be served again without what they have lost; returns
+        which. Refused as ``unknown_shard``, or as ``no_loss`` if one of them does not wait."""
+        waiting = {loss.shard for loss in await self.losses() if loss.accepted_at_ms is None}
+        wanted = waiting if shards is None else {_known(shard) for shard in shards}
+        if not wanted <= waiting or not wanted:
+            numbers = ", ".join(str(shard) for shard in sorted(wanted - waiting)) or "no shard"
+            raise OperationRefusedError("no_loss", f"{numbers} waits for nobody to accept a loss")
+        await self._placement.accept_losses(wanted, who)
+        self._announce()
+        return sorted(wanted)
 
     # -- one instance --------------------------------------------------------------------------
 

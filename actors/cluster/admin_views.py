@@ -83,6 +83,24 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The last ones to the answering instance, newest first."""
 
 
+class LossView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Rows of a shard that were committed and that the journal no longer has. Nobody serves the
+    shard until an operator has accepted that."""
+
+    shard: int
+    first_seq: int
+    """The first row that is lost."""
+    last_seq: int
+    """The last one, as far as the instance knew that noticed it."""
+    entities: Sequence[str]
+    """Entities that are known to have lost events: those that the instance had in memory."""
+    noticed_by: str
+    noticed_at_ms: int
+    accepted_at_ms: int | None
+    """``None`` while the shard waits."""
+    accepted_by: str
+
+
 OperationCode = Literal[
     "unknown_shard",
     "unknown_instance",
@@ -90,6 +108,7 @@ OperationCode = Literal[
     "plan_stale",
     "shard_frozen",
     "no_rebalance",
+    "no_loss",
     "conflict",
 ]
 

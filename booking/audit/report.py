@@ -16,6 +16,7 @@ CHECKS: dict[str, tuple[str, str]] = {
     "events": ("events", READABLE),
     "I1": ("seats", "a seat is one user's at a time, sold for good, and the ledger agrees"),
     "I2": ("users", "balance = charges - payments begun + refunds, never negative"),
+    "I3": ("losses", "what was committed is there, or an operator has accepted that it is not"),
     "I4": ("rows", "seq gapless, epochs known and never falling, rows in their shard"),
     "I5": ("queue numbers", "admitted in order, or as drawn; never over limit and rate"),
     "I6": ("holds", "a hold ends once, not paid late nor expired early; then the seat rests"),
@@ -72,6 +73,8 @@ class AuditReport(msgspec.Struct, frozen=True):
     balances: int
     took_s: float
     verdicts: tuple[Verdict, ...]
+    losses: tuple[str, ...] = ()
+    """What the journal has lost and somebody has accepted, a line each."""
 
 
 class Findings:
@@ -83,6 +86,8 @@ class Findings:
         self.checked = dict.fromkeys(checks, 0)
         self.events = self.shards = self.payments_in_flight = 0
         self.charged = self.spent = self.refunded = self.balances = 0
+        self.losses: list[str] = []
+        """Accepted ones, for people."""
         self._checks = checks
         self._counts = dict.fromkeys(checks, 0)
         self._named: dict[str, list[Violation]] = {check: [] for check in checks}
@@ -116,6 +121,7 @@ class Findings:
             snapshot_ms=snapshot_ms,
             took_s=round(took_s, 3),
             verdicts=verdicts,
+            losses=tuple(self.losses),
             **{name: getattr(self, name) for name in _COUNTED},
         )
 
@@ -141,6 +147,7 @@ def render(report: AuditReport) -> str:
         f"money: {report.charged:,} charged - {report.spent:,} spent + {report.refunded:,}"
         f" refunded = {report.balances:,} in balances; {report.payments_in_flight} in flight"
     )
+    lines += [f"lost: {loss}" for loss in report.losses]
     rate = report.events / report.took_s if report.took_s else 0.0
     lines.append(
         f"{'clean' if report.ok else 'VIOLATIONS FOUND'}: {report.events:,} events of"

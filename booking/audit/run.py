@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import cast
 
 import asyncpg
+import msgspec
 
 from actors.connections.postgres import connected, texts
 from actors.journal.contract import part_number
@@ -120,6 +121,8 @@ async def _audit(
     audit = JournalAudit(leases, now_ms - int(payment_limit_s * 1000))
     for number, conn in enumerate(readers):
         await _read_all(conn, audit, number, len(readers))
+    for conn in readers:
+        await _note_losses(conn, audit.found)
     audit.close()
     if not audit.sales.agree:
         await _name_sales(readers, audit.found, audit.sales.on_its_way)
@@ -129,6 +132,22 @@ async def _audit(
                 audit.found, "I1", row, f"reservation {row['name']} is of a hold that no seat has"
             )
     return audit.found.close(now_ms, time.monotonic() - started)
+
+
+async def _note_losses(conn: asyncpg.Connection, found: Findings) -> None:
+    """Tell what a fail-over lost. It is a violation until an operator has accepted it."""
+    if await conn.fetchval(_SQL["has_losses"]) is None:
+        return  # of an earlier release
+    for row in await conn.fetch(_SQL["losses"]):
+        found.checked["I3"] += 1
+        first, last, shard = row["kept_seq"] + 1, row["seq"], row["shard"]
+        names = ", ".join(msgspec.json.decode(row["entities"])) or "entities not known"
+        words = f"seqs {first} to {last} were committed and are lost ({names})"
+        words += f", as {row['instance']} noticed at {row['noticed_at']:%Y-%m-%d %H:%M:%S} UTC"
+        if row["accepted_at"] is None:
+            found.report("I3", words, shard=shard, seq=0, entity="")
+        else:
+            found.losses.append(f"shard {shard}: {words}; accepted by {row['accepted_by']}")
 
 
 async def _leases(conn: asyncpg.Connection) -> dict[int, LeaseRecord]:

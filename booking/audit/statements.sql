@@ -19,6 +19,16 @@ SELECT seq, at_ms, version, type, payload
 -- name: shards
 SELECT shard, epoch FROM shards ORDER BY shard
 
+-- name: has_losses
+SELECT to_regclass('losses')
+
+-- name: losses
+-- Committed rows that the journal no longer has.
+SELECT shard, seq, kept_seq, entities, instance, noticed_at AT TIME ZONE 'UTC' AS noticed_at,
+       accepted_at, accepted_by
+  FROM losses
+ ORDER BY shard, id
+
 -- name: epochs
 SELECT shard, epoch, incarnation FROM epochs ORDER BY shard, epoch
 

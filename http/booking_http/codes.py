@@ -35,6 +35,13 @@ UNAVAILABLE = {
     "moved": CodeRow(503, "The data is being moved", _NOTHING_DONE, PASSES),
     "stale": CodeRow(503, "What is known here is too old", _NOTHING_DONE, PASSES),
     "journal_unavailable": CodeRow(503, "The journal is out of reach", _NOTHING_DONE, PASSES),
+    "past_lost": CodeRow(
+        503,
+        "Data was lost",
+        "Nothing was done. The database has lost what was"
+        " acknowledged here; an operator has to decide how to go on.",
+        PASSES,
+    ),
     "outcome_unknown": CodeRow(503, "The outcome is not known", _ASK_AGAIN, PASSES),
     "deadline_exceeded": CodeRow(503, "It took too long", _ASK_AGAIN, PASSES),
     "stopping": CodeRow(503, "The instance is stopping", _NOTHING_DONE, PASSES),
@@ -56,6 +63,8 @@ OPERATORS = {
         "No live instance has this name."),
     "unknown_plan": CodeRow(404, "There is no such plan", "Ask for a new one with dryRun."),
     "no_rebalance": CodeRow(404, "No plan was begun", "Begin one with its planId."),
+    "no_loss": CodeRow(404, "There is no such loss",
+        "The shard has lost nothing, or it was accepted before."),
     "plan_stale": CodeRow(409, "The cluster has changed since the plan was made",
         "Ask for a new plan."),
     "shard_frozen": CodeRow(409, "The shard is frozen", "Unfreeze it first."),

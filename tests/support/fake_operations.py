@@ -6,7 +6,7 @@ makes the next calls fail, ``moves_per_view`` lets some moves happen each time s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from actors.cluster.admin_views import (
     ClusterView,
     Handover,
     InstanceView,
+    LossView,
     OperationRefusedError,
     Rebalance,
     ShardView,
@@ -69,6 +70,7 @@ class FakeOperations(ClusterAdmin):
             for number in range(shards)
         ]
         self.lines: list[OperatorLogEntry] = []
+        self.lost: list[LossView] = []
         self.handovers: list[Handover] = []
         self.plans: dict[str, Plan] = {}
         self.rebalance: Rebalance | None = None
@@ -201,6 +203,25 @@ class FakeOperations(ClusterAdmin):
         self._known(instance).evicted = True
         self._log(who, "evict", {"instance": instance})
         self._plan_anew()
+
+    async def losses(self) -> Sequence[LossView]:
+        self._fail()
+        return self.lost
+
+    async def accept_losses(self, shards: Collection[int] | None, who: str) -> Sequence[int]:
+        waiting = {loss.shard for loss in await self.losses() if loss.accepted_at_ms is None}
+        wanted = waiting if shards is None else set(shards)
+        if not wanted or not wanted <= waiting:
+            raise OperationRefusedError("no_loss", "nothing waits there")
+        self._log(who, "accept_loss", {"shards": sorted(wanted)})
+        now_ms = self.clock.now_ms()
+        self.lost = [
+            msgspec.structs.replace(loss, accepted_at_ms=now_ms, accepted_by=who)
+            if loss.shard in wanted
+            else loss
+            for loss in self.lost
+        ]
+        return sorted(wanted)
 
     async def note(self, who: str, what: str, detail: Mapping[str, Any]) -> None:
         self._fail()

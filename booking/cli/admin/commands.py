@@ -118,6 +118,20 @@ class Admin:
         data = self.client.ask("POST", f"/admin/shards/{shard}/{verb}", body)
         return self.show(data, [f"Shard {shard} {words}."])
 
+    def losses(self, args: argparse.Namespace) -> int:
+        """What was committed and is no longer in the journal."""
+        data = self.client.ask("GET", "/admin/losses")
+        items = self.client.read(data, tables.LossPage).items
+        return self.show(data, tables.losses(items) or ["Nothing was lost."])
+
+    def accept_loss(self, args: argparse.Namespace) -> int:
+        """Serve shards again without what they have lost."""
+        if bool(args.shards) is args.all:
+            raise AdminError("name the shards, or say --all", status=400)
+        body = {"all": True} if args.all else {"shards": args.shards}
+        data = self.client.ask("POST", "/admin/losses/accept", body)
+        return self.show(data, [f"Served again from what there is: shards {data['target']}."])
+
     def drain(self, args: argparse.Namespace) -> int:
         """Move everything away from an instance."""
         data = self._instance(args.instance, "drain")

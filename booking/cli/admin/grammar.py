@@ -75,6 +75,9 @@ def _add_shards(verbs: Verbs) -> None:
     _add(verbs, "unpin", Admin.unpin, shard)
     _add(verbs, "freeze", Admin.freeze, shard, reason)
     _add(verbs, "unfreeze", Admin.unfreeze, shard)
+    shards = _arg("shards", nargs="*", type=partial(_whole, 0, SHARDS_MAX), metavar="SHARD")
+    _add(verbs, "losses", Admin.losses)
+    _add(verbs, "accept-loss", Admin.accept_loss, shards, _flag("--all", "all that wait"))
 
 
 def _add_queues(verbs: Verbs) -> None:

@@ -11,7 +11,14 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from actors.cluster.admin_views import ClusterView, Handover, InstanceView, Rebalance, ShardView
+from actors.cluster.admin_views import (
+    ClusterView,
+    Handover,
+    InstanceView,
+    LossView,
+    Rebalance,
+    ShardView,
+)
 from booking.audit.report import AuditReport, render
 from booking.queue.admin import QueueReport
 
@@ -237,6 +244,28 @@ def progress(view: Rebalance) -> str:
 def broken(view: Rebalance) -> list[str]:
     """A line for each move that something else came in between of."""
     return [f"  cannot be made any more: {plain(why)}" for why in view.broken]
+
+
+class LossPage(msgspec.Struct):
+    """What the journal has lost."""
+
+    items: list[LossView]
+
+
+def losses(items: Iterable[LossView]) -> Drawn:
+    """What was lost of each shard, and whether somebody has accepted that."""
+    rows = (
+        (
+            str(loss.shard),
+            f"{loss.first_seq} to {loss.last_seq}",
+            clock(loss.noticed_at_ms),
+            loss.noticed_by,
+            "waits" if loss.accepted_at_ms is None else f"accepted by {loss.accepted_by}",
+            " ".join(loss.entities) or "-",
+        )
+        for loss in items
+    )
+    return table("shard|seqs|noticed|by|state|entities", rows)
 
 
 # -- queues, audits, the trail ---------------------------------------------------------------------

@@ -154,6 +154,7 @@ class Unavailable(Refused):
         "moved",
         "stale",
         "journal_unavailable",
+        "past_lost",
         "outcome_unknown",
         "deadline_exceeded",
         "stopping",

@@ -161,6 +161,7 @@ export default {
   problem_unavailable: "Not available for the moment. Try again: nothing is done twice.",
   problem_stopping: "The service is restarting. Try again in a moment.",
   problem_moved: "The service is rearranging itself. Try again in a moment.",
+  problem_past_lost: "Some data was lost. The organisers have to decide how to go on; try again later.",
   problem_journal_unavailable: "The service cannot write at the moment. Try again in a moment.",
   problem_other: (w, message) => `That did not work: ${message}`,
 };

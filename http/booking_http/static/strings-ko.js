@@ -150,6 +150,7 @@ export default {
   problem_unavailable: "지금은 이용할 수 없습니다. 다시 시도해도 두 번 처리되지 않습니다.",
   problem_stopping: "서비스를 다시 시작하는 중입니다. 잠시 뒤 다시 시도해 주세요.",
   problem_moved: "서비스가 자리를 옮기는 중입니다. 잠시 뒤 다시 시도해 주세요.",
+  problem_past_lost: "일부 데이터가 유실되었습니다. 운영자가 처리할 때까지 기다렸다가 다시 시도해 주세요.",
   problem_journal_unavailable: "지금은 저장할 수 없습니다. 잠시 뒤 다시 시도해 주세요.",
   problem_other: (w, message) => `처리하지 못했습니다: ${message}`,
 };

@@ -27,6 +27,8 @@ CONTRACT = {
     ("get", "/admin/audit"),
     ("post", "/admin/audit"),
     ("get", "/admin/log"),
+    ("get", "/admin/losses"),
+    ("post", "/admin/losses/accept"),
 }
 
 
