@@ -52,6 +52,7 @@ def test_a_clean_journal_passes_and_is_counted() -> None:
         "events": len(CLEAN.rows),
         "I1": 5,
         "I2": 6,
+        "I3": 0,
         "I4": len(CLEAN.rows),
         "I5": 6,
         "I6": 7,

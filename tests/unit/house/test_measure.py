@@ -11,7 +11,7 @@ import pytest
 from scripts import measure
 
 NOT_YET = {
-    "lines of source": 42_500,
+    "lines of source": 43_000,
     "lines of tests for each line of source": 1.05,
 }
 """Figures on their way to the limit, with the limit of today."""
