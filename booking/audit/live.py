@@ -213,12 +213,13 @@ class LiveAudit:
             self._kept.move_to_end((number, address))
             if address.startswith("account/"):
                 (paying.add if shard.books.accounts.pending(address) else paying.discard)(address)
-        while len(self._kept) > KEPT_MAX:
+        for _ in range(len(self._kept) - KEPT_MAX):
             self._put_aside(*self._kept.popitem(last=False)[0])
 
     def _put_aside(self, number: int, address: str) -> None:
-        if address in self._paying[number]:
-            self._kept[number, address] = None  # for a minute at most
+        if address in self._paying[number] or address.startswith("queue/"):
+            # A payment ends soon; a queue, of which there are few, takes seconds to be folded.
+            self._kept[number, address] = None
             return
         shard = self._shards[number]
         shard.books.forget(address)

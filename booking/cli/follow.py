@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 
 import msgspec
 
@@ -17,6 +18,8 @@ from booking.settings import Settings
 
 BRAKE_AGAIN_S = 0.5
 """Between two tries to pause queues through a service that does not answer."""
+SETTLE_MAX_S = 5.0
+"""How long Ctrl-C waits for queues to be paused."""
 REASON_MAX = 200
 """Characters of the reason in the operators' trail."""
 
@@ -40,6 +43,8 @@ async def _follow(
         braking = None if brake is None else group.create_task(brake.run())
         try:
             await follower.run(stop)
+            if brake is not None:
+                await brake.settled()
         finally:
             if braking is not None:
                 braking.cancel()
@@ -83,15 +88,23 @@ class Brake:
         """For ever."""
         while True:
             found = await self._pulled.get()
-            while True:
-                try:
-                    queue = await self._queue_of(found.entity)
-                    await asyncio.to_thread(self._pause, queue, str(found)[:REASON_MAX])
-                except (AdminError, *DATABASE_ERRORS) as error:
-                    _say(f"the queues could not be paused, trying again: {error}")
-                    await asyncio.sleep(BRAKE_AGAIN_S)
-                else:
-                    break
+            while error := await self._tried(found):
+                _say(f"the queues could not be paused, trying again: {error}")
+                await asyncio.sleep(BRAKE_AGAIN_S)
+            self._pulled.task_done()
+
+    async def settled(self) -> None:
+        """Wait until all are paused, for a while."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._pulled.join(), SETTLE_MAX_S)
+
+    async def _tried(self, found: ViolationRecord) -> Exception | None:
+        try:
+            queue = await self._queue_of(found.entity)
+            await asyncio.to_thread(self._pause, queue, str(found)[:REASON_MAX])
+        except (AdminError, *DATABASE_ERRORS) as error:
+            return error
+        return None
 
     async def _queue_of(self, entity: str) -> str | None:
         """The queue that an entity belongs to; ``None``: it can be any."""

@@ -149,6 +149,11 @@ class Cluster:
         asked = self._looks[self.in_rotation()[0]]
         return Reply(await asked.request("POST", f"/admin{path}", body=body or {}, headers=_ADMIN))
 
+    async def look(self, path: str) -> Reply:
+        """``GET`` something from the admin side of one in rotation."""
+        asked = self._looks[self.in_rotation()[0]]
+        return Reply(await asked.request("GET", f"/admin{path}", headers=_ADMIN))
+
     async def note_pauses(self) -> None:
         """Add the last hand-overs that anybody took part in to :attr:`pauses_ms`."""
         views = await asyncio.gather(*(self._view(each) for each in self.instances if each.running))

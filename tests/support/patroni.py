@@ -135,9 +135,9 @@ class Node:
             for pid in (postmaster, *_children(postmaster)):
                 os.kill(pid, signal.SIGKILL)
 
-    async def execute(self, *statements: str) -> Any:
+    async def execute(self, *statements: str, database: str = "postgres") -> Any:
         """Run statements on this node; the value of the last."""
-        dsn = f"postgresql://booking@127.0.0.1:{self.port}/postgres"
+        dsn = f"postgresql://booking@127.0.0.1:{self.port}/{database}"
         connection = await asyncpg.connect(dsn, timeout=5)
         try:
             return [await connection.fetchval(statement) for statement in statements][-1]
@@ -193,6 +193,17 @@ class PatroniCluster:
             session.patch(url, json={"synchronous_mode": wanted}) as answer,
         ):
             assert answer.status == 200, await answer.text()
+
+    async def has_all(self, primary: Node, standby: Node) -> None:
+        """Wait until the standby has what the primary has now."""
+        written = await primary.execute("SELECT pg_current_wal_lsn()::text")
+
+        async def replayed() -> bool:
+            return bool(
+                await standby.execute(f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn")
+            )
+
+        await self._until(replayed, "the standby has everything")
 
     async def cut_off(self, primary: Node) -> None:
         """The standby gets nothing more, and the primary does not wait for it."""

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import asyncpg
 import pytest
@@ -18,11 +18,12 @@ import pytest
 from actors.address import Address
 from actors.clock import SystemClock
 from booking.audit import AuditError, schedule
-from booking.audit.follow import Follower, ViolationRecord
+from booking.audit.follow import Follower
 from booking.schema import parts
 from booking.seats.domain import ledger
 from tests.support.api_client import Api, eventually
 from tests.support.catalogues import catalogue, concert, date
+from tests.support.following import Heard, following
 from tests.support.journal_rows import until
 from tests.support.journals import (
     COLUMNS,
@@ -38,45 +39,6 @@ from tests.support.service import StartService
 EVERY_SHARD = dict.fromkeys(range(256), 2)
 TOLD_MAX_S = 10.0
 """The promise is 2 s. A machine that runs other tests too may need more."""
-
-
-class Heard:
-    """Implements :class:`booking.audit.follow.FollowListener`."""
-
-    def __init__(self) -> None:
-        self.follower: Follower
-        self.told: list[ViolationRecord] = []
-        self.rows = -1
-        self.problems: list[str] = []
-
-    def violation(self, found: ViolationRecord) -> None:
-        self.told.append(found)
-
-    def caught_up(self, rows: int) -> None:
-        self.rows = rows
-
-    def away(self, words: str) -> None:
-        self.problems.append(words)
-
-    async def until(self, condition: Callable[[Heard], bool]) -> None:
-        async def holds() -> bool:
-            return condition(self)
-
-        await until(holds)
-
-
-@asynccontextmanager
-async def following(*urls: str, limit_s: float = 60.0) -> AsyncIterator[Heard]:
-    """A follower that has caught up."""
-    heard, stop = Heard(), asyncio.Event()
-    heard.follower = Follower(urls, heard, limit_s)
-    running = asyncio.ensure_future(heard.follower.run(stop))
-    try:
-        await heard.until(lambda heard: heard.rows >= 0 or running.done())
-        yield heard
-    finally:
-        stop.set()
-        await running
 
 
 async def append(url: str, rows: list[JournalRow]) -> None:
