@@ -71,9 +71,17 @@ async def test_a_synchronous_standby_takes_over_and_nothing_is_lost(
     under_load: UnderLoad, patroni: PatroniCluster, tell: Tell
 ) -> None:
     """Given ``synchronous_mode``, when the primary is killed under load and the standby promoted,
-    everything acknowledged is there, and the service goes on by itself."""
-    async with under_load(count=INSTANCES) as (cluster, load):
+    everything acknowledged is there, the service goes on by itself, and the audit that follows
+    waits for the database and tells nothing."""
+    async with (
+        under_load(count=INSTANCES) as (cluster, load),
+        following(patroni.database_url) as heard,
+    ):
         await fail_over(load, cluster, patroni, tell)
+        rows = heard.follower.rows
+        await heard.until(lambda heard: heard.follower.rows > rows)
+        assert heard.problems
+        assert heard.told == []
 
 
 @pytest.mark.slow
