@@ -25,7 +25,7 @@ from booking.domain.decision import Rejected
 from booking.entities import queue_address
 from booking.queue.admin import QueueChange, QueueReport, command_of, report_of
 from booking.queue.domain.line import Place
-from booking.queue.domain.queue import GetPlace, Join, Leave, RulesRefused, RulesSet
+from booking.queue.domain.queue import GetPlace, Join, Leave, RulesRefused, RulesSet, TokenEnded
 from booking.queue.view import QueueStatus, QueueView
 
 AHEAD_ASKED_MAX = 1_000
@@ -125,13 +125,16 @@ class QueueService:
 
     async def owners_status(self, token: QueueToken, text: str, refusal: Exception) -> QueueStatus:
         """Where the queue's owner says the token stands, if the owner may know more than
-        :meth:`status` and :meth:`admitted`, which refused; else raises ``refusal``."""
+        :meth:`status` and :meth:`admitted`, which refused; else raises ``refusal``, or what the
+        owner knows better: that the token has ended."""
         view = self._queues.get(token.queue)
         if view is None or not self._may_be_behind(view, token, refusal):
             raise refusal
         reply = await self._actors.reply(
             queue_address(token.queue), GetPlace(token.user, token.number)
         )
+        if isinstance(reply, TokenEnded):
+            raise TokenError("token_expired")
         if not isinstance(reply, Place) or reply.joined_ms != token.issued_ms:
             raise refusal
         return view.status_of(reply, text, self._clock.now_ms())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tests.support.api_client import AnyApi, Api, eventually
 from tests.support.cluster import Cluster
@@ -17,22 +17,24 @@ VIEWS_AGREE_MAX_S = 5.0
 """A copy of a view is at most 2 s old, or says so."""
 
 
-async def all_is_true_everywhere(load: Load, cluster: Cluster, database_url: str) -> None:
+async def all_is_true_everywhere(
+    load: Load, cluster: Cluster, database_url: str, dates: Collection[str] = DATES
+) -> None:
     """To be called when the load has settled; looks at all instances that run."""
     urls = [instance.url for instance in cluster.instances if instance.running]
     for url in urls:
-        await _agrees(url, load)
+        await _agrees(url, load, dates)
     async with AnyApi(urls, seed=1) as api:
-        await all_is_true(load, api, list(DATES), database_url)
+        await all_is_true(load, api, dates, database_url)
     await asyncio.to_thread(audit_is_clean, database_url)
 
 
-async def _agrees(url: str, storm: Storm) -> None:
+async def _agrees(url: str, storm: Storm, dates: Collection[str]) -> None:
     """Wait until the instance shows the seats that clients were told of."""
 
     async def same() -> bool:
         _, token = await api.enter()
-        shown = await shown_seats(api, token, list(DATES))
+        shown = await shown_seats(api, token, dates)
         await api.leave(token)
         return shown == expected_seats(storm)
 

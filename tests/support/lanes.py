@@ -1,10 +1,10 @@
 """How a run of several processes (``pytest -n 3``) shares the tests out.
 
 The tests of a file run in one process, in their order, as they do without ``-n``. All of
-``tests/cluster`` go to one process too: each starts three instances and measures how long something
-is away, and two such tests at a time would measure each other. All of ``tests/browser`` share one
-Chromium. Both wait more than they work, so a third process has the machine for everything else;
-who is done first takes files from what is left.
+``tests/cluster`` and ``tests/chaos`` go to one process too: each starts three instances and
+measures how long something is away, and two such tests at a time would measure each other. All of
+``tests/browser`` share one Chromium. Both wait more than they work, so a third process has the
+machine for everything else; who is done first takes files from what is left.
 
 This is a scheduler of pytest-xdist's with names of its own for what stays together. Its marks for
 that (``--dist=loadgroup``) name tests anew in every report, and group nothing under pytest 9.2:
@@ -18,9 +18,13 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = ("tests/browser", "tests/cluster")
-"""Folders whose tests never run beside each other. The two that take longest: they come first in
-the order of names too, so nobody waits for them in the end."""
+TOGETHER = {
+    "tests/browser": "tests/browser",
+    "tests/chaos": "tests/cluster",
+    "tests/cluster": "tests/cluster",
+}
+"""Folders whose tests never run beside each other, and the lane of each. They take longest, and
+come first in the order of names too, so nobody waits for them in the end."""
 
 APART = ("tests/simulation/test_product_under_faults.py",)
 """Files whose tests share nothing and take long: each goes where there is room."""
@@ -38,7 +42,7 @@ def lane_of(nodeid: str) -> str:
     file = nodeid.split("::", 1)[0]
     if file in APART:
         return nodeid
-    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+    return next((lane for folder, lane in TOGETHER.items() if file.startswith(f"{folder}/")), file)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -16,7 +16,7 @@ from random import Random
 
 from booking_client import Unreachable
 from tests.support.api_client import Api
-from tests.support.storm import Call, Storm, Try
+from tests.support.storm import OUTCOME_MAX_S, Call, Storm, Try
 
 CLIENTS = 24
 """With the pause below some 150 requests a second: a few for each shard while one is away."""
@@ -65,9 +65,17 @@ class Load(Storm):
         seed: int,
         clients: int = CLIENTS,
         meters: Sequence[str] = (),
+        outcome_max_s: float = OUTCOME_MAX_S,
     ) -> None:
         """``meters`` are further users who only charge, always by 1: see :meth:`read_meter`."""
-        super().__init__([], seats, clients=clients, seed=seed, request_timeout_s=CALL_MAX_S)
+        super().__init__(
+            [],
+            seats,
+            clients=clients,
+            seed=seed,
+            request_timeout_s=CALL_MAX_S,
+            outcome_max_s=outcome_max_s,
+        )
         self.meters = list(meters)
         self._sent: dict[str, int] = dict.fromkeys(meters, 0)
         self._in_rotation = in_rotation

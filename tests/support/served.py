@@ -97,6 +97,11 @@ class Served:
         except Unreachable:
             return False
 
+    async def is_ready(self) -> bool:
+        """What ``/readyz`` says now."""
+        async with AsyncBooking(self.url, timeout_s=2) as booking:
+            return await self._is_ready(booking)
+
     def kill(self) -> None:
         """As a crash or the system would: kill -9."""
         self.process.kill()

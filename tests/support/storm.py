@@ -109,6 +109,7 @@ class Storm:
         seed: int,
         patience: int = 1,
         request_timeout_s: float = 20.0,
+        outcome_max_s: float = OUTCOME_MAX_S,
     ) -> None:
         self.calls: list[Call] = []
         self.accounts: dict[str, Account] = defaultdict(Account)
@@ -116,6 +117,7 @@ class Storm:
         self._seats = list(seats)
         self._patience = patience
         self._request_timeout_s = request_timeout_s
+        self._outcome_max_s = outcome_max_s
         self._apis = [Api(url) for url in urls]
         self._at: dict[str, int] = defaultdict(int)
         self._random = Random(seed)
@@ -278,7 +280,7 @@ class Storm:
         """Repeat it until it has an outcome."""
         self.calls.append(call)
         pause_s = RETRY_FIRST_S
-        end = time.monotonic() + OUTCOME_MAX_S
+        end = time.monotonic() + self._outcome_max_s
         while not await self._try(call):
             assert time.monotonic() < end, (call, Counter(call.tries))
             await asyncio.sleep(self._pause_s(call, pause_s))

@@ -25,6 +25,7 @@ def test_it(number, tell):
     ("nodeid", "lane"),
     [
         ("tests/cluster/test_killed.py::test_it[1]", "tests/cluster"),
+        ("tests/chaos/test_chaos.py::test_it[60]", "tests/cluster"),
         ("tests/browser/console/test_console.py::test_it", "tests/browser"),
         ("tests/unit/cluster/test_views.py::test_it", "tests/unit/cluster/test_views.py"),
         ("tests/clusters.py::test_it", "tests/clusters.py"),

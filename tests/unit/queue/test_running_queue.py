@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from booking.calls import QueueToken, UnknownError
+from booking.calls import QueueToken, TokenError, UnknownError
 from booking.queue.admin import QueueChange
 from booking.queue.domain.events import Policy
 from booking.queue.domain.lots import draw
@@ -320,6 +320,19 @@ async def test_a_journal_out_of_reach_costs_nobody_the_place(
     room.journal.come_back()
     await until(lambda: room.queue.last_draw is not None)
     assert room.queue.waiting == 5
+
+
+async def test_the_owner_knows_that_a_token_has_ended(start_room: StartRoom) -> None:
+    """A view that has not heard of its number yet would take it for none of ours."""
+    room = await start_room(SLOTS)
+    joined = await room.join(1)
+    token = room.services.queue.read_token(joined.token)
+    await room.services.queue.leave(token)
+    room.queue.last_number = 0
+    with pytest.raises(TokenError, match="token_invalid") as behind:
+        room.services.queue.status(token, joined.token)
+    with pytest.raises(TokenError, match="token_expired"):
+        await room.services.queue.owners_status(token, joined.token, behind.value)
 
 
 # -- several queues --------------------------------------------------------------------------------
