@@ -158,12 +158,12 @@ class Handshake:
         instance, cluster = received.instance, received.cluster
         if self.member.cluster in ("", cluster):
             return
-        if not cluster and self._is_previous(instance, received.incarnation):
-            return
-        self._foreign.met(instance, cluster, "on a link")
-        raise HandshakeError(
-            NOT_OURS, f"{instance} is of another deployment ({cluster or 'none is named'})"
-        )
+        if cluster:
+            self._foreign.met(instance, cluster, "on a link")
+            raise HandshakeError(NOT_OURS, f"{instance} is of another deployment ({cluster})")
+        if not self._is_previous(instance, received.incarnation):
+            # Of another deployment, or one of ours that this instance has not heard of yet.
+            raise HandshakeError(NOT_OURS, f"{instance} names no cluster and is no member here")
 
 
 async def _receive(socket: Socket, expected: type[_Expected]) -> _Expected:

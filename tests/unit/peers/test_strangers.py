@@ -225,8 +225,10 @@ async def test_another_cluster_opens_nothing_with_the_same_secret(
     with pytest.raises(NotOwnedError):
         await asked(pair, cluster=connects)
     assert pair.clerk.got == []
-    assert FOREIGN.total >= 1
-    assert "of another deployment" in caplog.text
+    # One that names no cluster may be ours, and is not called foreign before Redis says more.
+    named = bool(listens and connects)
+    assert FOREIGN.total == (1 if named else 0)
+    assert ("of another deployment" if named else "names no cluster") in caplog.text
 
 
 async def test_a_client_does_not_trust_another_cluster_either(pair: Pair) -> None:
