@@ -127,7 +127,9 @@ class Cluster:
             shard for shard, (owner, _) in (await self.owners()).items() if owner == instance.name
         }
 
-    async def balanced(self, among: Sequence[Served] | None = None) -> None:
+    async def balanced(
+        self, among: Sequence[Served] | None = None, within_s: float = BALANCED_MAX_S
+    ) -> None:
         """Wait until these (by default all) have even shares and nothing moves."""
         names = {one.name for one in among or self.instances}
 
@@ -142,7 +144,7 @@ class Cluster:
             )
 
         if len(self.instances) > 1:
-            await until(even, f"{sorted(names)} have even shares")
+            await until(even, f"{sorted(names)} have even shares", within_s)
 
     async def operate(self, path: str, body: dict[str, Any] | None = None) -> Reply:
         """``POST`` something to the admin side of one in rotation."""
@@ -201,9 +203,11 @@ class Cluster:
             return answer.status == 200
 
 
-async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
+async def until(
+    look: Callable[[], Awaitable[Any]], what: str, within_s: float = BALANCED_MAX_S
+) -> Any:
     """Wait for something true and give it back, also if the database is away just now."""
-    end = time.monotonic() + BALANCED_MAX_S
+    end = time.monotonic() + within_s
     last: object = None
     while time.monotonic() < end:
         try:
@@ -214,7 +218,7 @@ async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
             if last:
                 return last
         await asyncio.sleep(LOOK_EVERY_S)
-    raise AssertionError(f"not within {BALANCED_MAX_S:.0f} s: {what} ({last!r})")
+    raise AssertionError(f"not within {within_s:.0f} s: {what} ({last!r})")
 
 
 @asynccontextmanager
