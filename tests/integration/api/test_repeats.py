@@ -11,7 +11,7 @@ from tests.support.api_client import Api, Reply, new_user
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.service import Service, StartService
 
-CATALOGUE = catalogue(concert("alpha", date("alpha-1")))
+CATALOGUE = catalogue(concert("alpha", date("alpha-1"), date("alpha-2")))
 
 
 @pytest.fixture
@@ -83,6 +83,25 @@ async def test_a_repeated_reservation_gives_the_same_hold(api: Api) -> None:
     _, other = await api.enter()
     refused = await api.reserve(other, "alpha-1-1", "k")
     assert (refused.status, replayed(await api.reserve(other, "alpha-1-1", "k"))) == (409, True)
+
+
+async def test_one_key_for_two_dates_at_once_holds_one_seat(api: Api) -> None:
+    """Each date has its own owner, and the account says which of the two is the key's."""
+    for number in range(1, 9):
+        _, token = await api.enter()
+        seats = [f"alpha-{date}-{number}" for date in (1, 2)]
+        replies = await asyncio.gather(*(api.reserve(token, seat, "k") for seat in seats))
+        assert [reply.status for reply in replies].count(201) == 1, replies
+        refused = next(reply for reply in replies if reply.status != 201)
+        assert refused.code in ("idempotency_key_reused", "idempotency_key_in_flight")
+        mine = (await api.call("GET", "/reservations", token=token)).data
+        assert [one["status"] for one in mine] == ["PENDING"]
+        states = [
+            next(seat["state"] for seat in (await api.seats(token, date, all="true")).data
+                 if seat["seatNumber"] == number)
+            for date in ("alpha-1", "alpha-2")
+        ]  # fmt: skip
+        assert sorted(states) == ["available", "held"]
 
 
 async def test_a_repeated_payment_takes_money_once(api: Api) -> None:
