@@ -83,6 +83,14 @@ def command_key(user: str, route: str, attempt: Attempt) -> CommandKey:
     return CommandKey(blake2b(scoped, digest_size=16).digest(), attempt.fingerprint)
 
 
+def step_key(key: CommandKey | None) -> CommandKey | None:
+    """The key under which another entity acts for a user's key. Not the same one: a shard has one
+    answer for each key, and that entity may live in the account's own."""
+    if key is None:
+        return None
+    return CommandKey(blake2b(b"step" + key.id, digest_size=16).digest(), key.fingerprint)
+
+
 def new_id(kind: str, key: CommandKey | None = None) -> str:
     """An opaque id such as ``rsv_5f0c...``: 128 random bits, or those of the command key, so that
     a repeated command names the same thing."""

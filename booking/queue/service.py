@@ -20,6 +20,7 @@ from booking.calls import (
     TokenSigner,
     UnknownError,
     command_key,
+    step_key,
 )
 from booking.domain.decision import Rejected
 from booking.entities import queue_address
@@ -78,7 +79,7 @@ class QueueService:
         # Without a key a second try is refused: the user is in line already.
         address = queue_address(view.name)
         join = Join(user, key.id.hex() if key else "", self._renewed_ms)
-        reply = (await self._actors.answer(address, join, key)).reply
+        reply = (await self._actors.answer(address, join, step_key(key))).reply
         if isinstance(reply, Rejected):
             return CompensableStep(reply)
         assert isinstance(reply, Place), reply

@@ -23,6 +23,7 @@ from booking.calls import (
     UnknownError,
     command_key,
     new_id,
+    step_key,
 )
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
@@ -98,7 +99,7 @@ class SeatService:
     ) -> CompensableStep[ReservationRecord]:
         address, reservation = seat_address(schedule, seat), new_id("rsv", key)
         hold = HoldSeat(token.user, reservation)
-        answer = await self._actors.answer(address, hold, key, repeatable=True)
+        answer = await self._actors.answer(address, hold, step_key(key), repeatable=True)
         held = answer.reply
         if isinstance(held, Rejected) and answer.replayed:
             # An owner of the release before stores refusals, too, which are to be decided anew.

@@ -7,8 +7,12 @@ import asyncio
 import pytest
 from multidict import CIMultiDict
 
+from actors.address import Address
 from actors.errors import OutcomeUnknownError
+from booking.catalogue.domain import MAIN_QUEUE
+from booking.entities import account_address, queue_address, seat_address
 from tests.support.edge import ALICE, BOB, Edge, eventually
+from tests.support.journals import user_id
 
 
 async def test_a_repeat_tells_the_first_outcome(edge: Edge) -> None:
@@ -135,3 +139,28 @@ async def test_several_keys_are_no_key(edge: Edge) -> None:
     keys = CIMultiDict([("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
     answer = await edge("POST", "/user/charge", {"userId": ALICE, "amount": 5}, headers=keys)
     assert (answer.status, answer.code) == (400, "malformed")
+
+
+def user_beside(address: Address) -> str:
+    """A user whose account lives in the shard of this entity."""
+    users = (user_id(number) for number in range(100_000))
+    return next(user for user in users if account_address(user).slot == address.slot)
+
+
+async def test_a_key_has_one_answer_though_all_of_it_is_in_one_shard(edge: Edge) -> None:
+    """given a user whose account shares a shard with the queue, or with the date, when a call is
+    made with a key, then neither takes the other's answer for its own."""
+    key = {"Idempotency-Key": "one"}
+    joins = {"userId": user_beside(queue_address(MAIN_QUEUE))}
+    first = await edge("POST", "/queue/issue", joins, headers=key)
+    assert first.status == 201, first
+    again = await edge("POST", "/queue/issue", joins, headers=key)
+    assert again.data == first.data
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+    token = await edge.enter(user_beside(seat_address("d1", 1)))
+    wanted = {"seatId": "d1-1"}
+    held = await edge("POST", "/reservation", wanted, token=token, headers=key)
+    assert held.status == 201, held
+    again = await edge("POST", "/reservation", wanted, token=token, headers=key)
+    assert again.data["id"] == held.data["id"]
