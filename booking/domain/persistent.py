@@ -86,8 +86,9 @@ class PersistentArray(Generic[V]):
             node[at] = node = [*node[at]]
         if level == 0:
             at, place = key >> _BITS & _WIDTH - 1, key & _WIDTH - 1
-            leaf = node[at]
-            node[at] = (*leaf[:place], part, *leaf[place + 1 :])
+            leaf = [*node[at]]
+            leaf[place] = part
+            node[at] = tuple(leaf)
         else:
             node[key >> _BITS * level & _WIDTH - 1] = part
         return changed
@@ -224,7 +225,12 @@ class PersistentSorted:
 
     def add(self, pair: Pair) -> PersistentSorted:
         """This set with ``pair``; :class:`ValueError` if it has it already."""
-        return self.extended((pair,))
+        if not self._chunks:
+            return self.extended((pair,))
+        index = min(self._chunk_of(pair), len(self._chunks) - 1)
+        chunks = self._chunks.copy()
+        chunks[index : index + 1] = _merged(chunks[index], (pair,))
+        return self._made(chunks, self._size + 1)
 
     def extended(self, pairs: Collection[Pair]) -> PersistentSorted:
         """This set with all of ``pairs``. However many of them come into one chunk, it is copied
@@ -264,11 +270,12 @@ class PersistentSorted:
 
     def _chunk_of(self, pair: Pair) -> int:
         """The first chunk that does not end before ``pair``; one beyond the last if all do."""
-        if not self._chunks or _pair(self._chunks[-1], -1) < pair:
-            return len(self._chunks)
-        if _pair(self._chunks[0], -1) >= pair:
+        chunks = self._chunks
+        if not chunks or _last(chunks[-1]) < pair:
+            return len(chunks)
+        if len(chunks) == 1 or _last(chunks[0]) >= pair:
             return 0
-        return bisect_left(self._chunks, pair, key=_last)
+        return bisect_left(chunks, pair, key=_last)
 
     def _find(self, pair: Pair) -> tuple[int, int] | None:
         """The chunk that has ``pair``, and its place in there."""
@@ -327,5 +334,8 @@ def _last(chunk: _Chunk) -> Pair:
 def _place(chunk: _Chunk, pair: Pair) -> int:
     """Where ``pair`` is in the chunk, or would be."""
     firsts, seconds = chunk
-    low = bisect_left(firsts, pair[0])
-    return bisect_left(seconds, pair[1], low, bisect_right(firsts, pair[0], low))
+    first, second = pair
+    low = bisect_left(firsts, first)
+    if low == len(firsts) or firsts[low] != first:
+        return low
+    return bisect_left(seconds, second, low, bisect_right(firsts, first, low))

@@ -88,7 +88,7 @@ class Ledger(msgspec.Struct, frozen=True):
     ends: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
     """``(until_ms, number)`` of the held seats."""
     users: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
-    """``(hash of the user, number)`` of the held seats. The hash is this process' own."""
+    """``(hash of the packed user, number)`` of the held seats. The hash is this process' own."""
     sold: int = 0
     """How many seats are sold."""
 
@@ -131,7 +131,7 @@ def _word(found: _Packed | Literal[True] | None) -> SeatWord:
 
 def holds_of(ledger: Ledger, user: str) -> Iterator[LedgerHold]:
     """The open holds of a user, also those whose time is over but that have not ended yet."""
-    for seat in ledger.users.seconds_of(hash(user)):
+    for seat in ledger.users.seconds_of(hash(_as_digits(user, _user))):
         hold = hold_of(ledger, seat)
         if hold is not None and hold.user == user:
             yield hold
@@ -170,37 +170,38 @@ def evolve_ledger(ledger: Ledger, event: LedgerEvent) -> Ledger:
         case HoldCounted(seat, reservation, user, until_ms):
             if word_of(ledger, seat) != "available":
                 raise BrokenInvariantError(f"{event}, but the seat is taken")
+            holder = _as_digits(user, _user)
+            hold = _PACK((_as_digits(reservation, _reservation), holder, until_ms))
             return Ledger(
-                ledger.seats.set(seat, _packed(LedgerHold(reservation, user, until_ms))),
+                ledger.seats.set(seat, hold),
                 ledger.ends.add((until_ms, seat)),
-                ledger.users.add((hash(user), seat)),
+                ledger.users.add((hash(holder), seat)),
                 ledger.sold,
             )
         case HoldUncounted(seat, _, ended_ms, cool_down_ms):
-            hold = _hold_ended(ledger, seat, event)
-            left = _packed(CoolDown(hold.user, ended_ms + cool_down_ms)) if cool_down_ms else None
-            return _without_hold(ledger, seat, hold, left)
+            return _without_hold(ledger, event, ended_ms + cool_down_ms if cool_down_ms else None)
         case SaleCounted(seat):
-            return _without_hold(ledger, seat, _hold_ended(ledger, seat, event), _SOLD)
+            return _without_hold(ledger, event, _SOLD)
         case _:
             assert_never(event)
 
 
-def _hold_ended(ledger: Ledger, seat: int, event: HoldUncounted | SaleCounted) -> LedgerHold:
-    hold = hold_of(ledger, seat)
-    if hold is None or hold.reservation != event.reservation:
-        raise BrokenInvariantError(f"{event}, but the seat has {hold}")
-    return hold
-
-
 def _without_hold(
-    ledger: Ledger, seat: int, hold: LedgerHold, left: _Packed | Literal[True] | None
+    ledger: Ledger, event: HoldUncounted | SaleCounted, then: int | Literal[True] | None
 ) -> Ledger:
-    """The ledger after the end of a hold, with what is ``left`` of it at its seat."""
+    """The ledger after the end of a hold: the seat is sold (``True``), free, or cools down until a
+    moment."""
+    seat, found = event.seat, ledger.seats.get(event.seat)
+    if found is None or found is _SOLD or found[0] != _HOLD_BEGINS:
+        raise BrokenInvariantError(f"{event}, but the seat is not held")
+    reservation, holder, until_ms = _UNPACK(found)
+    if reservation != _as_digits(event.reservation, _reservation):
+        raise BrokenInvariantError(f"{event}, but the seat has {hold_of(ledger, seat)}")
+    left = then if then is None or then is _SOLD else _PACK((holder, then))
     return Ledger(
         ledger.seats.set(seat, left),
-        ledger.ends.discard((hold.until_ms, seat)),
-        ledger.users.discard((hash(hold.user), seat)),
+        ledger.ends.discard((until_ms, seat)),
+        ledger.users.discard((hash(holder), seat)),
         ledger.sold + (left is _SOLD),
     )
 
@@ -213,14 +214,12 @@ LedgerPage = Sequence[Sequence[_Packed | Literal[True] | None]]
 def with_page(ledger: Ledger, number: int, page: LedgerPage) -> Ledger:
     """The ledger with a page of its seats that it has none of yet."""
     holds = [
-        (seat, hold)
-        for seat, found in page_items(number, page)
-        if isinstance(hold := _unpacked(found), LedgerHold)
+        (seat, _UNPACK(found)) for seat, found in page_items(number, page) if _word(found) == "held"
     ]
     return Ledger(
         ledger.seats.with_page(number, page),
-        ledger.ends.extended([(hold.until_ms, seat) for seat, hold in holds]),
-        ledger.users.extended([(hash(hold.user), seat) for seat, hold in holds]),
+        ledger.ends.extended([(until_ms, seat) for seat, (_, _, until_ms) in holds]),
+        ledger.users.extended([(hash(holder), seat) for seat, (_, holder, _) in holds]),
         ledger.sold + sum(leaf.count(_SOLD) for leaf in page),
     )
 
