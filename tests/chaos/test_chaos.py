@@ -131,7 +131,7 @@ async def test_whatever_fails_all_that_was_told_is_true(
             await well_again(running)
             await load.answers(100)
             await load.settle()
-            await all_is_true_everywhere(load, running, postgres.database_url, dates)
             tell(f"{chaos.held.total()} faults: {dict(chaos.held.most_common())}")
             bookings = sum(len(account.paid) for account in load.accounts.values())
             tell(f"{bookings} bookings by {len(load.accounts)} users: {load.felt()}")
+            await all_is_true_everywhere(load, running, postgres.database_url, dates)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from tests.support.api_client import AnyApi, Api, eventually
+from tests.support.api_client import AnyApi, Api, Reply, eventually
 from tests.support.cluster import Cluster
 from tests.support.load import Load
 from tests.support.processes import python
@@ -13,8 +15,22 @@ from tests.support.stock import DATES
 from tests.support.storm import Storm
 from tests.support.verdict import all_is_true, expected_seats, shown_seats
 
+ANSWERED_MAX_S = 30.0
 VIEWS_AGREE_MAX_S = 5.0
 """A copy of a view is at most 2 s old, or says so."""
+
+
+class PatientApi(AnyApi):
+    """Asks again what was refused for a moment: on a busy machine an instance stands still now and
+    then, and says that what it knows is too old."""
+
+    async def call(self, method: str, path: str, **more: Any) -> Reply:
+        end_s = time.monotonic() + ANSWERED_MAX_S
+        while True:
+            reply = await super().call(method, path, **more)
+            if reply.status != 503 or time.monotonic() > end_s:
+                return reply
+            await asyncio.sleep(float(reply.headers["Retry-After"]))
 
 
 async def all_is_true_everywhere(
@@ -24,7 +40,7 @@ async def all_is_true_everywhere(
     urls = [instance.url for instance in cluster.instances if instance.running]
     for url in urls:
         await _agrees(url, load, dates)
-    async with AnyApi(urls, seed=1) as api:
+    async with PatientApi(urls, seed=1) as api:
         await all_is_true(load, api, dates, database_url)
     await asyncio.to_thread(audit_is_clean, database_url)
 
