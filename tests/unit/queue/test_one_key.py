@@ -16,7 +16,7 @@ from booking.accounts.domain.account import (
     OutcomeNoted,
     Reservation,
 )
-from booking.calls import Attempt, Outcome, QueueToken, TokenError, command_key, new_id
+from booking.calls import Attempt, Outcome, QueueToken, TokenError, command_key, new_id, step_key
 from booking.domain.decision import Code, Rejected
 from booking.entities import account_address, ledger_address, seat_address
 from booking.queue.domain.queue import Join
@@ -358,7 +358,8 @@ async def test_a_seat_of_the_release_before_may_store_a_refusal(
         lambda turn: msgspec.structs.replace(decide(turn), reply=cooling, events=[], final=True),
     )
     hold = HoldSeat(ANN.user, new_id("rsv", key))
-    assert (await room.app.node.router.ask(address, hold, key=key)).reply == cooling
+    kept = await room.app.node.router.ask(address, hold, key=step_key(key))
+    assert kept.reply == cooling
     monkeypatch.undo()
     assert isinstance((await reserve(room)).value, ReservationRecord)
 
