@@ -43,6 +43,8 @@ from tests.support.standstill import StoppableLoop
 
 NAMES = ("one", "two", "three", "four")
 LOOK_EVERY_S = 0.25
+RUN_MAX_S = 300.0
+"""Four times what the slowest run takes."""
 AFTER_S = 6.0
 """How long after a fault something may still be due to it."""
 
@@ -181,13 +183,18 @@ class Story:
     async def start(self, instance: Instance) -> None:
         """A store that is away lets it not start."""
         self.note("service", instance.name, "starts")
+        starting = asyncio.ensure_future(instance.start())
+        await asyncio.sleep(0)
+        while not starting.done() and instance.alive:  # it may be killed before it is ready
+            await asyncio.wait((starting,), timeout=LOOK_EVERY_S)
+        if not starting.done():
+            starting.add_done_callback(_retrieve)
+            return
         try:
-            await instance.start()
+            starting.result()
         except (JournalError, MembershipError) as error:
             self.note("service", instance.name, f"does not start: {error}")
             await instance.kill()
-        except asyncio.CancelledError:
-            assert not instance.alive or self.broken  # it was killed meanwhile
 
     async def bury(self) -> None:
         """A process ends when a later run of its name has replaced it, and must for no other
@@ -330,10 +337,13 @@ class Story:
     async def run(self) -> None:
         """Returns when the run is over, well or not."""
         main = asyncio.ensure_future(self._tell())
-        await asyncio.wait((main, self.over), return_when=asyncio.FIRST_COMPLETED)
+        both = (main, self.over)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=RUN_MAX_S)
+        if not main.done() and not self.broken:
+            self.broke(Violation("I9", f"the run is not over after {RUN_MAX_S:.0f} s"))
         if self.broken:
             main.cancel()
-            await asyncio.wait((main,))
+            await asyncio.wait((main,), timeout=1.0)
         else:
             main.result()
 
@@ -396,6 +406,12 @@ class Story:
         self.note("fault", "", "everything is mended")
         while len(self.alive) < 2:
             await self.start(self.new_instance(self.free_names()[0]))
+
+
+def _retrieve(ended: asyncio.Future[None]) -> None:
+    """Nobody waits for this any more."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def heal(instance: Instance) -> None:
