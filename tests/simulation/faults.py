@@ -39,8 +39,6 @@ def kind(befall: Befall) -> Befall:
 
 
 CALLED_OFF: dict[str, str] = {
-    "older_reader": "an entity that cannot be read ends the instance",
-    "recovery_fails": "an entity that cannot be read ends the instance",
     "promoted": "views stay behind what is left",
 }
 """Kinds that runs go without as long as the service does not hold them, and why."""

@@ -19,7 +19,7 @@ from tests.simulation.story import Told, run
 from tests.support.forms import slow
 from tests.support.told import Tell
 
-SEEDS = 150
+SEEDS = 300
 BLOCKS = 3
 """As many as processes that run tests (``tests/support/lanes.py``)."""
 SEEDS_SLOW = 10_000

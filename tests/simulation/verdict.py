@@ -27,6 +27,8 @@ VIEW_STALE_S = 2.3
 SETTLE_MAX_S = 60.0
 OVERDUE_MS = 3_000
 REPEATS_MAX = 100
+VIEW_LOOKS = 160
+"""Four a second: what could not be read is read again with a back-off."""
 
 
 # -- at each answer --------------------------------------------------------------------------------
@@ -239,7 +241,7 @@ async def _check_memory(story: Story) -> None:
 
 async def _check_views(story: Story, instance: Instance) -> None:
     """Views follow within their promise."""
-    for _ in range(20):
+    for _ in range(VIEW_LOOKS):
         wrong = list(_wrong_seats(story, instance))
         if not wrong:
             return
