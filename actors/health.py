@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -105,6 +105,11 @@ class Health:
         """Seconds since the last commit; ``None`` before the first."""
         last_commit = self._context.counters.last_commit
         return None if last_commit is None else self._context.clock.monotonic() - last_commit
+
+    @property
+    def journal_errors(self) -> Mapping[str, int]:
+        """How often the journal could not be used, by cause."""
+        return self._context.counters.journal_errors
 
     @property
     def lag_s(self) -> float:

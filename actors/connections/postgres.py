@@ -78,22 +78,37 @@ CLOSE_TIMEOUT_S = 1.0
 
 _SQL = statements("actors.connections", "connection.sql")
 
-_TROUBLE = (
-    OSError,  # no route, refused, reset; TimeoutError and ssl.SSLError are OSErrors too
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shut down, starting up, statement_timeout
-    asyncpg.InsufficientResourcesError,  # too many connections, disk full, out of memory
-    asyncpg.PostgresSystemError,  # the server's own I/O
-    asyncpg.TransactionRollbackError,  # deadlock: rolled back, may be tried again
-    asyncpg.InvalidTransactionStateError,  # read-only: a standby; also transaction_timeout
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,  # the database is not there (yet)
-    asyncpg.TargetServerAttributeNotMatched,
-    # The server said goodbye while nothing was asked, and the end of the stream is not here yet:
-    # the driver finds itself in an "operation in progress", which our turns rule out otherwise.
-    asyncpg.InternalClientError,
+TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""All that a server or a connection to it can do. It is waited out, unless :func:`is_ours`."""
+
+_OUR_CLASSES = ("21", "22", "23", "42")
+"""Of SQLSTATE: a statement with a row too many, with a value that does not fit, against a
+constraint, or that cannot be understood."""
+_NOT_OURS = (
+    "42501",  # A grant is missing, which is for an operator to mend.
+    "42P05",  # Somebody else's statement has this name on the connection of a pooler.
 )
-"""What the environment does to us. Everything else is a mistake of the program and is raised."""
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether an error is proven to be the fault of a statement of ours. Repeating it would not
+    help; anything else may pass."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state[:2] in _OUR_CLASSES and state not in _NOT_OURS
+    # The driver's word for an argument that it cannot encode.
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+
+
+def trouble(error: BaseException) -> JournalError:
+    """The error as PostgreSQL tells it: its name, SQLSTATE and first line."""
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error"))
+        cause = words.lower()
+        return JournalError(f"{cause} ({error.sqlstate}): {error.args[0]}", cause)
+    if isinstance(error, TimeoutError):
+        return JournalError("the journal did not answer in time", "no_answer")
+    return JournalError(f"{type(error).__name__}: {error}")
 
 
 def _settings(timeout_s: float) -> dict[str, str]:
@@ -107,9 +122,13 @@ def _settings(timeout_s: float) -> dict[str, str]:
     timeout_ms = str(round(timeout_s * 1000))
     return {
         "default_transaction_isolation": "read committed",
+        # Each of them, whatever the role or the database has: another one's would end statements
+        # or connections that are well.
         "statement_timeout": timeout_ms,
+        "lock_timeout": timeout_ms,
         "transaction_timeout": timeout_ms,
         "idle_in_transaction_session_timeout": timeout_ms,
+        "idle_session_timeout": "0",
         "tcp_keepalives_idle": "30",
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",
@@ -144,8 +163,10 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout_s), self._turn:
                 return await self._fetch(query.text, arguments)
-        except _TROUBLE as error:
-            raise JournalError(_words(error)) from error
+        except TROUBLE as error:
+            if is_ours(error):
+                raise
+            raise trouble(error) from error
 
     async def _fetch(self, text: str, arguments: list[Any]) -> Sequence[asyncpg.Record]:
         connection = self._connection
@@ -187,9 +208,7 @@ class Link:
             self._dsn, timeout=CONNECT_TIMEOUT_S, max_cached_statement_lifetime=0
         )
         try:
-            names, settings = list(self._settings), list(self._settings.values())
-            await connection.fetch(_SQL["configure"].text, names, settings)
-            await connection.execute(_SQL["keep_promises"].text)
+            await configure(connection, self._settings)
         except BaseException:
             connection.terminate()
             raise
@@ -203,7 +222,7 @@ class Link:
             return
         try:
             await connection.close(timeout=CLOSE_TIMEOUT_S)
-        except _TROUBLE:
+        except TROUBLE:
             connection.terminate()
 
 
@@ -238,16 +257,28 @@ class LinkPool:
 async def connected(dsn: str, timeout_s: float, name: str) -> AsyncIterator[asyncpg.Connection]:
     """A plain connection for a task of its own, shown to the server under this name. Raises what
     asyncpg raises if it cannot be made."""
-    settings = {"application_name": name}
-    connection = await asyncpg.connect(dsn, timeout=timeout_s, server_settings=settings)
+    server = {"application_name": name}
+    connection = await asyncpg.connect(dsn, timeout=timeout_s, server_settings=server)
     try:
+        await configure(connection, dict.fromkeys(_TIMEOUTS, "0"))
         yield connection
     finally:
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await connection.close(timeout=timeout_s)
 
 
-def _words(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "the journal did not answer in time"
-    return f"{type(error).__name__}: {error}"
+_TIMEOUTS = (
+    "statement_timeout",
+    "lock_timeout",
+    "transaction_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+)
+"""None of the database's or the role's: a migration or an audit takes as long as it takes."""
+
+
+async def configure(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
+    """Give a new connection these settings, as far as the server knows them, and have its commits
+    wait for the disk."""
+    await connection.fetch(_SQL["configure"].text, list(settings), list(settings.values()))
+    await connection.execute(_SQL["keep_promises"].text)

@@ -4,8 +4,9 @@ collaborators."""
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import msgspec
@@ -158,6 +159,8 @@ class Counters:
     refused: int = 0
     loads: int = 0
     fenced: int = 0
+    journal_errors: Counter[str] = field(default_factory=Counter)
+    """By their cause."""
     losses: int = 0
     """Times that a shard's journal was found here to have lost rows."""
     sagas: int = 0

@@ -199,8 +199,13 @@ PAGES_MAX = 32
 
 
 class JournalError(Exception):
-    """The journal could not be reached or did not answer in time. For :meth:`Journal.append` it
-    means that the outcome is not known."""
+    """The journal could not be reached, did not answer in time, or cannot do it now; ``cause`` is
+    one word for that, PostgreSQL's own if there is one. For :meth:`Journal.append` it means that
+    the outcome is not known."""
+
+    def __init__(self, words: str = "", cause: str = "out_of_reach") -> None:
+        super().__init__(words)
+        self.cause = cause
 
 
 class JournalCorruptedError(AssertionError):

@@ -81,6 +81,8 @@ class OwnedShards:
         """These are durable."""
         counters = self._context.counters
         counters.last_commit = self._context.clock.monotonic()
+        if commits:
+            self._part_of(commits[0].shard.number).accepted()
         for commit in commits:
             counters.rows += len(commit.rows)
             self._writer.committed(commit)
@@ -115,7 +117,7 @@ class OwnedShards:
         for commit in unsent:
             commit.refuse(unavailable)
         for part in {self._part_of(commit.shard.number) for commit in (*sent, *unsent)}:
-            part.went_away(error)
+            part.refused(error)
 
     # -- taking shards -------------------------------------------------------------------------
 
@@ -283,6 +285,11 @@ class OwnedShards:
     def journal_away(self) -> bool:
         """Whether any database of the journal is out of reach."""
         return any(part.away for part in self._parts)
+
+    @property
+    def journal_refusal(self) -> str:
+        """Why a database did not take the last batch; empty if all did."""
+        return next((part.refusal for part in self._parts if part.refusal), "")
 
     @property
     def journal_answers_s(self) -> tuple[float, ...]:

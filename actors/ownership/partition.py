@@ -42,6 +42,10 @@ SETTLE_CHECK_S = 0.05
 """Between two looks whether a closed shard's last commits have left the lane; a commit takes a
 few milliseconds."""
 
+REFUSAL_KEPT_S = 10.0
+"""How long a refused batch makes an instance unready when nobody sends it another one, which could
+tell whether the next is taken."""
+
 SILENT_MIN_S = 2.5
 """Without an answer for so long, a database is silent: it is asked each second
 (``Limits.lease_check_s``), so it has missed at least one look, and is not merely slow."""
@@ -99,6 +103,7 @@ class JournalPartition:
         self._reach = Reach(context.clock)
         self.trouble = ""
         """Why it is away, in a few words."""
+        self._refusal, self._refused_s = "", 0.0
         self.unverified = False
         """This process may have been replaced as the owner of its shards without noticing: nothing
         of them is decided or told until the journal says whose they are."""
@@ -133,6 +138,7 @@ class JournalPartition:
 
     def went_away(self, error: JournalError) -> None:
         """It does not answer: refuse everybody who asks for its shards until it is back."""
+        self._context.counters.journal_errors[error.cause] += 1
         if self.away:
             return
         self.trouble = str(error)
@@ -142,6 +148,22 @@ class JournalPartition:
         for shard in self._held:
             shard.refuse_mail(self._table.unavailable)
         self._kick.set()
+
+    def refused(self, error: JournalError) -> None:
+        """It did not take a batch."""
+        self._refusal, self._refused_s = str(error), self._context.clock.monotonic()
+        self.went_away(error)
+
+    def accepted(self) -> None:
+        """It took a batch."""
+        self._refusal = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why it did not take the last batch, in PostgreSQL's words; empty if it did, or if that
+        was a while ago."""
+        age_s = self._context.clock.monotonic() - self._refused_s
+        return self._refusal if age_s < REFUSAL_KEPT_S else ""
 
     def suspect(self, *, unverified: bool = False) -> None:
         """Ask whose its shards are, and decide and tell nothing before if they are unverified."""

@@ -76,9 +76,11 @@ class ReadinessCheck:
         try:
             async with asyncio.timeout(JOURNAL_PING_TIMEOUT_S):
                 await self._journal.ping()
-        except (JournalError, TimeoutError):
+        except JournalError as error:
+            return f"out of reach: {error}"
+        except TimeoutError:
             return "out of reach"
-        return None
+        return self._node.runtime.shards.journal_refusal or None
 
 
 class SupersededError(Exception):

@@ -204,6 +204,14 @@ class ClusterNumbers(Collector):
         )
         family.add_metric((), buckets=pauses.cumulative(), sum_value=pauses.sum_s)
         yield family
+        errors = CounterMetricFamily(
+            "booking_journal_errors",
+            "Times that the journal could not be used, by PostgreSQL's name for the cause.",
+            labels=("cause",),
+        )
+        for cause, count in self._node.runtime.health.journal_errors.items():
+            errors.add_metric((cause,), count)
+        yield errors
         yield from self._links()
 
     def _links(self) -> Iterable[Metric]:

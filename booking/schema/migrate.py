@@ -30,6 +30,13 @@ LOCK_TIMEOUT_S = 60
 """How long one starter waits for another one's migrations, and a migration for a table lock."""
 CONNECT_TIMEOUT_S = 10.0
 
+POOLER_TRIES = 3
+"""A pooler gives the connection used last to the next one who asks, unless others come between."""
+
+_POOLED = (
+    "the database is reached through a pooler in transaction mode (pool_mode=transaction): "
+    "name the server itself, or a pooler in session mode"
+)
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 _COMPATIBLE_FROM = re.compile(r"^-- compatible_from: (\d+)$", re.MULTILINE)
 
@@ -110,26 +117,53 @@ async def migrate(dsn: str) -> list[str]:
     database that this program can use is left as it is. Raises :class:`SchemaMismatch` if this
     program cannot use it, and what asyncpg raises if it cannot be reached.
     """
+    await refuse_pooler(dsn)
+    labels: list[str] = []
     async with connection_to(dsn) as connection:
-        await connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        # The lock belongs to the session: it ends with the connection, however that ends.
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        while (applied := await _apply_next(connection)) is not None:
+            labels.append(applied)
+    return labels
+
+
+async def _apply_next(connection: asyncpg.Connection) -> str | None:
+    """Apply the first migration that is missing; returns its name, ``None`` if there is none. The
+    lock belongs to the transaction: nothing that pools connections can keep it."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         await connection.execute(_CREATE_TABLE)
         await connection.execute(_ADD_COMPATIBLE_FROM)
         applied = await connection.fetch(_APPLIED)
         _compare(applied)
         missing = known()[len(applied) :]
-        for new in missing:
-            async with connection.transaction():
-                await connection.execute(new.sql)
-                row = (new.version, new.name, new.checksum, new.compatible_from)
-                await connection.execute(_REMEMBER, *row)
-    return [migration.label for migration in missing]
+        if not missing:
+            return None
+        new = missing[0]
+        await connection.execute(new.sql)
+        row = (new.version, new.name, new.checksum, new.compatible_from)
+        await connection.execute(_REMEMBER, *row)
+        return new.label
+
+
+async def refuse_pooler(dsn: str) -> None:
+    """Raise :class:`SchemaMismatch` if the database is reached through a pooler that hands out its
+    connections by the transaction: settings of a session would be somebody else's, a prepared
+    statement nobody's."""
+    try:
+        async with connection_to(dsn) as one, connection_to(dsn) as other:
+            for _ in range(POOLER_TRIES):
+                pids = {await each.fetchval("SELECT pg_backend_pid()") for each in (one, other)}
+                if len(pids) == 1:  # Two connections, and one process of the server behind both.
+                    raise SchemaMismatch(_POOLED)
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
+        raise SchemaMismatch(_POOLED) from None
 
 
 async def check(dsn: str) -> None:
     """Raise :class:`SchemaMismatch` unless the database has all of this program's migrations, and
-    no later one that this program cannot go on with."""
+    no later one that this program cannot go on with, and is reached without a pooler that this
+    program cannot use."""
+    await refuse_pooler(dsn)
     try:
         async with connection_to(dsn) as connection:
             applied = await connection.fetch(_APPLIED)
