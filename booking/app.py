@@ -149,7 +149,7 @@ class App:
         await self.loader.load(self.loader.shown())
         watch = CatalogueWatch(self.stores.catalogue, self.views, self.loader)
         self._tasks.spawn(watch.run(), "catalogue")
-        self._tasks.spawn(OutcomePurge(self.stores.journal, self._clock).run(), "purge")
+        self._tasks.spawn(OutcomePurge(self.stores.journal).run(), "purge")
         self._tasks.spawn(self.keeper.run(), "queues")
         self._tasks.spawn(self._presence.run(), "presence")
         await self.readiness.wait()

@@ -291,8 +291,9 @@ class Journal(Protocol):
     ) -> list[Row]:
         """The entity's events of these types, newest first, below ``before_seq`` if given."""
 
-    async def purge_outcomes(self, before_ms: int, limit: int) -> int:
-        """Delete up to ``limit`` outcomes older than this; returns how many."""
+    async def purge_outcomes(self, kept_ms: int, limit: int) -> int:
+        """Delete up to ``limit`` outcomes that are older than this by the journal's own clock;
+        returns how many."""
 
     async def ping(self) -> None:
         """Raise if the journal cannot be reached."""

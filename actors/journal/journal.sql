@@ -204,9 +204,11 @@ ORDER BY seq DESC
 LIMIT :limit::bigint
 
 -- name: purge_outcomes
--- Deletes some of the oldest outcomes. Rows that somebody else is deleting are theirs.
+-- Deletes some of the oldest outcomes, by this database's clock: no other may end what was promised.
+-- Rows that somebody else is deleting are theirs.
 WITH old AS (
-    SELECT ctid FROM outcomes WHERE at_ms < :before_ms::bigint
+    SELECT ctid FROM outcomes 
+    WHERE at_ms < floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint - :kept_ms::bigint
     ORDER BY at_ms LIMIT :limit::bigint
     FOR UPDATE SKIP LOCKED
 ), gone AS (

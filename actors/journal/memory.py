@@ -301,8 +301,9 @@ class MemoryJournal:
         ]
         return rows[:limit]
 
-    async def purge_outcomes(self, before_ms: int, limit: int) -> int:
-        """As the contract says."""
+    async def purge_outcomes(self, kept_ms: int, limit: int) -> int:
+        """As the contract says; without a clock nothing is old."""
+        before_ms = (await self.now_ms() or 0) - kept_ms
         old = [key for key, row in self.store.outcomes.items() if row.at_ms < before_ms][:limit]
         for key in old:
             del self.store.outcomes[key]

@@ -102,12 +102,12 @@ class PartitionedJournal:
         claims = [partial(part.claim, above=above) for part in self.parts]
         return await claim_in(claims, wanted, owner, incarnation)
 
-    async def purge_outcomes(self, before_ms: int, limit: int) -> int:
+    async def purge_outcomes(self, kept_ms: int, limit: int) -> int:
         """As the contract says, one database after the other."""
         purged = 0
         for part in self.parts:
             if purged < limit:
-                purged += await part.purge_outcomes(before_ms, limit - purged)
+                purged += await part.purge_outcomes(kept_ms, limit - purged)
         return purged
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:

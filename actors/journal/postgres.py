@@ -112,10 +112,10 @@ class PostgresJournal:
         """As the contract says."""
         return await claim_shards(self._pool, wanted, owner, incarnation, above)
 
-    async def purge_outcomes(self, before_ms: int, limit: int) -> int:
+    async def purge_outcomes(self, kept_ms: int, limit: int) -> int:
         """As the contract says."""
         purge = _SQL["purge_outcomes"]
-        [record] = await self._pool.fetch(purge, before_ms=before_ms, limit=limit)
+        [record] = await self._pool.fetch(purge, kept_ms=kept_ms, limit=limit)
         purged: int = record["purged"]
         return purged
 

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Collection
 
 from actors.address import Address
-from actors.clock import Clock
 from actors.cluster.node import ClusterNode
 from actors.errors import EntityCrashedError, UnavailableError
 from actors.journal.contract import Journal, JournalError
@@ -118,22 +117,23 @@ class CatalogueWatch:
 
 
 class OutcomePurge:
-    """Forgets stored outcomes that are older than anybody was promised."""
+    """Forgets stored outcomes that are older than anybody was promised, by the journal's clock."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._clock = clock
 
     async def run(self) -> None:
         """Purge every :data:`OUTCOMES_PURGE_EVERY_S`, for ever."""
         while True:
             await asyncio.sleep(OUTCOMES_PURGE_EVERY_S)
             try:
-                await self._purge(self._clock.now_ms() - OUTCOMES_KEPT_MS)
+                await self._purge()
             except JournalError as error:
                 log.warning("old outcomes stay for now: %s", error)
 
-    async def _purge(self, before_ms: int) -> None:
+    async def _purge(self) -> None:
         purged = OUTCOMES_PURGED_TOGETHER_MAX
         while purged == OUTCOMES_PURGED_TOGETHER_MAX:
-            purged = await self._journal.purge_outcomes(before_ms, OUTCOMES_PURGED_TOGETHER_MAX)
+            purged = await self._journal.purge_outcomes(
+                OUTCOMES_KEPT_MS, OUTCOMES_PURGED_TOGETHER_MAX
+            )

@@ -52,12 +52,12 @@ async def test_an_idle_connection_that_was_lost_costs_one_error_at_most(
     with suppress(JournalError):
         await journal.append(0, batch(rows=[event(ADDRESS, 2)]))
 
+    await until_back(journal)
     [loaded] = await journal.load([ADDRESS])
     after = event(ADDRESS, len(loaded.rows) + 1)
     assert not await journal.append(0, batch(rows=[after]))
-    await until_back(journal)
     [loaded] = await journal.load([ADDRESS])
-    assert [row.seq for row in loaded.rows] in ([1, 3], [1, 2, 3])
+    assert [row.seq for row in loaded.rows] in ([1, 2], [1, 2, 3])
 
 
 async def test_a_connection_lost_in_the_middle_of_an_append_is_an_error(
