@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import pwd
+import shutil
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -12,7 +18,8 @@ from actors.connections.postgres import Link, connected, is_ours, numbered, trou
 from actors.journal.contract import JournalError
 from actors.journal.postgres import PostgresJournal
 from booking.schema import migrate
-from tests.support.journal_rows import address_in, batch, event
+from tests.support.journal_rows import address_in, batch, event, until
+from tests.support.servers import temporary_data_dir
 
 ADDRESS = address_in(3)
 
@@ -147,3 +154,46 @@ async def test_a_migration_leaves_no_lock_behind(
     locks = await kept.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
     await kept.close()
     assert locks == 0
+
+
+@pytest.fixture
+async def pgbouncer(empty_database_url: str) -> AsyncIterator[str]:
+    """A real one in transaction mode before the database."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("pgbouncer is not installed")
+    parts = urlsplit(empty_database_url)
+    where = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    with temporary_data_dir() as directory, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        config = directory / "bouncer.ini"
+        config.write_text(
+            f"[databases]\n{parts.path[1:]} = host={where['host']} port={where['port']}"
+            " user=booking\n[pgbouncer]\npool_mode = transaction\nauth_type = any\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        )
+        config.chmod(0o644)
+        owner = pwd.getpwuid(os.stat(where["host"]).st_uid).pw_name
+        as_owner = ["-u", owner] if os.getuid() == 0 else []
+        process = await asyncio.create_subprocess_exec(program, "-q", *as_owner, str(config))
+        url = f"postgresql://booking@127.0.0.1:{port}{parts.path}"
+
+        async def listens() -> bool:
+            try:
+                await (await asyncpg.connect(url)).close()
+            except (OSError, asyncpg.PostgresError):
+                assert process.returncode is None
+                return False
+            return True
+
+        await until(listens)
+        yield url
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_real_pooler_in_transaction_mode_is_named(pgbouncer: str) -> None:
+    for start in (migrate.migrate, migrate.check):
+        with pytest.raises(migrate.SchemaMismatch, match="pooler in transaction mode"):
+            await start(pgbouncer)
