@@ -342,3 +342,15 @@ async def test_an_answer_from_before_the_doubt_does_not_settle_it(
     assert not one.runtime.shards.trustworthy, "the first look was sent before the second doubt"
     await pass_time(0.4)
     assert one.runtime.shards.trustworthy
+
+
+async def test_why_a_batch_was_refused_is_told_until_one_is_taken(one: Instance) -> None:
+    """Claims and reads may work while rows cannot be written, as with a disk that is full."""
+    one.journal.fail_next()
+    with pytest.raises(OutcomeUnknownError):
+        await one.ask(ANN, ("add", 1))
+    await until(lambda: one.runtime.health.problem() is None)
+    assert "ordered by a test" in one.runtime.shards.journal_refusal
+    assert one.runtime.health.journal_errors == {"out_of_reach": 1}
+    await one.ask(ANN, ("add", 1))
+    assert one.runtime.shards.journal_refusal == ""
