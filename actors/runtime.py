@@ -132,9 +132,10 @@ class Runtime:
             await asyncio.sleep(self._limits.housekeeping_s)
             passed_s = self._clock.monotonic() - began
             self._context.drain_rate = (counters.turns - turns) / passed_s if passed_s > 0 else 0.0
-            left = self._limits.timers_disarmed_max
-            for shard in self.shards.by_number.values():
+            left, saved = self._limits.timers_disarmed_max, 0
+            for shard in list(self.shards.by_number.values()):
                 left -= self._entities.sweep(shard, left)
+                saved += self._entities.save_resting(shard, self._limits.saved_max - saved)
 
     # -- asking --------------------------------------------------------------------------------
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from bench import hall, hop, run, sockets, spread
+from bench import hall, hop, run, sockets, spread, waiting
 
-COMMANDS = {"hall": hall.main, "hop": hop.main, "sockets": sockets.main, "spread": spread.main}
+COMMANDS = {
+    "hall": hall.main,
+    "hop": hop.main,
+    "sockets": sockets.main,
+    "spread": spread.main,
+    "waiting": waiting.main,
+}
 
 if __name__ == "__main__":
     if command := COMMANDS.get("".join(sys.argv[1:2])):

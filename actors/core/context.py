@@ -82,6 +82,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a large snapshot that are written together: some milliseconds of its lane, which
     callers wait for as well."""
 
+    saved_max: int = 500
+    """Entities at rest that get a snapshot in one round of housekeeping: some 10 ms every two
+    seconds, and 250 a second."""
+
     pages_kept_s: float = 30.0
     """How long the pages of a replaced snapshot stay for those who are reading it: many times what
     reading a million members takes."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Any
 
 from actors.address import Address
@@ -20,7 +21,7 @@ from actors.core.shard import ABSENT, Activation, Commit, Reading, Shard, Timer
 from actors.core.snapshots import Snapshots
 from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import EntityCrashedError, KeyReusedError, NotOwnedError, OverloadedError
-from actors.journal.contract import OutcomeRow, TimerEntry
+from actors.journal.contract import OutcomeRow, SnapshotRow, TimerEntry
 from actors.transport import Answer
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,16 @@ class Pool:
     """
 
     def __init__(
-        self, entities_max: int, loop: asyncio.AbstractEventLoop, leftovers: Leftovers
+        self,
+        entities_max: int,
+        loop: asyncio.AbstractEventLoop,
+        leftovers: Leftovers,
+        save: Callable[[Shard, Iterable[Activation]], None],
     ) -> None:
         self._entities_max = entities_max
         self._loop = loop
         self._leftovers = leftovers
+        self._save = save
         self._ring: deque[Activation] = deque()
         self._came = 0
         """Activations that came while there were too many, since the last eviction."""
@@ -82,7 +88,10 @@ class Pool:
 
     def drop(self, activation: Activation) -> None:
         """Forget an entity; its next message loads it again."""
-        del activation.shard.activations[activation.address]
+        address, shard = activation.address, activation.shard
+        del shard.activations[address]
+        shard.changed.pop(address, None)
+        shard.resting.pop(address, None)
         self.leave(activation)
 
     def _shrink(self) -> None:
@@ -97,6 +106,7 @@ class Pool:
                 activation.touched = False
                 self._ring.append(activation)
             elif activation.idle:
+                self._save(activation.shard, (activation,))
                 self.drop(activation)
             else:
                 self._ring.append(activation)
@@ -114,7 +124,7 @@ class Entities:
         self._context = context
         self._sagas = sagas
         self._fence = fence
-        self.pool = Pool(context.limits.entities_max, context.loop, context.leftovers)
+        self.pool = Pool(context.limits.entities_max, context.loop, context.leftovers, self.save)
         self.snapshots = Snapshots(context)
         self.timers = Timers(context, self._timer_fired)
         self._crashes = CrashWindow(context.limits)
@@ -215,6 +225,8 @@ class Entities:
         activation.seq = folded.seq
         activation.event_bytes = folded.event_bytes
         activation.snapshot_bytes = folded.snapshot_bytes
+        if folded.event_bytes:
+            shard.changed[address] = activation
         if activation.paging is not None:
             activation.paging.pages = folded.pages
         self._context.counters.loads += 1
@@ -268,6 +280,35 @@ class Entities:
                 shard.armed.discard(address)
             shard.submit(commit)
         return len(addresses)
+
+    def save_resting(self, shard: Shard, entities_max: int) -> int:
+        """Write snapshots of entities that came to rest; returns how many were looked at."""
+        looked = list(islice(shard.resting, entities_max))
+        rested = [shard.resting.pop(address) for address in looked]
+        self.save(shard, [one for one in rested if one.address not in shard.changed])
+        if not shard.resting:
+            shard.resting, shard.changed = shard.changed, {}
+        return len(looked)
+
+    def save(self, shard: Shard, activations: Iterable[Activation]) -> None:
+        """Write snapshots of those of these entities that have events behind their last one."""
+        rows = []
+        for activation in () if shard.closed or shard.journal.halted else activations:
+            if activation.gone or not (activation.loaded and activation.event_bytes):
+                continue
+            if activation.paging is not None:
+                self.snapshots.want(activation)
+                continue
+            try:
+                state = activation.behaviour.encode_state(activation.state)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                self._log(activation, "cannot be stored", error)
+                continue
+            tenure = shard.number, shard.epoch
+            rows.append(SnapshotRow(*tenure, activation.address, shard.seq, state))
+            activation.event_bytes, activation.snapshot_bytes = 0, len(state)
+        if rows:
+            shard.submit(Commit(shard, snapshots=rows))
 
     def close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
         """Take a shard out of memory; see :meth:`actors.core.shard.Shard.close`."""

@@ -17,6 +17,10 @@ from actors.journal.contract import Journal, Loaded, Row, SnapshotRow
 SLICE_BYTES = 64 * 1024
 """Journal bytes folded or decoded before other work gets the event loop: some two milliseconds."""
 
+EVENT_BYTES_MIN = 8 * 1024
+"""What an event counts for at least. A few words may stand for much: that 500 came in together
+takes two milliseconds to fold."""
+
 CATCH_UP_ROUNDS = 5
 """Looks for what came while an entity was read ahead: each takes a tenth of the time of the one
 before."""
@@ -110,7 +114,7 @@ class Folding:
                 event = base.add(row)
                 if told is not None:
                     told(base, row, event)
-                await self.slices.worked(len(row.payload))
+                await self.slices.worked(max(len(row.payload), EVENT_BYTES_MIN))
             if not loaded.more:
                 return base
             [loaded] = await self._journal.later([(loaded.address, base.seq)])

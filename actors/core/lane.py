@@ -85,18 +85,22 @@ class Lane:
                 self._wakeup = loop.create_future()
                 await self._wakeup
             await self._gather(loop.time)
-            commits = self._take()
-            self._in_flight = commits
-            try:
-                fenced = await self._journal.append(
-                    self._number, batch_of(commits, self._owner.incarnation)
-                )
-            except JournalError as error:
-                self._in_flight = ()
-                self._owner.doubtful(error, commits, self._take_unsent())
-            else:
-                self._in_flight = ()
-                self._settle(commits, frozenset(fenced))
+            await self._send()
+
+    async def _send(self) -> None:
+        """Append the next batch. Nothing here refers to it afterwards: it would keep the states
+        that it led to, of entities that may have left memory."""
+        self._in_flight = commits = self._take()
+        try:
+            fenced = await self._journal.append(
+                self._number, batch_of(commits, self._owner.incarnation)
+            )
+        except JournalError as error:
+            self._in_flight = ()
+            self._owner.doubtful(error, commits, self._take_unsent())
+        else:
+            self._in_flight = ()
+            self._settle(commits, frozenset(fenced))
 
     async def _gather(self, time: Callable[[], float]) -> None:
         """Let the batch fill while the event loop has work that fills it.

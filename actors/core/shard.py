@@ -252,7 +252,9 @@ class JournalView(Protocol):
 class Shard:
     """The memory of one shard. Everything in here happens on the event loop's thread.
 
-    ``submit`` puts a commit into the shard's lane.
+    ``submit`` puts a commit into the shard's lane. ``changed`` are entities that have got events
+    behind their snapshot since housekeeping last looked, ``resting`` those of the time before.
+    ``wakeup`` is set while the writer sleeps.
     """
 
     def __init__(
@@ -295,6 +297,8 @@ class Shard:
         """Entities with a timer entry, in the journal or on the way there."""
         self.disarmed: dict[Address, None] = {}
         """Those of them that have neither a timer nor a saga any more."""
+        self.changed: dict[Address, Activation] = {}
+        self.resting: dict[Address, Activation] = {}
         self._context = context
         self._submit = submit
         self._tail: Commit | None = None
@@ -303,7 +307,6 @@ class Shard:
         self.runnable: deque[Activation] = deque()
         """Loaded activations with mail; each is in it at most once."""
         self.wakeup: asyncio.Future[None] | None = None
-        """Set while the writer sleeps."""
 
     def snapshot_after(self, activation: Activation) -> int:
         """Bytes of events after which the entity gets its next snapshot."""
@@ -464,4 +467,6 @@ class Shard:
         self.activations.clear()
         self.parked.clear()
         self.timers.clear()
+        self.changed.clear()
+        self.resting.clear()
         self.wake_writer()

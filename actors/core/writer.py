@@ -189,6 +189,7 @@ class Writer:
             activation.state = change.state
             activation.uncommitted += 1
             activation.event_bytes += change.size
+            shard.changed[address] = activation
             if change.snapshot is not None:
                 activation.event_bytes = 0
                 activation.snapshot_bytes = len(change.snapshot)

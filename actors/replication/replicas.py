@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 READ_TOGETHER_MAX = 200
 """Entities of one query, as for any load."""
 
-APPLIED_TOGETHER_MAX = 100
-"""Events applied at once: a millisecond. The views are told of them together."""
+APPLIED_TOGETHER_MAX = 10
+"""Events applied at once: a millisecond at most. The views are told of them together."""
 
 GAP_PATIENCE_S = 0.03
 """A gap may close by itself, when two owners in turn publish over two links; a query costs more."""
@@ -392,7 +392,7 @@ class ViewReplicas:
                     return
                 rows = [(row.seq, row.type, row.version, row.payload) for row in some]
                 self._apply(address, replica, EntityChange(address.text, replica.seq, rows))
-                await self._foldings[part].slices.worked(sum(len(row.payload) for row in some))
+                await asyncio.sleep(0)
             if not loaded.more:
                 return
             [loaded] = await self._journal.later([(address, loaded.rows[-1].seq)])

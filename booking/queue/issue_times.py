@@ -11,7 +11,7 @@ from array import array
 from booking.queue.domain.line import Line
 from booking.queue.domain.members import Page, members_in
 
-READ_AT_ONCE = 20
+READ_AT_ONCE = 4
 """Pages of a line that are read while the caller waits: some milliseconds."""
 READ_A_CALL = 1
 """Of a longer line, with each later call: in a line of 1,000,000 those are thousands a second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import ref
 
 from actors.address import Address
 from actors.core import folding
@@ -202,7 +203,7 @@ async def test_a_long_past_is_folded_in_small_slices(cluster: Cluster) -> None:
     await answer
     most.close()
     assert most.total == 20_000
-    assert most.most <= folding.SLICE_BYTES / len(payload) + 1
+    assert most.most <= folding.SLICE_BYTES / folding.EVENT_BYTES_MIN
 
 
 async def test_small_entities_do_not_wait_for_a_large_one(cluster: Cluster) -> None:
@@ -281,3 +282,27 @@ async def test_what_leaves_memory_is_forgotten_that_way(cluster: Cluster) -> Non
     await until(lambda: forgotten)
     assert forgotten[0][0] == 3
     assert Crowd.page_size == 10
+
+
+async def test_nobody_keeps_the_state_of_a_shard_that_is_gone(cluster: Cluster) -> None:
+    """It would be freed as a whole by whatever happens to come next in its lane."""
+
+    class Pages(dict[int, Any]):
+        """One that can be referred to weakly."""
+
+    one, states = await cluster.start(), list[ref[Pages]]()
+    evolve = one.crowd.evolve
+
+    def noted(state: Any, event: Any) -> Any:
+        last, pages = evolve(state, event)
+        pages = Pages(pages)
+        states.append(ref(pages))
+        return last, pages
+
+    one.crowd.evolve = noted  # type: ignore[method-assign]  # a witness
+    await fill(one, 15)
+    assert await one.runtime.shards.release(HALL.slot, 0.2)
+    await pass_time(1.0)
+    for told in (one.views.told, one.views.loads, one.views.all):
+        told.clear()
+    assert [state() for state in states] == [None] * 15
