@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from actors.address import Address
+from actors.journal.contract import Row, SnapshotRow
 
 
 class CommandKey(msgspec.Struct, frozen=True, array_like=True):
@@ -196,3 +197,45 @@ class Behaviour(ABC):
     @abstractmethod
     def decode_command(self, data: bytes) -> Any:
         """The command of :meth:`encode_command`."""
+
+
+class Folded:
+    """An entity as the journal has it."""
+
+    def __init__(
+        self, behaviour: Behaviour, state: Any, snapshot: SnapshotRow | None = None
+    ) -> None:
+        self.behaviour = behaviour
+        self.state = state
+        self.from_seq = 0 if snapshot is None else snapshot.seq
+        """What it was read from is the state of this seq, and events."""
+        self.seq = self.from_seq
+        """The seq of its last event; 0 for an entity without any."""
+        self.event_bytes = 0
+        """Size of the events since the snapshot."""
+        self.snapshot_bytes = 0 if snapshot is None or snapshot.pages else len(snapshot.state)
+        self.pages = behaviour.pages(state)
+        """As the snapshot has them."""
+
+    def add(self, row: Row) -> Any:
+        """Take in the next event, which is returned. Raises whatever a behaviour raises."""
+        event = self.behaviour.decode_event(row.type, row.version, row.payload)
+        self.state = self.behaviour.evolve(self.state, event)
+        self.seq = row.seq
+        self.event_bytes += len(row.payload)
+        return event
+
+    @property
+    def timer_ms(self) -> int | None:
+        """When the entity's timer is due."""
+        return self.behaviour.next_timer_ms(self.state)
+
+    @property
+    def unfinished(self) -> Collection[str]:
+        """Sagas that are begun and not settled."""
+        return self.behaviour.unfinished(self.state)
+
+    @property
+    def keys(self) -> Sequence[CommandKey | None]:
+        """The keys of these sagas."""
+        return [self.behaviour.saga_key(self.state, saga) for saga in self.unfinished]

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from actors.address import Address
+from actors.behaviour import Folded
 from actors.cluster.application import Stores
 from actors.cluster.directory import ShardDirectory
-from actors.core.folding import Folded
 from actors.journal.contract import JournalError, Lease
 from actors.membership.contract import Member
 from actors.placement.contract import PlacedShard

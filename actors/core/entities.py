@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED
+from actors.behaviour import TIMER_FIRED, Folded
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope
-from actors.core.folding import Folded, Leftovers
+from actors.core.folding import Leftovers
 from actors.core.sagas import Sagas
 from actors.core.shard import ABSENT, Activation, Commit, Reading, Shard, Timer
 from actors.core.snapshots import Snapshots

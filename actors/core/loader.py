@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from actors.address import Address
-from actors.behaviour import Behaviour
+from actors.behaviour import Behaviour, Folded
 from actors.core.context import Limits
 from actors.core.entities import Entities
 from actors.core.envelope import Envelope
-from actors.core.folding import Folded, Folding
+from actors.core.folding import Folding
 from actors.core.shard import Activation, Shard
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded

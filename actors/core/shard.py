@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision
+from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision, Folded
 from actors.clock import SKEW_MAX_MS
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope, Mailbox, Probe, Trace
-from actors.core.folding import Folded
 from actors.core.keys import KeyBook
 from actors.core.supervision import Backoff
 from actors.errors import OutcomeUnknownError

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from itertools import chain, islice
 
 from actors.address import Address
+from actors.behaviour import Folded
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
-from actors.core.folding import Folded
 from actors.core.lane import Lane
 from actors.core.sagas import Sagas
 from actors.core.shard import Commit, Shard

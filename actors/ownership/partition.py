@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from typing import Any
 
 from actors.address import Address
+from actors.behaviour import Folded
 from actors.clock import SKEW_MAX_MS, Clock
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
-from actors.core.folding import Folded, Folding
+from actors.core.folding import Folding
 from actors.core.loader import Loader
 from actors.core.shard import Shard
 from actors.core.supervision import Backoff, where

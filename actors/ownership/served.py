@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from actors.address import Address
+from actors.behaviour import Folded
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
-from actors.core.folding import Folded
 from actors.core.lane import Lane
 from actors.core.loader import Loader
 from actors.core.shard import Shard

@@ -15,7 +15,7 @@ from typing import assert_never
 
 import msgspec
 
-from booking.calls import QueueToken, TokenError
+from booking.calls import IssueTimes, QueueToken, TokenError
 from booking.queue.domain.events import (
     Admitted,
     Drawn,
@@ -40,7 +40,6 @@ from booking.queue.domain.line import (
 from booking.queue.domain.lots import Lots, draw
 from booking.queue.domain.number_set import NumberSet
 from booking.queue.forecast import Forecast, Recently
-from booking.queue.issue_times import IssueTimes
 from booking.seats.view import Stock
 
 POLL_NEAR_MS = 1_000

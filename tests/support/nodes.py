@@ -8,11 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
-from actors.behaviour import Behaviour
+from actors.behaviour import Behaviour, Folded
 from actors.cluster.application import TIMES, Application, ClusterOptions, Stores
 from actors.cluster.node import ClusterNode
 from actors.core.context import Limits
-from actors.core.folding import Folded
 from actors.errors import UnavailableError
 from actors.journal.memory import MemoryStore
 from actors.membership.contract import Member

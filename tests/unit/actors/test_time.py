@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from actors.address import Address
+from actors.behaviour import Folded
 from actors.clock import SKEW_MAX_MS, DatabaseClock, ManualClock
-from actors.core.folding import Folded
 from actors.core.shard import LEAD_MAX_MS
 from actors.journal.contract import Batch, Row, SnapshotRow
 from actors.journal.memory import MemoryStore

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.calls import QueueToken, TokenError
+from booking.calls import READ_A_CALL, READ_AT_ONCE, TRIM_MIN, QueueToken, TokenError
 from booking.domain.persistent import PAGE_KEYS
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import place_of
@@ -19,7 +19,6 @@ from booking.queue.domain.queue import (
     Leave,
     UseToken,
 )
-from booking.queue.issue_times import READ_A_CALL, READ_AT_ONCE, TRIM_MIN
 from booking.queue.view import POLL_FAR_MS, POLL_NEAR_MS, QueueView
 from tests.support.followed import T0, Followed, token
 
