@@ -98,6 +98,7 @@ class Instance:
         """By how much a fault held its steps up at some time."""
         self.excused = Counter[str]()
         """What a fault has made happen here, so that it is no violation."""
+        self.folds_to_fail = [0]
         self.known: dict[Address, Any] = {}
         """What its views know."""
         self.gaps: list[str] = []
@@ -275,7 +276,7 @@ class Instance:
 
     def fail_folds(self, count: int) -> None:
         """The next entities that are folded cannot be, once each."""
-        left = [count]
+        self.folds_to_fail = left = [count]
         for kind in ("account", "seat", "ledger", "queue"):
             behaviour = self.behaviour(kind)
             behaviour.decode_event = _failing(behaviour.decode_event, left, self.excused)

@@ -421,6 +421,7 @@ def heal(instance: Instance) -> None:
         store.resume()
     instance.journal.latency_s = 0.002
     instance.journal.fold_s = 0.0
+    instance.folds_to_fail[0] = 0
     instance.delay = lambda: 0.0
     instance.network.delay(instance.name, None)
     if instance.process.stopped:
