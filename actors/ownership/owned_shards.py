@@ -296,8 +296,10 @@ class OwnedShards:
 
     @property
     def journal_refusal(self) -> str:
-        """Why a database did not take the last batch; empty if all did."""
-        return next((part.refusal for part in self._parts if part.refusal), "")
+        """Why no database took its last batch; empty if one of them did: others would serve the
+        shards of one that does not no better."""
+        refusals = [part.refusal for part in self._parts]
+        return refusals[0] if all(refusals) else ""
 
     @property
     def journal_answers_s(self) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """One instance cannot reach PostgreSQL; the others can, and Redis and all links are well.
 
-It is replaced, whatever its heartbeats and its links say, and comes back by itself.
+It is replaced, whatever its heartbeats and its links say, and comes back by itself. The short form
+is in tests/unit/cluster/test_cut_off_from_the_journal.py, on virtual time.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ async def owns_some(running: Cluster, instance: Served) -> bool:
     return len(await running.shards_of(instance)) > 0
 
 
+@pytest.mark.slow
 async def test_an_instance_without_postgres_is_replaced_and_comes_back(
     under_load: UnderLoad, stocked_database_url: str, tell: Tell
 ) -> None:

@@ -36,7 +36,6 @@ class Line(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 if a seed failed."""
     given = _parser().parse_args(arguments)
-    logging.disable(logging.CRITICAL)
     kinds = given.kinds.split(",") if given.kinds else sorted(KINDS.keys() - CALLED_OFF.keys())
     if given.seed is not None:
         return _tell_one(given, kinds)
@@ -116,4 +115,5 @@ def faults_held(held: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # in this process alone, not in that of a test
     sys.exit(main())

@@ -21,10 +21,12 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER = {
     "tests/browser": "tests/browser",
     "tests/chaos": "tests/cluster",
+    "tests/cluster/test_fail_over.py": "tests/cluster/test_fail_over.py",
     "tests/cluster": "tests/cluster",
 }
 """Folders whose tests never run beside each other, and the lane of each. They take longest, and
-come first in the order of names too, so nobody waits for them in the end."""
+come first in the order of names too, so nobody waits for them in the end. The fail-over waits for
+Patroni most of the time."""
 
 APART = ("tests/simulation/test_product_under_faults.py",)
 """Files whose tests share nothing and take long: each goes where there is room."""
@@ -42,7 +44,14 @@ def lane_of(nodeid: str) -> str:
     file = nodeid.split("::", 1)[0]
     if file in APART:
         return nodeid
-    return next((lane for folder, lane in TOGETHER.items() if file.startswith(f"{folder}/")), file)
+    return next(
+        (
+            lane
+            for folder, lane in TOGETHER.items()
+            if file == folder or file.startswith(f"{folder}/")
+        ),
+        file,
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

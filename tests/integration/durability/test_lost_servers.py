@@ -19,6 +19,7 @@ import redis.asyncio as redis
 from actors.membership.contract import MembershipError
 from actors.membership.redis import RedisMembership
 from booking.embedded import EmbeddedServers
+from booking.identity import Identity
 from booking.schema import migrate
 from tests.support.api_client import Api, eventually
 from tests.support.served import Served, served
@@ -129,9 +130,9 @@ async def test_nobody_notices_that_redis_is_stopped_flushed_or_killed(
             os.kill(own_redis.pids["valkey"], signal.SIGCONT)
             await said(instance, "membership is back")
             await flush(own_redis.redis_url)
-            await announced(own_redis.redis_url)
+            await announced(own_redis.redis_url, stocked_database_url)
             os.kill(own_redis.pids["valkey"], signal.SIGKILL)
-            await announced(own_redis.redis_url)
+            await announced(own_redis.redis_url, stocked_database_url)
             await storm.answers(100)
             await storm.settle()
             assert storm.failures == []
@@ -144,9 +145,13 @@ async def flush(redis_url: str) -> None:
         await client.flushall()
 
 
-async def announced(redis_url: str) -> None:
+async def announced(redis_url: str, database_url: str) -> None:
     """Wait until Redis, which forgot everything, knows the instance again."""
-    membership = RedisMembership(redis_url)
+    connection = await asyncpg.connect(database_url)
+    record = await connection.fetchrow("SELECT journal, generation FROM journal_part")
+    await connection.close()
+    assert record is not None
+    membership = RedisMembership(redis_url, Identity(*record).cluster)
 
     async def known() -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import chain
 
 import asyncpg
 import pytest
@@ -39,7 +40,7 @@ async def test_two_starters_at_once_apply_each_migration_once(
 ) -> None:
     applied = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
 
-    assert sorted(applied, key=len) == [[], [], [], labels]
+    assert sorted(chain.from_iterable(applied)) == labels
 
 
 async def test_an_older_database_gets_only_what_it_lacks(
@@ -50,7 +51,9 @@ async def test_an_older_database_gets_only_what_it_lacks(
         empty_database_url,
         "DELETE FROM schema_migrations WHERE version > 1",
         "DROP TABLE seat, concert_schedule, concert, catalogue_version, leadership, operator_log,"
-        " instance_wishes, plans, journal_part, instance_beats, audit_offsets",
+        " instance_wishes, plans, journal_part, instance_beats, audit_offsets, losses,"
+        " snapshot_pages",
+        "ALTER TABLE snapshots DROP pages, DROP pages_seq",
         "ALTER TABLE shards DROP desired, DROP desired_term, DROP pinned_to, DROP frozen",
     )
 
@@ -68,7 +71,7 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(empty_database_ur
 
     connection = await asyncpg.connect(empty_database_url)
     assert await connection.fetchval("SELECT to_regclass('journal')") is None
-    assert await connection.fetchval("SELECT count(*) FROM schema_migrations") == 0
+    assert await connection.fetchval("SELECT to_regclass('schema_migrations')") is None
     await connection.close()
 
 

@@ -25,9 +25,10 @@ async def test_readyz_tells_each_check_when_asked(edge: Edge) -> None:
         answer = await edge("GET", f"/readyz?{spelling}")
         assert answer.data == {"status": "ready", "checks": dict.fromkeys(CHECKS, "ok")}
     edge.instance.journal.go_away()
+    cause = "out of reach: the journal store is out of reach"
     for target, checks in (
         ("/readyz", None),
-        ("/readyz?verbose", {**dict.fromkeys(CHECKS, "ok"), "journal": "out of reach"}),
+        ("/readyz?verbose", {**dict.fromkeys(CHECKS, "ok"), "journal": cause}),
     ):
         answer = await edge("GET", target)
         assert (answer.status, answer.code) == (503, "not_ready")

@@ -37,7 +37,7 @@ def test_files_stay_together_and_some_folders_too(nodeid: str, lane: str) -> Non
 
 
 def test_the_folders_that_stay_together_exist() -> None:
-    assert all((ROOT / folder).is_dir() for folder in TOGETHER)
+    assert all((ROOT / folder).exists() for folder in TOGETHER)
     assert all((ROOT / file).is_file() for file in APART)
 
 
