@@ -161,7 +161,9 @@ async def pgbouncer(empty_database_url: str) -> AsyncIterator[str]:
     """A real one in transaction mode before the database."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        pytest.skip("pgbouncer is not installed")
+        if os.environ.get("CI"):
+            pytest.fail("pgbouncer is not installed")
+        pytest.skip("pgbouncer is not installed: apt install pgbouncer")
     parts = urlsplit(empty_database_url)
     where = {name: values[0] for name, values in parse_qs(parts.query).items()}
     with temporary_data_dir() as directory, socket.create_server(("127.0.0.1", 0)) as free:
