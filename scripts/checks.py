@@ -28,6 +28,10 @@ BROWSER = "browser"
 LANES = 3
 """Processes that share all tests out (see tests/support/lanes.py). Two of them mostly wait, for a
 browser and for what is done to a cluster, so that two cores are enough for three."""
+HANGING_S = 400
+"""Seconds after which a test of a whole run hangs, whatever its own limit: the longest of those is
+300. The limit's exception may never arrive, as it is raised in whatever runs at that moment, and an
+event loop logs what a callback raises and goes on."""
 NAMED_SERVERS = ("BOOKING_TEST_DATABASE_URL", "BOOKING_TEST_REDIS_URL")
 """Variables that name servers to use in place of private ones, and two processes would meet in."""
 INTERRUPTED = 130
@@ -53,7 +57,7 @@ def main(arguments: list[str]) -> int:
     tests = pytest_command(caches)
     if arguments:
         return run([*tests, *arguments])
-    return everything(static, [*tests, *lanes()])
+    return everything(static, [*tests, *never_hanging(), *lanes()])
 
 
 def everything(static: dict[str, list[str]], tests: list[str]) -> int:
@@ -85,6 +89,12 @@ def lanes() -> list[str]:
     if any(os.environ.get(name) for name in NAMED_SERVERS):
         return []
     return ["-n", str(LANES)]
+
+
+def never_hanging() -> list[str]:
+    """What makes pytest show where a hanging test is and end, instead of starting it once more."""
+    hanging = ["-o", f"faulthandler_timeout={HANGING_S}", "-o", "faulthandler_exit_on_timeout=true"]
+    return [*hanging, "--max-worker-restart=0"]
 
 
 def static_checks(caches: Path) -> dict[str, list[str]]:

@@ -173,3 +173,30 @@ def test_the_scripts_can_be_run_by_their_names(name: str) -> None:
     script = ROOT / "scripts" / name
     assert script.stat().st_mode & stat.S_IXUSR
     assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
+
+
+def test_a_test_that_hangs_is_shown_and_ends_the_run_though_it_catches_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a test that goes on after its limit's exception, as a callback of an event loop does.
+    Then the run ends, names the test, shows where it hangs, and does not start it again."""
+    monkeypatch.setattr(checks, "HANGING_S", 2)
+    (tmp_path / "test_hanging.py").write_text(
+        "import time\n"
+        "def test_hangs():\n"
+        "    while True:\n"
+        "        try: time.sleep(60)\n"
+        "        except BaseException: pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    done = subprocess.run(
+        [*command, *checks.never_hanging(), "-n", "1", "--timeout=1", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "crashed while running" in done.stdout
+    assert "::test_hangs" in done.stdout
+    assert 'test_hanging.py", line 4 in test_hangs' in done.stderr
