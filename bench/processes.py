@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 RUN_S_MAX = 1800.0
@@ -25,8 +25,14 @@ class Child:
     in order. Its standard input is a pipe: end of file tells it that the bench is gone."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        before: Callable[[], object] | None = None,
     ) -> None:
+        """``before`` runs in the new process, ahead of the command."""
         self.name = name
         self.log = log
         with log.open("ab") as output:
@@ -37,6 +43,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
                 start_new_session=True,
+                preexec_fn=before,  # noqa: PLW1509 - only runs that start no thread give one
             )
 
     @property

@@ -50,7 +50,7 @@ def test_everything_the_project_asks_for_is_locked() -> None:
     groups, project = config["dependency-groups"], config["project"]
     run = [*project["dependencies"], *project["optional-dependencies"]["demo"], *groups["build"]]
     assert names(run) <= pins("run.lock").keys()
-    assert names([*run, *groups["dev"]]) <= pins("dev.lock").keys()
+    assert names([*run, *groups["dev"], *groups["compare"]]) <= pins("dev.lock").keys()
     assert names(groups["audit"]) <= pins("audit.lock").keys()
 
 
