@@ -291,9 +291,10 @@ class Journal(Protocol):
     ) -> list[Row]:
         """The entity's events of these types, newest first, below ``before_seq`` if given."""
 
-    async def purge_outcomes(self, kept_ms: int, limit: int) -> int:
-        """Delete up to ``limit`` outcomes that are older than this by the journal's own clock;
-        returns how many."""
+    async def turn_outcomes(self, every_ms: int) -> bool:
+        """Forget the oldest of three segments of outcomes and begin another, unless that was done
+        less than this ago by the journal's own clock; returns whether. So each outcome is kept for
+        two to three times as long, and for one even if that clock leaps ahead."""
 
     async def ping(self) -> None:
         """Raise if the journal cannot be reached."""

@@ -203,18 +203,10 @@ WHERE entity = :entity::bigint AND seq < :before_seq::bigint AND shard = :shard:
 ORDER BY seq DESC
 LIMIT :limit::bigint
 
--- name: purge_outcomes
--- Deletes some of the oldest outcomes, by this database's clock: no other may end what was promised.
--- Rows that somebody else is deleting are theirs.
-WITH old AS (
-    SELECT ctid FROM outcomes 
-    WHERE at_ms < floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint - :kept_ms::bigint
-    ORDER BY at_ms LIMIT :limit::bigint
-    FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM outcomes WHERE ctid = ANY(ARRAY(SELECT ctid FROM old)) RETURNING 1
-)
-SELECT count(*) AS purged FROM gone
+-- name: turn_outcomes
+-- Forgets the oldest segment of outcomes and begins another, by this database's clock: no other may
+-- end what was promised. What somebody else is turning is theirs.
+SELECT turn_outcomes(:every_ms::bigint * interval '1 millisecond') AS turned
 
 -- name: now_ms
 -- The clock that judges. The number of a transaction is given by a server that commits only: a

@@ -59,6 +59,9 @@ class MemoryStore:
         self.leases = [ShardInfo(number, 0, "", "") for number in range(SLOT_COUNT)]
         self.rows: list[list[Row]] = [[] for _ in range(SLOT_COUNT)]
         self.outcomes: dict[tuple[int, bytes], OutcomeRow] = {}
+        self.segments: list[list[tuple[int, bytes]]] = [[], [], []]
+        """The keys of outcomes; those of the current segment first."""
+        self._turned_ms = 0 if clock is None else clock.now_ms()
         self.snapshots: dict[Address, SnapshotRow] = {}
         self.pages: defaultdict[Address, list[PageRow]] = defaultdict(list)
         """By number and seq."""
@@ -110,7 +113,9 @@ class MemoryStore:
         for row in live.rows:
             self._write_row(row)
         for outcome in live.outcomes:
-            self.outcomes.setdefault((outcome.shard, outcome.command), outcome)
+            key = (outcome.shard, outcome.command)
+            if self.outcomes.setdefault(key, outcome) is outcome:
+                self.segments[0].append(key)
         for snapshot in live.snapshots:
             self.snapshots[snapshot.address] = snapshot
         for page in live.pages:
@@ -145,6 +150,19 @@ class MemoryStore:
                 last_ms = rows[-1].at_ms if rows else 0
                 leases.append(Lease(shard, epoch, self._past(shard, len(rows)), last_ms))
         return leases
+
+    def turn_outcomes(self, every_ms: int) -> bool:
+        """Forget the oldest segment, unless one was forgotten less than this ago."""
+        assert self.clock is not None, "without a clock nothing is old"
+        now_ms = self.clock.now_ms()
+        self._turned_ms = min(self._turned_ms, now_ms)
+        if now_ms - self._turned_ms < every_ms:
+            return False
+        for key in self.segments.pop():
+            del self.outcomes[key]
+        self.segments.insert(0, [])
+        self._turned_ms = now_ms
+        return True
 
     def lost(self, shard: int) -> bool:
         """Whether the shard has a loss that is not accepted."""
@@ -301,13 +319,9 @@ class MemoryJournal:
         ]
         return rows[:limit]
 
-    async def purge_outcomes(self, kept_ms: int, limit: int) -> int:
+    async def turn_outcomes(self, every_ms: int) -> bool:
         """As the contract says; without a clock nothing is old."""
-        before_ms = (await self.now_ms() or 0) - kept_ms
-        old = [key for key, row in self.store.outcomes.items() if row.at_ms < before_ms][:limit]
-        for key in old:
-            del self.store.outcomes[key]
-        return len(old)
+        return self.store.clock is not None and self.store.turn_outcomes(every_ms)
 
     async def now_ms(self) -> float | None:
         """As the contract says."""

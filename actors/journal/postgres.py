@@ -112,12 +112,11 @@ class PostgresJournal:
         """As the contract says."""
         return await claim_shards(self._pool, wanted, owner, incarnation, above)
 
-    async def purge_outcomes(self, kept_ms: int, limit: int) -> int:
+    async def turn_outcomes(self, every_ms: int) -> bool:
         """As the contract says."""
-        purge = _SQL["purge_outcomes"]
-        [record] = await self._pool.fetch(purge, kept_ms=kept_ms, limit=limit)
-        purged: int = record["purged"]
-        return purged
+        [record] = await self._pool.fetch(_SQL["turn_outcomes"], every_ms=every_ms)
+        turned: bool = record["turned"]
+        return turned
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
         """As the contract says."""

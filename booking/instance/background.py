@@ -30,11 +30,10 @@ LOADED_TOGETHER_MAX = 200
 LOAD_AGAIN_S = 0.2
 """Before views that could not be loaded are tried again."""
 
-OUTCOMES_KEPT_MS = 48 * 3600 * 1000
-"""Twice the promised 24 hours, so that a wrong clock breaks no promise."""
-OUTCOMES_PURGE_EVERY_S = 600.0
-OUTCOMES_PURGED_TOGETHER_MAX = 5_000
-"""A statement of well under a second."""
+OUTCOME_SEGMENT_MS = 24 * 3600 * 1000
+"""The promised time, for which an outcome is kept whatever the database's clock does, and two to
+three times as long if that is right."""
+OUTCOMES_TURN_EVERY_S = 600.0
 
 
 class ViewLoader:
@@ -117,23 +116,18 @@ class CatalogueWatch:
 
 
 class OutcomePurge:
-    """Forgets stored outcomes that are older than anybody was promised, by the journal's clock."""
+    """Forgets stored outcomes, a segment at a time, that are older than anybody was promised by
+    the journal's clock."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     async def run(self) -> None:
-        """Purge every :data:`OUTCOMES_PURGE_EVERY_S`, for ever."""
+        """Look every :data:`OUTCOMES_TURN_EVERY_S`, for ever."""
         while True:
-            await asyncio.sleep(OUTCOMES_PURGE_EVERY_S)
+            await asyncio.sleep(OUTCOMES_TURN_EVERY_S)
             try:
-                await self._purge()
+                if await self._journal.turn_outcomes(OUTCOME_SEGMENT_MS):
+                    log.info("the oldest stored outcomes are forgotten")
             except JournalError as error:
                 log.warning("old outcomes stay for now: %s", error)
-
-    async def _purge(self) -> None:
-        purged = OUTCOMES_PURGED_TOGETHER_MAX
-        while purged == OUTCOMES_PURGED_TOGETHER_MAX:
-            purged = await self._journal.purge_outcomes(
-                OUTCOMES_KEPT_MS, OUTCOMES_PURGED_TOGETHER_MAX
-            )

@@ -12,6 +12,9 @@ from tests.support.journal_rows import address_in, batch, event, outcome, snapsh
 
 Connect = Callable[[], Awaitable[Journal]]
 
+FIRST = bytes(16)
+"""The command of the first outcome."""
+
 
 async def test_an_event_comes_back_as_it_was_written(journal: Journal) -> None:
     address = address_in(3)
@@ -171,18 +174,39 @@ async def test_the_first_outcome_of_a_command_stays(journal: Journal) -> None:
     assert found.reply == b"first"
 
 
-async def test_purging_takes_old_outcomes_by_the_journals_clock(journal: Journal) -> None:
-    """Whatever the clock of the instance that purges says: it is not asked."""
-    hour_ms, now_ms = 3_600_000, int(await journal.now_ms() or 0)
-    ages = [50 * hour_ms + number for number in range(6)] + [47 * hour_ms, hour_ms, 0]
-    stored = [outcome(1, n, at_ms=now_ms - age_ms) for n, age_ms in enumerate(ages)]
-    await journal.append(0, batch(outcomes=stored))
+async def test_an_outcome_outlives_two_turns_and_not_the_third(journal: Journal) -> None:
+    """Segments turn once in the promised time, so two turns later the outcome is at least that
+    old, also if one of the turns came at once because the journal's clock leapt ahead."""
+    found = []
+    for number in range(4):
+        await journal.append(0, batch(outcomes=[outcome(1, number), outcome(2, number)]))
+        assert await journal.turn_outcomes(0)
+        found.append({shard for shard in (1, 2) if await journal.outcomes([(shard, FIRST)])})
 
-    purged = [await journal.purge_outcomes(48 * hour_ms, limit=4) for _ in range(3)]
+    assert found == [{1, 2}, {1, 2}, set(), set()]
+    latest = [(shard, number.to_bytes(16, "big")) for shard in (1, 2) for number in (2, 3)]
+    assert len(await journal.outcomes(latest)) == 2, "those of both shards under each command"
 
-    assert purged == [4, 2, 0]
-    left = await journal.outcomes([(1, row.command) for row in stored])
-    assert set(left) == {row.command for row in stored[6:]}
+
+async def test_a_command_repeated_across_turns_has_its_first_outcome(journal: Journal) -> None:
+    for number in range(3):
+        await journal.append(0, batch(outcomes=[outcome(1, 0, reply=b"%d" % number)]))
+        assert await journal.turn_outcomes(0) or number == 2
+
+    assert not await journal.outcomes([(1, FIRST)])
+    await journal.append(0, batch(outcomes=[outcome(1, 0, reply=b"later")]))
+    assert (await journal.outcomes([(1, FIRST)]))[FIRST].reply == b"later"
+
+
+@pytest.mark.parametrize("off_days", [-3, 3])
+async def test_segments_turn_by_the_journals_clock_alone(journal: Journal, off_days: int) -> None:
+    """Given an outcome whose instance's clock is off by days, nothing ends before its day."""
+    day_ms, now_ms = 24 * 3_600_000, int(await journal.now_ms() or 0)
+    await journal.append(0, batch(outcomes=[outcome(1, 0, at_ms=now_ms + off_days * day_ms)]))
+
+    assert [await journal.turn_outcomes(day_ms) for _ in range(4)] == [False] * 4
+
+    assert await journal.outcomes([(1, FIRST)])
 
 
 async def test_a_mark_is_seen_until_it_is_taken_away(journal: Journal) -> None:

@@ -43,26 +43,6 @@ async def test_two_starters_at_once_apply_each_migration_once(
     assert sorted(chain.from_iterable(applied)) == labels
 
 
-async def test_an_older_database_gets_only_what_it_lacks(
-    empty_database_url: str, labels: list[str]
-) -> None:
-    await migrate(empty_database_url)
-    await execute(
-        empty_database_url,
-        "DELETE FROM schema_migrations WHERE version > 1",
-        "DROP TABLE seat, concert_schedule, concert, catalogue_version, leadership, operator_log,"
-        " instance_wishes, plans, journal_part, instance_beats, audit_offsets, losses,"
-        " snapshot_pages",
-        "ALTER TABLE snapshots DROP pages, DROP pages_seq",
-        "ALTER TABLE shards DROP desired, DROP desired_term, DROP pinned_to, DROP frozen",
-    )
-
-    with pytest.raises(SchemaMismatch, match="version 1, this program needs"):
-        await check(empty_database_url)
-    assert await migrate(empty_database_url) == labels[1:]
-    await check(empty_database_url)
-
-
 async def test_a_migration_that_fails_leaves_nothing_of_itself(empty_database_url: str) -> None:
     await execute(empty_database_url, "CREATE TABLE wakes (in_the_way integer)")
 
@@ -135,20 +115,20 @@ async def test_what_a_migration_declares_is_written_down_with_it(database_url: s
     assert all(one.compatible_from < one.version for one in known()[6:]), "they only add"
 
 
+@pytest.mark.parametrize("version", [1, 6])
 async def test_a_database_of_an_earlier_release_has_only_to_be_migrated(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, labels: list[str], version: int
 ) -> None:
     everything = known()
     with monkeypatch.context() as before:
-        before.setattr("booking.schema.migrate.known", lambda: everything[:6])
+        before.setattr("booking.schema.migrate.known", lambda: everything[:version])
         await migrate(empty_database_url)
     await execute(empty_database_url, "ALTER TABLE schema_migrations DROP compatible_from")
 
-    with pytest.raises(
-        SchemaMismatch, match=r"version 6, this program needs .*run `booking migrate`$"
-    ):
+    refused = rf"version {version}, this program needs .*run `booking migrate`$"
+    with pytest.raises(SchemaMismatch, match=refused):
         await check(empty_database_url)
-    assert await migrate(empty_database_url) == [one.label for one in everything[6:]]
+    assert await migrate(empty_database_url) == labels[version:]
     await check(empty_database_url)
 
 
@@ -165,7 +145,7 @@ async def test_a_migration_changed_after_it_ran_is_refused_in_one_line(
 
 async def test_every_table_and_column_of_the_journal_says_what_it_is(database_url: str) -> None:
     tables = ["shards", "epochs", "journal", "snapshots", "outcomes", "wakes"]
-    tables += ["leadership", "operator_log", "instance_beats", "snapshot_pages"]
+    tables += ["leadership", "operator_log", "instance_beats", "snapshot_pages", "outcome_turn"]
     connection = await asyncpg.connect(database_url)
     bare = await connection.fetch(
         "SELECT c.relname, a.attname FROM pg_class c"
