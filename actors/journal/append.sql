@@ -42,9 +42,8 @@ FROM unnest(
 JOIN live AS l ON l.shard = r.shard
 
 -- name: outcomes
--- Replies to keyed commands. The first one stays, whichever segment it is in: whoever may write a
--- shard's outcomes sees all that were written before, since the fence has no other beside it. A
--- look-up for each, because the plan is made while the tables are empty.
+-- Replies to keyed commands. The first one stays: in this segment by its key, and of two in
+-- different segments the first is read.
 INSERT INTO outcomes_current (at_ms, shard, command, fingerprint, reply, epoch)
 SELECT r.at_ms, r.shard, r.command, r.fingerprint, r.reply, l.epoch
 FROM unnest(
@@ -52,8 +51,6 @@ FROM unnest(
     :outcome_fingerprints::bytea[], :outcome_replies::bytea[]
 ) AS r (at_ms, shard, command, fingerprint, reply)
 JOIN live AS l ON l.shard = r.shard
-WHERE (SELECT o.epoch FROM outcomes AS o
-       WHERE o.shard = r.shard AND o.command = r.command LIMIT 1) IS NULL
 ON CONFLICT (shard, command) DO NOTHING
 
 -- name: snapshots

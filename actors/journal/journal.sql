@@ -170,10 +170,12 @@ WHERE p.shard = :shard::smallint AND p.address = :address::text AND p.seq <= :se
   ))
 
 -- name: outcomes
--- The stored replies among these commands.
+-- The stored replies among these commands, in all segments. Where there are two, the first one comes
+-- last: it stays.
 SELECT o.shard, o.epoch, o.command, o.fingerprint, o.reply, o.at_ms
 FROM unnest(:shards::smallint[], :commands::bytea[]) AS k (shard, command)
 JOIN outcomes AS o ON o.shard = k.shard AND o.command = k.command
+ORDER BY o.epoch DESC, o.at_ms DESC
 
 -- name: shards
 -- All leases, and of shards that are asked about the row of a seq: a step down two primary keys for
