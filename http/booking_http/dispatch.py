@@ -166,16 +166,21 @@ class Dispatcher:
         headers = call.request.headers
         text = required_token(headers)
         try:
-            call.token = self._services.queue.admitted(text)
-        except NotAdmittedError as error:
-            call.token = await self._ask_owner(text, error)
+            call.token = await self._admitted(text)
         except TokenError as error:
             used_up = error.code == "token_expired" and IDEMPOTENCY_KEY in headers
-            if used_up and route.replay is not None:
-                call.token = self._services.queue.read_token(text)
-                return route.replay
-            call.token = await self._ask_owner(text, error)
+            if not used_up or route.replay is None:
+                raise
+            call.token = self._services.queue.read_token(text)
+            return route.replay
         return route.handle
+
+    async def _admitted(self, text: str) -> QueueToken:
+        """The token's content if it opens."""
+        try:
+            return self._services.queue.admitted(text)
+        except (NotAdmittedError, TokenError) as error:
+            return await self._ask_owner(text, error)
 
     async def _ask_owner(self, text: str, refusal: TokenError | NotAdmittedError) -> QueueToken:
         """What is known here may be a moment old: the queue's owner may know better."""

@@ -153,16 +153,14 @@ async def _keyed(
 ) -> Any:
     """A token that the call itself has used up still tells what became of it."""
     try:
-        token = services.queue.admitted(text)
-    except NotAdmittedError as refusal:
-        token = await _ask_owner(services, text, refusal)
+        token = await gate(services, text)
     except TokenError as refusal:
-        if refusal.code == "token_expired" and attempt is not None:
-            stored = await replay(services.queue.read_token(text), attempt)
-            if stored is None:
-                raise
-            return stored
-        token = await _ask_owner(services, text, refusal)
+        if refusal.code != "token_expired" or attempt is None:
+            raise
+        stored = await replay(services.queue.read_token(text), attempt)
+        if stored is None:
+            raise
+        return stored
     return await run(token)
 
 

@@ -135,6 +135,26 @@ async def test_after_an_unknown_outcome_the_key_may_be_tried_again(edge: Edge) -
     assert (await edge("POST", "/user/charge", body, headers=key)).data == {"balance": 5}
 
 
+async def test_an_instance_that_is_behind_tells_the_stored_outcome_of_a_used_token(
+    edge: Edge,
+) -> None:
+    """Given a payment that has used its token up, and an instance whose view of the queue is
+    behind. When the payment is repeated there, and the queue's owner says that the token has ended.
+    Then it tells the payment."""
+    await edge("POST", "/user/charge", {"userId": ALICE, "amount": 1_000_000})
+    token = await edge.enter(ALICE)
+    await edge.hold(token, "d1-1")
+    key, wanted = {"Idempotency-Key": "one"}, {"seatId": "d1-1"}
+    first = await edge("POST", "/payment", wanted, token=token, headers=key)
+    number = edge.instance.services.queue.read_token(token).number
+    assert first.status == 201
+    await eventually(lambda: edge.instance.queue.awaited_since(number) is None)
+    edge.instance.queue.last_number = 0
+    again = await edge("POST", "/payment", wanted, token=token, headers=key)
+    assert (again.status, again.json) == (201, first.json)
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
 async def test_several_keys_are_no_key(edge: Edge) -> None:
     keys = CIMultiDict([("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
     answer = await edge("POST", "/user/charge", {"userId": ALICE, "amount": 5}, headers=keys)
