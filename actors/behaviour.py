@@ -9,7 +9,7 @@ from memory and loaded again from the journal.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -141,6 +141,12 @@ class Behaviour(ABC):
 
     # -- large states --------------------------------------------------------------------------
 
+    def groundwork(self, basis: Any) -> Iterator[None] | None:
+        """Work that taking in an event, or going on from a state that was just read, leads to, and
+        that would stop the event loop if it were done at once: done piece by piece before. Only to
+        be quick may anything depend on it. ``None`` if there is none, or it has been done."""
+        return None
+
     def pages(self, state: Any) -> Mapping[int, Any]:
         """The pages of a state that may be large, by number from 0: immutable parts of it that
         encode to some tens of kilobytes, each the same object as long as nothing in it changed. A
@@ -217,13 +223,15 @@ class Folded:
         self.pages = behaviour.pages(state)
         """As the snapshot has them."""
 
-    def add(self, row: Row) -> Any:
-        """Take in the next event, which is returned. Raises whatever a behaviour raises."""
-        event = self.behaviour.decode_event(row.type, row.version, row.payload)
+    def decode(self, row: Row) -> Any:
+        """An event of the entity. Raises whatever a behaviour raises."""
+        return self.behaviour.decode_event(row.type, row.version, row.payload)
+
+    def add(self, row: Row, event: Any) -> None:
+        """Take in the next event. Raises whatever a behaviour raises."""
         self.state = self.behaviour.evolve(self.state, event)
         self.seq = row.seq
         self.event_bytes += len(row.payload)
-        return event
 
     @property
     def timer_ms(self) -> int | None:

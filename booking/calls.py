@@ -34,8 +34,9 @@ from booking.accounts.domain.account import NoteOutcome, NoteReservation, Outcom
 from booking.domain.decision import Rejected
 from booking.entities import account_address
 from booking.identity import FIRST, Identity
+from booking.queue.domain.blocks import joined_ms
 from booking.queue.domain.line import Line
-from booking.queue.domain.members import Page, members_in
+from booking.queue.domain.members import PAGE_NUMBERS, Page, blocks_of
 from booking.settings import SECRET_LENGTH_MIN
 
 Value = TypeVar("Value")
@@ -46,10 +47,6 @@ NOTE_WAIT_S = 5.0
 NOTE_AGAIN_S = 0.02
 """Between two tries: a commit takes a few milliseconds."""
 
-READ_AT_ONCE = 4
-"""Pages of a line that are read while the caller waits: some milliseconds."""
-READ_A_CALL = 1
-"""Of a longer line, with each later call: in a line of 1,000,000 those are thousands a second."""
 TRIM_MIN = 4_096
 
 _MAC_BYTES = 16
@@ -390,39 +387,40 @@ class IssueTimes:
     def __init__(self) -> None:
         self._first = 1
         self._times = array("q")
-        self._unread: list[Page] = []
+        self._unread: dict[int, Page] = {}
+        """Pages of the line that it began with, of which no number was asked for yet."""
         self._trim_at = TRIM_MIN
 
     def reset(self, line: Line, first: int) -> None:
         """Begin anew from a line whose lowest number is not below ``first``."""
         self._first = first
         self._times = array("q", bytes(8 * (line.last_number + 1 - first)))
-        self._unread = list(line.members.pages().values())
-        self._read(READ_AT_ONCE)
+        self._unread = line.members.pages()
 
-    def _read(self, count: int) -> None:
-        times, first = self._times, self._first
-        for page in self._unread[-count:]:
-            for member in members_in(page):
-                if member.number >= first:
-                    times[member.number - first] = member.joined_ms
-        del self._unread[-count:]
+    def _read(self, number: int) -> None:
+        """Take in a page: some 40 us."""
+        for begin, block in blocks_of(number, self._unread.pop(number)):
+            for at, given_ms in enumerate(joined_ms(block), begin - self._first):
+                if given_ms and at >= 0:
+                    self._times[at] = given_ms
 
     def add(self, number: int, at_ms: int) -> None:
         """The next number was given."""
         assert number == self._first + len(self._times), number
         self._times.append(at_ms)
         if self._unread:
-            self._read(READ_A_CALL)
+            self._read(next(iter(self._unread)))
+
+    def given_ms(self, number: int) -> int:
+        """When the number was given; 0 for one that had ended before this instance knew of it."""
+        if self._unread and (page := number // PAGE_NUMBERS) in self._unread:
+            self._read(page)
+        at = number - self._first
+        return self._times[at] if 0 <= at < len(self._times) else 0
 
     def match(self, number: int, issued_ms: int) -> bool:
-        """Whether the number was given then. False for one that had ended before this instance
-        knew of it; until a long line is read, true for what may be."""
-        if self._unread:
-            self._read(READ_A_CALL)
-        at = number - self._first
-        given_ms = self._times[at] if 0 <= at < len(self._times) else 0
-        return given_ms == issued_ms or (given_ms == 0 and bool(self._unread))
+        """Whether the number was given then."""
+        return self.given_ms(number) == issued_ms
 
     @property
     def long(self) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour
-from actors.core.folding import Folding, Leftovers
+from actors.core.folding import Folding, Leftovers, done_ahead
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded, part_number
 from actors.replication.streams import EntityChange, UpdateStreams, encode_change
@@ -160,10 +160,9 @@ class ViewReplicas:
         if change.last_seq <= replica.seq:
             return
         replica.wanted_seq = max(replica.wanted_seq, change.last_seq)
-        if replica.reading or replica.seq < 0 or change.before_seq > replica.seq:
+        missed = replica.reading or replica.seq < 0 or change.before_seq > replica.seq
+        if missed or self._apply(address, replica, change) is not None:
             self._buffer(address, replica, change)
-        else:
-            self._apply(address, replica, change)
 
     def _buffer(self, address: Address, replica: _Replica, change: EntityChange) -> None:
         if len(replica.buffered) >= BUFFERED_MAX:
@@ -171,7 +170,10 @@ class ViewReplicas:
         replica.buffered.append(change)
         self._want(address, replica.wanted_seq)
 
-    def _apply(self, address: Address, replica: _Replica, change: EntityChange) -> None:
+    def _apply(
+        self, address: Address, replica: _Replica, change: EntityChange
+    ) -> Iterator[None] | None:
+        """Take in what is new in the change, or return what has to be done before."""
         behaviour = self._behaviour_of(address.kind)
         state = replica.state
         try:
@@ -180,16 +182,20 @@ class ViewReplicas:
                 for seq, kind, version, payload in change.rows
                 if seq > replica.seq
             ]
+            for event in events:
+                if (work := behaviour.groundwork(event)) is not None:
+                    return work
             if self._kinds[address.kind]:
                 for event in events:
                     state = behaviour.evolve(state, event)
         except Exception as error:  # noqa: BLE001 - an event of a later version, or a broken one
             self._give_up(address, error)
-            return
+            return None
         replica.seq, replica.state = change.last_seq, state
         told = Change(address, state, seq=replica.seq, events=events)
         for subscription in self._subscriptions:
             subscription.committed(told)
+        return None
 
     def _give_up(self, address: Address, error: Exception) -> None:
         """Stop serving an entity that cannot be read here, and try again after a while. Other
@@ -388,10 +394,14 @@ class ViewReplicas:
         while loaded.rows:
             for start in range(0, len(loaded.rows), APPLIED_TOGETHER_MAX):
                 some = loaded.rows[start : start + APPLIED_TOGETHER_MAX]
-                if replica.seq < 0 or self._owned(address):
-                    return
                 rows = [(row.seq, row.type, row.version, row.payload) for row in some]
-                self._apply(address, replica, EntityChange(address.text, replica.seq, rows))
+                work: Iterator[None] | None = iter(())
+                while work is not None:
+                    if replica.seq < 0 or self._owned(address):
+                        return
+                    change = EntityChange(address.text, replica.seq, rows)
+                    work = self._apply(address, replica, change)
+                    await done_ahead(work)
                 await asyncio.sleep(0)
             if not loaded.more:
                 return
@@ -414,10 +424,9 @@ class ViewReplicas:
         for change in sorted(replica.buffered, key=lambda one: one.last_seq):
             if change.last_seq <= replica.seq:
                 continue
-            if change.before_seq > replica.seq:
+            gap = change.before_seq > replica.seq
+            if gap or self._apply(address, replica, change) is not None:
                 rest.append(change)
-            else:
-                self._apply(address, replica, change)
         replica.buffered = rest
 
 

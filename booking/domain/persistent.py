@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 V = TypeVar("V")
@@ -17,6 +17,8 @@ _LEVELS_MAX = 11
 _PAGE_LEVEL = 1
 PAGE_KEYS = _WIDTH ** (_PAGE_LEVEL + 1)
 """Keys of one page."""
+LEAF_KEYS = _WIDTH
+"""Keys of one leaf, the smallest part that an array is made of."""
 
 _Node = Sequence[Any]
 """A tuple of values on the lowest level (``None`` for none), where the garbage collector need not
@@ -65,7 +67,15 @@ class PersistentArray(Generic[V]):
     def pages(self) -> dict[int, Sequence[Sequence[V | None]]]:
         """All values in pages of :data:`PAGE_KEYS` keys, by number; those without a value are left
         out. A page is the same object in all versions in which nothing in it is different."""
-        return dict(_nodes(self._root, self._levels, 0))
+        return dict(_nodes(self._root, self._levels, 0, _PAGE_LEVEL))
+
+    def leaves(self) -> dict[int, Sequence[V | None]]:
+        """All values as :meth:`pages` gives them, in parts of :data:`LEAF_KEYS` keys."""
+        return dict(_nodes(self._root, self._levels, 0, 0))
+
+    def with_leaf(self, number: int, leaf: Sequence[V | None]) -> PersistentArray[V]:
+        """This array with such a part, which must not be changed afterwards."""
+        return self._with(number * LEAF_KEYS, 1, leaf)
 
     def with_page(self, number: int, page: Sequence[Sequence[V | None]]) -> PersistentArray[V]:
         """This array with such a page, which must not be changed afterwards."""
@@ -134,12 +144,6 @@ class PersistentArray(Generic[V]):
         return root
 
 
-def page_of(values: Mapping[int, V]) -> Sequence[Sequence[V | None]]:
-    """The page that has these values at these places (0 to :data:`PAGE_KEYS` - 1)."""
-    every = [values.get(place) for place in range(PAGE_KEYS)]
-    return [tuple(every[at : at + _WIDTH]) for at in range(0, PAGE_KEYS, _WIDTH)]
-
-
 def page_items(number: int, page: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Any]]:
     """The pairs of one page, by key."""
     for leaf, values in enumerate(page, number * _WIDTH):
@@ -148,15 +152,15 @@ def page_items(number: int, page: Sequence[Sequence[Any]]) -> Iterator[tuple[int
                 yield key, value
 
 
-def _nodes(node: _Node, level: int, number: int) -> Iterator[tuple[int, _Node]]:
-    """The nodes of the level of pages, but for those never written to."""
+def _nodes(node: _Node, level: int, number: int, wanted: int) -> Iterator[tuple[int, _Node]]:
+    """The nodes of the level that is wanted, but for those never written to."""
     if node is _EMPTY[level]:
         return
-    if level == _PAGE_LEVEL:
+    if level == wanted:
         yield number, node
         return
     for at, part in enumerate(node, number << _BITS):
-        yield from _nodes(part, level - 1, at)
+        yield from _nodes(part, level - 1, at, wanted)
 
 
 def _differing(new: _Node, old: _Node, level: int, number: int) -> Iterator[tuple[int, Any, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from actors.address import Address
 from actors.behaviour import Behaviour, Decision, TimerFired, Turn
 from booking.domain.decision import Rejected
-from booking.domain.persistent import PersistentSorted
+from booking.domain.persistent import LEAF_KEYS, PersistentSorted
 from booking.entities import QUEUE, Codec
-from booking.queue.domain.events import Policy, QueueEvent
+from booking.queue.domain.blocks import EMPTY, WIDTH, Block, Member, with_member
+from booking.queue.domain.events import Drawn, Policy, QueueEvent
 from booking.queue.domain.line import Line, evolve_queue
 from booking.queue.domain.lots import draw
-from booking.queue.domain.members import Member, Members, Page, members_in
+from booking.queue.domain.members import Members, Page, ends_in
 from booking.queue.domain.number_set import NumberSet
 from booking.queue.domain.pacing import pace_from
 from booking.queue.domain.queue import (
@@ -58,6 +59,15 @@ class QueueBehaviour(Codec, Behaviour):
         """See :func:`booking.queue.domain.line.evolve_queue`."""
         return evolve_queue(state, event)
 
+    def groundwork(self, basis: Line | QueueEvent) -> Iterator[None] | None:
+        """Of a draw: its places."""
+        if isinstance(basis, Line):
+            return chain.from_iterable(lots.count() for lots in basis.draws)
+        if not isinstance(basis, Drawn) or basis.last < basis.first:
+            return None
+        lots = draw(basis.seed, basis.first, basis.last)
+        return None if lots.done else lots.work()
+
     def next_timer_ms(self, state: Line) -> int | None:
         """When somebody's time ends, or somebody may come in."""
         return queue_next_wake(state, self._policy())
@@ -80,17 +90,16 @@ class QueueBehaviour(Codec, Behaviour):
         return state.members.pages()
 
     def encode_page(self, page: Page) -> bytes:
-        """Some members."""
-        return super().encode_state(page_to_columns(members_in(page)))
+        """Some members, packed as they are in memory."""
+        return super().encode_state([_stored(block) for block in page])
 
     def with_page(self, state: Line, number: int, data: bytes) -> Line | None:
         """The line with some of its members more."""
-        members = columns_to_members(_COLUMNS.decode(data))
-        ends = sorted((one.until_ms, one.number) for one in members if one.until_ms)
+        page = page_from(data)
         return replace(
             state,
-            members=state.members.with_page(number, members),
-            active=state.active.extended(ends),
+            members=state.members.with_page(number, page),
+            active=state.active.extended(ends_in(number, page)),
         )
 
     def pieces(self, state: Line) -> Iterable[Any]:
@@ -106,8 +115,8 @@ WHOLE_BYTES_MAX = 1024 * 1024
 
 
 class MemberColumns(msgspec.Struct, frozen=True, array_like=True):
-    """Members as plain data, kept by columns: they are encoded many times faster than as so many
-    records. Numbers and times grow along the line, so what is kept of them is how much."""
+    """Members of any form as plain data, by columns. Numbers and times grow along the line, so what
+    is kept of them is how much."""
 
     users: list[str]
     """By number, as the others."""
@@ -121,10 +130,27 @@ class MemberColumns(msgspec.Struct, frozen=True, array_like=True):
 
 
 _COLUMNS = msgspec.msgpack.Decoder(MemberColumns)
+_COLUMNS_BEGIN = msgspec.msgpack.encode([None] * len(MemberColumns.__struct_fields__))[:1]
+"""What a page of the release before begins with, which was columns as a whole."""
+_BLOCKS: msgspec.msgpack.Decoder[list[bytes | MemberColumns | None]]
+_BLOCKS = msgspec.msgpack.Decoder(list[bytes | MemberColumns | None])
 
 
-def page_to_columns(members: Sequence[Member]) -> MemberColumns:
-    """What :func:`columns_to_members` takes."""
+def page_from(data: bytes) -> Page:
+    """A page that was stored."""
+    if data[:1] != _COLUMNS_BEGIN:
+        return tuple(map(_read, _BLOCKS.decode(data)))
+    page: list[Block | None] = [None] * LEAF_KEYS
+    for member in columns_to_members(_COLUMNS.decode(data)):
+        at = member.number // WIDTH % LEAF_KEYS
+        page[at] = with_member(page[at] or EMPTY, member.number, member)
+    return tuple(page)
+
+
+def _stored(block: Block | None) -> bytes | MemberColumns | None:
+    if not isinstance(block, tuple):
+        return block
+    members = [member for member in block if member is not None]
     return MemberColumns(
         users=[member.user for member in members],
         number_steps=_steps([member.number for member in members]),
@@ -132,6 +158,15 @@ def page_to_columns(members: Sequence[Member]) -> MemberColumns:
         attempts=[member.attempt for member in members],
         ends=[member.until_ms for member in members],
     )
+
+
+def _read(stored: bytes | MemberColumns | None) -> Block | None:
+    if not isinstance(stored, MemberColumns):
+        return stored
+    block = EMPTY
+    for member in columns_to_members(stored):
+        block = with_member(block, member.number, member)
+    return block
 
 
 def columns_to_members(columns: MemberColumns) -> list[Member]:
@@ -143,9 +178,9 @@ def columns_to_members(columns: MemberColumns) -> list[Member]:
 class LineSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """A line as plain data, but for the members, which are in pages beside it."""
 
-    shape: Literal["line-2", "line-3"]
-    """Of the release before, with the members, or without. A snapshot of another shape is not read,
-    and the journal is replayed."""
+    shape: Literal["line-2", "line-3", "line-4"]
+    """With the members, with pages of columns, or with packed ones; the release before reads only
+    its own. A snapshot of another shape is not read, and the journal is replayed."""
     last_number: int
     watermark: int
     users: list[str]
@@ -174,7 +209,7 @@ def line_to_snapshot(line: Line) -> LineSnapshot:
     """Everything :func:`line_from_snapshot` needs, without the members."""
     pace = line.pace
     return LineSnapshot(
-        shape="line-3",
+        shape="line-4",
         last_number=line.last_number,
         watermark=line.watermark,
         users=[],

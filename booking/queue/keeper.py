@@ -93,7 +93,10 @@ class QueueKeeper:
             self._owned.add(name)
         if 0 < view.draw_due_ms <= now_ms:
             # Should its outcome be unknown, the next one finds no draw to be made.
-            await self._ask(queue_address(name), DrawPlaces(self._draw_seed()))
+            seed = self._draw_seed()
+            for _ in view.draw_ahead(seed):
+                await asyncio.sleep(0)
+            await self._ask(queue_address(name), DrawPlaces(seed))
         if now_ms - self._looked_ms.get(name, 0) >= LOOK_EVERY_MS:
             self._looked_ms[name] = now_ms
             await self._drop_silent(view, now_ms)

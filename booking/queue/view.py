@@ -367,7 +367,15 @@ class QueueView:
             return
         lots = self.last_draw = draw(event.seed, event.first, event.last)
         self._draws = (*self._draws, lots)
-        self._left = NumberSet().with_all(lots.place(n) if n in lots else n for n in self._left)
+        self._left = lots.moved(self._left)
+
+    def draw_ahead(self, seed: str) -> Iterator[None]:
+        """Work the draw that is due out before it is made with this seed, piece by piece."""
+        first, last = self._gathering_from, self.last_number
+        while last >= first and self._issued.given_ms(last) >= self.policy.opens_ms:
+            last -= 1
+        if first <= last:
+            yield from draw(seed, first, last).work()
 
     def use_up(self, number: int) -> None:
         """A payment has used the number's token up: here it opens nothing from now on, though the

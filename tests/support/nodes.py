@@ -321,7 +321,7 @@ class Nodes:
         behaviour = next(b for b in (Counter(), Alarm(), Pair(), Bank()) if b.kind == address.kind)
         folded = Folded(behaviour, behaviour.initial(address))
         for row in self.store.events(address):
-            folded.add(row)
+            folded.add(row, folded.decode(row))
         return folded.state
 
     async def views_follow(self, addresses: Sequence[Address], wait_max_s: float = 10.0) -> None:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from booking.domain.decision import BrokenInvariantError
 from booking.domain.persistent import PersistentSorted
+from booking.queue.domain.blocks import Member
 from booking.queue.domain.events import (
     SETTINGS,
     Admitted,
@@ -31,7 +32,7 @@ from booking.queue.domain.events import (
     WentSilent,
 )
 from booking.queue.domain.lots import Lots, draw
-from booking.queue.domain.members import Member, Members
+from booking.queue.domain.members import Members
 from booking.queue.domain.number_set import NumberSet
 from booking.queue.domain.pacing import Pace, admitted
 
@@ -277,7 +278,5 @@ def _drawn(line: Line, event: Drawn) -> Line:
     if last < first:
         return replace(line, gathering_from=0)
     lots = draw(event.seed, first, last)
-    left = NumberSet().with_all(
-        lots.place(number) if number in lots else number for number in line.left
-    )
+    left = lots.moved(line.left)
     return replace(line, gathering_from=0, draws=(*line.draws, lots), left=left)

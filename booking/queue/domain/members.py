@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
-import msgspec
-
-from booking.domain.persistent import PAGE_KEYS, PersistentArray, page_items, page_of
+from booking.domain.persistent import LEAF_KEYS, PersistentArray
 from booking.domain.persistent_map import PersistentMap
+from booking.queue.domain.blocks import (
+    EMPTY,
+    WIDTH,
+    Block,
+    Member,
+    ends,
+    is_empty,
+    keys,
+    member_of,
+    unpacked,
+    user_key,
+    with_ends,
+    with_member,
+)
 
-Page = Sequence[Sequence["Member | None"]]
-"""The members with :data:`~booking.domain.persistent.PAGE_KEYS` numbers in a row."""
+PAGE_NUMBERS = LEAF_KEYS * WIDTH
+"""Numbers of one page."""
 
-
-class Member(msgspec.Struct, frozen=True, gc=False):
-    """Somebody who waits or is inside."""
-
-    user: str
-    number: int
-    joined_ms: int
-    attempt: str
-    until_ms: int = 0
-    """The end of the time inside; 0 while waiting."""
+Page = Sequence[Block | None]
+"""The members with :data:`PAGE_NUMBERS` numbers in a row, in blocks; ``None`` for one in which
+nobody is."""
 
 
 class Members:
     """An immutable set of members. A change costs the same however many there are, and nothing here
-    is done to all of them at once: some 350 bytes for each, in pages."""
+    is done to all of them at once: some 200 bytes for each, in pages."""
 
-    __slots__ = ("_by_number", "_numbers")
+    __slots__ = ("_blocks", "_numbers")
 
     def __init__(self) -> None:
-        self._by_number: PersistentArray[Member] = PersistentArray()
-        self._numbers: PersistentMap[str, int] = PersistentMap()
+        self._blocks: PersistentArray[Block] = PersistentArray()
+        """By number, divided by :data:`~booking.queue.domain.blocks.WIDTH`."""
+        self._numbers: PersistentMap[bytes | str, int] = PersistentMap()
         """By user."""
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def __contains__(self, user: str) -> bool:
-        return user in self._numbers
+        return user_key(user) in self._numbers
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Members):
             return NotImplemented
-        return self._by_number == other._by_number
+        return list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]  # equal by content, so no more hashable than a set
 
@@ -54,63 +61,74 @@ class Members:
 
     def __iter__(self) -> Iterator[Member]:
         """By number."""
-        return (member for _, member in self._by_number.items())
+        for index, block in self._blocks.items():
+            yield from (one for one in unpacked(block, index * WIDTH) if one is not None)
 
     def get(self, user: str) -> Member | None:
         """The user's place, if there is one."""
-        number = self._numbers.get(user)
-        return None if number is None else self._by_number.get(number)
+        number = self._numbers.get(user_key(user))
+        return None if number is None else self.at(number)
 
     def at(self, number: int) -> Member | None:
         """Who has this number, if anybody does."""
-        return self._by_number.get(number)
+        block = self._blocks.get(number // WIDTH)
+        return None if block is None else member_of(block, number)
 
     def add(self, member: Member) -> Members:
         """With a new member."""
-        return _made(
-            self._by_number.set(member.number, member),
-            self._numbers.set(member.user, member.number),
-        )
+        number = member.number
+        numbers = self._numbers.set(user_key(member.user), number)
+        return _made(self._with(number, member), numbers)
 
     def admit(self, numbers: Iterable[int], until_ms: int) -> Members:
         """With these members inside until then; :class:`KeyError` if one is not there."""
-        by_number = self._by_number
-        for number in numbers:
-            member = by_number.get(number)
-            if member is None:
-                raise KeyError(number)
-            inside = Member(member.user, number, member.joined_ms, member.attempt, until_ms)
-            by_number = by_number.set(number, inside)
-        return _made(by_number, self._numbers)
+        blocks = self._blocks
+        for index, some in groupby(numbers, lambda number: number // WIDTH):
+            changed = with_ends(blocks.get(index) or EMPTY, list(some), until_ms)
+            blocks = blocks.set(index, changed)
+        return _made(blocks, self._numbers)
 
     def remove(self, member: Member) -> Members:
         """Without this member."""
-        return _made(self._by_number.set(member.number, None), self._numbers.delete(member.user))
+        numbers = self._numbers.delete(user_key(member.user))
+        return _made(self._with(member.number, None), numbers)
+
+    def _with(self, number: int, member: Member | None) -> PersistentArray[Block]:
+        index = number // WIDTH
+        block = with_member(self._blocks.get(index) or EMPTY, number, member)
+        return self._blocks.set(index, None if is_empty(block) else block)
 
     def pages(self) -> dict[int, Page]:
         """All members in pages, by number. A page is the same object in all versions in which
         nothing in it is different."""
-        return self._by_number.pages()
+        return self._blocks.leaves()
 
-    def with_page(self, number: int, some: Sequence[Member]) -> Members:
+    def with_page(self, number: int, page: Page) -> Members:
         """With a page of which there is nothing yet. These members cannot be used any more, which
         makes it quick."""
-        by_place = {member.number % PAGE_KEYS: member for member in some}
-        numbers = self._numbers.taken_over((member.user, member.number) for member in some)
-        return _made(self._by_number.with_page(number, page_of(by_place)), numbers)
+        users = (pair for first, block in blocks_of(number, page) for pair in keys(block, first))
+        numbers = self._numbers.taken_over(users)
+        return _made(self._blocks.with_leaf(number, page), numbers)
 
     def pieces(self) -> list[Any]:
         """All there is, in parts that are freed quickly."""
         return [*self.pages().values(), *self._numbers.pieces()]
 
 
-def members_in(page: Page) -> list[Member]:
-    """The members of one page, by number."""
-    return [member for _, member in page_items(0, page)]
+def blocks_of(number: int, page: Page) -> Iterator[tuple[int, Block]]:
+    """The blocks of the page of this number, each with its first number."""
+    for index, block in enumerate(page, number * LEAF_KEYS):
+        if block is not None:
+            yield index * WIDTH, block
 
 
-def _made(by_number: PersistentArray[Member], numbers: PersistentMap[str, int]) -> Members:
+def ends_in(number: int, page: Page) -> list[tuple[int, int]]:
+    """``(until_ms, number)`` of those in a page who are inside, ascending."""
+    return sorted(end for first, block in blocks_of(number, page) for end in ends(block, first))
+
+
+def _made(blocks: PersistentArray[Block], numbers: PersistentMap[bytes | str, int]) -> Members:
     made = Members.__new__(Members)
-    made._by_number = by_number
+    made._blocks = blocks
     made._numbers = numbers
     return made

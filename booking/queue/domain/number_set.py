@@ -7,11 +7,12 @@ references and half a kilobyte, counting over all of them is 25 additions.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, compress
 
 _CHUNK_BITS = 4096
 _FULL = (1 << _CHUNK_BITS) - 1
+_TO_FLAGS, _TO_DIGITS = bytes.maketrans(b"01", b"\0\1"), bytes.maketrans(b"\0\1", b"01")
 
 
 class NumberSet:
@@ -86,6 +87,28 @@ class NumberSet:
         if index in kept:
             kept[index] = kept[index] >> bit << bit
         return NumberSet(kept.items())
+
+    def moved(self, first: int, to: Sequence[int]) -> NumberSet:
+        """This set with ``first + to[k]`` in place of ``first + k``, for a permutation ``to`` of
+        the numbers from 0. Some 10 ms for 100,000 of 1,000,000."""
+        base = first // _CHUNK_BITS
+        offset, end = first - base * _CHUNK_BITS, first + len(to)
+        flags = bytearray(-(-(offset + len(to)) // _CHUNK_BITS) * _CHUNK_BITS)
+        moved = dict[int, int]()
+        for index, bits in self._chunks.items():
+            begin = index * _CHUNK_BITS
+            low, high = max(first - begin, 0), min(end - begin, _CHUNK_BITS)
+            moved[index] = bits
+            if low < high:
+                marks = f"{bits:0{_CHUNK_BITS}b}"[::-1].encode().translate(_TO_FLAGS)
+                some = to[begin + low - first : begin + high - first]
+                for place in compress(some, marks[low:high]):
+                    flags[offset + place] = 1
+                moved[index] &= ~((1 << high) - (1 << low))
+        for index, at in enumerate(range(0, len(flags), _CHUNK_BITS), base):
+            digits = flags[at : at + _CHUNK_BITS][::-1].translate(_TO_DIGITS)
+            moved[index] = moved.get(index, 0) | int(digits, 2)
+        return NumberSet(moved.items())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NumberSet):

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from booking.domain.decision import Code, Rejected
+from booking.queue.domain.blocks import Member
 from booking.queue.domain.events import (
     SETTINGS,
     Admitted,
@@ -37,7 +38,6 @@ from booking.queue.domain.line import (
     place_of,
     policy_in_force,
 )
-from booking.queue.domain.members import Member
 from booking.queue.domain.pacing import next_permitted_ms, paced_after, permitted
 
 EXPIRED_TOGETHER_MAX = 500

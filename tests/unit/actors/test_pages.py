@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from weakref import ref
 
@@ -268,7 +268,7 @@ async def test_a_large_state_is_forgotten_piece_by_piece() -> None:
     seen = []
     for _ in range(12):
         seen.append(Piece.alive)
-        await asyncio.sleep(0)
+        await asyncio.sleep(folding.DROP_AGAIN_S)
     assert seen == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0]
 
 
@@ -306,3 +306,52 @@ async def test_nobody_keeps_the_state_of_a_shard_that_is_gone(cluster: Cluster) 
     for told in (one.views.told, one.views.loads, one.views.all):
         told.clear()
     assert [state() for state in states] == [None] * 15
+
+
+class Laid(Crowd):
+    """What it reads and takes in leads to work of three pieces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bases: list[Any] = []
+        self.worked: list[int] = []
+
+    def groundwork(self, basis: Any) -> Iterator[None] | None:
+        self.bases.append(basis)
+        return map(self.worked.append, range(3))
+
+    def evolve(self, state: Any, event: Any) -> Any:
+        assert not self.worked or self.worked[-3:] == [0, 1, 2]
+        return super().evolve(state, event)
+
+
+async def test_the_work_before_an_event_or_a_state_is_done_piece_by_piece(
+    cluster: Cluster,
+) -> None:
+    """Given a snapshot and an event behind it, when the entity is read, then the work of each is
+    done before it is used, and everybody else has the event loop after each piece."""
+    one = await cluster.start(limits=SMALL)
+    await fill(one, 35)
+    await take(one)
+    await one.ask(HALL, ("drop", 15))
+    laid, turns = Laid(), MostInOneTurn()
+    laid.worked = Noted(turns)
+    [loaded] = await one.journal.load([HALL])
+    folded = await folding.Folding(one.journal).fold(laid, loaded)
+    turns.close()
+    assert [laid.bases[0][0], *laid.bases[1:]] == [35, ("dropped", 15)]
+    assert laid.worked == [0, 1, 2] * 2
+    assert turns.most == 1
+    assert folded.state == one.runtime.shards.by_number[HALL.slot].activations[HALL].state
+
+
+class Noted(list[int]):
+    """Notes when something is appended."""
+
+    def __init__(self, turns: MostInOneTurn) -> None:
+        super().__init__()
+        self._turns = turns
+
+    def append(self, number: int) -> None:
+        self._turns.note()
+        super().append(number)

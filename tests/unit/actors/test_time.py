@@ -226,7 +226,7 @@ async def test_time_goes_on_from_the_last_row_behind_a_snapshot(timed: Cluster) 
     poison(timed.store, LEAD_MAX_MS - 50)
     folded = Folded(Alarm(), Alarm().initial(ANN))
     for row in timed.store.events(ANN):
-        folded.add(row)
+        folded.add(row, folded.decode(row))
     state = SnapshotRow(ANN.slot, 0, ANN, 1, Alarm().encode_state(folded.state))
     timed.store.write(Batch(snapshots=[state]))
     one = await timed.start()

@@ -12,10 +12,10 @@ from booking.accounts.domain.account import Account, PendingPayment, Reservation
 from booking.accounts.entity import AccountBehaviour
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Code, Rejected
-from booking.domain.persistent import PAGE_KEYS
 from booking.entities import Codec, ledger_address, queue_address, seat_address
 from booking.queue.domain.events import Joined, Left, Policy
 from booking.queue.domain.line import Line, evolve_queue
+from booking.queue.domain.members import PAGE_NUMBERS as PAGE_KEYS
 from booking.queue.domain.queue import TokenEnded, UseToken
 from booking.queue.entity import WHOLE_BYTES_MAX, QueueBehaviour
 from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger

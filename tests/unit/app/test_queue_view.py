@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.calls import READ_A_CALL, READ_AT_ONCE, TRIM_MIN, QueueToken, TokenError
-from booking.domain.persistent import PAGE_KEYS
+from booking.calls import TRIM_MIN, IssueTimes, QueueToken, TokenError
 from booking.queue.domain.events import Policy
 from booking.queue.domain.line import place_of
 from booking.queue.domain.lots import draw
+from booking.queue.domain.members import PAGE_NUMBERS
 from booking.queue.domain.queue import (
     Admit,
     ChangePolicy,
@@ -120,17 +120,30 @@ def test_the_token_of_one_who_waits_is_matched_too() -> None:
         followed.view.status(token("mallory", 2, T0 - 1), "t", T0)
 
 
-def test_a_long_line_is_read_slice_by_slice() -> None:
-    """Until then a token of a number not read yet is taken at its word, and none is refused."""
+def test_a_token_of_a_long_line_is_looked_up_in_its_own_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Given a line of four pages, when an instance begins with it and tokens of one page come,
+    then each is judged rightly at once, and no other page has been read."""
     followed = Followed(Policy(max_active=1, admit_per_interval=0, active_ms=600_000))
-    for n in range((READ_AT_ONCE + 3 * READ_A_CALL) * PAGE_KEYS):
+    for n in range(4 * PAGE_NUMBERS):
         followed.join(f"user-{n}")
     anew = followed.new_view()
+    read = list[int]()
+    take_in = IssueTimes._read
+
+    def noted(times: IssueTimes, page: int) -> None:
+        read.append(page)
+        take_in(times, page)
+
+    monkeypatch.setattr(IssueTimes, "_read", noted)
     anew.reset(followed.line)
-    wrong = [token("mallory", number, T0 - 1) for number in (2, PAGE_KEYS, 3)]
-    for _ in range(4):
-        assert anew.knows(token("user-1", 2))
-    assert not any(anew.knows(each) for each in wrong)
+    assert read == []
+    number = 2 * PAGE_NUMBERS + 5
+    assert not anew.knows(token("mallory", number, T0 - 1))
+    assert anew.knows(token(f"user-{number - 1}", number))
+    assert anew.knows(token(f"user-{number}", number + 1))
+    assert read == [2]
 
 
 def test_times_of_numbers_that_have_ended_are_forgotten() -> None:

@@ -4,7 +4,8 @@ missing."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -312,3 +313,47 @@ async def test_an_unreadable_entity_is_tried_again_after_a_while(
     reader.replicas.on_change(await reader.decide(1))
     await reader.known(7)
     assert reader.replicas.ready(ANN)
+
+
+class LargeStep(Counter):
+    """An event of 100 takes three pieces of work before it can be taken in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worked = 0
+
+    def groundwork(self, basis: Any) -> Iterator[None] | None:
+        if basis != ("added", 100) or self.worked >= 3:
+            return None
+        return self._work()
+
+    def _work(self) -> Iterator[None]:
+        while self.worked < 3:
+            self.worked += 1
+            yield
+
+    def evolve(self, state: Any, event: Any) -> Any:
+        assert event != ("added", 100) or self.worked == 3, "evolved before its work was done"
+        return super().evolve(state, event)
+
+
+@pytest.mark.parametrize("tracked_late", [False, True])
+async def test_an_event_that_takes_work_is_taken_in_when_it_is_done_and_in_order(
+    reader: Reader, *, tracked_late: bool
+) -> None:
+    """Whether its owner tells of it or it is read from the journal."""
+    large = LargeStep()
+    reader.behaviours["counter"] = large
+    if not tracked_late:
+        reader.replicas.track([ANN])
+        await reader.known(0)
+    changes = [await reader.decide(amount) for amount in (1, 100, 10)]
+    for change in changes:
+        reader.replicas.on_change(change)
+    assert large.worked == 0, "nothing of it while the change is taken from the link"
+    reader.replicas.track([ANN])
+    await reader.known(111)
+    assert large.worked == 3
+    later = await reader.decide(1_000)
+    reader.replicas.on_change(later)
+    assert reader.views.known.get(ANN) == 1_111

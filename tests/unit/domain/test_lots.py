@@ -1,12 +1,15 @@
 import re
+from collections.abc import Iterator
 from hashlib import shake_256
 from itertools import permutations
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from booking.queue.domain.lots import Lots, draw
+from booking.queue.domain.number_set import NumberSet
 from tests.support.house import ROOT
 
 
@@ -51,3 +54,43 @@ def test_draws_with_the_same_terms_are_equal_and_only_those() -> None:
     assert len({draw("a", 1, 3), Lots("a", 1, 3), draw("b", 1, 3), draw("a", 2, 3)}) == 3
     other: object = "a"
     assert draw("a", 1, 3) != other
+
+
+def test_a_draw_of_very_many_is_worked_out_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a draw of 100,000, when it is worked out ahead, then no piece puts more than some
+    hundreds of numbers in order, and the draw is the one that its questions give one by one."""
+    together = list[int]()
+    offsets = Lots._offsets
+
+    def counted(lots: Lots, top: int) -> Iterator[int]:
+        found = list(offsets(lots, top))
+        together.append(len(found))
+        return iter(found)
+
+    monkeypatch.setattr(Lots, "_offsets", counted)
+    ahead, asked = Lots("seed", 7, 100_006), Lots("seed", 7, 100_006)
+    for pieces, _ in enumerate(ahead.work()):
+        assert len(together) <= pieces
+    assert ahead.done
+    assert list(ahead.work()) == []
+    assert sum(together) == 100_000
+    assert max(together) < 600
+    some = range(7, 100_007, 997)
+    assert [ahead.place(n) for n in some] == [asked.place(n) for n in some]
+    assert [ahead.number(n) for n in some] == [asked.number(n) for n in some]
+
+
+def test_a_question_before_the_work_is_done_orders_only_what_it_needs() -> None:
+    lots = Lots("seed", 1, 100_000)
+    assert lots.number(lots.place(5)) == 5
+    assert len(lots._sorted) == 1
+    assert not lots.done
+
+
+@given(st.sets(st.integers(1, 200), max_size=60), st.integers(1, 100), st.integers(1, 100))
+def test_who_left_before_the_draw_is_passed_at_the_place_drawn(
+    left: set[int], first: int, count: int
+) -> None:
+    lots = Lots("seed", first, first + count - 1)
+    moved = lots.moved(NumberSet().with_all(left))
+    assert set(moved) == {lots.place(n) if n in lots else n for n in left}

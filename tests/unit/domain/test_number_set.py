@@ -51,3 +51,15 @@ def test_whole_chunks_are_skipped() -> None:
     assert len(made) == 102_400
     assert made.next_absent(1) == 102_400
     assert made.count_below(100_000) == 100_000
+
+
+@settings(max_examples=70, deadline=None)
+@given(st.sets(NUMBERS, max_size=40), NUMBERS, st.integers(0, 9_000), st.integers(1, 50))
+def test_numbers_are_moved_among_themselves(
+    model: set[int], first: int, count: int, step: int
+) -> None:
+    to = [(place + step) % count for place in range(count)]
+    moved = _of(model).moved(first, to)
+    there = range(first, first + count)
+    assert list(moved) == sorted(first + to[n - first] if n in there else n for n in model)
+    assert len(moved) == len(model)
