@@ -31,7 +31,7 @@ from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
 from bench.report import machine, verdict_lines
 from bench.watchdog import TICK_S, Stops, watch
-from booking.catalogue.domain import Catalogue, Schedule
+from booking.catalogue.domain import Catalogue, Prices, Schedule
 from booking.cli.serving import GC_ALLOCATIONS
 from booking.entities import ledger_address, seat_address
 from booking.instance.metrics import Tallies
@@ -106,7 +106,7 @@ class Core:
             if ledger_address(f"hall-{number}").slot == wanted:
                 ids.append(f"hall-{number}")
             number += 1
-        prices = dict.fromkeys(range(1, seats + 1), 90_000)
+        prices = Prices((seat, 90_000) for seat in range(1, seats + 1))
         now_ms = time.time_ns() // 1_000_000
         times = (now_ms, now_ms + HOLD_MS, 0, now_ms + HOLD_MS)
         schedules = {each: Schedule(each, "concert", "Concert", *times, prices) for each in ids}

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import repeat, starmap
 from typing import Annotated
 
 import msgspec
 
-from booking.catalogue.domain import MAIN_QUEUE, SEATS_PER_DATE, Schedule
+from booking.catalogue.domain import MAIN_QUEUE, SEATS_PER_DATE, Prices, Schedule
 from booking.catalogue.problems import DocumentError, Problem, check_text
 
 SEATS_MAX = 100_000
@@ -59,17 +60,18 @@ class DateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         None
     ) = None
 
-    def prices(self) -> dict[int, int]:
-        """Seat number to price, ordered by number. Only for a date that was checked."""
+    def prices(self) -> Prices:
+        """Those of its seats. Only for a date that was checked."""
         if self.seats is None:
             assert self.price is not None
-            return dict.fromkeys(range(1, (self.total_seats or SEATS_PER_DATE) + 1), self.price)
-        prices = {}
-        for seat in sorted(self.seats, key=lambda seat: seat.number):
-            price = seat.price if seat.price is not None else self.price
-            assert price is not None
-            prices[seat.number] = price
-        return prices
+            numbers = range(1, (self.total_seats or SEATS_PER_DATE) + 1)
+            return Prices(zip(numbers, repeat(self.price)))
+        return Prices(map(self._priced, sorted(self.seats, key=lambda seat: seat.number)))
+
+    def _priced(self, seat: SeatEntry) -> tuple[int, int]:
+        price = self.price if seat.price is None else seat.price
+        assert price is not None
+        return seat.number, price
 
 
 class ConcertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -126,17 +128,17 @@ def encode(document: Document) -> bytes:
 
 def date_entry(schedule: Schedule) -> DateEntry:
     """A date in normal form: seats are listed only if they differ from 1 to n at one price."""
-    numbers, prices = tuple(schedule.prices), set(schedule.prices.values())
-    plain = len(prices) == 1 and numbers == tuple(range(1, len(numbers) + 1))
+    price, seats = schedule.prices.get(1), len(schedule.prices)
+    plain = price is not None and schedule.prices == Prices(zip(range(1, seats + 1), repeat(price)))
     return DateEntry(
         id=schedule.id,
         open_at=_time(schedule.open_ms),
         close_at=_time(schedule.close_ms),
         booking_start=_time(schedule.booking_start_ms),
         booking_end=_time(schedule.booking_end_ms),
-        price=prices.pop() if plain else None,
-        total_seats=len(numbers) if plain else None,
-        seats=None if plain else tuple(SeatEntry(n, p) for n, p in schedule.prices.items()),
+        price=price if plain else None,
+        total_seats=seats if plain else None,
+        seats=None if plain else tuple(starmap(SeatEntry, schedule.prices.pairs())),
     )
 
 

@@ -24,7 +24,7 @@ from booking.catalogue.document import (
     parse_concert,
     schedule_of,
 )
-from booking.catalogue.domain import Catalogue, Schedule, seat_id
+from booking.catalogue.domain import Catalogue, Prices, Schedule, seat_id
 from booking.entities import ledger_address
 
 CONNECT_TIMEOUT_S = 10.0
@@ -133,7 +133,7 @@ async def _read(conn: Connection, known: Catalogue = NOTHING) -> Catalogue:
     schedules = {}
     for row in await conn.fetch(_SQL["schedules"]):
         facts = dict(row)
-        prices = dict(zip(facts.pop("numbers"), facts.pop("prices"), strict=True))
+        prices = Prices(zip(facts.pop("numbers"), facts.pop("prices"), strict=True))
         schedule, was = Schedule(**facts, prices=prices), known.schedules.get(row["id"])
         schedules[schedule.id] = was if was is not None and was == schedule else schedule
         # A date of 100,000 seats takes some 10 ms; there may be dozens of them.
@@ -196,7 +196,7 @@ def _change_date(change: Change, new: Schedule, old: Schedule | None) -> None:
         change.schedules.append(new)
     if old is None or old.prices != new.prices:
         change.seats.append(new)
-    if old is not None and old.prices.keys() != new.prices.keys():
+    if old is not None and not old.prices.same_seats(new.prices):
         change.renumbered.append(new.id)
 
 
@@ -246,7 +246,7 @@ async def _write(conn: Connection, change: Change) -> None:
         records=(
             (seat_id(s.id, number), s.id, number, price)
             for s in change.seats
-            for number, price in s.prices.items()
+            for number, price in s.prices.pairs()
         ),
     )
 

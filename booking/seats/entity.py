@@ -115,10 +115,11 @@ class SeatBehaviour(Codec, Behaviour):
 
     def _terms(self, schedule_id: str, number: int) -> Terms | None:
         schedule = self._catalogue().schedules.get(schedule_id)
-        if schedule is None or number not in schedule.prices:
+        price = None if schedule is None else schedule.prices.get(number)
+        if schedule is None or price is None:
             return None
         return Terms(
-            schedule.prices[number],
+            price,
             schedule.booking_start_ms,
             schedule.booking_end_ms,
             self._rules.hold_ms,

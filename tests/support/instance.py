@@ -19,7 +19,7 @@ from actors.journal.contract import Batch, Row
 from actors.journal.memory import MemoryStore
 from actors.peers.memory import MemoryTransport
 from booking.app import App
-from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Schedule
+from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Prices, Schedule
 from booking.catalogue.memory import MemoryCatalogue
 from booking.entities import ledger_address
 from booking.identity import Identity
@@ -57,7 +57,7 @@ def schedule(name: str, seats: int = 50, concert: str = "c1", **changes: Any) ->
         "close_ms": START_MS + 30 * 24 * HOUR_MS + 2 * HOUR_MS,
         "booking_start_ms": START_MS - HOUR_MS,
         "booking_end_ms": START_MS + 24 * HOUR_MS,
-        "prices": {number: 100_000 + number for number in range(1, seats + 1)},
+        "prices": Prices((number, 100_000 + number) for number in range(1, seats + 1)),
     }
     return Schedule(**{**fields, **changes})
 

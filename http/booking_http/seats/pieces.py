@@ -39,8 +39,7 @@ class SeatPieces:
     def __init__(self, schedule: Schedule, render: Render) -> None:
         self.schedule = schedule
         self._render = render
-        self._numbers = list(schedule.prices)
-        self._firsts = self._numbers[::PIECE_SEATS]
+        self._firsts = list(islice(schedule.prices, 0, None, PIECE_SEATS))
         self.pieces = [Piece(b"", b"")] * len(self._firsts)
         self.version = -1
         """Of the map that they show; -1 before the first."""
@@ -75,8 +74,8 @@ class SeatPieces:
             first = index * PIECE_SEATS
             text = b"".join(
                 [
-                    self._render(number, self.schedule.prices[number], word_of(ledger, number))
-                    for number in self._numbers[first : first + PIECE_SEATS]
+                    self._render(number, price, word_of(ledger, number))
+                    for number, price in islice(self.schedule.prices.pairs(first), PIECE_SEATS)
                 ]
             )
             pieces[index] = Piece(text, blake2b(text, digest_size=16).digest())

@@ -182,7 +182,7 @@ def _state(seats: SeatMap) -> _State:
 
 
 def _same_seats(one: Schedule, other: Schedule) -> bool:
-    return one is other or one.prices.keys() == other.prices.keys()
+    return one is other or one.prices.same_seats(other.prices)
 
 
 def _changed(ledgers: Sequence[Ledger], schedule: Schedule) -> list[SeatState] | None:

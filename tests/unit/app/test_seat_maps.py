@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from booking.catalogue.domain import Catalogue, Schedule
-from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
+import gc
+import sys
+from uuid import UUID
+
+import pytest
+
+from booking.catalogue.domain import Catalogue, Prices, Schedule
+from booking.seats.domain.ledger import (
+    EMPTY_LEDGER,
+    HoldCounted,
+    Ledger,
+    LedgerHold,
+    SaleCounted,
+    evolve_ledger,
+    ledger_of,
+)
 from booking.seats.view import SeatMaps
+from booking_http.seats.pieces import SeatPieces
 from tests.support.ledgers import holds, sold
 
-DATE = Schedule("d", "c", "Concert", 3, 4, 1, 2, {1: 100, 2: 100})
+DATE = Schedule("d", "c", "Concert", 3, 4, 1, 2, Prices([(1, 100), (2, 100)]))
 HELD = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "r1", "ann", 10))
 SOLD = evolve_ledger(HELD, SaleCounted(1, "r1"))
 
@@ -42,7 +57,7 @@ def test_a_new_catalogue_keeps_the_seats_and_changes_the_version() -> None:
     shown = maps()
     shown.put("d", HELD)
     before = shown.get("d")
-    changed = Schedule("d", "c", "Renamed", 3, 4, 1, 2, {1: 100, 2: 100})
+    changed = Schedule("d", "c", "Renamed", 3, 4, 1, 2, Prices([(1, 100), (2, 100)]))
     shown.use(Catalogue({"d": changed}))
     after = shown.get("d")
     assert before is not None
@@ -57,3 +72,46 @@ def test_dates_that_left_the_catalogue_are_gone_and_their_ledgers_ignored() -> N
     shown.use(Catalogue({}))
     shown.put("d", HELD)
     assert shown.get("d") is None
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+BIG = 100_000
+
+
+def size_of(*roots: object) -> int:
+    """The bytes of these and all that they hold, as the allocator rounds them."""
+    seen: set[int] = set()
+    size, ahead = 0, list(roots)
+    while ahead:
+        one = ahead.pop()
+        if id(one) not in seen and not callable(one):
+            seen.add(id(one))
+            size += sys.getsizeof(one) + 15 & ~15
+            ahead += gc.get_referents(one)
+    return size
+
+
+@pytest.fixture(scope="module")
+def held() -> Ledger:
+    """A big hall of which every seat is held."""
+    holds = {
+        seat: LedgerHold(f"rsv_{seat:032x}", str(UUID(int=seat)), 1_000 + seat // 5)
+        for seat in range(1, BIG + 1)
+    }
+    return ledger_of(holds)
+
+
+@pytest.mark.parametrize("prices", [1, 40, BIG])
+def test_a_seat_of_a_big_hall_costs_its_owner_less_than_150_bytes(
+    held: Ledger, prices: int
+) -> None:
+    """Everything together: what the ledger says of a held seat, the catalogue's price, and what
+    lists of seats are rendered from; also where no two neighbours have the same price."""
+    seats = ((seat, 90_000 + seat * prices // BIG) for seat in range(1, BIG + 1))
+    date = Schedule("d", "c", "Concert", 3, 4, 1, 2, Prices(seats))
+    maps = SeatMaps(Catalogue({"d": date}), first_version=1)
+    maps.put("d", held)
+    pieces = SeatPieces(date, lambda number, price, word: b"")
+    assert (held.held, date.total_seats, len(pieces)) == (BIG, BIG, 196)
+    assert 100 * BIG < size_of(*maps, pieces) < 150 * BIG

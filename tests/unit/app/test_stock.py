@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from booking.catalogue.domain import Catalogue, Schedule
+from booking.catalogue.domain import Catalogue, Prices, Schedule
 from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
 from booking.seats.view import COUNT_EVERY_MS, SeatMaps, Stock, Stocks
 from tests.support.followed import T0, Followed
 
-DATE = Schedule("d", "c", "Concert", 0, 0, T0 + 50_000, T0 + 100_000, {1: 1, 2: 1, 3: 1, 4: 1})
+PRICES = Prices([(1, 1), (2, 1), (3, 1), (4, 1)])
+DATE = Schedule("d", "c", "Concert", 0, 0, T0 + 50_000, T0 + 100_000, PRICES)
 OTHER = replace(DATE, id="e", queue="own")
 HELD = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "r1", "ann", 10))
 SOLD = evolve_ledger(HELD, SaleCounted(1, "r1"))

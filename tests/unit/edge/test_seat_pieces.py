@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from booking.catalogue.domain import Schedule
+from booking.catalogue.domain import Prices, Schedule
 from booking.seats.domain.ledger import Ledger, SaleCounted, SeatWord, evolve_ledger
 from booking.seats.service import SeatService
 from booking.seats.view import SeatMap, SeatMaps
@@ -78,7 +78,7 @@ def test_a_step_renders_no_more_than_told_and_shows_only_what_is_whole() -> None
 
 
 def test_seats_that_the_catalogue_does_not_have_change_no_piece() -> None:
-    date = msgspec.structs.replace(LARGE, prices=dict.fromkeys(range(10, 2000), 1))
+    date = msgspec.structs.replace(LARGE, prices=Prices((number, 1) for number in range(10, 2000)))
     rendered = Rendered()
     pieces = SeatPieces(date, rendered)
     assert pieces.advance(SeatMap(date, ledger(), 1), PIECES)
