@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 
 import msgspec
+from attrs import define, field
 
 from actors.core.context import ShardContext
 from actors.core.envelope import Deadlines, Envelope
@@ -61,22 +62,16 @@ class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Of each owned shard."""
 
 
+@define(eq=False)
 class Health:
     """What is told of one runtime."""
 
-    def __init__(
-        self,
-        context: ShardContext,
-        shards: OwnedShards,
-        deadlines: Deadlines,
-        failed: asyncio.Future[BaseException],
-    ) -> None:
-        self._context = context
-        self._shards = shards
-        self._deadlines = deadlines
-        self._failed = failed
-        self.started = False
-        self.stopping = False
+    _context: ShardContext
+    _shards: OwnedShards
+    _deadlines: Deadlines
+    _failed: asyncio.Future[BaseException]
+    started: bool = field(default=False, init=False)
+    stopping: bool = field(default=False, init=False)
 
     def problem(self) -> str | None:
         """Why the runtime does not serve as it should, in a few words; ``None`` if it does."""

@@ -1,8 +1,4 @@
-"""The composition root: one instance put together out of its settings, stores, links and clock.
-
-:class:`App` is everything but the sockets. :mod:`booking.server` runs it on the real stores behind
-its edge; tests run it on the in-memory twins.
-"""
+"""The composition root: one instance put together out of its settings, stores, links and clock."""
 
 from __future__ import annotations
 
@@ -35,12 +31,9 @@ from booking.settings import Settings
 
 
 class App:
-    """One instance without its sockets.
-
-    ``links`` makes the links to other instances, given who this one is; ``limits`` are the
-    runtime's. ``draw`` gives numbers from 0 to 1 that spread what clients do; ``seed`` gives the
-    seed of a queue's draw, which nobody can foretell.
-    """
+    """One instance without its sockets. ``links`` makes the links to other instances, given who
+    this one is; ``draw`` gives numbers from 0 to 1 that spread what clients do; ``seed`` gives the
+    seed of a queue's draw, which nobody can foretell."""
 
     def __init__(
         self,
@@ -142,8 +135,7 @@ class App:
         self.views.use(await self.stores.catalogue.load())
 
     async def start(self) -> None:
-        """Join the others and wait until requests can be answered, or for as long as a start may
-        take. :class:`actors.membership.contract.MembershipError`."""
+        """Join the others and wait until ready, for a while. Raises :class:`MembershipError`."""
         await self.node.start()
         self._tasks.spawn(self.loader.run(), "views")
         await self.loader.load(self.loader.shown())
@@ -156,8 +148,7 @@ class App:
 
     @property
     def failures(self) -> list[asyncio.Future[BaseException]]:
-        """Done when a broken invariant has ended a part, or when a later run has replaced this one:
-        the process should end then."""
+        """Done when a part is broken, or a later run replaced this one: the process should end."""
         return [self._tasks.failed, self._succession.superseded, *self.node.failures]
 
     async def close(self) -> None:

@@ -1,8 +1,7 @@
 """What all entities share: where each lives, and how its events, states and messages are encoded.
 
-Events are JSON, so that people can read the journal; the rest is msgpack. The journal knows an
-event by its Struct's name and a version; :data:`UPCASTERS` brings payloads of older versions up to
-date before they are decoded.
+Events are JSON, known by their Struct's name and a version; the rest is msgpack. :data:`UPCASTERS`
+bring payloads of older versions up to date.
 """
 
 from __future__ import annotations
@@ -50,10 +49,7 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 
 
 class Codec:
-    """The codecs of one kind of entity.
-
-    A snapshot of another shape than ``states`` is ignored, and the journal replayed.
-    """
+    """The codecs of one kind of entity. A snapshot of another shape than ``states`` is ignored."""
 
     def __init__(
         self,

@@ -18,8 +18,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def cluster(self) -> str:
-        """The name of those who run on this journal, part of every name in Redis and of every
-        greeting. A copy of the database has another one once it is in its own generation."""
+        """The cluster on this journal. A restored copy in its own generation has another name."""
         return f"{self.journal.hex}-{self.generation:x}"
 
 

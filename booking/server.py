@@ -35,13 +35,11 @@ START_GIVEN_UP_S = 1.0
 """The stop of an instance that could not start: nobody waits for it."""
 
 NOTICED_AFTER_S = 1.0
-"""How long an instance that stops goes on listening at least, if there is another to go to: some
-have no shard to hand over, and load balancers look at ``/readyz`` about once a second."""
+"""How long a stopping instance listens at least: load balancers ask once a second."""
 
 
 class Server:
-    """One instance. Its public edge takes the links of other instances too; operators have an edge
-    of their own if they have a port of their own."""
+    """One instance. Its public edge takes peers' links; operators may have a port of their own."""
 
     def __init__(
         self, settings: Settings, identity: Identity, journal: Journal, clock: DatabaseClock
@@ -105,9 +103,8 @@ class Server:
     async def start(cls, settings: Settings, shared: socket.socket | None = None) -> Server:
         """Everything up and listening, or nothing.
 
-        ``shared`` is a socket that listens already, for several instances; connections are taken
-        from it once this one is ready, and it is closed with it. Raises :class:`OSError` if a port
-        or a server cannot be had, :class:`actors.journal.contract.JournalError`, and
+        ``shared`` is a listening socket of several instances, taken over once this one is ready.
+        Raises :class:`OSError`, :class:`actors.journal.contract.JournalError` and
         :class:`booking.schema.migrate.SchemaMismatch`.
         """
         identity = await parts.check(settings.databases)
@@ -159,8 +156,7 @@ class Server:
 
     @property
     def failures(self) -> list[asyncio.Future[BaseException]]:
-        """Done when a broken invariant has ended a part, or when a later run has replaced this one:
-        the process should end then."""
+        """Done when a part is broken, or a later run replaced this one: the process should end."""
         return [
             self._tasks.failed,
             self._audits.failed,
@@ -211,8 +207,7 @@ async def _clock_of(journal: Journal) -> DatabaseClock:
 
 
 class _Peering:
-    """Makes both ends of the links to other instances, which share the instance's name and the
-    cluster's secret."""
+    """Makes both ends of the links to other instances."""
 
     links: PeerTransport
     """The links to the others; set once a node has asked for them."""

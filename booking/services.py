@@ -1,8 +1,7 @@
 """What the edge gets of the application: the services of each subject.
 
-The edge knows HTTP and nothing of actors; the services know actors and nothing of HTTP. A service
-decides nothing: entities decide (:mod:`booking.domain`), and a service says which are asked in
-which order, such that a repeat with the same key after any crash ends the same.
+A service decides nothing: it says which entities are asked in which order, such that a repeat with
+the same key after any crash ends the same.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One instance's services, how well it knows what others decide, its clock, and how ready it
-    is."""
+    """One instance's services, its clock, and how ready it is."""
 
     queue: QueueService
     seats: SeatService

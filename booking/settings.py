@@ -1,8 +1,7 @@
-"""The settings of one instance, read from the environment (12-factor) and checked at once.
+"""The settings of one instance, read from the environment and checked at once.
 
-A field of :class:`Settings` says all there is of a variable: its name, type, range and default.
-A bad or missing one stops the start with one line: :class:`SettingsError`. The reference for people
-is ``docs/reference/settings.md``; a test holds it to these fields.
+A field of :class:`Settings` says all there is of a variable. A bad or missing one stops the start
+with one line: :class:`SettingsError`. See ``docs/reference/settings.md``.
 """
 
 from __future__ import annotations
@@ -185,8 +184,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, serving: bool = True) -> Settings:
-        """Read and check everything. ``serving=False`` is for commands that only need the
-        database: they may do without Redis and secrets. :class:`SettingsError`."""
+        """Read and check everything; ``serving=False``: without secrets. :class:`SettingsError`."""
         _refuse_unknown(environ)
         values: dict[str, Any] = {} if serving else {"redis_url": "", "token_secrets": ()}
         for each in fields(cls):
@@ -216,10 +214,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def rehold_ms(self) -> int:
-        """How long a seat that was held for the whole of ``hold_s`` and let go is not for the same
-        user again, and a seat held for less so much shorter; 0: it is at once. A tenth of a hold is
-        time enough for somebody else to see and take the seat, and no long wait for one who meant
-        to keep it."""
+        """How long a seat held for all of ``hold_s`` and let go stays closed to the same user; 0:
+        not at all. A tenth of a hold lets others take it."""
         return self.hold_s * 100 if self.rehold_s is None else self.rehold_s * 1000
 
     @property
@@ -280,8 +276,7 @@ def _whole(within: Meta, name: str, text: str) -> int:
 
 
 def _unique_name(host: str, pid: int) -> str:
-    """Two hosts with long names must not be cut to the same one, and in a container the process id
-    is 1 everywhere, also where several share the host's name."""
+    """Long names stay different when cut, and in containers process ids are alike."""
     name = re.sub(r"[^A-Za-z0-9.-]", "-", host).strip("-.") or "booking"
     if len(name) > _HOST_LENGTH_MAX:
         name = f"{name[:30]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"

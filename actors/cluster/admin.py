@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from attrs import define
+
 from actors.address import SLOT_COUNT
 from actors.clock import Clock
 from actors.cluster.admin_views import (
@@ -31,29 +33,19 @@ HANDOVERS_SHOWN = 50
 """As many as fit on a screen."""
 
 
+@define(eq=False)
 class ClusterAdmin:
     """Every method may raise :class:`~actors.cluster.admin_views.OperationRefusedError` and
     :class:`~actors.journal.contract.JournalError`. ``who`` is logged with what was done.
     ``announce`` tells every instance that the stored placement has changed, so that it acts at
     once."""
 
-    def __init__(
-        self,
-        planner: ClusterPlanner,
-        stores: Stores,
-        clock: Clock,
-        leader: Callable[[], LeaderView],
-        handoffs: HandoffRequests,
-        announce: Callable[[], None],
-    ) -> None:
-        self._planner = planner
-        self._members = planner.members
-        self._placement = stores.placement
-        self._operations = stores.operations
-        self._clock = clock
-        self._leader = leader
-        self._handoffs = handoffs
-        self._announce = announce
+    _planner: ClusterPlanner
+    _stores: Stores
+    _clock: Clock
+    _leader: Callable[[], LeaderView]
+    _handoffs: HandoffRequests
+    _announce: Callable[[], None]
 
     # -- views ---------------------------------------------------------------------------------
 
@@ -61,8 +53,8 @@ class ClusterAdmin:
         """Return the cluster as the stored table and the heartbeats have it."""
         snapshot = await self._planner.snapshot()
         leader = self._leader()
-        latest = await self._operations.latest()
-        heard_s = self._members.heard_s
+        latest = await self._stores.operations.latest()
+        heard_s = self._planner.members.heard_s
         now_s = self._clock.monotonic()
         return ClusterView(
             instances=[self._instance(node, snapshot) for node in snapshot.nodes],
@@ -70,13 +62,13 @@ class ClusterAdmin:
             leader=leader.holder.partition("@")[0],
             term=leader.term,
             age_ms=0 if heard_s is None else round((now_s - heard_s) * 1000),
-            answered_by=self._members.me.instance,
+            answered_by=self._planner.members.me.instance,
             rebalance=None if latest is None else _rebalance(latest, snapshot),
             handovers=list(self._handoffs.history)[:HANDOVERS_SHOWN],
         )
 
     def _instance(self, node: Node, snapshot: ClusterSnapshot) -> InstanceView:
-        member = self._members.member(node.instance)
+        member = self._planner.members.member(node.instance)
         assert member is not None, "nodes are made from members"
         mine = [state for state in snapshot.shards if state.owner == node.instance]
         health = member.health
@@ -86,7 +78,7 @@ class ClusterAdmin:
             url=member.url,
             since_ms=member.since_ms,
             state=node.state,  # type: ignore[arg-type]  # one of the five words
-            heard_ms_ago=round(self._members.silent_s(node.instance) * 1000),
+            heard_ms_ago=round(self._planner.members.silent_s(node.instance) * 1000),
             shards=len(mine),
             rate=round(sum(state.rate for state in mine), 1),
             entities=sum(state.entities for state in mine),
@@ -96,11 +88,11 @@ class ClusterAdmin:
 
     async def note(self, who: str, what: str, detail: Mapping[str, Any]) -> None:
         """Write a line of the audit trail about a change that is made elsewhere."""
-        await self._placement.log(who, what, detail)
+        await self._stores.placement.log(who, what, detail)
 
     async def log(self, limit: int, before_id: int | None) -> Sequence[OperatorLogEntry]:
         """Return the newest lines of the audit trail, newest first."""
-        return await self._placement.logged(limit, before_id)
+        return await self._stores.placement.logged(limit, before_id)
 
     # -- plans ---------------------------------------------------------------------------------
 
@@ -108,36 +100,38 @@ class ClusterAdmin:
         """Make a plan that evens the shards out, and keep it to be applied by its id."""
         snapshot = await self._planner.snapshot()
         plan = self._planner.plan(snapshot, exact=True)
-        await self._operations.show(plan, "rebalance")
+        await self._stores.operations.show(plan, "rebalance")
         return plan
 
     async def apply(self, plan_id: str, who: str) -> Rebalance:
         """Begin a stored plan; for one that runs, return its progress. Refused as
         ``unknown_plan``, or as ``plan_stale`` if the cluster has changed since."""
-        stored = await self._operations.plan(plan_id)
+        stored = await self._stores.operations.plan(plan_id)
         if stored is None:
             raise OperationRefusedError("unknown_plan", f"there is no plan {plan_id}; make one")
         snapshot = await self._planner.snapshot()
         if stored.state == "shown":
             if (why := stale_reason(stored.plan, snapshot.nodes, snapshot.shards)) is not None:
                 raise OperationRefusedError("plan_stale", f"the cluster has changed: {why}")
-            if any(one.kind == "rebalance" for one in await self._operations.running()):
+            if any(one.kind == "rebalance" for one in await self._stores.operations.running()):
                 raise OperationRefusedError("conflict", "another plan runs; abort it first")
-            await self._operations.begin(plan_id, who)
+            await self._stores.operations.begin(plan_id, who)
             self._announce()
-            stored = await self._operations.plan(plan_id)
+            stored = await self._stores.operations.plan(plan_id)
             assert stored is not None, "it was there"
         return _rebalance(stored, snapshot)
 
     async def abort(self, who: str) -> Rebalance:
         """End the running plan. Shards that have moved stay. Refused as ``no_rebalance``."""
         snapshot = await self._planner.snapshot()
-        for stored in await self._operations.running():
+        for stored in await self._stores.operations.running():
             if stored.kind != "rebalance":
                 continue
             now = snapshot.progress(stored.plan)
-            if await self._operations.end(stored.plan.plan_id, "aborted", who, outcome_of(now)):
-                after = await self._operations.plan(stored.plan.plan_id)
+            if await self._stores.operations.end(
+                stored.plan.plan_id, "aborted", who, outcome_of(now)
+            ):
+                after = await self._stores.operations.plan(stored.plan.plan_id)
                 return _rebalance(after or stored, snapshot)
         raise OperationRefusedError("no_rebalance", "no plan runs")
 
@@ -154,29 +148,29 @@ class ClusterAdmin:
         if state.owner == node.instance:
             return
         plan = _plan_of_one(snapshot, shard, to)
-        await self._operations.show(plan, "move")
-        if not await self._operations.begin(plan.plan_id, who):
+        await self._stores.operations.show(plan, "move")
+        if not await self._stores.operations.begin(plan.plan_id, who):
             raise OperationRefusedError("conflict", f"shard {shard} is on its way already")
         self._announce()
 
     async def pin(self, shard: int, instance: str, who: str) -> None:
         """Move a shard to an instance and keep it there."""
         self._usable(instance, (await self._planner.snapshot()).nodes)
-        await self._placement.pin(_known(shard), instance, who)
+        await self._stores.placement.pin(_known(shard), instance, who)
         self._announce()
 
     async def unpin(self, shard: int, who: str) -> None:
         """Let balancing place the shard again."""
-        await self._placement.pin(_known(shard), None, who)
+        await self._stores.placement.pin(_known(shard), None, who)
         self._announce()
 
     async def freeze(self, shard: int, reason: str, who: str) -> None:
         """Keep a shard where it is, whatever the plan."""
-        await self._placement.freeze(_known(shard), reason, who)
+        await self._stores.placement.freeze(_known(shard), reason, who)
 
     async def unfreeze(self, shard: int, who: str) -> None:
         """Let the shard move again."""
-        await self._placement.freeze(_known(shard), None, who)
+        await self._stores.placement.freeze(_known(shard), None, who)
         self._announce()
 
     # -- what the journal has lost -------------------------------------------------------------
@@ -194,7 +188,7 @@ class ClusterAdmin:
                 accepted_at_ms=loss.accepted_at_ms,
                 accepted_by=loss.accepted_by,
             )
-            for loss in await self._placement.losses()
+            for loss in await self._stores.placement.losses()
         ]
 
     async def accept_losses(self, shards: Collection[int] | None, who: str) -> Sequence[int]:
@@ -205,7 +199,7 @@ class ClusterAdmin:
         if not wanted <= waiting or not wanted:
             numbers = ", ".join(str(shard) for shard in sorted(wanted - waiting)) or "no shard"
             raise OperationRefusedError("no_loss", f"{numbers} waits for nobody to accept a loss")
-        await self._placement.accept_losses(wanted, who)
+        await self._stores.placement.accept_losses(wanted, who)
         self._announce()
         return sorted(wanted)
 
@@ -228,9 +222,12 @@ class ClusterAdmin:
 
     async def _desire(self, instance: str, state: DesiredState, who: str, what: str) -> None:
         await self._planner.snapshot()
-        if self._members.member(instance) is None and instance not in self._members.desired:
+        if (
+            self._planner.members.member(instance) is None
+            and instance not in self._planner.members.desired
+        ):
             raise OperationRefusedError("unknown_instance", f"there is no instance {instance}")
-        await self._operations.desire(instance, state, who, what)
+        await self._stores.operations.desire(instance, state, who, what)
         self._announce()
 
     @staticmethod

@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from attrs import define, field
+
 from actors.clock import Clock
 from actors.cluster.application import Stores
 from actors.cluster.claims import ShardClaims
@@ -27,35 +29,26 @@ READ_EVERY_S = 0.5
 """Between two readings of the table when nothing is said to have changed: 256 small rows."""
 
 
+@define(eq=False)
 class ShardTable:
     """Reads the stored table of shards into the directory. ``on_news`` is called when the table
     names an owner that this instance had not heard of."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        members: MembershipView,
-        runtime: Runtime,
-        directory: ShardDirectory,
-        clock: Clock,
-        on_news: Callable[[], None],
-    ) -> None:
-        self._placement = stores.placement
-        self._operations = stores.operations
-        self._members = members
-        self._runtime = runtime
-        self._directory = directory
-        self._clock = clock
-        self._on_news = on_news
-        self.read_s: float | None = None
-        """When the table was last read, on the monotonic clock."""
+    _stores: Stores
+    _members: MembershipView
+    _runtime: Runtime
+    _directory: ShardDirectory
+    _clock: Clock
+    _on_news: Callable[[], None]
+    read_s: float | None = field(default=None, init=False)
+    """When the table was last read, on the monotonic clock."""
 
     async def read(self) -> Sequence[PlacedShard]:
         """Read all shards, and what operators want. Raises
         :class:`~actors.journal.contract.JournalError`."""
-        table = await self._placement.shards()
+        table = await self._stores.placement.shards()
         try:
-            self._members.desired = await self._operations.desired_states()
+            self._members.desired = await self._stores.operations.desired_states()
         except JournalError as error:  # Only its own database is away: the last answer stands.
             log.info("what operators want cannot be read: %s", error)
         self.read_s = self._clock.monotonic()
@@ -70,25 +63,18 @@ class ShardTable:
         return self._directory.learn(placed.shard, owner, placed.epoch, incarnation)
 
 
+@define(eq=False)
 class ShardAllocator:
     """Compares the table with what this instance serves, and closes the difference."""
 
-    def __init__(
-        self,
-        table: ShardTable,
-        members: MembershipView,
-        claims: ShardClaims,
-        handoffs: HandoffRequests,
-        releases: ShardReleases,
-    ) -> None:
-        self._table = table
-        self._members = members
-        self._claims = claims
-        self._handoffs = handoffs
-        self._releases = releases
-        self._kick = asyncio.Event()
-        self._moving: set[int] = set()
-        """Shards being taken from their owners."""
+    _table: ShardTable
+    _members: MembershipView
+    _claims: ShardClaims
+    _handoffs: HandoffRequests
+    _releases: ShardReleases
+    _kick: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _moving: set[int] = field(factory=set, init=False)
+    """Shards being taken from their owners."""
 
     @property
     def moving(self) -> int:

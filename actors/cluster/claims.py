@@ -6,6 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 
+from attrs import define, field
+
 from actors.address import Address
 from actors.behaviour import Folded
 from actors.cluster.application import Stores
@@ -20,25 +22,18 @@ log = logging.getLogger(__name__)
 _Claim = Callable[[Sequence[tuple[int, int]], str, str], Awaitable[list[Lease]]]
 
 
+@define(eq=False)
 class ShardClaims:
     """``on_gained`` is called with the shards that this instance serves from now on."""
 
-    def __init__(
-        self,
-        member: Member,
-        stores: Stores,
-        runtime: Runtime,
-        directory: ShardDirectory,
-        on_gained: Callable[[Collection[int]], None],
-    ) -> None:
-        self._member = member
-        self._stores = stores
-        self._runtime = runtime
-        self._directory = directory
-        self._on_gained = on_gained
-        self._claimed_before: set[int] = set()
-        self.total = 0
-        """Shards claimed so far."""
+    _member: Member
+    _stores: Stores
+    _runtime: Runtime
+    _directory: ShardDirectory
+    _on_gained: Callable[[Collection[int]], None]
+    _claimed_before: set[int] = field(factory=set, init=False)
+    total: int = field(default=0, init=False)
+    """Shards claimed so far."""
 
     def held(self, shard: int) -> bool:
         """Whether this instance has the shard, or is about to claim its own shard again."""

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from attrs import define, field
 from msgspec.structs import replace
 
 from actors.clock import Clock
@@ -48,27 +49,20 @@ class ClusterSnapshot(NamedTuple):
         return progress(plan, self.nodes, self.shards)
 
 
+@define(eq=False)
 class ClusterPlanner:
     """Reads the cluster and plans its moves; ``pauses`` gives how long recent hand-overs took."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        members: MembershipView,
-        rules: Rules,
-        pauses: Callable[[], Sequence[Pause]],
-    ) -> None:
-        self._placement = stores.placement
-        self._operations = stores.operations
-        self.members = members
-        self.rules = rules
-        self._pauses = pauses
+    _stores: Stores
+    members: MembershipView
+    rules: Rules
+    _pauses: Callable[[], Sequence[Pause]]
 
     async def snapshot(self) -> ClusterSnapshot:
         """Read the stored table, and add the load that owners report in their heartbeats. Raises
         :class:`~actors.journal.contract.JournalError`."""
-        self.members.desired = await self._operations.desired_states()
-        table = await self._placement.shards()
+        self.members.desired = await self._stores.operations.desired_states()
+        table = await self._stores.placement.shards()
         loads = {
             shard: {"rate": rate, "entities": entities}
             for member in self.members.members()
@@ -93,28 +87,20 @@ def outcome_of(now: Progress) -> PlanOutcome:
     return PlanOutcome(len(now.done), len(now.open), broken)
 
 
+@define(eq=False)
 class ShardCoordinator:
     """Works only while this instance leads. ``term`` gives its term, ``announce`` tells instances
     that there are shards for them to take."""
 
-    def __init__(
-        self,
-        planner: ClusterPlanner,
-        stores: Stores,
-        clock: Clock,
-        term: Callable[[], int | None],
-        announce: Callable[[Collection[str]], None],
-    ) -> None:
-        self._planner = planner
-        self._placement = stores.placement
-        self._operations = stores.operations
-        self._clock = clock
-        self._term = term
-        self._announce = announce
-        self._kick = asyncio.Event()
-        self._settling_until = 0.0
-        self.rounds = 0
-        """Rounds so far as the leader."""
+    _planner: ClusterPlanner
+    _stores: Stores
+    _clock: Clock
+    _term: Callable[[], int | None]
+    _announce: Callable[[Collection[str]], None]
+    _kick: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _settling_until: float = field(default=0.0, init=False)
+    rounds: int = field(default=0, init=False)
+    """Rounds so far as the leader."""
 
     def kick(self) -> None:
         """Begin a round now: the table has changed."""
@@ -174,16 +160,16 @@ class ShardCoordinator:
     async def _requested_moves(self, snapshot: ClusterSnapshot) -> list[Move]:
         """The open moves of plans that operators started; plans without open moves are ended."""
         moves: list[Move] = []
-        for stored in await self._operations.running():
+        for stored in await self._stores.operations.running():
             now = snapshot.progress(stored.plan)
             moves += now.open
             if not now.open:
                 plan_id = stored.plan.plan_id
-                await self._operations.end(plan_id, "done", "leader", outcome_of(now))
+                await self._stores.operations.end(plan_id, "done", "leader", outcome_of(now))
         return moves
 
     async def _write(self, term: int, desired: Mapping[int, tuple[int, str]]) -> None:
-        written = await self._placement.write_desired(term, desired)
+        written = await self._stores.placement.write_desired(term, desired)
         if written.current:
             self._announce(sorted({desired[shard][1] for shard in written.shards}))
         else:

@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from attrs import define, field
+
 from actors.address import Address
 from actors.clock import Clock
 from actors.cluster.admin_views import Handover
@@ -120,28 +122,20 @@ class ShardReleases:
         return self._clock.monotonic() - released_s >= UNRESPONSIVE_S
 
 
+@define(eq=False)
 class HandoffRequests:
     """The target's side: asks owners to release shards. ``hot`` names the entities of a shard that
     callers will want at once."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        members: MembershipView,
-        control: ControlChannel,
-        claims: ShardClaims,
-        clock: Clock,
-        hot: Callable[[int], Sequence[Address]],
-    ) -> None:
-        self._runtime = runtime
-        self._members = members
-        self._control = control
-        self._claims = claims
-        self._clock = clock
-        self._hot = hot
-        self.history: deque[Handover] = deque(maxlen=HANDOVERS_KEPT)
-        """The last hand-overs to this instance, newest first."""
-        self.pauses = PauseHistogram()
+    _runtime: Runtime
+    _members: MembershipView
+    _control: ControlChannel
+    _claims: ShardClaims
+    _clock: Clock
+    _hot: Callable[[int], Sequence[Address]]
+    history: deque[Handover] = field(factory=lambda: deque(maxlen=HANDOVERS_KEPT), init=False)
+    """The last hand-overs to this instance, newest first."""
+    pauses: PauseHistogram = field(factory=PauseHistogram, init=False)
 
     def observed_pauses(self) -> Sequence[Pause]:
         """How long recent hand-overs to this instance took, for planning the next."""

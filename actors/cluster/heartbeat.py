@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from attrs import define, field
 from msgspec.structs import replace
 
 from actors.clock import Clock
@@ -51,28 +52,23 @@ class LoadRates:
         return rates
 
 
+@define(eq=False)
 class Heartbeat:
     """``changed`` is called when an instance joined, left or changed."""
 
-    def __init__(
-        self,
-        member: Member,
-        announcements: Announcements,
-        members: MembershipView,
-        runtime: Runtime,
-        clock: Clock,
-        changed: Callable[[], None],
-    ) -> None:
-        self.member = member
-        self._announcements = announcements
-        self._members = members
-        self._runtime = runtime
-        self._clock = clock
-        self._changed = changed
-        self._rates = LoadRates()
-        self._beaten_s = clock.monotonic()
-        self.problem: str | None = None
-        """What is wrong with the membership store, in a few words."""
+    member: Member
+    _announcements: Announcements
+    _members: MembershipView
+    _runtime: Runtime
+    _clock: Clock
+    _changed: Callable[[], None]
+    _rates: LoadRates = field(factory=LoadRates, init=False)
+    problem: str | None = field(default=None, init=False)
+    """What is wrong with the membership store, in a few words."""
+    _beaten_s: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._beaten_s = self._clock.monotonic()
 
     def advertise(self, url: str) -> None:
         """Set the address where this instance listens. Call it before the first beat."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from attrs import define
+
 from actors.clock import Clock
 from actors.cluster.allocator import ShardTable
 from actors.cluster.control import ControlChannel
@@ -27,22 +29,15 @@ a cut link up after the same silence, so it does not make this side the later on
 CHECK_EVERY_S = 0.25
 
 
+@define(eq=False)
 class PartitionDetector:
     """Makes the runtime check its leases once each time this instance becomes isolated."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        members: MembershipView,
-        control: ControlChannel,
-        table: ShardTable,
-        clock: Clock,
-    ) -> None:
-        self._runtime = runtime
-        self._members = members
-        self._control = control
-        self._table = table
-        self._clock = clock
+    _runtime: Runtime
+    _members: MembershipView
+    _control: ControlChannel
+    _table: ShardTable
+    _clock: Clock
 
     async def run(self) -> None:
         """Check until cancelled."""

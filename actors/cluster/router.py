@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import Any
 
+from attrs import define, field
+
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import CommandKey
 from actors.clock import Clock
@@ -47,34 +49,26 @@ RETRY_EVERY_S = 0.05
 """Between two tries when nothing new is known of the shard."""
 
 
+@define(eq=False, slots=False)
 class Router:
     """Asks entities anywhere in the cluster, as :class:`actors.runtime.Runtime` asks those here."""
 
-    def __init__(
-        self,
-        instance: str,
-        runtime: Runtime,
-        links: Transport,
-        directory: ShardDirectory,
-        clock: Clock,
-        tasks: Tasks,
-    ) -> None:
-        self._instance = instance
-        self._runtime = runtime
-        self._links = links
-        self._directory = directory
-        self._clock = clock
-        self._tasks = tasks
-        self.tracer: Tracer | None = None
-        """Follows commands, if traces are on. Set it before the start."""
-        self.held = 0
-        """Callers that are held back now."""
-        self.held_total = 0
-        """Callers held back so far."""
-        self.refused = 0
-        """Callers refused so far because no owner was found in time."""
-        self.sent_on = 0
-        """Commands sent to other instances so far."""
+    _instance: str
+    _runtime: Runtime
+    _links: Transport
+    _directory: ShardDirectory
+    _clock: Clock
+    _tasks: Tasks
+    tracer: Tracer | None = field(default=None, init=False)
+    """Follows commands, if traces are on. Set it before the start."""
+    held: int = field(default=0, init=False)
+    """Callers that are held back now."""
+    held_total: int = field(default=0, init=False)
+    """Callers held back so far."""
+    refused: int = field(default=0, init=False)
+    """Callers refused so far because no owner was found in time."""
+    sent_on: int = field(default=0, init=False)
+    """Commands sent to other instances so far."""
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -216,25 +210,18 @@ STALE_AFTER_S = 2.0
 """Since an owner last confirmed that it serves a shard; older replicas are not served."""
 
 
+@define(eq=False, slots=False)
 class ShardAvailability:
     """Whether shards have an owner that answers, and whether their view replicas are recent enough.
     ``released`` tells whether a shard was released just now, for another instance to claim."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        directory: ShardDirectory,
-        members: MembershipView,
-        clock: Clock,
-        released: Callable[[int], bool],
-    ) -> None:
-        self._runtime = runtime
-        self._directory = directory
-        self._members = members
-        self._clock = clock
-        self._released = released
-        self._all_confirmed = False
-        """Every owner has confirmed its shards once since the start."""
+    _runtime: Runtime
+    _directory: ShardDirectory
+    _members: MembershipView
+    _clock: Clock
+    _released: Callable[[int], bool]
+    _all_confirmed: bool = field(default=False, init=False)
+    """Every owner has confirmed its shards once since the start."""
 
     # -- of replicas ---------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Any
 
+from attrs import define, field
+
 from actors.address import Address
 from actors.behaviour import TIMER_FIRED, Folded
 from actors.core.context import ShardContext
@@ -35,6 +37,7 @@ since the last round, the bound is passed by at most a hundredth until the next 
 ones."""
 
 
+@define(eq=False)
 class Pool:
     """All activations of an instance, in a ring with a second chance (CLOCK; Corbato, 1968): close
     to least recently used, and a turn only has to set a flag.
@@ -44,22 +47,15 @@ class Pool:
     activation keeps it until they let the event loop go on.
     """
 
-    def __init__(
-        self,
-        entities_max: int,
-        loop: asyncio.AbstractEventLoop,
-        leftovers: Leftovers,
-        save: Callable[[Shard, Iterable[Activation]], None],
-    ) -> None:
-        self._entities_max = entities_max
-        self._loop = loop
-        self._leftovers = leftovers
-        self._save = save
-        self._ring: deque[Activation] = deque()
-        self._came = 0
-        """Activations that came while there were too many, since the last eviction."""
-        self.size = 0
-        """Entities in memory."""
+    _entities_max: int
+    _loop: asyncio.AbstractEventLoop
+    _leftovers: Leftovers
+    _save: Callable[[Shard, Iterable[Activation]], None]
+    _ring: deque[Activation] = field(factory=deque, init=False)
+    _came: int = field(default=0, init=False)
+    """Activations that came while there were too many, since the last eviction."""
+    size: int = field(default=0, init=False)
+    """Entities in memory."""
 
     def admit(self, activation: Activation) -> None:
         """Count an activation that came into memory; beyond the bound, idle ones will have to

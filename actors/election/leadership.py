@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final, Literal, TypeVar
 
 import msgspec
+from attrs import define, field
 
 from actors.clock import Clock
 from actors.election.candidacy import Candidacy, Times
@@ -52,6 +53,7 @@ class LeaderView(msgspec.Struct, frozen=True):
     journal_reached: bool
 
 
+@define(eq=False)
 class Leader:
     """One instance's candidacy. :meth:`run` is to be spawned by a supervised group.
 
@@ -61,36 +63,32 @@ class Leader:
     ``ValueError`` if the time-outs do not fit each other or the election's.
     """
 
-    def __init__(
-        self,
-        election: Election,
-        store: TermStore,
-        incarnation: str,
-        clock: Clock,
-        *,
-        on_elected: Callable[[int], None],
-        on_deposed: Callable[[], None] = lambda: None,
-        fit: Callable[[], bool] = lambda: True,
-        times: Times | None = None,
-    ) -> None:
-        self._times = times or Times(key_ttl_s=election.ttl_s)
-        if self._times.key_ttl_s != election.ttl_s:
+    _election: Election
+    _store: TermStore
+    _incarnation: str
+    _clock: Clock
+    _on_elected: Callable[[int], None] = field(kw_only=True)
+    _on_deposed: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    _fit: Callable[[], bool] = field(default=lambda: True, kw_only=True)
+    _times: Times = field(kw_only=True)
+    _candidacy: Candidacy = field(init=False)
+    _told: int | None = field(default=None, init=False)
+    """The term that was told to ``on_elected`` and not yet taken back."""
+    _stopping: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _reached: dict[Store, bool] = field(init=False)
+
+    @_times.default
+    def _usual_times(self) -> Times:
+        return Times(key_ttl_s=self._election.ttl_s)
+
+    def __attrs_post_init__(self) -> None:
+        if self._times.key_ttl_s != self._election.ttl_s:
             raise ValueError(
-                f"the election grants {election.ttl_s} s, the leader counts on "
+                f"the election grants {self._election.ttl_s} s, the leader counts on "
                 f"{self._times.key_ttl_s} s"
             )
-        self._election = election
-        self._store = store
-        self._incarnation = incarnation
-        self._clock = clock
-        self._on_elected = on_elected
-        self._on_deposed = on_deposed
-        self._fit = fit
-        self._candidacy = Candidacy(incarnation, self._times, clock.monotonic())
-        self._told: int | None = None
-        """The term that was told to ``on_elected`` and not yet taken back."""
-        self._stopping = asyncio.Event()
-        self._reached: dict[Store, bool] = {"redis": True, "journal": True}
+        self._candidacy = Candidacy(self._incarnation, self._times, self._clock.monotonic())
+        self._reached = {"redis": True, "journal": True}
 
     @property
     def term(self) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from attrs import define, field
 
 from actors.membership.contract import Member, Membership, MembershipError
 from actors.membership.foreign import ForeignInstances
@@ -18,26 +19,20 @@ ASKED_AGAIN_AFTER = 10
 """Readings, which are heartbeats, until the journal is asked again about one that had no shard."""
 
 
+@define(eq=False)
 class DualMembership:
     """The membership of ``store``, and those of ours in ``previous``, which has the names of the
     release before. ``claimed`` tells whether a run has ever claimed a shard of this journal."""
 
-    def __init__(
-        self,
-        store: Membership,
-        previous: Membership,
-        claimed: Callable[[str], Awaitable[bool]],
-        foreign: ForeignInstances,
-    ) -> None:
-        self._store = store
-        self._previous = previous
-        self._claimed = claimed
-        self._foreign = foreign
-        self._ours: set[tuple[str, str]] = set()
-        """Name and address of those that were found to be ours: a later run of them is, too."""
-        self._asked: dict[str, int] = {}
-        """Runs that had no shard, and for how many readings more they are not asked about."""
-        self._both = False
+    _store: Membership
+    _previous: Membership
+    _claimed: Callable[[str], Awaitable[bool]]
+    _foreign: ForeignInstances
+    _ours: set[tuple[str, str]] = field(factory=set, init=False)
+    """Name and address of those that were found to be ours: a later run of them is, too."""
+    _asked: dict[str, int] = field(factory=dict, init=False)
+    """Runs that had no shard, and for how many readings more they are not asked about."""
+    _both: bool = field(default=False, init=False)
 
     async def announce(self, member: Member, ttl_s: float) -> None:
         """As the contract says; under both names while both releases run."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from attrs import define, field
 
 from actors.address import Address
 from actors.behaviour import Folded
@@ -22,7 +23,7 @@ from actors.tasks import Tasks
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
+@define(eq=False)
 class Reclaim:
     """A shard this instance wants to hold (again)."""
 
@@ -31,41 +32,34 @@ class Reclaim:
     """As it was held before; ``None`` for a shard that is taken from whoever has it."""
     not_before: float = 0.0
     """On the monotonic clock."""
-    doubtful: dict[Address, None] = field(default_factory=dict)
+    doubtful: dict[Address, None] = field(factory=dict)
     """Entities with rows whose fate is not known."""
 
 
+@define(eq=False)
 class ServedShards:
     """The shards that this instance serves, and those it claims again."""
 
-    def __init__(
-        self,
-        context: ShardContext,
-        entities: Entities,
-        writer: Writer,
-        tasks: Tasks,
-        incarnation: str,
-    ) -> None:
-        self._context = context
-        self._incarnation = incarnation
-        self._entities = entities
-        self._writer = writer
-        self._tasks = tasks
-        self.lanes: list[Lane] = []
-        self.shards: dict[int, Shard] = {}
-        """Served here, by number."""
-        self.pending: dict[int, Reclaim] = {}
-        """To be claimed."""
-        self.lost: set[int] = set()
-        """Shards that another instance claimed."""
-        self.known: dict[int, Lease] = {}
-        """Of shards that are not served here now: how they were when they were last."""
-        self.losses: dict[int, int] = {}
-        """How often the journal of each shard was found to have lost rows."""
-        self.waiting: set[int] = set()
-        """Shards that wait for an operator to accept such a loss."""
-        self.left = False
-        """This instance takes no more shards."""
+    _context: ShardContext
+    _entities: Entities
+    _writer: Writer
+    _tasks: Tasks
+    _incarnation: str
+    lanes: list[Lane] = field(factory=list, init=False)
+    shards: dict[int, Shard] = field(factory=dict, init=False)
+    """Served here, by number."""
+    pending: dict[int, Reclaim] = field(factory=dict, init=False)
+    """To be claimed."""
+    lost: set[int] = field(factory=set, init=False)
+    """Shards that another instance claimed."""
+    known: dict[int, Lease] = field(factory=dict, init=False)
+    """Of shards that are not served here now: how they were when they were last."""
+    losses: dict[int, int] = field(factory=dict, init=False)
+    """How often the journal of each shard was found to have lost rows."""
+    waiting: set[int] = field(factory=set, init=False)
+    """Shards that wait for an operator to accept such a loss."""
+    left: bool = field(default=False, init=False)
+    """This instance takes no more shards."""
 
     def install(
         self,

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import aiohttp
 import msgspec
+from attrs import define, field
 
 from actors.clock import Clock
 from actors.core.envelope import Envelope
@@ -132,27 +133,23 @@ class Outbox:
         self._drained = None
 
 
+@define(eq=False)
 class Connection:
     """Carries messages until either side ends it. ``abort`` cuts the websocket at once."""
 
-    def __init__(
-        self,
-        socket: Socket,
-        abort: Callable[[], None],
-        *,
-        clock: Clock,
-        limits: PeerLimits,
-        traffic: Traffic,
-    ) -> None:
-        self._socket = socket
-        self._abort = abort
-        self._clock = clock
-        self._limits = limits
-        self._traffic = traffic
-        self._heard_s = clock.monotonic()
-        self.outbox = Outbox(limits)
-        self.ended = ""
-        """Why the connection ended; empty while it is open."""
+    _socket: Socket
+    _abort: Callable[[], None]
+    _clock: Clock = field(kw_only=True)
+    _limits: PeerLimits = field(kw_only=True)
+    _traffic: Traffic = field(kw_only=True)
+    ended: str = field(default="", init=False)
+    """Why the connection ended; empty while it is open."""
+    _heard_s: float = field(init=False)
+    outbox: Outbox = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._heard_s = self._clock.monotonic()
+        self.outbox = Outbox(self._limits)
 
     async def run(self, on_message: Callable[[Message], None]) -> None:
         """Run until the connection ends, for the reason in :attr:`ended`. An error of

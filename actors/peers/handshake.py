@@ -24,6 +24,7 @@ from typing import Literal, TypeVar
 import aiohttp
 import msgspec
 from aiohttp import web
+from attrs import define, field
 
 from actors.membership.contract import Member
 from actors.membership.foreign import ForeignInstances
@@ -103,25 +104,18 @@ def _said(side: Side, hello: Hello, challenge: Challenge) -> list[object]:
     return [side, first, second, *((hello.cluster, challenge.cluster) if named else ())]
 
 
+@define(eq=False)
 class Handshake:
     """One instance's side of it: ``member`` is the instance itself. Instances of other clusters are
     ``foreign``."""
 
-    def __init__(
-        self,
-        member: Member,
-        secret: Secret,
-        nonces: Nonces,
-        is_previous: IsPrevious,
-        foreign: ForeignInstances,
-    ) -> None:
-        self.member = member
-        self._secret = secret
-        self._nonces = nonces
-        self._is_previous = is_previous
-        self._foreign = foreign
-        self._which = 0
-        """The secret that the next client handshake tries."""
+    member: Member
+    _secret: Secret
+    _nonces: Nonces
+    _is_previous: IsPrevious
+    _foreign: ForeignInstances
+    _which: int = field(default=0, init=False)
+    """The secret that the next client handshake tries."""
 
     async def connect(self, socket: Socket, wanted: str) -> Challenge:
         """Introduce this instance as a client of the wanted one. Raises :class:`HandshakeError`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
+from attrs import define, field
 
 from actors.clock import Clock
 from actors.core.envelope import Deadlines, Envelope, Tracer
@@ -40,25 +41,17 @@ from actors.transport import Answer, Request, ShardOwner
 log = logging.getLogger(__name__)
 
 
+@define(eq=False)
 class ClientLink:
     """Bounded by the connection's outbox and by how many asks its peer lets wait."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        codec: Codec,
-        clock: Clock,
-        deadlines: Deadlines,
-        limits: PeerLimits,
-    ) -> None:
-        self.connection = connection
-        self._codec = codec
-        self._clock = clock
-        self._deadlines = deadlines
-        self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, Envelope] = {}
+    connection: Connection
+    _codec: Codec = field(kw_only=True)
+    _clock: Clock = field(kw_only=True)
+    _deadlines: Deadlines = field(kw_only=True)
+    _limits: PeerLimits = field(kw_only=True)
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
+    _waiting: dict[int, Envelope] = field(factory=dict, init=False)
 
     @property
     def full(self) -> bool:

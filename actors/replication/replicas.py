@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from attrs import define, field
+
 from actors.address import SLOT_COUNT, Address
 from actors.behaviour import Behaviour
 from actors.core.folding import Folding, Leftovers, done_ahead
@@ -42,67 +44,53 @@ BUFFERED_MAX = 10_000
 they are dropped, and the entity is read once more."""
 
 
+@define(eq=False)
 class _Replica:
     """One entity as this instance knows it, whoever owns it."""
 
-    __slots__ = (
-        "buffered",
-        "doubted",
-        "own_epoch",
-        "reading",
-        "seq",
-        "state",
-        "wanted_epoch",
-        "wanted_seq",
-    )
-
-    def __init__(self) -> None:
-        self.seq = -1
-        """Of the last event applied; below 0 before the first reading."""
-        self.state: Any = None
-        """Only for kinds whose view is made of states."""
-        self.wanted_seq = 0
-        """The highest seq that was heard of."""
-        self.reading = False
-        self.buffered: list[EntityChange] = []
-        self.doubted = False
-        """Changes may have been missed: it is read again before it is served."""
-        self.own_epoch = 0
-        """The epoch under which the own runtime last loaded or committed the entity."""
-        self.wanted_epoch = 0
-        """The epoch under which the own runtime has to do so before it is served."""
+    seq: int = field(default=-1, init=False)
+    """Of the last event applied; below 0 before the first reading."""
+    state: Any = field(default=None, init=False)
+    """Only for kinds whose view is made of states."""
+    wanted_seq: int = field(default=0, init=False)
+    """The highest seq that was heard of."""
+    reading: bool = field(default=False, init=False)
+    buffered: list[EntityChange] = field(factory=list, init=False)
+    doubted: bool = field(default=False, init=False)
+    """Changes may have been missed: it is read again before it is served."""
+    own_epoch: int = field(default=0, init=False)
+    """The epoch under which the own runtime last loaded or committed the entity."""
+    wanted_epoch: int = field(default=0, init=False)
+    """The epoch under which the own runtime has to do so before it is served."""
 
 
+@define(eq=False)
 class ViewReplicas:
     """``kinds`` names the kinds of entities that are replicated, and whether their view wants
     states. ``owned`` tells whether this instance decides for an entity itself; what others publish
     of it is then out of date. Each database of the journal is read on its own, so that the loss of
     one makes only the replicas of its shards stale."""
 
-    def __init__(
-        self,
-        kinds: Mapping[str, bool],
-        behaviour_of: Callable[[str], Behaviour],
-        subscriptions: Sequence[Subscription],
-        journal: Journal,
-        owned: Callable[[Address], bool],
-    ) -> None:
-        self._kinds = kinds
-        self._behaviour_of = behaviour_of
-        self._subscriptions = subscriptions
-        self._journal = journal
-        self._owned = owned
-        self._replicas: dict[Address, _Replica] = {}
-        self._unread: dict[Address, None] = {}
-        self._lost: set[int] = set()
-        self._kicks = [asyncio.Event() for _ in journal.parts]
-        self._foldings = [Folding(part) for part in journal.parts]
-        self._leftovers = Leftovers()
-        self._unreadable: set[Address] = set()
-        """Given up a moment ago."""
-        self._distrusts = 0
-        self.reads = 0
-        """Entities read from the journal so far."""
+    _kinds: Mapping[str, bool]
+    _behaviour_of: Callable[[str], Behaviour]
+    _subscriptions: Sequence[Subscription]
+    _journal: Journal
+    _owned: Callable[[Address], bool]
+    _replicas: dict[Address, _Replica] = field(factory=dict, init=False)
+    _unread: dict[Address, None] = field(factory=dict, init=False)
+    _lost: set[int] = field(factory=set, init=False)
+    _kicks: list[asyncio.Event] = field(init=False)
+    _foldings: list[Folding] = field(init=False)
+    _leftovers: Leftovers = field(factory=Leftovers, init=False)
+    _unreadable: set[Address] = field(factory=set, init=False)
+    """Given up a moment ago."""
+    _distrusts: int = field(default=0, init=False)
+    reads: int = field(default=0, init=False)
+    """Entities read from the journal so far."""
+
+    def __attrs_post_init__(self) -> None:
+        self._kicks = [asyncio.Event() for _ in self._journal.parts]
+        self._foldings = [Folding(part) for part in self._journal.parts]
 
     def replicates(self, address: Address) -> bool:
         """Whether the entity is of a replicated kind."""

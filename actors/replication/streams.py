@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
+from attrs import define, field
 
 from actors.clock import Clock
 from actors.errors import EntityCrashedError, UnavailableError
@@ -89,34 +90,25 @@ Send = Callable[[str, ReplicationUpdate, float], Awaitable[object]]
 :meth:`actors.transport.Transport.ask`."""
 
 
+@define(eq=False)
 class _Stream:
     """What waits for one other instance."""
 
-    __slots__ = (
-        "beaten_s",
-        "broken",
-        "changes",
-        "failed",
-        "pending_bytes",
-        "seqs",
-        "urgent",
-        "wakeup",
-    )
+    changes: list[bytes] = field(factory=list, init=False)
+    seqs: dict[str, int] = field(factory=dict, init=False)
+    """Last seqs to be sent, by entity."""
+    pending_bytes: int = field(default=0, init=False)
+    broken: bool = field(default=True, init=False)
+    """Starts again, with everything."""
+    failed: bool = field(default=False, init=False)
+    """The last part did not arrive."""
+    urgent: bool = field(default=True, init=False)
+    """The shards that are served here have changed."""
+    beaten_s: float = field(default=0.0, init=False)
+    """When the shards were last sent."""
+    wakeup: asyncio.Event = field(factory=asyncio.Event, init=False)
 
-    def __init__(self) -> None:
-        self.changes: list[bytes] = []
-        self.seqs: dict[str, int] = {}
-        """Last seqs to be sent, by entity."""
-        self.pending_bytes = 0
-        self.broken = True
-        """Starts again, with everything."""
-        self.failed = False
-        """The last part did not arrive."""
-        self.urgent = True
-        """The shards that are served here have changed."""
-        self.beaten_s = 0.0
-        """When the shards were last sent."""
-        self.wakeup = asyncio.Event()
+    def __attrs_post_init__(self) -> None:
         self.wakeup.set()
 
     @property
@@ -161,30 +153,20 @@ class _Stream:
         return taken
 
 
+@define(eq=False)
 class UpdateStreams:
     """All streams of one instance. ``owned`` gives the shards it serves, or ``None`` while it is
     not sure of them; ``latest`` gives the last seq of every entity in them. A stream lasts as long
     as its receiver is ``known``."""
 
-    def __init__(
-        self,
-        member: Member,
-        send: Send,
-        clock: Clock,
-        tasks: Tasks,
-        *,
-        owned: Callable[[], Sequence[tuple[int, int]] | None],
-        latest: Callable[[], Iterable[tuple[str, int]]],
-        known: Callable[[str], bool],
-    ) -> None:
-        self._member = member
-        self._send = send
-        self._clock = clock
-        self._tasks = tasks
-        self._owned = owned
-        self._latest = latest
-        self._known = known
-        self._streams: dict[str, _Stream] = {}
+    _member: Member
+    _send: Send
+    _clock: Clock
+    _tasks: Tasks
+    _owned: Callable[[], Sequence[tuple[int, int]] | None] = field(kw_only=True)
+    _latest: Callable[[], Iterable[tuple[str, int]]] = field(kw_only=True)
+    _known: Callable[[str], bool] = field(kw_only=True)
+    _streams: dict[str, _Stream] = field(factory=dict, init=False)
 
     @property
     def receivers(self) -> int:

@@ -1,8 +1,7 @@
 """How the audit reads events, and how it compares what two books say.
 
-Each book declares the events of its subject a second time, with only the fields it checks. Fields
-and tags are those in the journal, version 1 of each type. Decoding is strict: a missing field, a
-value of another type, and a tag that is not the event's are reported.
+Each book declares the events of its subject a second time, with only the fields it checks. Decoding
+is strict.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ Readers = Mapping[str, tuple[Callable[[str], Any], Take]]
 def read(
     tag: str, take: Take, texts: str = "", numbers: str = "", /, **more: Any
 ) -> tuple[str, tuple[Callable[[str], Any], Take]]:
-    """How a book reads one type of event: its text and number fields, and ``more`` with their
-    types, or with type and default."""
+    """How a book reads one type of event: text and number fields, and ``more`` with their types."""
     fields = [*((name, str) for name in texts.split()), *((name, int) for name in numbers.split())]
     shapes = (
         (name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind in more.items()

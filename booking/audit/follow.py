@@ -1,8 +1,6 @@
 """``booking audit --follow``: checks the journal's rows as they come, beside the service.
 
-Reads in short statements from a stored point, one row of each shard. Says of a violation at once,
-and writes it into the operators' trail, where every instance finds it. Waits for a database that is
-away.
+Goes on from a stored point. A violation is told at once, and written into the operators' trail.
 """
 
 from __future__ import annotations

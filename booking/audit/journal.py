@@ -29,11 +29,8 @@ class LeaseRecord(msgspec.Struct):
 
 
 class JournalAudit:
-    """Takes all rows in order of shard and seq, then :meth:`close`.
-
-    ``holds`` and ``sales`` then say whether books in different shards agree; which rows
-    differ, only a second reading of the journal can tell.
-    """
+    """Takes all rows in order of shard and seq, then :meth:`close`: from then on ``holds`` and
+    ``sales`` say whether books in different shards agree."""
 
     def __init__(self, leases: Mapping[int, LeaseRecord], overdue_ms: int) -> None:
         """A payment begun before ``overdue_ms`` has to have ended."""
@@ -106,8 +103,7 @@ class Books:
 
 
 class ShardAudit:
-    """The rows of one shard in their order, from after ``seq``, which was written under
-    ``epoch``."""
+    """The rows of one shard in order, from after ``seq``, which was written under ``epoch``."""
 
     def __init__(
         self, books: Books, shard: int, lease: LeaseRecord, seq: int = 0, epoch: int = -1

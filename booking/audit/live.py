@@ -1,9 +1,7 @@
 """The books over a journal that grows: rows are taken as they come, from a stored point on.
 
-Nothing of the books is stored. An entity that is met again after a restart, or after it was put
-aside, is folded anew from its own rows; and what books in different shards must say alike is looked
-up in the other entity's rows where the two did not come close together. So a stored point is one
-row of each shard, the books hold what was touched last, and any state can be lost.
+Nothing of the books is stored. An entity met again is folded anew from its own rows, and what two
+books must say alike is looked up in the other entity's rows. So any state can be lost.
 """
 
 from __future__ import annotations
@@ -23,8 +21,7 @@ from booking.audit.report import Findings, Violation
 KEPT_MAX = 100_000
 """Entities in memory, some 50 MB. A queue counts as one and takes 16 bytes for each number."""
 RECENT_MAX = 50_000
-"""Holds remembered for the reservation that follows each within moments; a later one is looked
-up."""
+"""Holds remembered for the reservation that follows each; a later one is looked up."""
 LOOK_AFTER_S = 1.0
 """A sale's payment is completed milliseconds later, so few sales have to be looked up."""
 LOOK_AGAIN_S = 5.0
@@ -34,8 +31,7 @@ HistoryRow = tuple[int, int, int, str, str]
 
 
 class Offset(msgspec.Struct, frozen=True):
-    """The last row of a shard that was taken; ``seq`` 0 before the first. The rest tells it from
-    another row under the same seq."""
+    """The last row of a shard that was taken; ``seq`` 0 before the first."""
 
     seq: int = 0
     epoch: int = -1
@@ -197,8 +193,7 @@ class LiveAudit:
             self.shard(each.shard).books.adopt(history.books, each.address)
 
     def take(self, number: int, rows: Sequence[JournalRow], *, at_end: bool) -> None:
-        """The shard's next rows, whose entities are in memory; ``at_end``: there are no more yet,
-        so that what is decided together is complete."""
+        """The shard's next rows; ``at_end``: there are no more yet, so decisions are complete."""
         if not rows:
             return
         shard, self.found.shard = self.shard(number), number
@@ -226,8 +221,7 @@ class LiveAudit:
         shard.addresses.pop(address, None)
 
     def rewind(self, number: int, offset: Offset, message: str) -> None:
-        """The shard's rows are not those that were taken: go on after ``offset``, from what the
-        journal has now."""
+        """The shard's rows are not those that were taken: go on after ``offset``."""
         gone = self.offsets[number]
         self.found.report("I4", message, shard=number, seq=gone.seq, entity="")
         self._shards.pop(number, None)

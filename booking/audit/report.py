@@ -78,8 +78,7 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 class Findings:
-    """Collects violations and counts while the journal goes by. ``shard``, ``seq`` and ``entity``
-    are of the row that is looked at."""
+    """Collects violations and counts. ``shard``, ``seq`` and ``entity`` are of the current row."""
 
     def __init__(self, checks: Mapping[str, tuple[str, str]] = CHECKS) -> None:
         self.shard, self.seq, self.entity = -1, 0, ""

@@ -48,13 +48,11 @@ class AuditError(Exception):
 
 
 async def run(*dsns: str, payment_limit_s: float = PAYMENT_LIMIT_S) -> AuditReport:
-    """Check the whole journal as it is at this moment.
+    """Check the whole journal as it is at this moment, while the service may go on.
 
-    Reads one REPEATABLE READ snapshot of each of its databases, so that the service may go on;
-    payments under way are no violations until they are older than ``payment_limit_s``. With more
-    than one database, appends are held up for some milliseconds, so that the snapshots are of one
-    moment. Memory holds one shard's entities at a time. Raises :class:`AuditError` if a database
-    cannot be read.
+    Payments under way are violations once they are older than ``payment_limit_s``. With several
+    databases, appends are held up for some milliseconds, so that the snapshots are of one moment.
+    Memory holds one shard's entities at a time. Raises :class:`AuditError`.
     """
     started = time.monotonic()
     try:
@@ -77,8 +75,7 @@ def connection(dsn: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
 
 @asynccontextmanager
 async def snapshot(conn: asyncpg.Connection) -> AsyncIterator[int]:
-    """Everything read in the block is as it was at one moment, which is given in milliseconds of
-    the database's clock."""
+    """Everything read in the block is of one moment: the given ms of the database's clock."""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         # The first query: the snapshot is taken here.
         yield int(await conn.fetchval(_SQL["now_ms"]))
@@ -161,8 +158,7 @@ async def _leases(conn: asyncpg.Connection) -> dict[int, LeaseRecord]:
 
 
 async def _read_all(conn: asyncpg.Connection, audit: JournalAudit, number: int, count: int) -> None:
-    """Hand one database's journal to the audit page by page; the database prepares the next one
-    meanwhile."""
+    """Hand one database's journal to the audit page by page."""
     cursor = await conn.cursor(_SQL["rows"])
     page = await cursor.fetch(PAGE_ROWS)
     while page:

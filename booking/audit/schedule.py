@@ -1,9 +1,7 @@
 """Audits of the journal while the service runs: on request, and by themselves now and then.
 
-``booking audit`` does the work in a process of its own with the lowest priority, because an audit
-computes for as long as the journal is long, and an instance that computes answers no request. Its
-outcome is a line of the operators' log, which every instance reads. A lock of the database keeps it
-to one audit at a time in the whole cluster.
+``booking audit`` does the work in a process of its own with the lowest priority. Its outcome is a
+line of the operators' log. A lock of the database keeps it to one audit at a time.
 """
 
 from __future__ import annotations

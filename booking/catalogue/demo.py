@@ -31,8 +31,7 @@ _FRONT_EXTRA = 20_000
 
 
 def demo_catalogue(now: datetime) -> Document:
-    """A dozen concerts: forty dates of 50 seats and one of 10,000, bookable from the midnight
-    before ``now`` and for the next months. The same for every moment of one day."""
+    """A dozen concerts, bookable from the midnight before ``now``; the same all day."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     concerts = [
         ConcertEntry(

@@ -1,8 +1,5 @@
-"""The catalogue as a JSON document: what `booking catalog import` reads and `export` writes.
-
-A document is a list of whole concerts. Reading checks everything that needs no database; every
-problem names the line and the field. See ``docs/reference/catalogue.md``.
-"""
+"""The catalogue as a JSON document, a list of whole concerts: see
+``docs/reference/catalogue.md``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The catalogue: concerts, their dates (schedules), and the seats of a date with their prices.
 
-It changes rarely and is read by everything, so each instance keeps the whole of it in memory as
-one immutable value and replaces it when the tables change.
+Each instance keeps the whole of it as one immutable value, replaced when the tables change.
 """
 
 from __future__ import annotations
@@ -126,8 +125,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         return frozenset({MAIN_QUEUE, *(each.queue for each in self.schedules.values())})
 
     def find_seat(self, wanted: str) -> tuple[Schedule, int] | None:
-        """The schedule and number behind a seat id, or ``None``. Only the canonical spelling of
-        an id is known: no leading zeros, signs or spaces."""
+        """The schedule and number behind a seat id in its canonical spelling, or ``None``."""
         schedule_id, _, digits = wanted.rpartition("-")
         schedule = self.schedules.get(schedule_id)
         if schedule is None or not (digits.isascii() and digits.isdigit()) or len(digits) > 9:

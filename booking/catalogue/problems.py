@@ -1,7 +1,6 @@
 """What is wrong with a document, each with its line and field.
 
-msgspec says *what* is wrong and at which path; :func:`walk` goes through the text once more, only
-when something is wrong, and says on which line.
+msgspec says *what* is wrong and at which path; :func:`walk` says on which line.
 """
 
 from __future__ import annotations
@@ -53,9 +52,8 @@ def check_text(
 ) -> None:
     """Raise :class:`DocumentError` with what is wrong with a JSON text, in order of its lines.
 
-    ``levels`` names the lists inside each other and the type of their items: each item is tried
-    by itself, so that one error does not hide those of its siblings. ``rules`` runs only on a
-    document of the right shape.
+    ``levels`` names the lists inside each other and the type of their items, each of which is tried
+    by itself. ``rules`` runs only on a document of the right shape.
     """
     try:
         loose = msgspec.json.decode(text)
@@ -144,8 +142,7 @@ def line_at(text: bytes, offset: int) -> int:
 
 
 def walk(text: str) -> Iterator[tuple[Path, int, bool]]:
-    """Every value of a well-formed JSON text: its path, its line (a member's is the line of its
-    name), and whether the name had come before in the same object."""
+    """Every value of a well-formed JSON text: path, line, and whether its name is repeated."""
     path: list[str | int] = []
     names: list[set[str] | None] = []  # for each open container: names so far, or None in a list
     line, seen_to, wants_name = 1, 0, False

@@ -86,13 +86,11 @@ async def export(dsn: str) -> Document:
 
 
 async def save(dsn: str, document: Document) -> int:
-    """Import whole concerts and return the catalogue's version.
+    """Import whole concerts and return the catalogue's version, the same if nothing changes.
 
-    Concerts that are not in the document stay. Dates of its concerts that are not in it are
-    removed. A date that has events in the journal is neither removed nor gets other seat numbers:
-    :class:`CatalogueError`; its prices and times may change for what comes after. A document that
-    changes nothing keeps the version. :class:`~booking.catalogue.problems.DocumentError` if the
-    document was not checked before and is not a valid one.
+    Concerts that are not in the document stay; dates of its concerts that are not in it go. A date
+    with events in the journal is neither removed nor gets other seat numbers:
+    :class:`CatalogueError`. Raises :class:`~booking.catalogue.problems.DocumentError` too.
     """
     document = check(document)
     async with _connected(dsn) as conn, conn.transaction():
@@ -201,8 +199,7 @@ def _change_date(change: Change, new: Schedule, old: Schedule | None) -> None:
 
 
 def refuse(change: Change, now: Catalogue, journaled: Iterable[str]) -> None:
-    """Raise :class:`CatalogueError` if the change contradicts bookings; ``journaled`` are those of
-    its dates that have some."""
+    """Raise :class:`CatalogueError` if the change contradicts the ``journaled`` dates' bookings."""
     booked = set(journaled)
     reasons = [
         f"date {date!r} belongs to concert {old!r} and cannot move to {new!r}"

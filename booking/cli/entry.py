@@ -6,8 +6,7 @@ import signal
 
 
 def main() -> int:
-    """Run the command. Ctrl-C while it is still being loaded ends it without a word: nothing was
-    begun, and the place in the imports where it was met is of no use to anybody."""
+    """Run the command. Ctrl-C while it is still being loaded ends it without a word."""
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not ignored
     if usual:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -15,8 +15,7 @@ _USUAL_URL = "http://127.0.0.1:8080"
 
 
 def first_screen(fleet: Fleet, servers: EmbeddedServers, admin_token_file: Path | None) -> str:
-    """Several lines; the curl lines work when pasted into any POSIX shell, again and again.
-    ``admin_token_file`` is ``None`` when the environment gave the token."""
+    """Several lines. ``admin_token_file`` is ``None`` if the environment gave the token."""
     base_url = fleet.url
     rows = [
         *_service_rows(fleet),

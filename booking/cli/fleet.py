@@ -1,9 +1,8 @@
 """The instances of one `booking up`: one, or several behind one port.
 
-One instance listens on the service's port itself. For several, that port is opened here, once, and
-every instance inherits it: whoever is free takes the next connection, and a connection that nobody
-has taken yet outlives any of them. Each also has a port of its own on the loopback interface, for
-its peers and for whoever wants to speak to that very one.
+For several, that port is opened here and inherited by all: whoever is free takes the next
+connection, and a connection not yet taken outlives any of them. Each also has a loopback port of
+its own, for its peers.
 """
 
 from __future__ import annotations
@@ -91,8 +90,7 @@ class Fleet:
         return min(instance.age_s() for instance in self.instances)
 
     def stop(self) -> bool:
-        """Have all drain at the same time and wait for their ends; False if one had to be killed.
-        Nobody listens on the service's port from now on."""
+        """Have all drain and wait for their ends; False if one had to be killed."""
         if self._shared is not None:
             self._shared.close()
         for instance in self.instances:

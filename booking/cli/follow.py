@@ -26,8 +26,7 @@ REASON_MAX = 200
 
 def follow(settings: Settings, payment_limit_s: float, *, as_json: bool) -> int:
     """Run until Ctrl-C or SIGTERM; the exit status says whether something was told. Raises
-    :class:`booking.audit.AuditError`, and :class:`booking.settings.SettingsError` if the brake
-    has nothing to reach the service with."""
+    :class:`AuditError`, and :class:`SettingsError` if the brake cannot reach the service."""
     brake = Brake(_operator(), settings.database_url) if settings.audit_brake else None
     return asyncio.run(_follow(settings, payment_limit_s, _Teller(as_json, brake), brake))
 

@@ -13,8 +13,7 @@ _SECRET_BYTES = 32
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in ``path``, made now if there is none. A new start with the same one means that
-    tokens given out before it still open what they opened."""
+    """The secret in ``path``, made now if there is none: tokens outlive a new start."""
     try:
         return path.read_text("ascii").strip()
     except FileNotFoundError:

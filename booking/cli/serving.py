@@ -133,9 +133,8 @@ def allow_open_files(wanted: int = OPEN_FILES_WANTED) -> int:
 
 
 def _calm_the_collector() -> None:
-    """What is there now stays for good, so the garbage collector need not look at it again; and of
-    what comes, reference counts free nearly all, so it may look more rarely. Each look at tens of
-    thousands of entities would hold up every caller for milliseconds."""
+    """What is there now stays for good, and reference counts free nearly all that comes: each look
+    at tens of thousands of entities would hold up every caller for milliseconds."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, GC_MIDDLE, gc.get_threshold()[2])

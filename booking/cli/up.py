@@ -198,8 +198,7 @@ class _Up:
 
 
 async def _prepare(databases: Sequence[str], *, demo_wanted: bool) -> None:
-    """Current tables in every database of the journal; in the first the demo season, if there is
-    no concert at all yet."""
+    """Current tables in every database; the demo season if there is no concert at all."""
     await parts.prepare(databases)
     database_url = databases[0]
     if not demo_wanted or (await store.load(database_url)).schedules:

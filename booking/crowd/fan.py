@@ -1,8 +1,6 @@
-"""One simulated fan: lines up, waits as told, looks at seats, holds one, pays or thinks better of
-it, leaves, and comes back as somebody else.
+"""One simulated fan: lines up, waits, looks at seats, holds one, pays or not, and leaves.
 
-Fans leave seats for the visitor: they buy only while less than half of a date is taken, so a season
-is never sold out by them.
+Fans buy only while less than half of a date is taken, so that seats are left for the visitor.
 """
 
 from __future__ import annotations
@@ -99,8 +97,7 @@ class Fan:
             await self.leave()
 
     async def leave(self, booking: AsyncBooking | None = None) -> None:
-        """Give seat and place up, as far as there are any: what is not given back stays taken
-        until its time is over. What was cut off is asked again with its key."""
+        """Give seat and place up. What was cut off is asked again with its key."""
         booking = booking or self._booking
         if self._lining_up:
             with suppress(BookingError):

@@ -39,8 +39,7 @@ class CrowdError(Exception):
 
 
 def loopback_url(url: str) -> str:
-    """The URL without a final slash; :class:`CrowdError` unless its host is this machine, by all
-    addresses that its name has."""
+    """The URL without a final slash; :class:`CrowdError` unless its host is this machine."""
     parts = urlsplit(url)
     try:
         host, port = parts.hostname, parts.port

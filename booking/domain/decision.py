@@ -1,9 +1,7 @@
 """How an entity says no: as a value if the rules say so, by a crash if an invariant is broken.
 
-What an entity decides is its own type (:class:`booking.seats.domain.seat.SeatDecision` and its
-like): the events that become true and the reply. The reply may be :class:`Rejected` and events be
-there all the same: what time alone brings about, such as the end of a hold, is decided together
-with whatever command comes next.
+A decision is events and a reply. The reply may be :class:`Rejected` and events be there all the
+same: what time alone brings about is decided together with whatever command comes next.
 """
 
 from __future__ import annotations
@@ -14,10 +12,7 @@ import msgspec
 
 
 class BrokenInvariantError(Exception):
-    """The state and what is said about it contradict each other: a defect, never an outcome.
-
-    The entity crashes with it and is loaded again from the journal.
-    """
+    """The state and what is said about it contradict each other: a defect, never an outcome."""
 
 
 class Code(StrEnum):

@@ -57,8 +57,7 @@ class PersistentArray(Generic[V]):
         return found
 
     def set(self, key: int, value: V | None) -> PersistentArray[V]:
-        """This array with ``value`` at ``key``; ``None`` takes out what is there.
-        :class:`IndexError` for a key out of range."""
+        """This array with ``value`` (``None``: nothing) at ``key``. Raises :class:`IndexError`."""
         changed = self._with(key, 0, value)
         if value is None:
             changed._prune(key)
@@ -121,8 +120,7 @@ class PersistentArray(Generic[V]):
         return (pair for number, page in self.pages().items() for pair in page_items(number, page))
 
     def changed_since(self, older: PersistentArray[V]) -> Iterator[tuple[int, V | None, V | None]]:
-        """The keys, ascending, at which ``older`` has another value, with the value here and
-        the one there. O(what changed between)."""
+        """Keys, ascending, where ``older`` differs, with both values. O(what changed between)."""
         levels = max(self._levels, older._levels)
         return _differing(self._lifted(levels), older._lifted(levels), levels, 0)
 
@@ -176,8 +174,7 @@ def _differing(new: _Node, old: _Node, level: int, number: int) -> Iterator[tupl
 # -- sorted sets -----------------------------------------------------------------------------------
 
 _CHUNK_MAX = 512
-"""Pairs in one chunk of a sorted set. With 100,000 pairs a change copies 8 kB and the references to
-some 300 chunks, which costs as much."""
+"""Pairs in one chunk of a sorted set: with 100,000 a change copies 8 kB and 300 references."""
 
 Pair = tuple[int, int]
 _Chunk = tuple["array[int]", "array[int]"]

@@ -1,8 +1,4 @@
-"""A map for a state that is large and changes a little with every event.
-
-A state is immutable, so that a decision can be tried, thrown away or kept beside the old one. A
-plain ``dict`` of 100,000 waiting users would be copied as a whole for each that joins.
-"""
+"""A map for a state that is large and changes a little with every event."""
 
 from __future__ import annotations
 

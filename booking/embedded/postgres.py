@@ -76,8 +76,7 @@ def is_ready(cluster: Path) -> bool:
 
 
 def _prepare(binaries: PostgresBinaries, cluster: Path, site: Site) -> None:
-    """Make the data directory, or make a stale pid file in it go. It is made under another name and
-    renamed when whole, so a start that was killed half-way leaves nothing that looks finished."""
+    """Make the data directory whole or not at all, or make a stale pid file in it go."""
     major = binaries.major()
     half = cluster.with_name(f"{cluster.name}.new")
     if half.exists():
@@ -112,8 +111,7 @@ def _initdb(binaries: PostgresBinaries, directory: Path, major: int, *, durable:
 
 
 def _run_setup(argv: list[str], text: bytes, site: Site) -> str:
-    """Run a set-up step to its end; it holds the servers' lock, so that a start after our own
-    death waits for it. Returns what it said."""
+    """Run a set-up step, which holds the servers' lock, to its end; what it said."""
     try:
         status, said = _run_to_its_end(argv, text, site)
     except (OSError, subprocess.SubprocessError) as error:

@@ -97,10 +97,8 @@ class EmbeddedServers:
         return servers
 
     def news(self) -> list[str]:
-        """What happened since the last call, in words: a server died and was started again.
-
-        :class:`EmbeddedServersError` when the servers are gone for good.
-        """
+        """Which servers died and were started again since the last call, in words. Raises
+        :class:`EmbeddedServersError` when the servers are gone for good."""
         said = []
         for event in self._events(0.0):
             word, name, *rest = event.split()
@@ -114,8 +112,7 @@ class EmbeddedServers:
         return said
 
     def stop(self, *, quick: bool = False) -> None:
-        """Stop the servers and wait for their end. ``quick`` does not let them tidy up: nothing
-        is lost, but the next start has to recover. Repeated, it does nothing."""
+        """Stop the servers; ``quick``: they do not tidy up, and the next start recovers."""
         if self._stopped:
             return
         self._stopped = True

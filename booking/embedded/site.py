@@ -1,11 +1,9 @@
 """The data directory of one application: its locks, its sockets, its logs.
 
-One application uses a directory, and no server outlives it unseen, by two ``flock`` files.
-``application.lock`` is held by the application alone and vanishes with it, so finding it taken for
-longer than a death takes means a living application. ``servers.lock`` is inherited by the guardian
-and by every server process, so finding only that one taken means that the servers of a dead
-application are still stopping: waiting helps. Once both are ours, any pid file lying around is
-stale, and so are sockets.
+``application.lock`` is held by the application alone: taken for longer than a death takes, it means
+a living one. ``servers.lock`` is inherited by the guardian and every server process: taken alone,
+it means that the servers of a dead application are still stopping. Once both are ours, pid files
+and sockets lying around are stale.
 """
 
 from __future__ import annotations
@@ -26,11 +24,9 @@ from booking.embedded.account import Account, choose_account
 from booking.embedded.errors import EmbeddedServersError, causes
 
 SERVERS_STOP_MAX_S = 20.0
-"""How long a start waits for the servers of a dead application: the guardian's slowest stop is
-15 s (10 s fast, 3 s immediate, 2 s kill), and initdb on a slow disk takes a few seconds."""
+"""For the servers of a dead application: the guardian's slowest stop is 15 s; initdb takes some."""
 DEATH_MAX_S = 1.0
-"""How long a killed application may take to be gone: the kernel lets go of its lock only once all
-its memory is freed, which takes a moment on a busy machine. A second start is refused this late."""
+"""For a killed application to be gone: the kernel first frees its memory."""
 LOG_BYTES_MAX = 10_000_000
 """A server's log is set aside once at a start when it is longer, so two such files at most."""
 SOCKET_PATH_MAX_BYTES = 103 if sys.platform == "darwin" else 107
@@ -55,8 +51,7 @@ class Site:
     data_dir: Path
     account: Account
     sockets: Path
-    """Where the servers' unix sockets live: a directory with mode 0700, owned by the servers'
-    account. That mode is the access control: who cannot enter cannot connect."""
+    """The servers' sockets. Its mode 0700 is the access control."""
     application_fd: int
     servers_fd: int
     """To be passed on to every process that uses the directory."""
@@ -101,8 +96,7 @@ class Site:
     def server_spec(
         self, name: str, argv: Sequence[str], stages: Sequence[tuple[str, float]]
     ) -> dict[str, Any]:
-        """What the guardian needs to run a server. ``stages`` are how to stop it: signals, and the
-        seconds given to each."""
+        """What the guardian runs. ``stages``: signals to stop it, and the seconds for each."""
         log = self.data_dir / f"{name}.log"
         if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
             log.replace(log.with_suffix(".log.1"))
@@ -189,8 +183,7 @@ def _locked(fd: int, within_s: float) -> bool:
 
 
 def _socket_directory(data_dir: Path, account: Account) -> Path:
-    """Beside the data if the path is short enough, else in the temporary folder with a name of its
-    own."""
+    """Beside the data if the path is short enough, else in the temporary folder."""
     path = data_dir / "run"
     if _fits(path):
         # Under the locks nobody uses it, so sockets in it are left over from a crash.

@@ -1,8 +1,5 @@
-"""The private Valkey (or Redis): its command line, and when it is ready.
-
-It holds only hints - who should own which shard - that are rebuilt when it comes back empty, so it
-keeps nothing on disk: no append-only file, no snapshots.
-"""
+"""The private Valkey (or Redis): its command line, and when it is ready. It keeps nothing on
+disk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What an instance does besides answering: small loops, each with one duty.
-
-They meet failures of the servers beneath as a matter of course: say so once, try again, and leave
-it to ``/readyz`` to tell what is wrong meanwhile.
-"""
+"""What an instance does besides answering: loops of one duty each, which outlive any trouble."""
 
 from __future__ import annotations
 
@@ -61,8 +57,7 @@ class ViewLoader:
         self._gained.put_nowait(shards)
 
     async def load(self, addresses: Collection[Address]) -> None:
-        """Have these in memory, sooner or later; raises as
-        :meth:`actors.runtime.Runtime.load_state`."""
+        """Have these in memory; raises as :meth:`actors.runtime.Runtime.load_state`."""
         here = [each for each in addresses if self._node.runtime.shards.holds(each.slot)]
         self._node.replication.replicas.track(addresses)
         for first in range(0, len(here), LOADED_TOGETHER_MAX):

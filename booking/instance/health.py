@@ -20,8 +20,7 @@ JOURNAL_PING_TIMEOUT_S = 1.0
 """A journal that needs longer to say hello serves nobody within their deadline."""
 
 READY_WAIT_S = 20.0
-"""How long a start waits until every shard has an owner. An instance that starts while others are
-being taken over listens all the same after that, and tells at ``/readyz`` what is missing."""
+"""How long a start waits until every shard has an owner; then it listens all the same."""
 
 READY_CHECK_S = 0.02
 
@@ -61,9 +60,8 @@ class ReadinessCheck:
         )
 
     def problem(self) -> str | None:
-        """Why this instance should get no requests, in a few words. Until it knows of everything
-        once, that is what is missing. Afterwards only what is its own: a shard on its way, or one
-        whose owner has died, is no reason to send nobody to all the instances that wait for it."""
+        """Why this instance should get no requests, in a few words. Until it knew everything once,
+        whatever is missing; afterwards only what is its own."""
         if (problem := self._node.runtime.health.problem()) is not None or self._complete:
             return problem
         if (problem := self._node.availability.problem()) is not None:
@@ -88,8 +86,7 @@ class SupersededError(Exception):
 
 
 class Succession:
-    """Finds out whether a later run of this instance has replaced it: :attr:`superseded` is then
-    done with a :class:`SupersededError`."""
+    """Finds out whether a later run replaced this one: then :attr:`superseded` has the error."""
 
     def __init__(self, member: Member, placement: PlacementStore, tasks: Tasks) -> None:
         self._member = member

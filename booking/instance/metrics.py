@@ -1,7 +1,4 @@
-"""An instance's own numbers for ``/metrics``, and their meanings in the words Prometheus shows.
-
-``docs/reference/metrics.md`` says the same to people; tests hold both to what is really told.
-"""
+"""An instance's own numbers for ``/metrics``, and their meanings in the words Prometheus shows."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from attrs import define
+
 from actors.address import Address
 from actors.clock import Clock
 from actors.cluster.application import Application
@@ -26,8 +28,7 @@ REPLICATED = {LEDGER: True, QUEUE: False}
 
 
 class Views:
-    """The views of one instance. ``started_ms`` makes the versions of its seat maps newer than
-    those of any earlier run."""
+    """The views of one instance. ``started_ms`` keeps versions newer than an earlier run's."""
 
     def __init__(
         self, settings: Settings, clock: Clock, started_ms: int, draw: Callable[[], float]
@@ -44,8 +45,7 @@ class Views:
         self.tallies = Tallies()
 
     def use(self, catalogue: Catalogue) -> None:
-        """Take over a catalogue; what is known of its seats and queues stays, also a queue whose
-        concerts have left the catalogue: people may stand in it."""
+        """Take over a catalogue. Queues that left it stay: people may stand in them."""
         self.seats.use(catalogue)
         for name in sorted(catalogue.queues - self.queues.keys()):
             self.queues[name] = self._make_queue(name)
@@ -86,26 +86,20 @@ class Views:
         )
 
 
+@define(eq=False)
 class Projections(Subscription):
     """Follow what any instance decides.
 
     ``loaded`` gives an entity's whole state, ``committed`` what happened since; the runtime calls
     them in order for each entity, so a view that follows both has missed nothing. After ``lost``
-    what the views say of that shard grows stale; ``on_lost`` has to deal with it.
+    what the views say of that shard grows stale; ``on_lost`` has to deal with it. ``tallies`` count
+    what this instance decides; the others count what they decide.
     """
 
-    def __init__(
-        self,
-        seats: SeatMaps,
-        queues: Mapping[str, QueueView],
-        tallies: Tallies,
-        on_lost: Callable[[int], None],
-    ) -> None:
-        """``tallies`` count what this instance decides; the others count what they decide."""
-        self._seats = seats
-        self._queues = queues
-        self._tallies = tallies
-        self._on_lost = on_lost
+    _seats: SeatMaps
+    _queues: Mapping[str, QueueView]
+    _tallies: Tallies
+    _on_lost: Callable[[int], None]
 
     def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         """Take over an entity's whole state."""

@@ -1,8 +1,4 @@
-"""Logging to standard output, one line a record, as JSON for machines or text for people.
-
-Secrets never get out: what looks like a token, a password in a URL, or is one of the configured
-secrets is blanked in the finished text, tracebacks included.
-"""
+"""Logging to standard output, a line a record, as JSON or text, without secrets."""
 
 from __future__ import annotations
 
@@ -100,8 +96,7 @@ def configure(
     *,
     traced: bool = False,
 ) -> None:
-    """Send every log record from INFO up to ``stream`` (standard output), redacted; ``traced``:
-    with the ids of the span that it happens in."""
+    """Log from INFO up to ``stream`` (standard output); ``traced``: with the ids of the span."""
     redact = _Redaction(secrets)
     handler = logging.StreamHandler(stream if stream is not None else sys.stdout)
     if traced:

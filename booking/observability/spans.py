@@ -1,7 +1,6 @@
 """Spans of OpenTelemetry for what happens behind the edge: asks of peers, decisions, commits.
 
-Imported when traces are on, and not before. No span names an entity, a user or a token: entities
-are told by their kind and shard, errors by their type, because their words may name somebody.
+No span names an entity, a user or a token: entities are told by kind and shard, errors by type.
 """
 
 from __future__ import annotations
@@ -99,8 +98,7 @@ class SpanTracer:
 
 
 class _MessageTrace:
-    """Implements :class:`actors.core.envelope.Trace` for what is not sampled: no span is made, but
-    lines that are logged meanwhile have the trace's id, and other instances learn it too."""
+    """A :class:`actors.core.envelope.Trace` that is not sampled: only its id goes on."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
@@ -178,8 +176,7 @@ class _MessageSpans(_MessageTrace):
 
 
 class TracedLinks:
-    """Implements :class:`actors.transport.Transport`: the links to other instances, with a span
-    around each try to ask one, which travels with it."""
+    """The links to other instances, with a span around each ask, which travels with it."""
 
     def __init__(self, links: PeerTransport, tracer: trace.Tracer) -> None:
         self._links = links
@@ -203,8 +200,7 @@ class TracedLinks:
 
 
 def _traceparent() -> str:
-    """Of the current span; empty if there is none. What vendors keep beside it (``tracestate``)
-    does not travel between instances."""
+    """Of the current span; empty if there is none."""
     carrier: dict[str, str] = {}
     _TEXTS.inject(carrier)
     return carrier.get(CARRIER, "")

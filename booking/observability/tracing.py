@@ -1,12 +1,8 @@
 """OpenTelemetry traces: the optional extra ``booking[tracing]``, switched on by a setting.
 
-Nothing of it is in the way when it is off: the edge's handler and the links to other instances are
-wrapped at the start, or they are not. Where traces go, and how many are kept, is told by
-OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``).
-
-A request is one span, joined to its caller's by ``traceparent``. What it asks of entities, here and
-in other instances, is beneath it: see :mod:`booking.observability.spans`. No span names a user or a
-token.
+When it is off, nothing is wrapped. Where traces go and how many are kept is told by OpenTelemetry's
+own variables. A request is one span, joined to its caller's by ``traceparent``; what it asks of
+entities is beneath it (:mod:`booking.observability.spans`).
 """
 
 from __future__ import annotations
@@ -35,8 +31,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[Reply]]
 RouteOf = Callable[[web.BaseRequest], str]
 
 CLOSE_MAX_S = 2.0
-"""For the last spans. A collector takes them in milliseconds; one that is away would be tried again
-for some ten seconds, which a stop does not have."""
+"""For the last spans: a collector takes milliseconds, or is away."""
 
 _FAILED = 500
 """Statuses from here on are the server's failure, and make its span one (semantic conventions)."""
@@ -98,8 +93,7 @@ class Tracing:
         return cls(provider)
 
     def requests(self, handler: Handler, route_of: RouteOf) -> Handler:
-        """The edge's handler with a span around each request. Every line that is logged meanwhile
-        can be joined to it by the trace id."""
+        """The edge's handler with a span around each request, whose id is in log lines."""
         from opentelemetry.propagate import extract
         from opentelemetry.trace import SpanKind
 
@@ -131,8 +125,7 @@ class Tracing:
         node.runtime.tracer = node.router.tracer = self.tracer
 
     async def close(self) -> None:
-        """Sends what is left; in a thread, because the exporter blocks. A collector that does not
-        answer is left alone after :data:`CLOSE_MAX_S`."""
+        """Sends what is left, for :data:`CLOSE_MAX_S`; in a thread, because the exporter blocks."""
         sent = asyncio.get_running_loop().run_in_executor(None, self._provider.shutdown)
         await asyncio.wait((sent,), timeout=CLOSE_MAX_S)
         if not sent.done():
@@ -141,8 +134,7 @@ class Tracing:
 
 
 def _described(request: web.BaseRequest, route: str) -> tuple[str, dict[str, str]]:
-    """Name and attributes of a request's span, by the semantic conventions. All words are ours: a
-    path may carry ids, and what a stranger sends as a method anything."""
+    """Name and attributes by the semantic conventions, without a stranger's words."""
     method = request.method if request.method in hdrs.METH_ALL else "_OTHER"
     about = {"http.request.method": method, "url.scheme": request.scheme}
     name = "HTTP" if method == "_OTHER" else method

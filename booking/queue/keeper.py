@@ -1,8 +1,7 @@
 """What an instance does for queues besides answering.
 
-The owner makes the draw of an opening, and drops those who have been silent for too long. The queue
-itself cannot: it decides by what is in its journal, and neither a random seed nor the polls of
-100,000 waiting users are in there. All other instances report to the owner who was seen there.
+The owner makes the draw of an opening, and drops those who have been silent for too long, which no
+event tells. All other instances report to the owner who was seen there.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
+
+from attrs import define, field
 
 from actors.address import Address
 from actors.clock import Clock
@@ -40,29 +41,20 @@ MISSED_AFTER_MS = 12_000
 TOPIC = "presence"
 
 
+@define(eq=False, kw_only=True)
 class QueueKeeper:
-    """Tends the queues that this instance owns."""
+    """Tends the queues that this instance owns. ``draw_seed`` gives a new seed that nobody can
+    foretell."""
 
-    def __init__(
-        self,
-        *,
-        ask: Callable[[Address, Any], Awaitable[Any]],
-        queues: Mapping[str, QueueView],
-        owns: Callable[[str], bool],
-        clock: Clock,
-        idle_ms: int,
-        draw_seed: Callable[[], str],
-    ) -> None:
-        """``draw_seed`` gives a new seed that nobody can foretell."""
-        self._ask = ask
-        self._queues = queues
-        self._owns = owns
-        self._clock = clock
-        self._idle_ms = idle_ms
-        self._draw_seed = draw_seed
-        self._owned: set[str] = set()
-        self._looked_ms: dict[str, int] = {}
-        self._troubled: set[str] = set()
+    _ask: Callable[[Address, Any], Awaitable[Any]]
+    _queues: Mapping[str, QueueView]
+    _owns: Callable[[str], bool]
+    _clock: Clock
+    _idle_ms: int
+    _draw_seed: Callable[[], str]
+    _owned: set[str] = field(factory=set, init=False)
+    _looked_ms: dict[str, int] = field(factory=dict, init=False)
+    _troubled: set[str] = field(factory=set, init=False)
 
     async def run(self) -> None:
         """Tend all queues every :data:`TICK_S`, for ever."""
@@ -112,35 +104,26 @@ class QueueKeeper:
             await self._ask(queue_address(view.name), DropSilent(numbers))
 
 
+@define(eq=False)
 class PresenceReports:
     """Tells the owners of queues who was seen here, so that nobody is dropped who polls elsewhere.
 
     A report goes out also when it is empty: an instance that lives and is not heard of may have
     seen anybody, so until it is heard again everybody counts as seen. A lost report is made up for
     by the next poll of each user, which comes long before the limit.
+
+    ``owner_of`` names the owner of a slot, if one is known; ``others`` are all other instances not
+    taken for dead; ``send`` takes an instance, topic and body, and may lose them.
     """
 
-    def __init__(
-        self,
-        instance: str,
-        queues: Mapping[str, QueueView],
-        clock: Clock,
-        *,
-        owner_of: Callable[[int], str],
-        others: Callable[[], Collection[str]],
-        send: Callable[[str, str, bytes], None],
-    ) -> None:
-        """``owner_of`` names the owner of a slot, if one is known; ``others`` are all other
-        instances not taken for dead; ``send`` takes an instance, topic and body, and may lose
-        them."""
-        self._instance = instance
-        self._queues = queues
-        self._clock = clock
-        self._owner_of = owner_of
-        self._others = others
-        self._send = send
-        self._heard_ms: dict[tuple[str, str], int] = {}
-        """By queue and instance. Bounded by the instances there have been."""
+    _instance: str
+    _queues: Mapping[str, QueueView]
+    _clock: Clock
+    _owner_of: Callable[[int], str] = field(kw_only=True)
+    _others: Callable[[], Collection[str]] = field(kw_only=True)
+    _send: Callable[[str, str, bytes], None] = field(kw_only=True)
+    _heard_ms: dict[tuple[str, str], int] = field(factory=dict, init=False)
+    """By queue and instance. Bounded by the instances there have been."""
 
     async def run(self) -> None:
         """Report every :data:`REPORT_EVERY_S`, for ever."""

@@ -1,13 +1,10 @@
 """The migration runner: numbered SQL files, forward only.
 
-A migration is a file ``NNNN_name.sql`` of this folder. Each is applied once, in order, in a
-transaction together with its line in ``schema_migrations``, so a start that is cut short leaves
-the database at one version or the next. A file that was ever released is never changed.
+Each ``NNNN_name.sql`` is applied once, in order, in a transaction with its line in
+``schema_migrations``. A released file is never changed.
 
 A file that only adds says so in a line ``-- compatible_from: N``: programs that know the migrations
-up to N go on with it. That is written down beside it in the database, because those programs do not
-have the file. So a new release's migrations can be applied first, and instances of the old one may
-still be started until each has been replaced.
+up to N go on with it. So a release's migrations can be applied before its instances.
 """
 
 from __future__ import annotations
@@ -63,8 +60,7 @@ INSERT INTO schema_migrations (version, name, checksum, compatible_from) VALUES 
 
 
 class SchemaMismatch(Exception):  # noqa: N818 -- named for what it says, as StopIteration is
-    """The database's schema is not the one this program knows. The message is one line that
-    tells the operator what to do."""
+    """The database's schema is not the one this program knows; one line for the operator."""
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -113,9 +109,8 @@ def connection_to(dsn: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
 async def migrate(dsn: str) -> list[str]:
     """Bring the database to the newest version; returns the names of what was applied now.
 
-    Several may call this at once: one works, the others wait and find nothing left to do. A newer
-    database that this program can use is left as it is. Raises :class:`SchemaMismatch` if this
-    program cannot use it, and what asyncpg raises if it cannot be reached.
+    Several may call this at once. A newer database that this program can use is left as it is.
+    Raises :class:`SchemaMismatch` if it cannot, and what asyncpg raises.
     """
     await refuse_pooler(dsn)
     labels: list[str] = []
@@ -126,8 +121,7 @@ async def migrate(dsn: str) -> list[str]:
 
 
 async def _apply_next(connection: asyncpg.Connection) -> str | None:
-    """Apply the first migration that is missing; returns its name, ``None`` if there is none. The
-    lock belongs to the transaction: nothing that pools connections can keep it."""
+    """Apply the first missing migration, under a lock of the transaction; its name or ``None``."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
@@ -146,9 +140,8 @@ async def _apply_next(connection: asyncpg.Connection) -> str | None:
 
 
 async def refuse_pooler(dsn: str) -> None:
-    """Raise :class:`SchemaMismatch` if the database is reached through a pooler that hands out its
-    connections by the transaction: settings of a session would be somebody else's, a prepared
-    statement nobody's."""
+    """Raise :class:`SchemaMismatch` behind a pooler that hands out connections by the transaction:
+    a session's settings would be somebody else's, a prepared statement nobody's."""
     try:
         async with connection_to(dsn) as one, connection_to(dsn) as other:
             for _ in range(POOLER_TRIES):
@@ -160,9 +153,7 @@ async def refuse_pooler(dsn: str) -> None:
 
 
 async def check(dsn: str) -> None:
-    """Raise :class:`SchemaMismatch` unless the database has all of this program's migrations, and
-    no later one that this program cannot go on with, and is reached without a pooler that this
-    program cannot use."""
+    """Raise :class:`SchemaMismatch` unless the database is one this program can go on with."""
     await refuse_pooler(dsn)
     try:
         async with connection_to(dsn) as connection:
@@ -180,8 +171,7 @@ async def check(dsn: str) -> None:
 
 
 def _compare(applied: Sequence[asyncpg.Record]) -> None:
-    """One of the two, what the database has and what the program knows, must be the beginning of
-    the other; and the program must be able to go on with what it does not know."""
+    """One must be the beginning of the other, and the rest be compatible."""
     newest = known()[-1].version
     needed = max((one["compatible_from"] for one in applied if one["version"] > newest), default=0)
     if needed > newest:

@@ -1,11 +1,8 @@
 """The identity of a journal, and which part of it each of its databases holds.
 
-A journal is named once, by the migration that makes its tables, and its generation is renewed after
-a restore from a backup. All its databases carry both.
-
-The mapping of shards to databases is part of every row's meaning. With a database left out, added,
-or in another place, an instance would read some shards from where they are not and begin them anew,
-selling sold seats again. So it is written down in each database, once, and compared at every start.
+A journal is named once, by a migration; a restore from a backup renews its generation. With a
+database left out, added or in another place, an instance would read some shards from where they are
+not. So the order is written down in each database, once, and compared at every start.
 """
 
 from __future__ import annotations
@@ -39,12 +36,8 @@ class PartRecord(msgspec.Struct, frozen=True):
 
 async def prepare(dsns: Sequence[str]) -> list[list[str]]:
     """Bring every database to the newest version and write down which part it is; returns for each
-    the names of the migrations that were applied now.
-
-    Several may call this at once, and it may be called again after it was cut short. Raises
-    :class:`SchemaMismatch` if the databases are not those of one journal in its order, and what
-    asyncpg raises if one cannot be reached.
-    """
+    the names of the migrations that were applied now. Several may call this at once. Raises
+    :class:`SchemaMismatch` if these are not one journal in its order, and what asyncpg raises."""
     applied = [await migrate.migrate(dsn) for dsn in dsns]
     if len(dsns) > 1:
         await _record(dsns)
@@ -53,8 +46,7 @@ async def prepare(dsns: Sequence[str]) -> list[list[str]]:
 
 
 async def check(dsns: Sequence[str]) -> Identity:
-    """The journal's identity. Raises :class:`SchemaMismatch` unless these are all databases of one
-    journal in its order, each at this program's version."""
+    """The journal's identity. Raises :class:`SchemaMismatch` unless these are its current parts."""
     for number, dsn in enumerate(dsns):
         try:
             await migrate.check(dsn)

@@ -1,7 +1,6 @@
 """Seats and the ledgers of their dates: checks I1 and I6 over one shard.
 
-Both books tell the same facts of a seat in the same order, each row of one answered by a row of the
-other. Whichever is ahead waits in ``_Lead`` for the other to say the same.
+Both books tell the same facts in the same order; whichever is ahead waits in ``_Lead``.
 """
 
 from __future__ import annotations
@@ -44,8 +43,7 @@ class _Lead(msgspec.Struct):
 
 
 class SeatBook:
-    """The seats of one shard. ``holds`` pairs holds with the accounts' reservations, ``sales``
-    sales with their completed payments."""
+    """The seats of one shard. ``holds`` and ``sales`` pair with the accounts' facts."""
 
     def __init__(self, found: Findings, holds: FactReader, sales: FactReader) -> None:
         self._found, self._holds, self._sales = found, holds, sales

@@ -23,11 +23,8 @@ class SeatMap:
 
 
 class SeatMaps:
-    """All dates of the catalogue.
-
-    ``first_version`` has to be larger than any version an earlier process gave out (the start time
-    in microseconds is), because clients keep versions as ETags over our restarts.
-    """
+    """All dates of the catalogue. ``first_version`` is larger than any version of an earlier
+    process: clients keep versions as ETags over restarts."""
 
     def __init__(self, catalogue: Catalogue, first_version: int) -> None:
         self._version = first_version

@@ -17,6 +17,7 @@ from typing import cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
+from attrs import define, field
 
 from booking_http.inputs import RequestIds
 from booking_http.metrics import EdgeMetrics
@@ -42,27 +43,23 @@ REFUSED_MAX = 256
 """Refused connections waiting for that; further ones are cut off without a word."""
 
 
+@define(eq=False)
 class EdgeConnections(web.Server):
     """All connections of one edge. Requests for a path in ``mounted`` go there."""
 
-    def __init__(
-        self,
-        handler: Serve,
-        mounted: Mapping[str, Serve],
-        settings: EdgeSettings,
-        metrics: EdgeMetrics,
-    ) -> None:
-        super().__init__(self._serve if mounted else handler)
-        self.handler = handler
-        self.mounted = mounted
-        self.settings = settings
-        self.metrics = metrics
-        self.request_ids = RequestIds()
-        self.refused: set[Connection] = set()
-        self.sockets: Callable[[], int] = lambda: 0
-        """How many of the open connections are websockets, which have a limit of their own."""
-        others = metrics.connections  # of a second listener that counts into the same numbers
-        metrics.connections = lambda: others() + self.open
+    handler: Serve
+    mounted: Mapping[str, Serve]
+    settings: EdgeSettings
+    metrics: EdgeMetrics
+    request_ids: RequestIds = field(factory=RequestIds, init=False)
+    refused: set[Connection] = field(factory=set, init=False)
+    sockets: Callable[[], int] = field(factory=lambda: lambda: 0, init=False)
+    """How many of the open connections are websockets, which have a limit of their own."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__(self._serve if self.mounted else self.handler)
+        others = self.metrics.connections  # of a second listener that counts into the same numbers
+        self.metrics.connections = lambda: others() + self.open
 
     def _serve(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         return self.mounted.get(request.raw_path, self.handler)(request)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from attrs import define, field
 
 from actors.tasks import Tasks
 from booking.services import Services
@@ -35,29 +36,25 @@ BACKLOG = 1024
 """Connections the kernel keeps for us while the loop is busy; a sale starts with a burst."""
 
 
+@define(eq=False)
 class EdgeServer:
     """One listening edge. Made by :func:`build_server`."""
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        table: RouteTable,
-        settings: EdgeSettings,
-        metrics: EdgeMetrics,
-        hub: Hub,
-    ) -> None:
-        self.table = table
-        self._hub = hub
-        self._tasks: Tasks | None = None
-        self._dispatcher = dispatcher
-        self._handler: RequestHandler = dispatcher
-        self._settings = settings
-        self._metrics = metrics
-        self._connections: EdgeConnections | None = None
-        self._listener: asyncio.Server | None = None
-        self._shared: asyncio.Server | None = None
-        self._mounted: dict[str, Serve] = {}
-        self._port = 0
+    _dispatcher: Dispatcher
+    table: RouteTable
+    _settings: EdgeSettings
+    _metrics: EdgeMetrics
+    _hub: Hub
+    _tasks: Tasks | None = field(default=None, init=False)
+    _connections: EdgeConnections | None = field(default=None, init=False)
+    _listener: asyncio.Server | None = field(default=None, init=False)
+    _shared: asyncio.Server | None = field(default=None, init=False)
+    _mounted: dict[str, Serve] = field(factory=dict, init=False)
+    _port: int = field(default=0, init=False)
+    _handler: RequestHandler = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._handler = self._dispatcher
 
     def wrap(self, around: Callable[[RequestHandler, RouteOf], RequestHandler]) -> None:
         """Pass each request through ``around``, with its route's template; before the start."""

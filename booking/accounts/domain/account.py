@@ -1,15 +1,10 @@
 """A user's account: balance, reservations, payments.
 
-The account is the payer's side of a booking. A payment is a saga it runs:
-
-1. ``Pay`` takes the money and notes the intent in one event (:class:`PaymentStarted`);
-2. the seat is asked to confirm the sale (idempotent by payment id);
-3. ``SettlePayment`` completes the payment, or gives the money back.
-
-Whatever a crash interrupts starts again at step 2, because the state says the payment is pending.
-Unless the user still holds another unpaid seat, a completed payment uses the token up
-(:attr:`Account.spent`): from then on no seat is reserved with it. The queue is told of it as a
-follow-up, which no answer waits for.
+A payment is a saga that the account runs: ``Pay`` takes the money and notes the intent in one event
+(:class:`PaymentStarted`), the seat is asked to confirm the sale (idempotent by payment id), and
+``SettlePayment`` completes the payment or gives the money back. After a crash it goes on at the
+seat. A completed payment uses the token up (:attr:`Account.spent`) unless the user holds another
+unpaid seat; the queue is told of it as a follow-up, which no answer waits for.
 """
 
 from __future__ import annotations
@@ -28,8 +23,7 @@ BALANCE_MAX = 10**15
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """A seat this user holds, held or bought. Whether a pending one is past its end is a question
-    of the time asked: see :func:`reservation_status`."""
+    """A seat this user holds, held or bought. Its end is judged by :func:`reservation_status`."""
 
     id: str
     schedule: str
@@ -113,8 +107,7 @@ class SettlePayment(msgspec.Struct, frozen=True, tag=True):
 
 
 class NoteOutcome(msgspec.Struct, frozen=True, tag=True):
-    """Store the outcome of a call that another entity decided, for repeats with its key. The first
-    one stays, and is the answer to all."""
+    """Store the outcome that another entity decided, for repeats with its key. The first stays."""
 
     body: bytes
     noted: NoteReservation | None = None
@@ -283,8 +276,7 @@ and years of concerts for a person."""
 
 
 def reservation_status(reservation: Reservation, now_ms: int) -> ReservationStatus:
-    """What a client is told. A reservation whose payment is under way is pending until that is
-    settled, even when its time is over meanwhile."""
+    """What a client is told. A reservation is pending while its payment is under way."""
     if reservation.paid:
         return "COMPLETED"
     if reservation.cancelled:
@@ -306,13 +298,11 @@ def other_unpaid(account: Account, reservation_id: str, now_ms: int) -> tuple[Re
 
 
 def spends_token(account: Account, reservation_id: str, now_ms: int) -> bool:
-    """Whether the token is used up once this reservation is paid: the user has no other seat left
-    to begin a payment for.
+    """Whether the token is used up once this reservation is paid: the user has no other unpaid
+    seat.
 
-    A seat whose payment is under way does not count as unpaid. Its payment needs the token no
-    more, and if it is refused, then because its hold has ended: either way nothing is left to
-    pay. Would it count, two payments at once could each see the other under way and both leave
-    the token open. So of several payments at once each may use the token up, which is idempotent,
-    and once all are settled with no unpaid seat left, at least one has.
+    A seat whose payment is under way does not count as unpaid: its payment needs the token no more.
+    Otherwise two payments at once could each see the other under way, and both leave the token
+    open.
     """
     return not other_unpaid(account, reservation_id, now_ms)

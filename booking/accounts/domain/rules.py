@@ -65,8 +65,7 @@ def decide_account(
     key_id: bytes = b"",
     key_fingerprint: bytes = b"",
 ) -> AccountDecision:
-    """What happens on ``command`` at ``now_ms``. The key, if any, is kept with a payment so that
-    its outcome can be stored under it."""
+    """What happens on ``command`` at ``now_ms``. ``key`` stays with a payment, for its outcome."""
     match command:
         case Charge():
             return _charge(account, command)

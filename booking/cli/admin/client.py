@@ -64,8 +64,7 @@ class Client:
     def ask(
         self, method: str, path: str, body: object = None, *, timeout_s: float = TIMEOUT_S
     ) -> Any:
-        """The ``data`` of a success; :class:`AdminError`. Nothing is repeated: every call can be,
-        by whoever knows whether it still should."""
+        """The ``data`` of a success; raises :class:`AdminError`. Nothing is repeated."""
         request = self._transport.request(method, path, body=body, timeout_s=timeout_s)
         try:
             answer = self._runner.run(request)

@@ -19,8 +19,7 @@ from booking.queue.admin import QueueReport
 WAIT_EVERY_S = 0.5
 """Between two looks while waiting: a move takes a tenth of a second, eight go on at a time."""
 TROUBLE_MAX_S = 30.0
-"""Of a service that does not answer while somebody waits for its work to end: a takeover takes 8,
-a restart a few more."""
+"""Of a service that does not answer, while waiting: a takeover takes 8, a restart a few more."""
 VERDICT_MAX_S = 10.0
 """For the line of an audit to be there after it has stopped running."""
 IMPORT_TIMEOUT_S = 120.0
@@ -28,8 +27,7 @@ IMPORT_TIMEOUT_S = 120.0
 
 
 class Admin:
-    """One run of the command. Every method is a command and returns its exit status; its docstring
-    is the command's help."""
+    """One run. Methods are commands, return an exit status, and have the help as docstring."""
 
     def __init__(self, client: Client, *, as_json: bool) -> None:
         self.client = client

@@ -138,8 +138,7 @@ def _run(args: argparse.Namespace, command: Command) -> int:
 
 
 def _common() -> argparse.ArgumentParser:
-    """Options that may stand before or behind the verb: without defaults, so that the one place
-    does not undo the other."""
+    """Options before or behind the verb; no defaults, so that one place does not undo the other."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     where = common.add_argument_group("where the service is")
     where.add_argument("--url", metavar="URL", help="default: BOOKING_URL, http://127.0.0.1:8080")

@@ -50,8 +50,7 @@ def terminal() -> Console:
 
 def table(head: str, rows: Iterable[Sequence[object]]) -> Drawn:
     """A table with numbers to the right, or nothing if there is no row. ``head`` names the columns,
-    with ``|`` between them; one of nothing but empty cells is left out. On a narrow terminal cells
-    go over several lines, word by word, and those of the last column wherever it has to be."""
+    with ``|`` between them; empty ones are left out. Cells wrap on a narrow terminal."""
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
         return []
@@ -230,8 +229,7 @@ def _loads(view: PlanView) -> Drawn:
 
 
 def progress(view: Rebalance) -> str:
-    """How far a plan is. Of one that is over, the counts say what is left of it: its shards may
-    have moved on since."""
+    """How far a plan is; of one that is over, what is left of it now."""
     running = view.state == "running"
     made = f"{view.done} of {view.moves} moves made, {view.open} open"
     if not running:

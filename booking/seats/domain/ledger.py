@@ -1,9 +1,7 @@
-"""The ledger of a date: which of its seats are held, by whom and until when, which are sold, and
-which of the free ones cool down from their last holder.
+"""The ledger of a date: which seats are held, by whom and until when, sold, or cooling down.
 
 It says what the seats say a second time, by date and user. So it guards the number of seats one
-user may hold, feeds the seat map, tells the timer which hold ends next, and lets an auditor compare
-two independent books. The decisions are in :mod:`booking.seats.domain.seat`.
+user may hold, feeds the seat map, and tells the timer which hold ends next.
 """
 
 from __future__ import annotations
@@ -83,8 +81,7 @@ class Ledger(msgspec.Struct, frozen=True):
     """
 
     seats: PersistentArray[_Packed | Literal[True]] = msgspec.field(default_factory=PersistentArray)
-    """By number: those held, those sold (``True``), and those free ones that have cooled down or
-    do so. A finished cool-down stays until its seat is held."""
+    """By number: held, sold (``True``), and free ones with a cool-down, over or not."""
     ends: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
     """``(until_ms, number)`` of the held seats."""
     users: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
@@ -138,8 +135,7 @@ def holds_of(ledger: Ledger, user: str) -> Iterator[LedgerHold]:
 
 
 def cool_down_left_ms(ledger: Ledger, seat: int, user: str, now_ms: int) -> int:
-    """For how long yet this user may not hold the seat; 0 if it cools down from nobody, or from
-    somebody else."""
+    """For how long yet this user may not hold the seat; 0 if it does not cool down from them."""
     cool_down = _unpacked(ledger.seats.get(seat))
     if not isinstance(cool_down, CoolDown) or cool_down.user != user:
         return 0
@@ -189,8 +185,7 @@ def evolve_ledger(ledger: Ledger, event: LedgerEvent) -> Ledger:
 def _without_hold(
     ledger: Ledger, event: HoldUncounted | SaleCounted, then: int | Literal[True] | None
 ) -> Ledger:
-    """The ledger after the end of a hold: the seat is sold (``True``), free, or cools down until a
-    moment."""
+    """The ledger after a hold: the seat is sold (``True``), free, or cools down."""
     seat, found = event.seat, ledger.seats.get(event.seat)
     if found is None or found is _SOLD or found[0] != _HOLD_BEGINS:
         raise BrokenInvariantError(f"{event}, but the seat is not held")

@@ -179,8 +179,7 @@ seat within some seconds is choosing, not keeping."""
 
 
 class SeatDecision(msgspec.Struct, frozen=True):
-    """What becomes true of the seat and of its date's ledger, and the reply. A rejection can come
-    with events: a hold whose time is over ends with whatever command comes first."""
+    """What becomes true, and the reply, which may be a rejection although events are there."""
 
     seat_events: tuple[SeatEvent, ...]
     ledger_events: tuple[LedgerEvent, ...]
@@ -254,11 +253,8 @@ def expire_due(
 
 
 def _uncounted(seat: Held, number: int, cool_down_ms: int, now_ms: int) -> HoldUncounted:
-    """What the ledger notes of a hold that ends unpaid now.
-
-    The cool-down is the held share of ``cool_down_ms``. It begins when the seat is free for others,
-    so an expiry noticed late, after a takeover say, does not shorten it for them.
-    """
+    """What the ledger notes of a hold that ends unpaid now: a cool-down from now on for the held
+    share of ``cool_down_ms``."""
     length_ms = seat.until_ms - seat.held_at_ms
     held_ms = min(now_ms, seat.until_ms) - seat.held_at_ms
     cool_down_ms = cool_down_ms * held_ms // length_ms
