@@ -8,11 +8,8 @@ from hashlib import blake2b
 import msgspec
 
 SLOT_COUNT = 256
-"""Slots of one journal. Fixed for the life of a journal: an entity's slot is part of its rows' key.
-
-256 slots over a handful of instances keep the load per instance within a few percent of even,
-and a lease table of 256 rows is still read in one page-sized query.
-"""
+"""Slots of one journal, fixed for its life: a slot is part of its rows' key. Over a handful of
+instances 256 keep the load even within a few percent, and are read in one query."""
 
 
 def stable_hash(text: str) -> int:
@@ -27,12 +24,9 @@ def slot_of(shard_key: str) -> int:
 
 
 class Address(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Names one entity.
-
-    ``kind`` chooses the behaviour, ``key`` the slot (entities with the same key share one slot, so
-    they can be decided together), ``name`` tells apart entities of the same kind and key.
-    None of them may contain ``/``.
-    """
+    """Names one entity. ``kind`` chooses the behaviour, ``key`` the slot (entities with the same
+    key can be decided together), ``name`` tells entities of one kind and key apart. None contains
+    ``/``."""
 
     kind: str
     key: str

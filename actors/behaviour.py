@@ -1,9 +1,8 @@
 """What an application tells the runtime about one kind of entity: pure functions and codecs.
 
-The runtime calls these from exactly one coroutine for each slot. None of them may await, read a
-clock, draw a random number or keep anything between calls: all they need is in the arguments.
-A rejection is a reply without events. An exception is a broken invariant: the entity is dropped
-from memory and loaded again from the journal.
+They are called from one coroutine for each slot. None may await, read a clock, draw a random number
+or keep anything between calls. A rejection is a reply without events. An exception is a broken
+invariant: the entity is dropped from memory and loaded again.
 """
 
 from __future__ import annotations
@@ -47,8 +46,7 @@ class Turn(msgspec.Struct):
 
 
 class Decision(msgspec.Struct):
-    """The outcome of one turn. Events are applied at once and the reply leaves after they are in
-    the journal; both or neither happen."""
+    """The outcome of one turn. The reply leaves after the events are in the journal."""
 
     reply: Any = None
     events: Sequence[tuple[Address, Any]] = ()
@@ -61,8 +59,7 @@ class Decision(msgspec.Struct):
     settles: str | None = None
     """The saga whose waiting caller gets this reply."""
     final: bool = True
-    """False: the reply is no outcome. It is not stored under the command's key, and a repeat is
-    decided anew."""
+    """False: the reply is not stored under the command's key; a repeat is decided anew."""
     settles_key: CommandKey | None = None
     """Store the reply as the outcome of this key (the key of the command that began the saga)."""
 
@@ -81,8 +78,7 @@ class Tell(msgspec.Struct, frozen=True):
 
 
 class Behaviour(ABC):
-    """One kind of entity. Only :meth:`initial`, :meth:`decide`, :meth:`evolve` and the codecs are
-    needed; the rest is for entities that have companions, timers or sagas."""
+    """One kind of entity. Companions, timers, sagas and pages are optional."""
 
     kind: str
 
@@ -124,15 +120,13 @@ class Behaviour(ABC):
         return ()
 
     def follow_ups(self, state: Any) -> Collection[str]:
-        """Names of sagas that follow from this state, that nobody waits for, and that end without
-        a word in the journal. Each is run once its name appears, until it is done, whatever
-        crashes; after a crash those that were done may be run again."""
+        """Names of sagas that nobody waits for and that end without a word in the journal. Each is
+        run once its name appears until it is done; after a crash it may be run again."""
         return ()
 
     def step(self, state: Any, saga: str, answers: Sequence[Any]) -> Ask | Tell | None:
-        """The saga's next step, given the replies to its earlier ones; ``None`` if a follow-up is
-        done. Steps may be repeated after a crash, always from the first: every command they send
-        must be idempotent."""
+        """The saga's next step, given the replies so far; ``None`` if a follow-up is done. After a
+        crash steps are repeated from the first, so their commands must be idempotent."""
         raise AssertionError(f"{self.kind} has no sagas")
 
     def saga_key(self, state: Any, saga: str) -> CommandKey | None:
@@ -148,11 +142,9 @@ class Behaviour(ABC):
         return None
 
     def pages(self, state: Any) -> Mapping[int, Any]:
-        """The pages of a state that may be large, by number from 0: immutable parts of it that
-        encode to some tens of kilobytes, each the same object as long as nothing in it changed. A
-        snapshot then is :meth:`encode_state` of the rest and the pages that have changed since the
-        last one, written one after the other while the entity moves on. What is returned must not
-        change any more, and cost no more than there are pages."""
+        """The pages of a state that may be large, by number from 0: immutable parts that encode to
+        some tens of kilobytes, each the same object as long as nothing in it changed. A snapshot is
+        :meth:`encode_state` of the rest and the pages that have changed since the last one."""
         return {}
 
     def encode_page(self, page: Any) -> bytes:
@@ -160,13 +152,11 @@ class Behaviour(ABC):
         raise AssertionError(f"{self.kind} has no pages")
 
     def with_page(self, state: Any, number: int, data: bytes) -> Any:
-        """The state with one page more, while it is read from a snapshot: first the rest with
-        :meth:`decode_state`, then each page, by number. ``None`` as there."""
+        """The state with one page more, while a snapshot is read. ``None`` as there."""
         raise AssertionError(f"{self.kind} has no pages")
 
     def pieces(self, state: Any) -> Iterable[Any]:
-        """The parts that a large state is dropped in, because freeing a million objects at once
-        stops the event loop too."""
+        """The parts that a large state is dropped in: freeing all at once would stop the loop."""
         return self.pages(state).values()
 
     # -- codecs --------------------------------------------------------------------------------
@@ -185,8 +175,7 @@ class Behaviour(ABC):
 
     @abstractmethod
     def decode_state(self, data: bytes) -> Any | None:
-        """The state in a snapshot, or ``None`` if it is of an older shape (the journal is
-        replayed from the start then)."""
+        """The state in a snapshot; ``None`` if it is of an older shape."""
 
     @abstractmethod
     def encode_reply(self, reply: Any) -> bytes:

@@ -38,9 +38,8 @@ bad network makes of a comparison, and too little to be noticed in a hold of min
 class DatabaseClock:
     """The time of the journal's database, which is the time of every decision.
 
-    It runs on the machine's monotonic clock from the last :meth:`compare` on, so the machine's wall
-    clock decides nothing. Only before the first comparison it tells the wall clock's time; nothing
-    is owned by then. A journal in memory has no clock to compare with, and then it stays so.
+    It runs on the machine's monotonic clock from the last :meth:`compare` on. Only before the first
+    one, and for a journal in memory, it tells the wall clock's time.
     """
 
     def __init__(self, machine: Clock) -> None:
@@ -62,23 +61,20 @@ class DatabaseClock:
 
     @property
     def machine_ahead_ms(self) -> int:
-        """By how much the machine's wall clock is ahead, which harms nobody but its log's readers;
-        negative if it is behind."""
+        """By how much the machine's wall clock is ahead; negative if it is behind."""
         return self._machine.now_ms() - self.now_ms()
 
     def ahead_ms(self, told_ms: float, sent_s: float) -> float:
-        """By how many milliseconds this clock is ahead of one that ``told_ms`` was read from, some
-        time between ``sent_s`` and now; negative if it is behind. 0 if the two may agree: nobody
-        knows when within the round trip the other was read."""
+        """By how many milliseconds this clock is ahead of one read as ``told_ms`` between
+        ``sent_s`` and now; negative if behind, 0 if the two may agree."""
         if self._offset_ms is None:
             return 0.0
         least, most = self._offsets(told_ms, sent_s)
         return self._offset_ms - min(max(self._offset_ms, least), most)
 
     def compare(self, told_ms: float, sent_s: float) -> float:
-        """Go by what the database told from now on; returns how far this clock was ahead, as
-        :meth:`ahead_ms`. The first comparison takes it for read in the middle of the round trip;
-        later ones change only what they contradict, so that this clock does not waver."""
+        """Go by what the database told from now on; returns how far this clock was ahead. Later
+        comparisons change only what they contradict, so that it does not waver."""
         ahead_ms = self.ahead_ms(told_ms, sent_s)
         known_ms = self._offset_ms
         self._offset_ms = (
@@ -123,10 +119,8 @@ LAG_KEPT = 0.9
 class PauseDetector:
     """Notices that this process was stopped, swapped out, or starved of its processor.
 
-    Meanwhile another instance may have taken its shards over, and nothing in its memory says so.
-    The journal fences writes; this detector is for what is only read. It ticks on the event loop.
-    Call :meth:`jumped` before you answer from memory, because after a pause the loop may run you
-    before the tick.
+    Meanwhile another instance may have taken its shards over. It ticks on the event loop; call
+    :meth:`jumped` before you answer from memory, because the loop may run you before the tick.
     """
 
     def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,7 +1,4 @@
-"""Why an ask got no reply. Each says whether anything may have been done.
-
-These are for the caller, and none of them is an outcome: an outcome is a reply.
-"""
+"""Why an ask got no reply, and whether anything may have been done. An outcome is a reply."""
 
 from __future__ import annotations
 
@@ -35,8 +32,7 @@ class JournalUnavailableError(UnavailableError):
 
 
 class PastLostError(UnavailableError):
-    """The journal has lost what was committed to this shard, and no operator has accepted that yet.
-    Nothing was done."""
+    """The journal has lost rows of this shard, which no operator has accepted. Nothing was done."""
 
     reason = "past_lost"
 
@@ -45,8 +41,7 @@ class PastLostError(UnavailableError):
 
 
 class OutcomeUnknownError(UnavailableError):
-    """The journal did not say whether the command's events were written, or the slot was lost
-    while they were. Only a repeat with the same key tells."""
+    """The journal did not say whether the events were written. A repeat with the key tells."""
 
     reason = "outcome_unknown"
 

@@ -56,8 +56,7 @@ class RuntimeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     clock_steps: int
     """Comparisons of clocks after which shards were left."""
     journal_silent_s: float
-    """For how long a database of the journal has not answered: of several, the one silent for the
-    longest time; 0 while all answer."""
+    """For how long a database of the journal has not answered, at most; 0 while all answer."""
     epochs: dict[int, int]
     """Of each owned shard."""
 

@@ -36,9 +36,8 @@ HANDOVERS_SHOWN = 50
 @define(eq=False)
 class ClusterAdmin:
     """Every method may raise :class:`~actors.cluster.admin_views.OperationRefusedError` and
-    :class:`~actors.journal.contract.JournalError`. ``who`` is logged with what was done.
-    ``announce`` tells every instance that the stored placement has changed, so that it acts at
-    once."""
+    :class:`~actors.journal.contract.JournalError`. ``who`` is logged. ``announce`` tells every
+    instance that the stored placement has changed."""
 
     _planner: ClusterPlanner
     _stores: Stores

@@ -57,8 +57,7 @@ class Rebalance(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A shard that another instance handed over to this one, and how long its callers were held
-    back."""
+    """A shard that was handed over to this instance, and how long its callers were held back."""
 
     shard: int
     from_: str = msgspec.field(name="from")

@@ -1,8 +1,5 @@
-"""Takes the shards that are desired here: from dead instances at once, from live ones by hand-over.
-
-The stored table tells where each shard ought to be. This instance reads it twice a second, and
-whenever it hears that the table has changed.
-"""
+"""Takes the shards that are desired here: from dead instances at once, from live ones by
+hand-over."""
 
 from __future__ import annotations
 
@@ -31,8 +28,7 @@ READ_EVERY_S = 0.5
 
 @define(eq=False)
 class ShardTable:
-    """Reads the stored table of shards into the directory. ``on_news`` is called when the table
-    names an owner that this instance had not heard of."""
+    """Reads the stored table into the directory. ``on_news``: it names an owner not heard of."""
 
     _stores: Stores
     _members: MembershipView

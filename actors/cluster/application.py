@@ -36,8 +36,7 @@ class Application:
     subscriptions: Sequence[Subscription]
     """Learn what this instance decides, and what others decide of the kinds in ``replicated``."""
     replicated: Mapping[str, bool]
-    """Kinds of entities that views are made of, and whether the view wants states or only
-    events."""
+    """Kinds of entities with views, and whether the view wants states or only events."""
     on_gained: Callable[[Collection[int]], None] = lambda shards: None
     """Called with the shards that are served here from now on."""
     on_message: Callable[[str, bytes], None] = lambda topic, body: None

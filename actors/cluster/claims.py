@@ -51,8 +51,7 @@ class ShardClaims:
         return await self._claim(placed, self._stores.placement.claim, warm)
 
     async def reclaim(self, placed: Sequence[PlacedShard]) -> int:
-        """Claim shards back that this run owned last, wherever they are desired; returns how
-        many."""
+        """Claim shards back that this run owned last, wherever desired; returns how many."""
         return await self._claim(placed, self._stores.journal.claim)
 
     async def _claim(
@@ -61,8 +60,7 @@ class ShardClaims:
         claim: _Claim,
         warm: Mapping[Address, Folded] | None = None,
     ) -> int:
-        """Claim in each database of the journal on its own. One that does not answer is tried
-        again when the table is read next."""
+        """In each database on its own. One that does not answer is tried again later."""
         epochs = {one.shard: one.epoch for one in placed}
         count = 0
         for shards in self._runtime.shards.claimable(epochs):

@@ -1,8 +1,4 @@
-"""Control messages to and from other instances.
-
-A message that is only sent (:meth:`ControlChannel.notify`) may get lost: its receiver finds out
-what it is about by itself, a little later.
-"""
+"""Control messages to and from other instances. One that is only sent may get lost."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What instances tell each other besides commands for entities.
-
-Control messages travel as asks for an entity of a kind of its own, so they share the peer links,
-their order and their limits.
-"""
+"""What instances tell each other besides commands for entities, over the same links."""
 
 from __future__ import annotations
 

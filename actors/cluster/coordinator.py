@@ -1,7 +1,6 @@
 """The leader's work: decides where each shard ought to be, and in which order shards move.
 
-The leader writes only ``desired``, under its term; each instance then takes its shards by itself.
-So nothing is lost with a leader: the next one reads the same table and goes on.
+It writes only ``desired``, under its term; each instance takes its shards by itself.
 """
 
 from __future__ import annotations
@@ -59,8 +58,7 @@ class ClusterPlanner:
     _pauses: Callable[[], Sequence[Pause]]
 
     async def snapshot(self) -> ClusterSnapshot:
-        """Read the stored table, and add the load that owners report in their heartbeats. Raises
-        :class:`~actors.journal.contract.JournalError`."""
+        """Read the stored table and the heartbeats' loads. Raises :class:`JournalError`."""
         self.members.desired = await self._stores.operations.desired_states()
         table = await self._stores.placement.shards()
         loads = {
@@ -146,8 +144,7 @@ class ShardCoordinator:
             await self._write(term, desired)
 
     def _too_early(self, snapshot: ClusterSnapshot) -> bool:
-        """Whether shards have owners that this run has not seen yet: a membership store that came
-        back empty needs a heartbeat to list them again."""
+        """Whether shards have owners not seen yet: an emptied store waits for heartbeats."""
         known = {node.instance for node in snapshot.nodes}
         strangers = any(state.owner not in known for state in snapshot.shards if state.owner)
         return strangers and self._planner.members.watched_s < SILENT_MAX_S
@@ -182,8 +179,7 @@ def _under_way(move: Move, shards: Sequence[ShardState]) -> bool:
 
 
 def _merged(plan: Plan, requested: Sequence[Move]) -> list[Move]:
-    """The leader's own moves come first. Of two moves of one shard the operator's counts, unless
-    nobody serves the shard."""
+    """Of two moves of one shard the operator's counts, unless nobody serves the shard."""
     by_shard = {move.shard for move in requested}
     first = [m for m in plan.moves if m.takeover or m.shard not in by_shard]
     taken = {move.shard for move in first}

@@ -1,7 +1,6 @@
 """The shard directory: which instance owns which shard, as far as this instance has heard.
 
-Entries come from the stored table, from owners when they claim, and from refusals; the higher epoch
-wins. An entry may be out of date: the instance that is asked then refuses, and nothing is done.
+The higher epoch wins. An owner that is out of date refuses, and nothing is done.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Handing a shard over: its owner releases it, and the target claims it.
 
-Only source, target and database take part, and each step may be repeated. Whichever of them is lost
-in between, the shard is served again: the source claims it back if nobody else did, and the target
-claims it from a source that is gone. The epoch keeps all of that safe, in any order.
+Each step may be repeated, and whoever is lost in between, the shard is served again. The epoch
+keeps that safe in any order.
 """
 
 from __future__ import annotations
@@ -49,8 +48,7 @@ BUSY_PAUSE_S = 0.5
 """Pause before an owner that could not release the shard is asked again."""
 
 UNRESPONSIVE_S = 2.0
-"""After which the target claims without the reply of an owner, and an owner claims a shard back
-that it released and nobody claimed."""
+"""After which the target claims unasked, and an owner claims back what nobody claimed."""
 
 HANDOVERS_KEPT = 200
 """Remembered hand-overs, for operators and for the expected pauses of plans."""
@@ -109,8 +107,7 @@ class ShardReleases:
         return released is not None and not self._expired(released[1])
 
     def claimable(self, placed: PlacedShard) -> bool:
-        """Whether the shard was not released under its epoch, or so long ago that this instance
-        may claim it back."""
+        """Whether the shard is not released under its epoch, or was so long ago."""
         released = self._released.get(placed.shard)
         return released is None or released[0] != placed.epoch or self._expired(released[1])
 
@@ -124,8 +121,7 @@ class ShardReleases:
 
 @define(eq=False)
 class HandoffRequests:
-    """The target's side: asks owners to release shards. ``hot`` names the entities of a shard that
-    callers will want at once."""
+    """The target's side: asks owners to release shards. ``hot`` names what callers want at once."""
 
     _runtime: Runtime
     _members: MembershipView
@@ -142,8 +138,7 @@ class HandoffRequests:
         return [Pause(one.shard, one.pause_ms) for one in self.history]
 
     async def take(self, placed: PlacedShard) -> None:
-        """Have the owner release a shard, and claim it. A failure is tried again when the table is
-        read next."""
+        """Have the owner release a shard, and claim it. After a failure the table is read anew."""
         try:
             warm = await self._runtime.shards.preload(self._hot(placed.shard))
         except JournalError as error:

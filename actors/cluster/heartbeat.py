@@ -18,15 +18,13 @@ from actors.runtime import Runtime
 log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 0.5
-"""Three lost beats are a silence (``membership_view.SILENT_MAX_S``), and two calls a second cost
-Redis nothing."""
+"""Three lost beats are a silence; two calls a second cost Redis nothing."""
 
 PAUSE_MIN_S = 0.1
 """Between two beats, also when one took as long as a beat should."""
 
 REMEMBERED_S = 10.0
-"""How long the store keeps an announcement. A dead instance is detected long before, by its missing
-beats."""
+"""How long the store keeps an announcement; a death is noticed long before."""
 
 SMOOTHED_S = 30.0
 """Over which the rates of shards are smoothed: balance should follow trends, not gusts."""
@@ -40,8 +38,7 @@ class LoadRates:
         self._rates: dict[int, float] = {}
 
     def update(self, turns: Mapping[int, int], passed_s: float) -> Mapping[int, float]:
-        """Return the new rates. ``turns`` counts the commands since each shard was claimed, so a
-        lower count means a new claim."""
+        """Return the new rates; ``turns`` counts commands since each shard was claimed."""
         weight = min(passed_s / SMOOTHED_S, 1.0)
         rates: dict[int, float] = {}
         for shard, count in turns.items():
@@ -75,20 +72,15 @@ class Heartbeat:
         self.member = replace(self.member, url=url)
 
     async def join(self) -> None:
-        """Send the first beat.
-
-        Raises :class:`~actors.membership.contract.MembershipRefusedError` if the store refuses
-        this instance, which only other settings will change, and
-        :class:`~actors.membership.contract.MembershipError` if neither store can be reached.
-        """
+        """Send the first beat. Raises :class:`MembershipRefusedError`, which only other settings
+        change, and :class:`MembershipError` if neither store can be reached."""
         error = await self.beat()
         if isinstance(error, MembershipRefusedError):
             raise error
 
     async def beat(self) -> MembershipError | None:
-        """Announce this instance and read the others; returns what is wrong with the store, if the
-        standby answered instead. Raises :class:`~actors.membership.contract.MembershipError` if
-        neither did."""
+        """Announce this instance and read the others; returns what is wrong with the store if the
+        standby answered. Raises :class:`MembershipError` if neither did."""
         self.member = replace(self.member, beat=self.member.beat + 1, health=self._health())
         self._members.announce(self.member)
         reading = await self._announcements.beat(self.member, REMEMBERED_S)

@@ -1,9 +1,7 @@
 """The instances of the cluster as this one sees them, and which of them it considers dead.
 
-A missing heartbeat may mean that the instance is dead, that it cannot reach the membership store,
-or that the store lost its data. So silence counts only while a store answers, and an instance that
-answers on a peer link is never dead. A killed instance is detected after a few missed heartbeats, a
-stopped one when its link is given up.
+Silence counts only while a store answers, and an instance that answers on a peer link is never
+dead.
 """
 
 from __future__ import annotations
@@ -15,21 +13,17 @@ from actors.placement.contract import DesiredState
 from actors.placement.inputs import Node
 
 SILENT_MAX_S = 1.6
-"""Three heartbeats of half a second, and a margin. Longer than the pause after which an instance
-checks its leases in the journal (``pause_detector.JUMP_S``)."""
+"""Three heartbeats of half a second, and a margin; longer than ``pause_detector.JUMP_S``."""
 
 STEP_MAX_S = 1.0
 """Most that one observation adds to a silence: a paused instance was not listening."""
 
 STANDBY_WEIGHT = 0.4
-"""What a second of silence counts while the standby store is read. Every instance has to notice
-the outage before it announces itself there, so 4 s (eight heartbeats) must pass."""
+"""What a second of silence counts in the standby: all have 4 s to announce themselves there."""
 
 CUT_OFF_AFTER_S = 5.0
-"""Without an answer from a database of the journal that answers others, an instance is cut off: it
-can commit nothing there, and its shards go to those who can. A database that is slow, or that is
-restarted and found again, answers sooner. Those others have been answered for as long: after an
-outage of all, everybody has this time to find the database again."""
+"""Without an answer from a database of the journal that has answered others for as long, an
+instance is cut off, and its shards go to those who can commit."""
 
 FORGOTTEN_AFTER_S = 60.0
 """Silence after which an instance is removed from the view."""
@@ -89,11 +83,8 @@ class MembershipView:
         weight: float = 1.0,
     ) -> bool:
         """Record what a store answered; returns whether anybody joined, left or changed.
-
-        ``strangers`` come from the other store (``None`` if it did not answer): they are added if
-        unknown, but are no sign of life of a known instance; only what they say of their health
-        counts. ``weight`` is what a second of silence counts in this store.
-        """
+        ``strangers`` are the other store's (``None``: no answer): added if unknown, else heard only
+        for their health. ``weight`` is what a second of silence counts."""
         passed_s = self._step(now_s)
         step_s = passed_s * weight
         self.watched_s += step_s
@@ -182,14 +173,12 @@ class MembershipView:
         return known is not None and (known.silent_s < SILENT_MAX_S or self._connected(instance))
 
     def cut_off(self, instance: str) -> bool:
-        """Whether the instance has not been able to reach the journal for a while, though others
-        are; its own shards are then theirs to take."""
+        """Whether the instance cannot reach the journal though others can."""
         known = self._known.get(instance)
         return known is not None and known.cut_off
 
     def serves(self, instance: str) -> bool:
-        """Whether the instance answers for its shards: alive, not evicted by an operator, and not
-        cut off from the journal."""
+        """Whether the instance is alive, not evicted, and not cut off from the journal."""
         evicted = self.desired.get(instance, DesiredState()).evicted
         return self.alive(instance) and not (evicted or self.cut_off(instance))
 

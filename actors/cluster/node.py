@@ -1,9 +1,5 @@
-"""One instance of a cluster: a runtime that serves its shards, and all that connects it to others.
-
-The application gives behaviours and subscriptions
-(:class:`~actors.cluster.application.Application`) and stores
-(:class:`~actors.cluster.application.Stores`), and asks entities through :attr:`ClusterNode.router`.
-"""
+"""One instance of a cluster: a runtime that serves its shards, and all that connects it to
+others."""
 
 from __future__ import annotations
 
@@ -49,8 +45,7 @@ MakeLinks = Callable[[Callable[[str], str | None], Callable[[str], Behaviour]], 
 
 
 class ClusterNode:
-    """Its parts are attributes, each with a module of its own. Parts that need each other are
-    joined by callbacks to the node."""
+    """Its parts are attributes, joined by callbacks to the node."""
 
     def __init__(
         self,
@@ -147,12 +142,9 @@ class ClusterNode:
     # -- life ----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Join the cluster. Shards follow; :meth:`ShardAvailability.problem` tells when all are
-        served.
-
-        Raises :class:`~actors.membership.contract.MembershipError` and
-        :class:`~actors.journal.contract.JournalError`.
-        """
+        """Join the cluster. Shards follow, as :meth:`ShardAvailability.problem` tells. Raises
+        :class:`~actors.membership.contract.MembershipError` and
+        :class:`~actors.journal.contract.JournalError`."""
         await self.heartbeat.join()
         await self.runtime.start(())
         self._tasks.spawn(self.heartbeat.run(), "heartbeat")

@@ -1,8 +1,6 @@
-"""Notices that this instance is cut off: neither a store nor another instance answers; or the
-journal does not, though it answers others.
+"""Notices that this instance is cut off from all others, or from the journal.
 
-Others may then consider it dead and take its shards over, and a lease check that hangs tells so
-only when it times out. Writes are fenced in any case. Reads are refused from here on until the
+Its shards may be taken over then. Writes are fenced; reads are refused from here on until the
 journal has confirmed who owns the shards.
 """
 
@@ -22,9 +20,7 @@ from actors.runtime import Runtime
 log = logging.getLogger(__name__)
 
 ISOLATED_AFTER_S = 1.5
-"""Without any answer from a store or on a link: three readings of the table, and less than it
-takes to be considered dead (``membership_view.SILENT_MAX_S``, a plan and a claim). Both sides give
-a cut link up after the same silence, so it does not make this side the later one."""
+"""Without any answer: three readings of the table, and less than it takes to be considered dead."""
 
 CHECK_EVERY_S = 0.25
 

@@ -1,9 +1,7 @@
-"""Routes a command from any instance to the one that owns its entity, and tells whether shards have
-an owner that answers.
+"""Routes a command to the owner of its entity, and tells whether shards have an owner that answers.
 
-Most owners are known, so a command goes there at once: into the mailbox if the owner is here, over
-one link if not. While a shard moves, its callers are held back here until the new owner confirms
-that it serves the shard; they notice a pause, not a refusal.
+While a shard moves, its callers are held back until the new owner confirms that it serves the
+shard; they notice a pause, not a refusal.
 """
 
 from __future__ import annotations
@@ -38,12 +36,10 @@ ASK_TIMEOUT_S = 5.0
 """As :attr:`actors.core.context.Limits.ask_timeout_s`."""
 
 HELD_MAX = 1_000
-"""Callers held back at a time. At 10,000 commands a second and a pause of 100 ms there are as
-many; more means that something is wrong, and waiting helps nobody."""
+"""Callers held back at a time: a pause of 100 ms at 10,000 commands a second."""
 
 HELD_MAX_S = 2.5
-"""How long a caller is held back before it is refused: many times a hand-over, and most of a
-takeover."""
+"""How long a caller is held back: many times a hand-over, and most of a takeover."""
 
 RETRY_EVERY_S = 0.05
 """Between two tries when nothing new is known of the shard."""
@@ -81,11 +77,9 @@ class Router:
         timeout_s: float | None = None,
         repeatable: bool = False,
     ) -> Awaitable[Answer]:
-        """Ask the entity wherever it lives. Raises as :meth:`actors.runtime.Runtime.ask`.
-
-        A ``repeatable`` command does no harm if it is decided twice, as one with a key: it is sent
-        again to the next owner when the last one was lost before it answered.
-        """
+        """Ask the entity wherever it lives; raises as :meth:`actors.runtime.Runtime.ask`. A command
+        that is ``repeatable``, or has a key, is sent again when its owner was lost before it
+        answered."""
         wait_s = ASK_TIMEOUT_S if timeout_s is None else timeout_s
         again = repeatable or key is not None
         request = Request(address, command, self._clock.monotonic() + wait_s, key)
@@ -227,8 +221,7 @@ class ShardAvailability:
 
     @property
     def regaining(self) -> bool:
-        """Whether this instance stood still, and is finding out what happened meanwhile: the
-        journal is being asked whose the shards are, or their owners have not been heard since."""
+        """Whether this instance stood still, and is finding out what happened meanwhile."""
         shards = self._runtime.shards
         if not shards.trustworthy:
             return shards.looking
@@ -236,15 +229,13 @@ class ShardAvailability:
         return bool(distrusted) and any(not shards.holds(shard) for shard in distrusted)
 
     def check(self, shard: int) -> None:
-        """Raises :class:`StaleError` unless this instance serves the shard itself or has heard its
-        owner recently."""
+        """Raises :class:`StaleError` unless the shard is served here or its owner was heard."""
         self.check_here()
         if not self._runtime.shards.holds(shard) and self._stale(shard, self._clock.monotonic()):
             raise StaleError("the owner was not heard for a while", 0.5)
 
     def check_here(self) -> None:
-        """Raises :class:`StaleError` if this instance was paused and has not checked its leases
-        since."""
+        """Raises :class:`StaleError` after a pause, until the leases are checked."""
         if not self._runtime.shards.trustworthy:
             raise StaleError("this instance stood still and is looking around", 0.2)
 
@@ -283,8 +274,7 @@ class ShardAvailability:
         return bool(owner) and self._members.alive(owner)
 
     def _unconfirmed(self) -> str | None:
-        """Replicas are stale until every owner was heard once. Later silence is no reason to stop
-        sending requests here."""
+        """Until every owner was heard once; later silence sends nobody away."""
         if not self._all_confirmed:
             now_s = self._clock.monotonic()
             shards = self._runtime.shards

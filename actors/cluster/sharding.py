@@ -1,7 +1,6 @@
 """Cluster sharding: how shards get to the instances that ought to serve them.
 
-The leader's coordinator writes where each shard ought to be. Every instance's allocator takes its
-shards, by hand-over from a live owner, and its directory tells who owns what.
+The coordinator writes where; allocators take shards; the directory tells who owns what.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ log = logging.getLogger(__name__)
 
 
 class ClusterSharding:
-    """One instance's parts of it, and how they wake each other. ``hot`` names the entities of a
-    shard that callers will want at once; ``on_gained`` is called with shards that are served here
-    from now on."""
+    """One instance's parts of it, and how they wake each other. ``hot`` names what callers of a
+    shard want at once; ``on_gained`` is called with shards that are served here from now on."""
 
     def __init__(
         self,

@@ -1,13 +1,10 @@
 """Named SQL statements, and connections to PostgreSQL that are opened when needed and thrown away
 after any doubt.
 
-A ``.sql`` file beside the code that sends it holds statements, each under a line ``-- name: ...``.
-Parameters are written ``:name`` and become the server's ``$1``, ``$2``, ... here, so that
-statements can be composed from parts.
-
-A statement that got no answer in time leaves a connection whose next answer may belong to the
-last question, so nothing is repaired: the next use opens a new connection, looks the host up
-again, and waits a little longer after each failure in a row.
+A ``.sql`` file holds statements, each under a line ``-- name: ...``. Parameters ``:name`` become
+the server's ``$1``, ``$2``, ... here, so that statements can be composed from parts. A connection
+that got no answer in time is thrown away, because its next answer may belong to the last
+question.
 """
 
 from __future__ import annotations
@@ -68,12 +65,10 @@ def statements(package: str, file: str) -> Mapping[str, Statement]:
 
 
 CONNECT_TIMEOUT_S = 2.0
-"""A server in the same network accepts in milliseconds; more is an outage that callers should
-learn of while they still wait."""
+"""A server nearby accepts in milliseconds; more is an outage that callers should learn of."""
 BACK_OFF_FIRST_S = 0.05
 BACK_OFF_MAX_S = 1.0
-"""Between two attempts to connect: short enough to be back within a second of the server, long
-enough that a server that starts up is not flooded by every connection of every instance."""
+"""Between two attempts to connect: soon enough, and no flood for a server that starts up."""
 CLOSE_TIMEOUT_S = 1.0
 
 _SQL = statements("actors.connections", "connection.sql")
@@ -82,8 +77,7 @@ TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Inter
 """All that a server or a connection to it can do. It is waited out, unless :func:`is_ours`."""
 
 _OUR_CLASSES = ("21", "22", "23", "42")
-"""Of SQLSTATE: a statement with a row too many, with a value that does not fit, against a
-constraint, or that cannot be understood."""
+"""Of SQLSTATE: too many rows, a wrong value, a constraint, a statement that is not understood."""
 _NOT_OURS = (
     "42501",  # A grant is missing, which is for an operator to mend.
     "42P05",  # Somebody else's statement has this name on the connection of a pooler.
@@ -91,8 +85,7 @@ _NOT_OURS = (
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether an error is proven to be the fault of a statement of ours. Repeating it would not
-    help; anything else may pass."""
+    """Whether an error is proven to be our statement's fault, so that repeating is vain."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state[:2] in _OUR_CLASSES and state not in _NOT_OURS
@@ -112,13 +105,8 @@ def trouble(error: BaseException) -> JournalError:
 
 
 def _settings(timeout_s: float) -> dict[str, str]:
-    """Settings of every connection.
-
-    The server gives up when the client does, so that a statement whose owner is gone holds no
-    lock for long; ``transaction_timeout`` (PostgreSQL 17 and later) also covers a client that is
-    stopped in the middle of sending. Keep-alives find a client whose machine is gone, after
-    30 s + 3 * 5 s.
-    """
+    """Settings of every connection. The server gives up when the client does; keep-alives find a
+    client whose machine is gone, after 30 s + 3 * 5 s."""
     timeout_ms = str(round(timeout_s * 1000))
     return {
         "default_transaction_isolation": "read committed",
@@ -139,9 +127,8 @@ def _settings(timeout_s: float) -> dict[str, str]:
 
 
 class Link:
-    """One connection, used for one statement at a time, with more ``settings`` of the server if
-    given. ``timeout_s`` limits a statement with the wait for its turn; callers limit their own
-    number."""
+    """One connection for one statement at a time, with more ``settings`` of the server.
+    ``timeout_s`` limits a statement with its wait."""
 
     def __init__(self, dsn: str, timeout_s: float, **settings: str) -> None:
         self._dsn = dsn
@@ -154,11 +141,8 @@ class Link:
         self._closed = False
 
     async def fetch(self, query: Statement, /, **values: Any) -> Sequence[asyncpg.Record]:
-        """Run one statement in a transaction of its own.
-
-        Raises :class:`JournalError` if the server could not be asked or did not answer in time;
-        the statement may have been carried out or not.
-        """
+        """Run one statement in a transaction of its own. Raises :class:`JournalError` without an
+        answer in time; then it may have been carried out or not."""
         arguments = query.arguments(values)
         try:
             async with asyncio.timeout(self._timeout_s), self._turn:
@@ -255,8 +239,7 @@ class LinkPool:
 
 @asynccontextmanager
 async def connected(dsn: str, timeout_s: float, name: str) -> AsyncIterator[asyncpg.Connection]:
-    """A plain connection for a task of its own, shown to the server under this name. Raises what
-    asyncpg raises if it cannot be made."""
+    """A plain connection, shown to the server under this name; raises what asyncpg raises."""
     server = {"application_name": name}
     connection = await asyncpg.connect(dsn, timeout=timeout_s, server_settings=server)
     try:
@@ -278,7 +261,6 @@ _TIMEOUTS = (
 
 
 async def configure(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
-    """Give a new connection these settings, as far as the server knows them, and have its commits
-    wait for the disk."""
+    """Set what the server knows of these, and have commits wait for the disk."""
     await connection.fetch(_SQL["configure"].text, list(settings), list(settings.values()))
     await connection.execute(_SQL["keep_promises"].text)

@@ -1,8 +1,4 @@
-"""A connection to Redis (or Valkey) whose calls end.
-
-Redis is allowed to be away, to answer late and to forget. So every call gives up after a moment,
-and nothing is tried more than twice.
-"""
+"""A connection to Redis (or Valkey) whose calls end: Redis may be away, late or empty."""
 
 from __future__ import annotations
 
@@ -21,14 +17,12 @@ RETRY_WAIT_S = 0.02
 
 
 def key_of(cluster: str, name: str) -> str:
-    """The cluster's own key of this name. Others may use the same database: two clusters have no
-    key in common. One without a name has those of the releases before there were any."""
+    """The cluster's own key; without a cluster that of releases before there were any."""
     return f"booking:{cluster}:{name}" if cluster else f"booking:{name}"
 
 
 class RedisLink:
-    """A client whose calls give up early. ``url`` is ``redis://``, ``rediss://`` or ``unix://``.
-    What goes wrong with Redis is raised as ``refusal``, with words for the log."""
+    """A client whose calls give up early. What goes wrong is raised as ``refusal``, in words."""
 
     def __init__(
         self,
@@ -72,8 +66,7 @@ class RedisLink:
                 self._idle.set()
 
     async def close(self) -> None:
-        """Refuse further calls, wait for those under way, which end by their time limit, and close
-        the connections. The library never closes one that a call opens meanwhile."""
+        """Refuse further calls, wait for those under way, and close the connections."""
         self._closed = True
         await self._idle.wait()
         await self._client.aclose()

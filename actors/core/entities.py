@@ -32,19 +32,15 @@ ON_THE_MOVE_S = 0.1
 """What callers of a shard on the move are told to wait: about as long as a hand-over takes."""
 
 LOOKS_MAX = 128
-"""Entities that passivation looks at for each one that comes in: some 20 us. When all were used
-since the last round, the bound is passed by at most a hundredth until the next round finds idle
-ones."""
+"""Entities that passivation looks at for each one that comes in: some 20 us."""
 
 
 @define(eq=False)
 class Pool:
-    """All activations of an instance, in a ring with a second chance (CLOCK; Corbato, 1968): close
-    to least recently used, and a turn only has to set a flag.
+    """All activations of an instance, in a ring with a second chance (CLOCK; Corbato, 1968).
 
-    Busy activations are never evicted, so the bound gives way to what waits in mailboxes, which is
-    bounded itself. Idle ones are evicted in a callback of their own: whoever has opened an
-    activation keeps it until they let the event loop go on.
+    Busy ones are never evicted, so the bound gives way to what waits in mailboxes. Idle ones are
+    evicted in a callback of their own: whoever opened one keeps it until the loop goes on.
     """
 
     _entities_max: int
@@ -58,8 +54,7 @@ class Pool:
     """Entities in memory."""
 
     def admit(self, activation: Activation) -> None:
-        """Count an activation that came into memory; beyond the bound, idle ones will have to
-        go."""
+        """Count an activation that came into memory; beyond the bound, idle ones go."""
         self._ring.append(activation)
         self.size += 1
         if self.size > self._entities_max:
@@ -329,8 +324,7 @@ class Entities:
         envelope: Envelope,
         error: Exception,
     ) -> None:
-        """Refuse the caller of a decision that crashed, and forget the entities concerned once what
-        they submitted is committed."""
+        """Refuse the caller, and forget the entities once what they submitted is committed."""
         self._log(activation, f"crashed on {type(envelope.command).__name__}", error)
         self._fail(activation, envelope)
         for concerned in (activation, *others.values()):
@@ -359,9 +353,8 @@ class Entities:
         self._read_again(shard, address)
 
     def _read_again(self, shard: Shard, address: Address) -> None:
-        """Load the entity again after a while, and after ever longer ones, until it can be read:
-        its timer and sagas wait for it, whether or not anybody asks. One try is under way at a
-        time, however often it is asked for meanwhile."""
+        """Load the entity again after ever longer whiles until it can be read: its timer and sagas
+        wait for it. One try is under way at a time."""
         limits = self._context.limits
         reading = shard.unreadable.get(address)
         if reading is None:
@@ -424,11 +417,8 @@ def _state_of(shard: Shard, address: Address) -> Any | None:
 
 
 class Timers:
-    """All timers of an instance, at most one for each entity, with one heap and one loop timer.
-
-    Timers are kept beside the activations, so they survive passivation; after a crash they come
-    back from the states of the entities that the timer entries in the journal name.
-    """
+    """All timers of an instance, at most one an entity, with one heap and one loop timer. They
+    survive passivation; after a crash the journal's timer entries bring them back."""
 
     def __init__(self, context: ShardContext, due: Callable[[Shard, Address], None]) -> None:
         self._context = context

@@ -34,8 +34,7 @@ QUERY: Final = Probe("QUERY")
 
 
 class Trace(Protocol):
-    """One message of a trace, from its mailbox to its answer. The commit may end after the answer,
-    when the caller has given up."""
+    """One message of a trace, from mailbox to answer; its commit may end later."""
 
     def within(self) -> AbstractContextManager[Any]:
         """A context in which whatever begins, such as a saga's step, belongs to this message."""
@@ -58,12 +57,8 @@ class Trace(Protocol):
 
 
 class Tracer(Protocol):
-    """Makes traces. The runtime calls it on the event loop, for each message; without a tracer
-    nothing is made for a message, and nothing of it is sent.
-
-    The context of the running task (:mod:`contextvars`) knows to which trace something belongs;
-    between instances it travels as the text of a W3C ``traceparent``.
-    """
+    """Makes traces, for each message on the event loop. The task's context (:mod:`contextvars`) is
+    the trace; between instances it travels as a W3C ``traceparent``."""
 
     def received(self, address: Address, command: Any) -> Trace | None:
         """The trace of a message that goes into a mailbox here; ``None`` if it has none."""
@@ -86,8 +81,7 @@ class Envelope:
     """``None`` when nobody waits."""
     deadline: float = inf
     external: bool = False
-    """It counts against the instance's bound; timers and sagas do not, because refusing them helps
-    nobody."""
+    """It counts against the instance's bound; timers and sagas do not."""
     unchecked: bool = False
     """The journal is still being asked whether it knows the key."""
     settled: bool = False
@@ -120,8 +114,7 @@ class Envelope:
 
 @dataclass(slots=True, eq=False)
 class Mailbox:
-    """First in, first out. The links are in the envelopes, so that an idle entity, of which there
-    are tens of thousands, costs nothing for it."""
+    """First in, first out. Links are in the envelopes, so that an idle entity costs nothing."""
 
     head: Envelope | None = field(default=None, init=False)
     _last: Envelope | None = field(default=None, init=False)
@@ -165,12 +158,8 @@ TICK_S = 0.05
 
 
 class Deadlines:
-    """Refuses callers whose deadline has passed, without a timer for each: at most a tick late,
-    never early. Bounded by what the mailboxes and lanes let in, times the longest deadline.
-
-    A timing wheel (Varghese and Lauck, 1987) with one slot for each tick: putting a caller in and
-    taking it out costs the same however many wait.
-    """
+    """Refuses callers whose deadline has passed, at most a tick late, never early, by a timing
+    wheel (Varghese and Lauck, 1987) with one slot for each tick."""
 
     def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
         self._clock = clock

@@ -1,8 +1,4 @@
-"""What follows from a behaviour and the journal's rows: an entity's state.
-
-No entity is too large for it: what is read comes in answers of limited size, and after each slice
-of work everybody else gets the event loop.
-"""
+"""What follows from a behaviour and the journal's rows: an entity's state, read in slices."""
 
 from __future__ import annotations
 
@@ -18,12 +14,10 @@ SLICE_BYTES = 64 * 1024
 """Journal bytes folded or decoded before other work gets the event loop: some two milliseconds."""
 
 EVENT_BYTES_MIN = 8 * 1024
-"""What an event counts for at least. A few words may stand for much: that 500 came in together
-takes two milliseconds to fold."""
+"""What an event counts for at least: a few words may stand for much."""
 
 CATCH_UP_ROUNDS = 5
-"""Looks for what came while an entity was read ahead: each takes a tenth of the time of the one
-before."""
+"""Looks for what came while an entity was read ahead: each takes a tenth of the one before."""
 
 CAUGHT_UP_ROWS = 100
 """Later events of an entity read ahead that are left for its next owner: a millisecond."""
@@ -103,8 +97,7 @@ class Folding:
         return Folded(behaviour, state), loaded
 
     async def _stored(self, behaviour: Behaviour, snapshot: SnapshotRow) -> tuple[Any | None, int]:
-        """The state in a snapshot, and how many pages were found. ``None`` as for
-        :meth:`~actors.behaviour.Behaviour.decode_state`."""
+        """The state in a snapshot, or ``None``, and how many pages were found."""
         state, count, last = behaviour.decode_state(snapshot.state), 0, -1
         while state is not None and count < snapshot.pages:
             rows = await self._journal.pages(snapshot, last)

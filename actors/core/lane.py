@@ -1,7 +1,6 @@
-"""A lane: group commit. The next batch forms while one is in flight.
+"""A lane: group commit over one connection. The next batch forms while one is in flight.
 
-All commits of a shard go through one lane, in order; a lane serves many shards over one
-connection. One append at a time keeps seq gapless and makes *not sent* different from *unknown*.
+One append at a time keeps seq gapless and makes *not sent* different from *unknown*.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from actors.core.shard import Commit
 from actors.journal.contract import Batch, Journal, JournalError
 
 QUIET_ROUNDS = 3
-"""Rounds of the event loop without a new commit after which none is on its way: a request is read
-in the first, put into a mailbox in the second and decided in the third."""
+"""Rounds of the event loop without a new commit after which none is on its way."""
 
 
 class LaneOwner(Protocol):
@@ -39,8 +37,7 @@ class LaneOwner(Protocol):
 
 
 class Lane:
-    """Commits in batches over one connection. Its queue is bounded by the mailboxes: a shard
-    submits only what its callers wait for."""
+    """Commits in batches. Its queue is bounded by the mailboxes."""
 
     def __init__(self, number: int, journal: Journal, limits: Limits, owner: LaneOwner) -> None:
         self._number = number
@@ -88,8 +85,7 @@ class Lane:
             await self._send()
 
     async def _send(self) -> None:
-        """Append the next batch. Nothing here refers to it afterwards: it would keep the states
-        that it led to, of entities that may have left memory."""
+        """Append the next batch, and keep no reference to its states."""
         self._in_flight = commits = self._take()
         try:
             fenced = await self._journal.append(
@@ -105,10 +101,8 @@ class Lane:
     async def _gather(self, time: Callable[[], float]) -> None:
         """Let the batch fill while the event loop has work that fills it.
 
-        An append costs this process and the journal's a good deal however few rows it has, so a
-        busy process that sends what there is whenever it can spends most of its time on sending.
-        An idle one waits for nobody: no new commit for a few rounds of the loop, and the batch
-        leaves.
+        An append costs much however few rows it has. An idle process waits for nobody: no new
+        commit for a few rounds, and the batch leaves.
         """
         limits, pending = self._limits, self._pending
         ends = time() + limits.gather_s
@@ -153,16 +147,14 @@ class Lane:
         return unsent
 
     def abandon(self) -> tuple[Sequence[Commit], Sequence[Commit]]:
-        """After :meth:`run` was cancelled: the commits that may be written, and those that are
-        not."""
+        """After :meth:`run` was cancelled: the commits that may be written, and the others."""
         sent = self._in_flight
         self._in_flight = ()
         return sent, self._take_unsent()
 
 
 def batch_of(commits: Sequence[Commit], incarnation: str) -> Batch:
-    """Merge commits into one batch; of several snapshots or timer entries of one entity the last
-    one counts."""
+    """Merge commits into one batch; an entity's last snapshot and timer entry count."""
     return Batch(
         [row for commit in commits for row in commit.rows],
         [outcome for commit in commits for outcome in commit.outcomes],

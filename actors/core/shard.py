@@ -1,11 +1,8 @@
 """What a shard holds in memory, for as long as this instance owns it under one epoch.
 
-Here are the data: entities, decisions on their way to the journal, sagas and timers.
-:mod:`actors.core.entities` brings entities in and out, :mod:`actors.core.writer` decides, and
-:mod:`actors.core.sagas` carries sagas forward. When the shard is lost, or the journal does not say
-what became of a batch, the whole object is closed and forgotten; after a new claim a new one starts
-from what the journal says. So whatever still refers to the old one only has to look whether it is
-closed.
+These are the data; :mod:`actors.core.entities`, :mod:`actors.core.writer` and
+:mod:`actors.core.sagas` work on them. A shard that is lost or in doubt is closed and forgotten as a
+whole; what still refers to it only looks whether it is closed.
 """
 
 from __future__ import annotations
@@ -32,8 +29,7 @@ from actors.transport import Answer
 log = logging.getLogger(__name__)
 
 LEAD_MAX_MS = SKEW_MAX_MS // 2
-"""By how much a shard's time may be ahead of this instance's clock, which may itself be ahead of
-the database's; the database takes no row that leads it by more than the sum."""
+"""By how much a shard's time may lead this instance's clock, which may lead the database's."""
 
 ABSENT: Final = Probe("ABSENT")
 """Stands for a state that is not in memory."""
@@ -154,8 +150,7 @@ class PendingChange(Change):
 
 @dataclass(slots=True, eq=False)
 class Commit:
-    """One decision on its way through a lane. ``answers`` leave when the journal has accepted the
-    rows."""
+    """One decision on its way. ``answers`` leave when the journal has accepted the rows."""
 
     shard: Shard
     rows: list[Row] = field(default_factory=list)
@@ -210,8 +205,7 @@ class Saga:
 
 @dataclass(slots=True, eq=False)
 class Timer:
-    """When one entity wants :data:`~actors.behaviour.TIMER_FIRED`. The heap may hold an earlier
-    time, never a later one: a timer that moves back costs nothing until the earlier time comes."""
+    """When one entity wants :data:`~actors.behaviour.TIMER_FIRED`; the heap may hold it earlier."""
 
     shard: Shard
     address: Address
@@ -249,12 +243,9 @@ class JournalView(Protocol):
 
 
 class Shard:
-    """The memory of one shard. Everything in here happens on the event loop's thread.
-
-    ``submit`` puts a commit into the shard's lane. ``changed`` are entities that have got events
-    behind their snapshot since housekeeping last looked, ``resting`` those of the time before.
-    ``wakeup`` is set while the writer sleeps.
-    """
+    """The memory of one shard; everything happens on the event loop's thread. ``submit`` puts a
+    commit into the shard's lane. ``changed`` have events behind their snapshot since housekeeping
+    looked, ``resting`` since before. ``wakeup`` is set while the writer sleeps."""
 
     def __init__(
         self,
@@ -319,9 +310,8 @@ class Shard:
         return {"shard": self.number, "epoch": self.epoch}
 
     def now_ms(self) -> int:
-        """The time of what is decided now, by the database's clock. It never falls within this
-        shard: when a clock is corrected a little it stands still. But a time that is far ahead was
-        a wrong one, and to stay with it would make every hold longer by as much."""
+        """The time of what is decided now, by the database's clock. It never falls, unless it was
+        far ahead: then it was a wrong one."""
         now_ms = self._context.clock.now_ms()
         lead_ms = self._now_ms - now_ms
         if lead_ms > LEAD_MAX_MS:
@@ -352,8 +342,7 @@ class Shard:
         return envelope
 
     def queue(self, activation: Activation) -> None:
-        """Have the writer serve this loaded activation, unless its next message waits for a
-        companion."""
+        """Have the writer serve this activation, unless its next message waits for a companion."""
         if not (activation.queued or activation.waits):
             activation.queued = True
             self.runnable.append(activation)
@@ -375,8 +364,7 @@ class Shard:
     def answers_of(
         self, activation: Activation, envelope: Envelope, decision: Decision
     ) -> list[tuple[Envelope, Answer]]:
-        """Who gets the reply of a decision: the caller, unless it is to wait for a saga, and those
-        who waited for the saga that the decision settles."""
+        """Who gets the reply: the caller, or those who waited for the saga that is settled."""
         answer = Answer(decision.reply)
         waiting = [(envelope, answer)] if decision.awaits is None else []
         if decision.awaits is not None:
@@ -387,8 +375,7 @@ class Shard:
         return waiting
 
     def _park(self, address: Address, saga: str, envelope: Envelope) -> None:
-        """Keep a caller until the saga is settled. Bounded by the deadlines: a caller who is gone
-        leaves only a key behind."""
+        """Keep a caller until the saga is settled, or its deadline passes."""
         waiting = self.parked.setdefault((address, saga), [])
         waiting[:] = [waiter for waiter in waiting if waiter.key is not None or not waiter.over]
         waiting.append(envelope)
@@ -436,8 +423,7 @@ class Shard:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody waits for anything of this shard, so that it can be left without a
-        word."""
+        """Whether nobody waits for anything of this shard."""
         if self.mail or self._tail is not None:
             return False
         return all(waiter.over for waiting in self.parked.values() for waiter in waiting)

@@ -32,8 +32,7 @@ class CrashWindow:
 
 
 class Backoff:
-    """Exponential backoff: waits double up to a maximum, each shortened at random by up to a half,
-    so that many who wait for the same thing do not retry at the same moment."""
+    """Exponential backoff up to a maximum, each wait shortened at random by up to a half."""
 
     __slots__ = ("_max_s", "_min_s", "_random", "tries")
 

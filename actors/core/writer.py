@@ -22,8 +22,7 @@ _NO_STATES: Mapping[Address, Any] = {}
 
 
 class Writer:
-    """Takes one message at a time from the runnable activations of each shard, in turn; each shard
-    has a :meth:`run` of its own."""
+    """Takes one message at a time, in turn; each shard has a :meth:`run` of its own."""
 
     def __init__(self, context: ShardContext, entities: Entities, sagas: Sagas) -> None:
         self._context = context
@@ -64,8 +63,7 @@ class Writer:
                 return
 
     def _serve(self, activation: Activation, envelope: Envelope, now: float, now_ms: int) -> bool:
-        """Take the next message of a loaded entity; false if it has to wait for a look-up or a
-        companion, which queues the activation again."""
+        """Take the next message; false if it waits for a look-up or a companion."""
         shard, key, others = activation.shard, envelope.key, _NO_OTHERS
         activation.touched = True
         if envelope.over:
@@ -207,8 +205,7 @@ class Writer:
         shard.submit(commit)
 
     def _after_timer(self, activation: Activation, commit: Commit | None, now_ms: int) -> None:
-        """A timer that changed nothing does not fire again at once. One for later stands: what was
-        to be done has been done by a command that came a moment before."""
+        """A timer that changed nothing does not fire again at once."""
         if commit is not None and any(change.activation is activation for change in commit.changes):
             return
         armed_ms = activation.behaviour.next_timer_ms(activation.state)
@@ -250,8 +247,7 @@ def _draft(
     decision: Decision,
     now_ms: int,
 ) -> Commit | None:
-    """What the decision writes, or ``None`` if nothing. It touches nothing, so that a crash in here
-    leaves nothing half applied. May raise whatever a behaviour raises."""
+    """What the decision writes, or ``None``. It touches nothing, and may raise."""
     stored: Sequence[tuple[CommandKey, Any]] = ()
     if envelope.key is not None or decision.settles is not None:
         stored = _stored(shard, activation, envelope, decision)
@@ -340,8 +336,7 @@ def _look_ahead(commit: Commit, change: PendingChange) -> None:
 def _stored(
     shard: Shard, activation: Activation, envelope: Envelope, decision: Decision
 ) -> list[tuple[CommandKey, Any]]:
-    """The keys whose outcome this decision is: the command's own, and those a settled saga
-    owes."""
+    """The keys whose outcome this is: the command's own, and those a settled saga owes."""
     keys: dict[bytes, CommandKey] = {}
     if envelope.key is not None and decision.awaits is None and decision.final:
         keys[envelope.key.id] = envelope.key

@@ -1,17 +1,13 @@
 """Whether this instance leads, and whether it may try to: the decisions, without clock and I/O.
 
-A leader holds two things: the key of the election in Redis, and the row of the leader in the
-journal's database. Both are renewed together, and it leads until :attr:`Times.hold_s` after the
-*older* of the two last renewals that succeeded was sent. Counted from sending, because the stores
-count from later. The key says who may try; the row's term says whose writes count.
+A leader holds the key of the election in Redis and the leader's row in the journal's database,
+until :attr:`Times.hold_s` after the *older* of their last renewals was sent. The key says who may
+try; the row's term says whose writes count.
 
-- Nobody tries while the row is held by another: so a Redis that forgot everything, or grants the
-  key twice, deposes nobody. A row is *free* when its time is over by the database's clock, or when
-  it was not renewed for a whole lease by ours: a database whose clock went back must not stop
-  elections.
-- With the key and a free row, the next term is raised.
-- Redis not heard of for :attr:`Times.fallback_after_s`: the free row alone will do. As soon as such
-  a leader gets the key, it holds it as well, in the same term.
+Nobody tries while the row is held by another, so a Redis that forgot everything deposes nobody.
+With the key and a free row, the next term is raised. A row is *free* when its time is over by the
+database's clock, or was not renewed for a whole lease by ours. With Redis unheard for
+:attr:`Times.fallback_after_s`, the free row alone will do.
 """
 
 from __future__ import annotations
@@ -24,15 +20,12 @@ from actors.placement.contract import Leadership, Via
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """The time-outs, whose order is what makes an election safe and its end certain.
-
-    Raises ``ValueError`` with every rule that is broken.
-    """
+    """The time-outs, whose order makes an election safe and its end certain. Raises ``ValueError``
+    with every rule that is broken."""
 
     renew_every_s: float = 1.5
     call_timeout_s: float = 0.8
-    """For one call to Redis or to the leader's row: both answer in a millisecond, and half a second
-    is a bad pause."""
+    """For one call to Redis or to the leader's row: both answer in a millisecond."""
     hold_s: float = 4.0
     """Two renewals may fail before it is over."""
     row_lease_s: float = 5.0

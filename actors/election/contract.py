@@ -1,9 +1,8 @@
 """Who may lead: one key that one run of one instance holds at a time, for a while.
 
-An election is a hint, as membership is: it may grant two at once (a store that came back empty, a
-holder that was stopped for too long). What keeps the second from doing harm is the term in the
-journal's database: see :mod:`actors.election.leadership`. Two implementations pass the same tests:
-:class:`actors.election.memory.MemoryElection` and :class:`actors.election.redis.RedisElection`.
+An election is a hint that may grant two at once; the term in the journal's database keeps the
+second from doing harm (:mod:`actors.election.leadership`). Both implementations pass the same
+tests.
 """
 
 from __future__ import annotations
@@ -11,28 +10,22 @@ from __future__ import annotations
 from typing import Protocol
 
 KEY_TTL_S = 6.0
-"""How long a grant lasts unless it is renewed: four renewals of 1.5 s. Longer delays the next
-leader, shorter takes a pause of the event loop or of the store for a death."""
+"""How long a grant lasts: four renewals of 1.5 s."""
 
 
 class ElectionError(Exception):
-    """The election's store could not be reached, or did not answer in time: what was asked may have
-    been done or not."""
+    """The store was not reached, or did not answer in time: what was asked may have been done."""
 
 
 class Election(Protocol):
-    """Every method may raise :class:`ElectionError`; none may take longer than the caller's own
-    limit allows, and all may be repeated."""
+    """Every method may raise :class:`ElectionError`, ends in time, and may be repeated."""
 
     @property
     def ttl_s(self) -> float:
         """How long a grant lasts unless it is renewed, in seconds of the store's clock."""
 
     async def campaign(self, incarnation: str) -> bool:
-        """Take the key if nobody holds it, or hold it for another ``ttl_s`` if it is ours.
-
-        False: somebody else holds it.
-        """
+        """Take the key, or hold it for another ``ttl_s``; false: somebody else holds it."""
 
     async def resign(self, incarnation: str) -> None:
         """Give the key back at once. Does nothing if it is not (or no longer) ours."""

@@ -1,9 +1,7 @@
 """The leader's loop: runs for leader, renews, and gives up by itself.
 
-The decisions are :class:`actors.election.candidacy.Candidacy`'s; here they get their answers.
-The planner asks :attr:`Leader.term` before each write and gives it to
-:meth:`~actors.placement.contract.PlacementStore.write_desired`, which writes nothing under a
-term that is over. So an instance that was stopped and does not know yet can do no harm.
+The decisions are :class:`actors.election.candidacy.Candidacy`'s. The planner gives
+:attr:`Leader.term` to each write, and nothing is written under a term that is over.
 """
 
 from __future__ import annotations
@@ -57,10 +55,9 @@ class LeaderView(msgspec.Struct, frozen=True):
 class Leader:
     """One instance's candidacy. :meth:`run` is to be spawned by a supervised group.
 
-    ``on_elected(term)`` and ``on_deposed()`` are called in turns, from the loop, and have to return
-    at once. :attr:`term` ends on time also when the call comes late. While ``fit()`` is false it
-    does not lead, nor try to: it would judge others by a journal that does not answer it. Raises
-    ``ValueError`` if the time-outs do not fit each other or the election's.
+    ``on_elected(term)`` and ``on_deposed()`` are called in turns and return at once; :attr:`term`
+    ends on time also when the call comes late. While ``fit()`` is false it neither leads nor tries
+    to. Raises ``ValueError`` if the time-outs do not fit the election's.
     """
 
     _election: Election

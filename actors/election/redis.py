@@ -6,8 +6,7 @@ from actors.connections.redis import RedisLink, key_of
 from actors.election.contract import KEY_TTL_S, ElectionError
 
 CALL_TIMEOUT_S = 0.8
-"""For a whole call with its retry: half a renewal. Two renewals in a row may fail, and the third
-still comes before the leader gives up (see :class:`actors.election.candidacy.Times`)."""
+"""For a call with its retry: two renewals may fail before the leader gives up."""
 SOCKET_TIMEOUT_S = 0.7
 CONNECTIONS_MAX = 2
 """One call at a time, and one to spare for what a time-out left behind."""
