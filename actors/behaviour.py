@@ -5,8 +5,6 @@ or keep anything between calls. A rejection is a reply without events. An except
 invariant: the entity is dropped from memory and loaded again.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Why an ask got no reply, and whether anything may have been done. An outcome is a reply."""
 
-from __future__ import annotations
-
 
 class UnavailableError(Exception):
     """Not now; try again after ``retry_after_s`` seconds with the same key."""

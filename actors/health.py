@@ -1,7 +1,5 @@
 """Whether a runtime serves as it should, and what it has counted."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator, Mapping
 

@@ -11,8 +11,6 @@ Read :mod:`actors.core.shard` for what a shard remembers, :mod:`actors.core.writ
 and go.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any

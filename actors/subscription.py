@@ -5,8 +5,6 @@ and only with what the journal has accepted. What a subscription raises is a bro
 ends the runtime.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -4,8 +4,6 @@ No task is an orphan and no failure is swallowed: the first task that fails ends
 its owner learns from :attr:`Tasks.failed`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Coroutine

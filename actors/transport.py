@@ -1,7 +1,5 @@
 """The way a message takes to the instance that owns its entity."""
 
-from __future__ import annotations
-
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """The command line: one of :data:`COMMANDS`, or the workloads of :mod:`bench.run`."""
 
-from __future__ import annotations
-
 import sys
 
 from bench import hall, hop, run, sockets, spread, waiting

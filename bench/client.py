@@ -6,8 +6,6 @@ looked at, other header fields when somebody asks for them. What a server under 
 (chunked bodies, interim answers, pipelined answers) is refused rather than half supported.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 from typing import Protocol, Self, cast

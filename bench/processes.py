@@ -1,7 +1,5 @@
 """Processes that the bench starts: begun, waited for, measured and ended by their own id."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

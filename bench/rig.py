@@ -1,7 +1,5 @@
 """Everything a run needs, started and ended here: servers, schema, catalogue, processes."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

@@ -4,8 +4,6 @@ It yields a request and is sent the answer, until it returns. Running one costs 
 future, which is what lets one process ask faster than the service can answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from typing import Any
 

@@ -5,8 +5,6 @@ is admitted, and all of them move up by one: again and again. First all clients 
 them stop, and the others must not notice.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

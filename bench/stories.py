@@ -1,7 +1,5 @@
 """Whole bookings: what one user asks for, one after the other."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 
 from bench.client import Response

@@ -7,8 +7,6 @@ reservations pass through it, so a background task that happens to run does not.
 that there are too many.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import threading

@@ -1,7 +1,5 @@
 """The composition root: one instance put together out of its settings, stores, links and clock."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import random

@@ -4,8 +4,6 @@ Events are JSON, known by their Struct's name and a version; the rest is msgpack
 bring payloads of older versions up to date.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any

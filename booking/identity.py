@@ -1,7 +1,5 @@
 """Who the journal is: what keeps the instances of one deployment together, and others away."""
 
-from __future__ import annotations
-
 from uuid import UUID
 
 import msgspec

@@ -4,8 +4,6 @@ A service decides nothing: it says which entities are asked in which order, such
 the same key after any crash ends the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@
     3: the advisory service could not be reached, so nothing is known
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -9,8 +9,6 @@ scripts/test PYTEST ARGUMENT...   the tests, with these arguments for pytest
 scripts/test -m slow              the long forms of some tests, which are left out otherwise
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

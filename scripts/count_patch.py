@@ -6,8 +6,6 @@ Without an argument, all of docs/how-to/patches. Tests and documents are listed 
 Exit status 1 means that an example touches more files than its limit.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

@@ -8,8 +8,6 @@ be written to; ``BOOKING_VENV`` names another. A stamp in it says what it was ma
 second start installs nothing and needs no network.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import hashlib

@@ -8,8 +8,6 @@ counts wherever it stands, in a function and under ``TYPE_CHECKING`` too. Exit s
 figure is past its limit. Uses the standard library only.
 """
 
-from __future__ import annotations
-
 import ast
 import operator
 import sys

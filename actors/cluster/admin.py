@@ -4,8 +4,6 @@ All of it is read from the stored table and written to it, with who asked; the l
 is written. So every instance gives the same answers, and the loss of a leader loses no request.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What operators see of a cluster, and why a request of theirs is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

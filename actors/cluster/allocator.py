@@ -1,8 +1,6 @@
 """Takes the shards that are desired here: from dead instances at once, from live ones by
 hand-over."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What a process gives its cluster node: the application, the stores, and options."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Claiming shards: the database grants a new epoch, and this instance serves them under it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Control messages to and from other instances. One that is only sent may get lost."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection

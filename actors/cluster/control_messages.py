@@ -1,7 +1,5 @@
 """What instances tell each other besides commands for entities, over the same links."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

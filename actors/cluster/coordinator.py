@@ -3,8 +3,6 @@
 It writes only ``desired``, under its term; each instance takes its shards by itself.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence

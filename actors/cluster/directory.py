@@ -3,8 +3,6 @@
 The higher epoch wins. An owner that is out of date refuses, and nothing is done.
 """
 
-from __future__ import annotations
-
 import asyncio
 from math import inf
 

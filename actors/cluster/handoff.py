@@ -4,8 +4,6 @@ Each step may be repeated, and whoever is lost in between, the shard is served a
 keeps that safe in any order.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from bisect import bisect_left

@@ -1,7 +1,5 @@
 """The heartbeat: announces this instance with its health and load, and hears the others."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Mapping

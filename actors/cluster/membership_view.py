@@ -4,8 +4,6 @@ Silence counts only while a store answers, and an instance that answers on a pee
 dead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from actors.membership.contract import Member

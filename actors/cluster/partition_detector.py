@@ -4,8 +4,6 @@ Its shards may be taken over then. Writes are fenced; reads are refused from her
 journal has confirmed who owns the shards.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 

@@ -4,8 +4,6 @@ While a shard moves, its callers are held back until the new owner confirms that
 shard; they notice a pause, not a refusal.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf

@@ -3,8 +3,6 @@
 The coordinator writes where; allocators take shards; the directory tells who owns what.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Sequence
 

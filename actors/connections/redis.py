@@ -1,7 +1,5 @@
 """A connection to Redis (or Valkey) whose calls end: Redis may be away, late or empty."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,8 +1,6 @@
 """What the shards of one instance share: limits, each with the origin of its number, counters and
 collaborators."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Entities come into memory and leave it: mail, loading, timers, crashes, passivation."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import deque

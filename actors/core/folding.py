@@ -1,7 +1,5 @@
 """What follows from a behaviour and the journal's rows: an entity's state, read in slices."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -5,8 +5,6 @@ A key is held by an envelope on its way, or by a saga that was unfinished when i
 the journal knows the outcome.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

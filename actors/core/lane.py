@@ -3,8 +3,6 @@
 One append at a time keeps seq gapless and makes *not sent* different from *unknown*.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence

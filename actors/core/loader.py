@@ -5,8 +5,6 @@ budget; one more reads on where an entity is too large for one answer. Callers c
 entities of freshly claimed shards are recovered when no caller waits, one query at a time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import deque

@@ -5,8 +5,6 @@ and comes back with the reply, until the entity says that the saga is settled. I
 at committed state, since a step leaves the shard. After a crash it starts from the first step.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

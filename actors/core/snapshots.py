@@ -6,8 +6,6 @@ before stays as long as somebody may be reading it. The last thing written is th
 everything before is as if it had not been.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping

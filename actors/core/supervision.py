@@ -1,7 +1,5 @@
 """Supervision: logging crashes, counting them, and backing off after them."""
 
-from __future__ import annotations
-
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable

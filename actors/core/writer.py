@@ -1,7 +1,5 @@
 """The writer: the only coroutine that decides and changes the state of a shard's entities."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any

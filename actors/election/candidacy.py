@@ -10,8 +10,6 @@ database's clock, or was not renewed for a whole lease by ours. With Redis unhea
 :attr:`Times.fallback_after_s`, the free row alone will do.
 """
 
-from __future__ import annotations
-
 import math
 
 import msgspec

@@ -5,8 +5,6 @@ second from doing harm (:mod:`actors.election.leadership`). Both implementations
 tests.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 KEY_TTL_S = 6.0

@@ -4,8 +4,6 @@ The decisions are :class:`actors.election.candidacy.Candidacy`'s. The planner gi
 :attr:`Leader.term` to each write, and nothing is written under a term that is over.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,5 @@
 """The election's in-memory twin: the same contract without a server."""
 
-from __future__ import annotations
-
 from actors.clock import Clock
 from actors.election.contract import KEY_TTL_S
 

@@ -1,7 +1,5 @@
 """The election in Redis (or Valkey): one key that expires, changed only by its holder."""
 
-from __future__ import annotations
-
 from actors.connections.redis import RedisLink, key_of
 from actors.election.contract import KEY_TTL_S, ElectionError
 

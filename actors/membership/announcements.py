@@ -9,8 +9,6 @@ started without the store. So an instance that alone has lost the store is found
 unless it answers on a link.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -7,8 +7,6 @@ epoch in the journal. Three implementations pass the same tests:
 :class:`actors.membership.postgres.PostgresMembership`.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import msgspec

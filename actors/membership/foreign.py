@@ -1,7 +1,5 @@
 """Instances of other clusters that are met, in a shared Redis database or on a link."""
 
-from __future__ import annotations
-
 import logging
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,5 @@
 """The membership store's in-memory twin."""
 
-from __future__ import annotations
-
 from actors.clock import Clock
 from actors.membership.contract import Member
 

@@ -4,8 +4,6 @@
 For outages of Redis (see :mod:`actors.membership.announcements`): a heartbeat here is a commit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import asyncpg

@@ -5,8 +5,6 @@ this journal is ours. As long as there is such a one, an instance of this releas
 under both names, so that each release sees the other. The next release goes without this module.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 
 import msgspec

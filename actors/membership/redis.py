@@ -1,8 +1,6 @@
 """Membership in Redis (or Valkey): one key for each instance that ends by itself. This says who
 lives, never who owns."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager

@@ -8,8 +8,6 @@ batch; the shard is claimed again with a higher epoch, which keeps what is still
 the journal, and then the journal tells. *Crash loop*: it rests for a while and is claimed again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence

@@ -1,8 +1,6 @@
 """The shards that this instance serves, those it wants to serve again, and what it knows of others
 that it served."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 

@@ -5,8 +5,6 @@ sends a ping each second and ends the connection when nothing was heard for too 
 the link of a peer that does not read: its pings stay unread, or our pongs unsent.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import deque

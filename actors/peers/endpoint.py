@@ -1,7 +1,5 @@
 """The server side: lets other instances in, and answers what they ask."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

@@ -14,8 +14,6 @@ this pair of incarnations, these nonces and this direction only. It keeps strang
 hides nor seals what follows: for that the network has to be private, or the address one of TLS.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from hashlib import blake2b
 from hmac import compare_digest

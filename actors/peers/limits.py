@@ -1,7 +1,5 @@
 """Every limit of the peer links, each with the origin of its number."""
 
-from __future__ import annotations
-
 import msgspec
 
 HOPS_MAX = 2

@@ -3,8 +3,6 @@
 Callbacks only: no task is made for a message.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

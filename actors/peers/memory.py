@@ -1,7 +1,5 @@
 """The transport's in-memory twin: connects the runtimes of one process by instance name."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

@@ -9,8 +9,6 @@
 Callers wait while it connects, and are refused at once while it rests.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

@@ -4,8 +4,6 @@ A frame is an array of messages, each an array whose first element tells its typ
 may append fields to a message; anything else needs another :data:`VERSION`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any

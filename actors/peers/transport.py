@@ -1,7 +1,5 @@
 """The client side: asks entities of other instances over one link to each."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine
 from contextvars import Context

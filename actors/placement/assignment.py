@@ -1,8 +1,6 @@
 """The working table of one planning run: what stays, what is fixed, who needs a home, and how many
 shards each instance should have."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction

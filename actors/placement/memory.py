@@ -1,7 +1,5 @@
 """The in-memory twins of the stored placement, without a database."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal

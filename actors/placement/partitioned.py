@@ -13,8 +13,6 @@ writes over it. That may cost a needless move. It cannot make two owners: who ow
 decided by the epoch in the shard's own row, which every claim raises and every append checks.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence

@@ -5,8 +5,6 @@ then. To resume one after a crash, or to go on after an abort, make a new one: i
 old one got to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from statistics import median

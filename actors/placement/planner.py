@@ -18,8 +18,6 @@ of such is that of i with probability w_i / sum(w). Its reciprocal, -w / ln(h), 
 here.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """How far a plan has got, and which of its moves may run now."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 

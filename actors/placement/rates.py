@@ -8,8 +8,6 @@ any instance stays where it is instead of being passed around.
 Rates are counted in whole thousandths, so that sums do not depend on the order of steps.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 

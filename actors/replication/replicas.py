@@ -5,8 +5,6 @@ its owner publishes afterwards are applied in the order of seqs. A gap between t
 follows and the known one shows that something was missed, and the entity is read again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence

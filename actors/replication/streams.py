@@ -5,8 +5,6 @@ one is on its way, as group commit does. A stream that broke, or fell too far be
 with the last seq of every entity, from which the receiver sees what it missed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """``python -m bench.slo``: measure the promises against ``booking up``, and break it meanwhile."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import random

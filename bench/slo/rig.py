@@ -1,7 +1,5 @@
 """``booking up`` under load, what is broken of it, and a record of what became of each request."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

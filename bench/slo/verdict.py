@@ -3,8 +3,6 @@
 ``docs/reference/service-levels.md`` says the same; a test holds them equal.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

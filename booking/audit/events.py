@@ -4,8 +4,6 @@ Each book declares the events of its subject a second time, with only the fields
 is strict.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import blake2b

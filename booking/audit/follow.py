@@ -3,8 +3,6 @@
 Goes on from a stored point. A violation is told at once, and written into the operators' trail.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack

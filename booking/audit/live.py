@@ -4,8 +4,6 @@ Nothing of the books is stored. An entity met again is folded anew from its own 
 books must say alike is looked up in the other entity's rows. So any state can be lost.
 """
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

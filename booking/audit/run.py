@@ -1,7 +1,5 @@
 """One pass over the journal, from one moment's snapshot, while the service runs."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter

@@ -4,8 +4,6 @@
 line of the operators' log. A lock of the database keeps it to one audit at a time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -1,7 +1,5 @@
 """Where the catalogue is kept: in Postgres, or in memory for tests."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import msgspec

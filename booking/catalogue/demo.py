@@ -1,7 +1,5 @@
 """A season made up for trying the service: the same for the same day, always bookable."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from booking.catalogue.document import ConcertEntry, DateEntry, Document, SeatEntry

@@ -1,7 +1,5 @@
 """The catalogue's in-memory twin."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from msgspec.structs import replace

@@ -3,8 +3,6 @@
 msgspec says *what* is wrong and at which path; :func:`walk` says on which line.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

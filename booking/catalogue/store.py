@@ -1,7 +1,5 @@
 """The catalogue in Postgres: read whole, changed only by importing a document, all or nothing."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """Where the command `booking` begins: before anything is imported, which takes a second or so."""
 
-from __future__ import annotations
-
 import signal
 
 

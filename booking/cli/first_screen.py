@@ -1,7 +1,5 @@
 """What `booking up` shows when everything runs: where things are, and lines to paste."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from pathlib import Path

@@ -5,8 +5,6 @@ connection, and a connection not yet taken outlives any of them. Each also has a
 its own, for its peers.
 """
 
-from __future__ import annotations
-
 import errno
 import socket
 import time

@@ -1,7 +1,5 @@
 """One `booking serve` as a child process of `booking up`: started, watched, started again."""
 
-from __future__ import annotations
-
 import http.client
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Secrets that `booking up` makes once and keeps in its data directory, readable by us alone."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from pathlib import Path

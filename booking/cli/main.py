@@ -1,7 +1,5 @@
 """``booking``: the command line's entry point."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How a command ends: its exit status, and one line that says what went wrong."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One instance from its start to its end: signals, drain, exit status."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import gc

@@ -3,8 +3,6 @@
 Fans buy only while less than half of a date is taken, so that seats are left for the visitor.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections import Counter

@@ -1,7 +1,5 @@
 """Sends a crowd to a service on this machine, tells how it goes, and calls it back."""
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import socket

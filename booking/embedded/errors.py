@@ -1,7 +1,5 @@
 """What can be wrong with the private servers, and what their own words say of it."""
 
-from __future__ import annotations
-
 _BAD = ("PANIC:", "FATAL:", "ERROR:", "error:")
 """How PostgreSQL's server and its tools mark what went wrong."""
 

@@ -6,8 +6,6 @@ event: ``started NAME PID``, ``exited NAME STATUS``, ``gave-up NAME``. A server 
 again, at most :data:`DEATHS_MAX` times in :data:`DEATHS_WINDOW_S`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import json

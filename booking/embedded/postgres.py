@@ -1,7 +1,5 @@
 """The private PostgreSQL: making its data directory, its command line, and when it is ready."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

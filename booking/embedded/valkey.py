@@ -1,8 +1,6 @@
 """The private Valkey (or Redis): its command line, and when it is ready. It keeps nothing on
 disk."""
 
-from __future__ import annotations
-
 import socket
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What an instance does besides answering: loops of one duty each, which outlive any trouble."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Collection

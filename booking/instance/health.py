@@ -1,7 +1,5 @@
 """How an instance is doing: whether it is ready, and the newest run of its name."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 

@@ -1,7 +1,5 @@
 """An instance's own numbers for ``/metrics``, and their meanings in the words Prometheus shows."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """The stores beneath an instance."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from actors.cluster import application as cluster

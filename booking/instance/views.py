@@ -1,8 +1,6 @@
 """What an instance shows of all entities, and the entities themselves, as the cluster's node is
 given them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Logging to standard output, a line a record, as JSON or text, without secrets."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

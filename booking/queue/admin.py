@@ -1,7 +1,5 @@
 """Between what operators see of a queue and what the queue knows."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """``booking audit --queue NAME``: everything the journal says of one queue, row by row."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime

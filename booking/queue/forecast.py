@@ -10,8 +10,6 @@ Everything here follows from the queue's events and their times, so instances th
 events tell the same.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import deque
 from math import floor, log

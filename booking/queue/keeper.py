@@ -4,8 +4,6 @@ The owner makes the draw of an opening, and drops those who have been silent for
 event tells. All other instances report to the owner who was seen there.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping

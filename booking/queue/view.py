@@ -4,8 +4,6 @@ The queue's owner moves a watermark; a place in the line is the distance to it, 
 between who left. Who is inside is a number in a dictionary with the end of its time.
 """
 
-from __future__ import annotations
-
 import random
 from array import array
 from collections.abc import Callable, Iterator, Sequence

@@ -7,8 +7,6 @@ A file that only adds says so in a line ``-- compatible_from: N``: programs that
 up to N go on with it. So a release's migrations can be applied before its instances.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager

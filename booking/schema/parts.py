@@ -5,8 +5,6 @@ database left out, added or in another place, an instance would read some shards
 not. So the order is written down in each database, once, and compared at every start.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Views of seats: which of a date are held or sold, and how many are left behind a queue."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple

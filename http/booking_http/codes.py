@@ -5,8 +5,6 @@ from these rows or tested against them. The codes of the domain are the names in
 :class:`booking.domain.decision.Code`; all others belong to the edge alone.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from booking.domain.decision import Code

@@ -7,8 +7,6 @@ stay far below them, and a client that polls as told is never refused. A load te
 is why the limit for addresses is off by default.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Mapping

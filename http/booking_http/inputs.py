@@ -3,8 +3,6 @@
 Bodies are limited in size and time. A refusal names what is wrong.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -4,8 +4,6 @@ Durations are counted in plain lists and rendered when somebody asks: an ``obser
 prometheus_client takes a lock three times, which one event loop does not need.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The OpenAPI 3.1 document, written from the rows that serve and the Structs that decode."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version

@@ -1,7 +1,5 @@
 """Turns rejections and exceptions into refusals, whose status and title are the code's."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 

@@ -6,8 +6,6 @@ saves about 8 us of the 20 that a small answer costs. The price is that nothing 
 into a header, so everything put there is either ours or was checked on the way in.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from email.utils import formatdate

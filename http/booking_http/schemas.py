@@ -5,8 +5,6 @@ camelCase and underscores as it has them; ``snake_case`` would only add a second
 """
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Builds, starts and stops the edge."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable

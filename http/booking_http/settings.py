@@ -1,7 +1,5 @@
 """The settings of the edge, with the origin of each number."""
 
-from __future__ import annotations
-
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 

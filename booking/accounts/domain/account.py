@@ -7,8 +7,6 @@ seat. A completed payment uses the token up (:attr:`Account.spent`) unless the u
 unpaid seat; the queue is told of it as a follow-up, which no answer waits for.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import msgspec

@@ -1,8 +1,6 @@
 """What an account decides, and what becomes of it: the rules over
 :mod:`booking.accounts.domain.account`."""
 
-from __future__ import annotations
-
 from typing import assert_never
 
 import msgspec

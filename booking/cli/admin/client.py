@@ -1,7 +1,5 @@
 """Calls of ``/admin``, and where the service and its token are found."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import getpass

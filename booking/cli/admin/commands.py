@@ -1,7 +1,5 @@
 """Each command of ``booking admin``: a call, and how its answer is shown."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

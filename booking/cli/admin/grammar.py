@@ -1,7 +1,5 @@
 """The words of ``booking admin``. What a verb does is told by the docstring of its command."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """What operators read: plain tables, drawn by rich."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """``booking admin top``: the cluster and the queues, drawn in place until q or Ctrl-C."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import select

@@ -1,7 +1,5 @@
 """What has happened to a waiting queue: the words of its journal."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import msgspec

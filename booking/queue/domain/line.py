@@ -6,8 +6,6 @@ has not been given up is, or was, inside. So one event admits many, and how many
 came before a scheduled opening: theirs is drawn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import assert_never
 

@@ -11,8 +11,6 @@ A rate of 0 means that there is none. After a silence the even steps begin anew:
 for the time when nobody waited.
 """
 
-from __future__ import annotations
-
 import msgspec
 
 REMEMBERED_MS = 60_000

@@ -5,8 +5,6 @@ limited time. The events are in :mod:`booking.queue.domain.events`, the state an
 in :mod:`booking.queue.domain.line`.
 """
 
-from __future__ import annotations
-
 from itertools import islice, takewhile
 from typing import assert_never
 

@@ -4,8 +4,6 @@ It says what the seats say a second time, by date and user. So it guards the num
 user may hold, feeds the seat map, and tells the timer which hold ends next.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Literal, assert_never

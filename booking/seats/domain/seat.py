@@ -17,8 +17,6 @@ ends, while choosing a seat and changing one's mind costs nothing noticeable. Th
 when the hold ends, and noted in the ledger: a seat's own state is only its present.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import assert_never
 

@@ -3,8 +3,6 @@
 Fields that a newer service adds are ignored, so an old client goes on working.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Literal
 

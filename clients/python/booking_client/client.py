@@ -1,7 +1,5 @@
 """The calls of the service by name, for programs with an event loop."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Self

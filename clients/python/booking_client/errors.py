@@ -5,8 +5,6 @@ A code that this client does not know yet is a plain :class:`Refused` with that 
 
 # ruff: noqa: N818  -- they are named as the service names them, and read well after `except`
 
-from __future__ import annotations
-
 import re
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Sends a call, reads its answer, and repeats it with the same key while that makes sense."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time

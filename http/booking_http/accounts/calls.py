@@ -1,8 +1,6 @@
 """A user's money: charge, balance, history; paying for a held seat, and what was paid."""
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 from functools import lru_cache
 from io import BytesIO
 from typing import Annotated, Literal

@@ -4,8 +4,6 @@ Everybody with the token is an operator. ``X-Admin-User`` tells operators apart 
 It is believed, because only somebody with the token could lie there.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from hmac import compare_digest

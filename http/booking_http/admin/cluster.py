@@ -1,8 +1,6 @@
 """The state of the cluster, and plans to balance it."""
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

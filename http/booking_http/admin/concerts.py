@@ -1,7 +1,5 @@
 """Concerts, dates and seats, changed by whole documents while the service runs."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What the journal has lost after a fail-over, and going on without it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Single shards and instances: move, pin, freeze; drain, evict."""
 
-from __future__ import annotations
-
 import re
 from functools import partial
 from typing import Annotated

@@ -1,8 +1,6 @@
 """Reports about the waiting queues, and changes of their rules during a sale."""
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec

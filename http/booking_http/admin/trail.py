@@ -1,8 +1,6 @@
 """The audit trail of operators, and audits of the journal."""
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 import re
 from typing import Any, Literal
 

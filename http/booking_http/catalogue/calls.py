@@ -1,8 +1,6 @@
 """Concerts and dates: answered from memory, encoded once for each combination of versions."""
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from functools import lru_cache
 from hashlib import blake2b

@@ -1,7 +1,5 @@
 """The waiting queue: line up, look, leave."""
 
-from __future__ import annotations
-
 from msgspec import UNSET
 
 from booking.calls import TokenError

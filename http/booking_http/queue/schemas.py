@@ -1,8 +1,6 @@
 """Bodies of the queue's calls, in and out."""
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec

@@ -9,8 +9,6 @@ told twice.
 Sockets on seats are here too. They are told nothing, but their token has to stay valid.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 
 from msgspec.structs import replace

@@ -1,7 +1,5 @@
 """The seats of a date, and reservations: holding a seat, looking at holds, giving one up."""
 
-from __future__ import annotations
-
 from msgspec import UNSET
 
 from booking.calls import Outcome, TokenError, UnknownError

@@ -5,8 +5,6 @@ changes thousands of times a second. So only pieces with a changed seat are rend
 time, and texts of different versions share the others.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from hashlib import blake2b

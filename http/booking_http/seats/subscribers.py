@@ -6,8 +6,6 @@ rendered a share at a time and written in parts that all of them share. So a gap
 always followed by a snapshot.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import islice, pairwise
 from typing import NamedTuple

@@ -1,8 +1,6 @@
 """The AsyncAPI 3.1 document of the websockets, written from the rows that serve and the Structs
 that encode."""
 
-from __future__ import annotations
-
 from collections import ChainMap
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The close codes of a websocket, their meaning, and whether to reconnect."""
 
-from __future__ import annotations
-
 from typing import Final, Literal
 
 import msgspec

@@ -1,7 +1,5 @@
 """The request that opens a websocket (RFC 6455, 4.2), and the answer that makes it one."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from base64 import b64encode

@@ -1,7 +1,5 @@
 """All websockets of an instance, and the one loop that serves them."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random

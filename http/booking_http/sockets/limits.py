@@ -1,7 +1,5 @@
 """The limits of the websockets that are no settings, with their origin."""
 
-from __future__ import annotations
-
 import msgspec
 
 

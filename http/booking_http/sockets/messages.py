@@ -1,8 +1,6 @@
 """What is said over a websocket, as Structs that encode, decode and document."""
 # ruff: noqa: N815  -- the field names are the public ones
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Spreads work over a time, so that no moment gets all of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from math import ceil
 from typing import Generic, TypeVar

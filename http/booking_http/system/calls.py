@@ -1,7 +1,5 @@
 """Health, metrics, and the OpenAPI document."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Literal
