@@ -45,9 +45,7 @@ class ShardOwner(msgspec.Struct, frozen=True, gc=False):
 
 
 class Transport(Protocol):
-    """Carries commands to other instances. Two implementations:
-    :class:`actors.peers.transport.PeerTransport` and its in-memory twin
-    :class:`actors.peers.memory.MemoryTransport`."""
+    """Carries commands to other instances, as :class:`actors.peers.transport.PeerTransport`."""
 
     def ask(self, instance: str, request: Request) -> Coroutine[Any, Any, Answer]:
         """Send a request to the named instance; the coroutine returns its answer.

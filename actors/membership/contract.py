@@ -1,10 +1,9 @@
 """Who is alive: instances announce themselves, everybody may look.
 
 Membership is a hint. It decides who *should* try to own a shard, never who does: that is the
-epoch in the journal. Three implementations pass the same tests:
-:class:`actors.membership.memory.MemoryMembership`,
-:class:`actors.membership.redis.RedisMembership` and
-:class:`actors.membership.postgres.PostgresMembership`.
+epoch in the journal. :class:`actors.membership.redis.RedisMembership`,
+:class:`actors.membership.postgres.PostgresMembership` and the tests' in-memory twin pass the same
+tests.
 """
 
 from typing import Protocol

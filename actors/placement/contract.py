@@ -2,8 +2,8 @@
 
 It lives beside the leases in the journal's database, because it is worth something only where one
 statement can make a write depend on a term and on an epoch. The implementations in
-:mod:`actors.placement.memory`, :mod:`actors.placement.postgres` and
-:mod:`actors.placement.partitioned` pass the same tests.
+:mod:`actors.placement.postgres` and :mod:`actors.placement.partitioned`, and the tests' in-memory
+twin, pass the same tests.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from actors.subscription import Change
 from actors.transport import Answer, Transport
 from booking.app import App
 from booking.catalogue.domain import Catalogue
-from booking.catalogue.memory import MemoryCatalogue
 from booking.identity import Identity
 from booking.instance.stores import Stores
 from booking.instance.views import Projections
@@ -40,6 +39,7 @@ from tests.support.faulty import (
 from tests.support.instance import IDENTITY, settings
 from tests.support.network import LIMITS, Door, Line, Network
 from tests.support.standstill import Process
+from tests.support.twins.catalogue import MemoryCatalogue
 from tests.support.virtual_time import VirtualClock
 
 JOURNAL_LATENCY_S = 0.002

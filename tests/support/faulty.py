@@ -11,13 +11,13 @@ from typing import Any, Literal
 from actors.address import Address
 from actors.clock import Clock
 from actors.election.contract import KEY_TTL_S, ElectionError
-from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.journal.contract import Batch, JournalError, Loaded, OutcomeRow
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.membership.contract import MembershipError
-from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.placement.contract import Leadership, Via
-from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
+from tests.support.twins.election import MemoryElection, MemoryElectionStore
+from tests.support.twins.membership import MemoryMembership, MemoryMembershipStore
+from tests.support.twins.placement import MemoryOperations, MemoryPlacement, MemoryTables
 
 Fault = Literal["refused", "unknown", "late"]
 """What becomes of an append: ``refused`` writes nothing, ``unknown`` writes and then loses the

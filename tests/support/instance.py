@@ -17,10 +17,8 @@ from actors.core.context import Limits
 from actors.errors import StaleError
 from actors.journal.contract import Batch, Row
 from actors.journal.memory import MemoryStore
-from actors.peers.memory import MemoryTransport
 from booking.app import App
 from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Prices, Schedule
-from booking.catalogue.memory import MemoryCatalogue
 from booking.entities import ledger_address
 from booking.identity import Identity
 from booking.instance.stores import Stores
@@ -39,6 +37,8 @@ from tests.support.faulty import (
     FaultyTables,
 )
 from tests.support.journals import user_id
+from tests.support.twins.catalogue import MemoryCatalogue
+from tests.support.twins.peers import MemoryTransport
 
 HOUR_MS = 3_600_000
 START_MS = 1_800_000_000_000

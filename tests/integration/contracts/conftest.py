@@ -12,9 +12,9 @@ from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.journal.partitioned import journal_over
 from actors.journal.postgres import PostgresJournal
 from actors.membership.contract import Membership
-from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.membership.postgres import PostgresMembership
 from actors.membership.redis import RedisMembership
+from tests.support.twins.membership import MemoryMembership, MemoryMembershipStore
 
 Connect = Callable[[], Awaitable[Journal]]
 Join = Callable[[], Membership]

@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 
 from actors.clock import SystemClock
 from actors.election.contract import KEY_TTL_S, Election, ElectionError
-from actors.election.memory import MemoryElection, MemoryElectionStore
 from actors.election.redis import CALL_TIMEOUT_S, RedisElection
 from tests.support.journal_rows import until
 from tests.support.servers import silent_server
+from tests.support.twins.election import MemoryElection, MemoryElectionStore
 
 Stand = Callable[..., Election]
 

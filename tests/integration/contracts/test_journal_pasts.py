@@ -10,9 +10,9 @@ import pytest
 from actors.journal.contract import Journal, Loss, Past, part_number
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.placement.contract import PlacementStore
-from actors.placement.memory import MemoryPlacement, MemoryTables
 from actors.placement.partitioned import placement_over
 from tests.support.journal_rows import address_in, batch, ends, event, snapshot
+from tests.support.twins.placement import MemoryPlacement, MemoryTables
 from tests.support.virtual_time import VirtualClock
 
 Connect = Callable[[], Awaitable[Journal]]

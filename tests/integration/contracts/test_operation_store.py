@@ -19,11 +19,11 @@ from actors.placement.contract import (
     PlanKind,
     PlanOutcome,
 )
-from actors.placement.memory import MemoryOperations, MemoryPlacement, MemoryTables
 from actors.placement.plan import Plan, make_plan
 from actors.placement.postgres import PostgresOperations, PostgresPlacement
 from tests.support.faulty import FaultyOperations, FaultyTables
 from tests.support.placements import equal_nodes, unowned
+from tests.support.twins.placement import MemoryOperations, MemoryPlacement, MemoryTables
 
 OUTCOME = PlanOutcome(done=5, open=2, broken=("shard 7: frozen: a look at it",))
 

@@ -15,10 +15,10 @@ from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.journal.partitioned import journal_over
 from actors.journal.postgres import PostgresJournal
 from actors.placement.contract import PlacedShard, PlacementStore, WriteResult
-from actors.placement.memory import MemoryPlacement, MemoryTables
 from actors.placement.partitioned import PartitionedPlacement
 from actors.placement.postgres import PostgresPlacement
 from tests.support.journal_rows import address_in, batch, ends, event, until
+from tests.support.twins.placement import MemoryPlacement, MemoryTables
 
 
 class Tables:

@@ -9,10 +9,10 @@ import pytest
 from actors.address import Address
 from actors.errors import NotOwnedError, OutcomeUnknownError
 from actors.journal.contract import Batch, JournalError, Row
-from actors.peers.memory import MemoryTransport
 from actors.transport import Request
 from tests.support.faulty import FaultyJournal
 from tests.support.runtimes import Cluster, Instance, pass_time
+from tests.support.twins.peers import MemoryTransport
 
 ANN = Address("counter", "ann")
 

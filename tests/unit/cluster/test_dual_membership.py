@@ -9,8 +9,8 @@ import pytest
 from actors.clock import SystemClock
 from actors.membership.contract import Member, MembershipError
 from actors.membership.foreign import ForeignInstances
-from actors.membership.memory import MemoryMembership, MemoryMembershipStore
 from actors.membership.previous import ASKED_AGAIN_AFTER, DualMembership
+from tests.support.twins.membership import MemoryMembership, MemoryMembershipStore
 
 TTL_S = 60.0
 ANNA = Member("anna", "anna-2", "http://10.0.0.1:1", 2, cluster="here")

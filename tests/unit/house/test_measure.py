@@ -11,8 +11,7 @@ import pytest
 from scripts import measure
 
 NOT_YET = {
-    "lines of source": 43_000,
-    "lines of tests for each line of source": 1.05,
+    "lines of source": 41_600,
 }
 """Figures on their way to the limit, with the limit of today."""
 

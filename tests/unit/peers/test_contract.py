@@ -22,9 +22,9 @@ from actors.errors import (
     StoppingError,
     UnavailableError,
 )
-from actors.peers.memory import MemoryTransport
 from actors.transport import Request, Transport
 from tests.support.peer_links import ANN, Clerk, Pair, until
+from tests.support.twins.peers import MemoryTransport
 
 KEY = CommandKey(b"k" * 16, b"f" * 16)
 
