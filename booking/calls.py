@@ -34,9 +34,8 @@ from booking.accounts.domain.account import NoteOutcome, NoteReservation, Outcom
 from booking.domain.decision import Rejected
 from booking.entities import account_address
 from booking.identity import FIRST, Identity
-from booking.queue.domain.blocks import joined_ms
 from booking.queue.domain.line import Line
-from booking.queue.domain.members import PAGE_NUMBERS, Page, blocks_of
+from booking.queue.domain.members import PAGE_NUMBERS, Page, joined_in
 from booking.settings import SECRET_LENGTH_MIN
 
 Value = TypeVar("Value")
@@ -47,7 +46,8 @@ NOTE_WAIT_S = 5.0
 NOTE_AGAIN_S = 0.02
 """Between two tries: a commit takes a few milliseconds."""
 
-TRIM_MIN = 4_096
+TRIM_MIN = 4
+"""Pages of a queue."""
 
 _MAC_BYTES = 16
 _FIRST_HEAD = struct.Struct(">16sQQ")
@@ -385,38 +385,39 @@ class IssueTimes:
     """
 
     def __init__(self) -> None:
-        self._first = 1
-        self._times = array("q")
+        self._last = 0
+        self._times: dict[int, array[int]] = {}
+        """By page."""
         self._unread: dict[int, Page] = {}
         """Pages of the line that it began with, of which no number was asked for yet."""
         self._trim_at = TRIM_MIN
 
-    def reset(self, line: Line, first: int) -> None:
-        """Begin anew from a line whose lowest number is not below ``first``."""
-        self._first = first
-        self._times = array("q", bytes(8 * (line.last_number + 1 - first)))
-        self._unread = line.members.pages()
+    def reset(self, line: Line) -> None:
+        """Begin anew."""
+        self._last, self._times, self._unread = line.last_number, {}, line.members.pages()
 
-    def _read(self, number: int) -> None:
-        """Take in a page: some 40 us."""
-        for begin, block in blocks_of(number, self._unread.pop(number)):
-            for at, given_ms in enumerate(joined_ms(block), begin - self._first):
-                if given_ms and at >= 0:
-                    self._times[at] = given_ms
+    def _page(self, number: int) -> array[int] | None:
+        """The page of this number, read if need be: some 30 us."""
+        page = number // PAGE_NUMBERS
+        if (unread := self._unread.pop(page, None)) is not None:
+            self._times[page] = array("q", joined_in(unread))
+        return self._times.get(page)
 
     def add(self, number: int, at_ms: int) -> None:
         """The next number was given."""
-        assert number == self._first + len(self._times), number
-        self._times.append(at_ms)
+        assert number == self._last + 1, number
+        self._last = number
+        times = self._page(number)
+        if times is None:
+            times = self._times[number // PAGE_NUMBERS] = array("q", bytes(8 * PAGE_NUMBERS))
+        times[number % PAGE_NUMBERS] = at_ms
         if self._unread:
-            self._read(next(iter(self._unread)))
+            self._page(next(iter(self._unread)) * PAGE_NUMBERS)
 
     def given_ms(self, number: int) -> int:
         """When the number was given; 0 for one that had ended before this instance knew of it."""
-        if self._unread and (page := number // PAGE_NUMBERS) in self._unread:
-            self._read(page)
-        at = number - self._first
-        return self._times[at] if 0 <= at < len(self._times) else 0
+        times = self._page(number)
+        return 0 if times is None else times[number % PAGE_NUMBERS]
 
     def match(self, number: int, issued_ms: int) -> bool:
         """Whether the number was given then."""
@@ -428,8 +429,7 @@ class IssueTimes:
         return len(self._times) > self._trim_at
 
     def trim(self, first: int) -> None:
-        """Forget numbers below ``first``, all of which have ended."""
-        if first > self._first:
-            del self._times[: first - self._first]
-            self._first = first
+        """Forget pages of numbers below ``first``, all of which have ended."""
+        kept = first // PAGE_NUMBERS
+        self._times = {page: times for page, times in self._times.items() if page >= kept}
         self._trim_at = TRIM_MIN + 2 * len(self._times)

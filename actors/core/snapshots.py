@@ -63,8 +63,9 @@ class Snapshots:
 
     async def _write_all(self, activation: Activation, paging: SnapshotPages) -> None:
         shard, behaviour, address = activation.shard, activation.behaviour, activation.address
-        state, seq, epoch = activation.state, activation.shard.seq, activation.shard.epoch
-        pages, head = behaviour.pages(state), behaviour.encode_state(state)
+        seq, epoch = shard.seq, shard.epoch
+        pages = behaviour.pages(activation.state)
+        head = behaviour.encode_state(activation.state)
         size, rows, row_bytes = len(head), list[PageRow](), 0
         for number, data in _changed(behaviour, paging.pages, pages):
             rows.append(PageRow(shard.number, epoch, address, number, seq, data))

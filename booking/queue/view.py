@@ -280,7 +280,7 @@ class QueueView:
         self._active = {number: (until, until) for until, number in line.active}
         self._gathering_from = line.gathering_from
         self._draws = line.draws
-        self._issued.reset(line, self._lowest())
+        self._issued.reset(line)
         if line.draws:
             self.last_draw = line.draws[-1]
         self._rule(line.policy or self._default)

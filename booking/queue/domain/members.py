@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from booking.domain.persistent import LEAF_KEYS, PersistentArray
@@ -15,6 +15,7 @@ from booking.queue.domain.blocks import (
     Member,
     ends,
     is_empty,
+    joined_ms,
     keys,
     member_of,
     unpacked,
@@ -125,6 +126,11 @@ def blocks_of(number: int, page: Page) -> Iterator[tuple[int, Block]]:
 def ends_in(number: int, page: Page) -> list[tuple[int, int]]:
     """``(until_ms, number)`` of those in a page who are inside, ascending."""
     return sorted(end for first, block in blocks_of(number, page) for end in ends(block, first))
+
+
+def joined_in(page: Page) -> Iterator[int]:
+    """When each number of a page was given; 0 for one that nobody has."""
+    return chain.from_iterable(joined_ms(block or EMPTY) for block in page)
 
 
 def _made(blocks: PersistentArray[Block], numbers: PersistentMap[bytes | str, int]) -> Members:

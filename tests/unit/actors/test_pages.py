@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 from weakref import ref
 
@@ -265,11 +266,12 @@ async def test_a_large_state_is_forgotten_piece_by_piece() -> None:
     leftovers = Leftovers()
     leftovers.add(pieces)
     pieces = []
-    seen = []
-    for _ in range(12):
+    seen = [Piece.alive]
+    while Piece.alive:
+        await asyncio.sleep(folding.DROP_AGAIN_S / 2)
         seen.append(Piece.alive)
-        await asyncio.sleep(folding.DROP_AGAIN_S)
-    assert seen == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0]
+    assert all(before - after <= 1 for before, after in pairwise(seen))
+    assert 10 <= len(seen) <= 25
 
 
 async def test_what_leaves_memory_is_forgotten_that_way(cluster: Cluster) -> None:
