@@ -49,6 +49,10 @@ class Child:
         """Its process id."""
         return self._process.pid
 
+    def ended(self) -> bool:
+        """Whether it has."""
+        return self._process.poll() is not None
+
     def check(self) -> None:
         """Raises :class:`ProcessFailedError` if it has ended."""
         code = self._process.poll()

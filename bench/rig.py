@@ -63,6 +63,8 @@ class Setup(msgspec.Struct, frozen=True):
     """Servers to use instead of embedded ones. The database must be empty."""
     profile: str = ""
     """A file for the service's cProfile statistics; empty for none."""
+    program: str = ""
+    """Python that runs the ``booking`` command in its own way; ``{file!r}`` is the directory."""
     watched: bool = False
     """Whether stops of the service's event loop are measured, for :attr:`Rig.stops`."""
 
@@ -127,7 +129,9 @@ class Rig:
 
     def start_service(self) -> float:
         """Start `booking serve` and return the seconds until it was ready."""
-        code = _PROFILED.format(file=self._setup.profile) if self._setup.profile else MAIN
+        code = self._setup.program.format(file=str(self.directory)) or MAIN
+        if self._setup.profile:
+            code = _PROFILED.format(file=self._setup.profile)
         if self._setup.watched:
             file = self.directory / "stops"
             self.stops = self.stops or Stops(file)
