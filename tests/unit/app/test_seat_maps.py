@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 from uuid import UUID
 
 import pytest
@@ -21,6 +19,7 @@ from booking.seats.domain.ledger import (
 from booking.seats.view import SeatMaps
 from booking_http.seats.pieces import SeatPieces
 from tests.support.ledgers import holds, sold
+from tests.support.sizes import size_of
 
 DATE = Schedule("d", "c", "Concert", 3, 4, 1, 2, Prices([(1, 100), (2, 100)]))
 HELD = evolve_ledger(EMPTY_LEDGER, HoldCounted(1, "r1", "ann", 10))
@@ -77,19 +76,6 @@ def test_dates_that_left_the_catalogue_are_gone_and_their_ledgers_ignored() -> N
 # -- memory ----------------------------------------------------------------------------------------
 
 BIG = 100_000
-
-
-def size_of(*roots: object) -> int:
-    """The bytes of these and all that they hold, as the allocator rounds them."""
-    seen: set[int] = set()
-    size, ahead = 0, list(roots)
-    while ahead:
-        one = ahead.pop()
-        if id(one) not in seen and not callable(one):
-            seen.add(id(one))
-            size += sys.getsizeof(one) + 15 & ~15
-            ahead += gc.get_referents(one)
-    return size
 
 
 @pytest.fixture(scope="module")
