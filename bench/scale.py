@@ -3,7 +3,8 @@
 100,000 users with balances and 1,000,000 events: how long a restart takes, how fast an entity
 answers that has to be loaded first, how much memory the service has after all were asked for, for
 how long its event loop stood still at most meanwhile, and how long an audit takes. ``--large`` does
-the same with 1,000,000 users and 10,000,000 events.
+the same with 1,000,000 users and 10,000,000 events, of whom 200,000 are asked for: three times as
+many as the service keeps in memory.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ RESTART_S_MAX = 3.0
 STOP_MS_MAX = 50.0
 """The claims that are checked. A cold answer's is held by the 99th percentile: the machine's own
 pauses are longer than the rest. A stop's is held by what the loop's thread computed in it."""
-BOOKINGS, EVERY_USER = "bookings", "every user"
+BOOKINGS, ALL_ASKED = "bookings", "all asked for"
 """The parts of a run in which the service is asked."""
 USERS_MAX = 1_000_000
 EVENTS_MAX = 20_000_000
@@ -66,6 +67,8 @@ class Finding(msgspec.Struct, frozen=True):
 
     machine: str
     users: int
+    asked: int
+    """Users that were asked for."""
     events: int
     """Rows in the journal."""
     bookings: int
@@ -78,10 +81,10 @@ class Finding(msgspec.Struct, frozen=True):
     cold: Latencies
     """Of single requests, one after the other, each for a user not asked for since the start."""
     others_per_s: float
-    """All other users, asked for over 64 connections, none of them in memory before."""
+    """The others, asked for over 64 connections, none of them in memory before."""
     memory_ready_mb: float
     memory_mb: float
-    """Resident, after every user was asked for."""
+    """Resident, after all these users were asked for."""
     stops: dict[str, Stop]
     """The longest of the event loop in each part of the run."""
     audit_s: float
@@ -99,7 +102,7 @@ class Finding(msgspec.Struct, frozen=True):
             (restart, restart_s < RESTART_S_MAX),
             (
                 f"no stop of the loop over {STOP_MS_MAX:g} ms while it serves",
-                all(self.stops[part].work_ms <= STOP_MS_MAX for part in (BOOKINGS, EVERY_USER)),
+                all(self.stops[part].work_ms <= STOP_MS_MAX for part in (BOOKINGS, ALL_ASKED)),
             ),
             ("balances and audit", not self.problems),
         ]
@@ -112,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parse.add_argument("--users", type=int, default=100_000, help="with a balance")
     parse.add_argument("--events", type=int, default=1_000_000, help="in the journal, in all")
+    parse.add_argument("--asked", type=int, default=200_000, help="users asked for, at most")
     parse.add_argument("--bookings", type=int, default=5_000, help="made over HTTP, part of these")
     parse.add_argument("--cold", type=int, default=5_000, help="users asked for one by one")
     parse.add_argument(
@@ -121,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse.parse_args(arguments)
     if options.large:
         options.users, options.events = 1_000_000, 10_000_000
-    if not 0 < options.cold <= options.users <= USERS_MAX:
-        parse.error(f"1 to {USERS_MAX} users, and no more cold ones than users")
+    if not 0 < options.cold <= min(options.users, options.asked) <= options.users <= USERS_MAX:
+        parse.error(f"1 to {USERS_MAX} users, and no more cold ones than are asked for")
     if not options.users + options.bookings * EVENTS_PER_BOOKING <= options.events <= EVENTS_MAX:
         parse.error(
             f"up to {EVENTS_MAX} events, at least one for each user and "
@@ -135,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> Finding:
-    """Fill the journal, restart twice, and ask for every user."""
+    """Fill the journal, restart twice, and ask for users."""
     dates = options.bookings // 50 + 20
     setup = Setup(
         dates, database_url=options.database_url, redis_url=options.redis_url, watched=True
@@ -160,16 +164,18 @@ def measure(options: argparse.Namespace) -> Finding:
         restart_after_kill_s = rig.start_service()
         take("restart after kill -9")
         memory_ready_mb = memory_mb(rig.running.pid)
-        say("asking for every user")
         random.Random(1).shuffle(users)
-        cold, others_per_s, problems = runner.run(_ask(rig, users, balances, options.cold))
-        take(EVERY_USER)
+        asked = users[: options.asked]
+        say(f"asking for {len(asked):,} users")
+        cold, others_per_s, problems = runner.run(_ask(rig, asked, balances, options.cold))
+        take(ALL_ASKED)
         memory_all_mb, began_s = memory_mb(rig.running.pid), time.monotonic()
         problems += audit(rig)
         audit_s = time.monotonic() - began_s
         return Finding(
             machine=machine(),
             users=options.users,
+            asked=len(asked),
             events=runner.run(_count_events(rig.database_url)),
             bookings=options.bookings,
             stop_s=stop_s,
@@ -241,7 +247,7 @@ def table(finding: Finding) -> str:
         f"ms, max {cold.max_ms:.2f} ms ({cold.count:,} one by one); "
         f"{finding.others_per_s:,.0f}/s over 64 connections",
         f"memory {finding.memory_ready_mb:.0f} MB when ready, {finding.memory_mb:.0f} MB after "
-        f"every user was asked for",
+        f"{finding.asked:,} users were asked for",
         *(
             f"longest stop of the event loop, {part}: {stop}"
             for part, stop in finding.stops.items()
@@ -279,8 +285,13 @@ async def _seed(database_url: str, users: Sequence[str], events: int) -> dict[st
             raise RuntimeError("a shard was never claimed: start the service once before seeding")
         balances = dict.fromkeys(users, 0)
         rows = charge_rows(users, events, balances, last, epochs)
+        # Built at once afterwards: row by row, in the order of hashes, it takes longer than all the
+        # rest.
+        index = await connection.fetchval("SELECT pg_get_indexdef('journal_entity'::regclass)")
+        await connection.execute("DROP INDEX journal_entity")
         while chunk := list(islice(rows, CHUNK)):
             await connection.copy_records_to_table("journal", records=chunk, columns=COLUMNS)
+        await connection.execute(index)
         # What autovacuum does by itself a minute later: without it, plans are made for an
         # empty table.
         await connection.execute("ANALYZE journal")

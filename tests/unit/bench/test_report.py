@@ -94,6 +94,7 @@ def finding(**changes: object) -> scale.Finding:
     good = scale.Finding(
         machine="a machine",
         users=100_000,
+        asked=100_000,
         events=1_000_000,
         bookings=5_000,
         stop_s=1.0,
@@ -103,7 +104,7 @@ def finding(**changes: object) -> scale.Finding:
         others_per_s=3_000.0,
         memory_ready_mb=150.0,
         memory_mb=299.0,
-        stops={"restart": Stop(90.0, 60.0)} | dict.fromkeys(("bookings", "every user"), FINE),
+        stops={"restart": Stop(90.0, 60.0)} | dict.fromkeys(("bookings", "all asked for"), FINE),
         audit_s=10.0,
         problems=[],
     )
@@ -118,7 +119,7 @@ def test_every_claim_of_size_is_held_to_its_limit() -> None:
         {"memory_mb": 300.0},
         {"restart_s": 3.0},
         {"restart_after_kill_s": 3.0},
-        {"stops": {"bookings": FINE, "every user": Stop(70.0, 51.0)}},
+        {"stops": {"bookings": FINE, "all asked for": Stop(70.0, 51.0)}},
         {"problems": ["audit"]},
     ):
         verdicts = finding(**changes).verdicts()
