@@ -133,8 +133,10 @@ class ShardCoordinator:
         if self._too_early(snapshot):
             return
         plan = await self._plan(snapshot)
-        moves = _merged(plan, await self._requested_moves(snapshot))
-        desired = {w.shard: (w.epoch, w.owner) for w in plan.withdrawals}
+        requested = await self._requested_moves(snapshot)
+        moves, asked = _merged(plan, requested), {move.shard for move in requested}
+        withdrawn = (one for one in plan.withdrawals if one.shard not in asked)
+        desired = {one.shard: (one.epoch, one.owner) for one in withdrawn}
         in_flight = [m for m in moves if _under_way(m, snapshot.shards)]
         for move in next_moves(moves, in_flight, self._planner.rules):
             desired[move.shard] = (move.epoch, move.to)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
+import pytest
+
+from actors.cluster.coordinator import ShardCoordinator
 from actors.placement.inputs import Rules
+from actors.placement.planner import score
 from tests.support.nodes import Nodes
 from tests.support.runtimes import until
 
@@ -83,6 +88,29 @@ async def test_once_everything_is_where_it_ought_to_be_nothing_moves(nodes: Node
     claims = len(nodes.store.claims)
     await asyncio.sleep(60.0)
     assert len(nodes.store.claims) == claims
+
+
+async def test_an_operators_move_under_way_is_not_taken_back_by_balance(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given two moves that operators ask for, of the shards that balance would send back first.
+    Then both are begun once. The leader took one back to begin the other, and so on, round after
+    round without a pause, and nothing else ran."""
+    rules = Rules(count_slack=0.0)
+    a, b = await nodes.start("a", "b", rules=rules)
+    asked = sorted(a.shards, key=lambda shard: score(shard, "b") / score(shard, "a"))[:2]
+    claims, kicks, kick = len(nodes.store.claims), itertools.count(), ShardCoordinator.kick
+
+    def counted(coordinator: ShardCoordinator) -> None:
+        assert next(kicks) < 200, "the leader writes and writes"
+        kick(coordinator)
+
+    monkeypatch.setattr(ShardCoordinator, "kick", counted)
+    for shard in asked:
+        await a.node.admin.move(shard, "b", "ops")
+    await until(lambda: set(asked) <= {each.shard for each in nodes.store.claims[claims:]}, 30.0)
+    await nodes.settled()
+    assert abs(len(a.shards) - len(b.shards)) <= 1
 
 
 async def test_without_the_database_the_leader_waits_and_goes_on(nodes: Nodes) -> None:
