@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from booking.queue.domain.blocks import WIDTH, Member
 from booking.queue.domain.events import Joined, Policy
 from booking.queue.domain.line import Line, evolve_queue
-from booking.queue.domain.members import PAGE_NUMBERS, Members
+from booking.queue.domain.members import PAGE_NUMBERS, Members, joined_in
 from booking.queue.entity import QueueBehaviour
 from tests.support.lines import stored, taken_up
 
@@ -99,3 +99,19 @@ def test_a_member_takes_half_of_a_hundred_bytes_in_a_snapshot() -> None:
     for page in behaviour.pages(line).values():
         assert all(isinstance(block, bytes) for block in page)
         assert len(behaviour.encode_page(page)) <= 50 * PAGE_NUMBERS
+
+
+def test_no_part_of_a_line_that_is_handled_at_once_grows_with_it() -> None:
+    """Pages are read, written and dropped one at a time, and so is what finds users."""
+    most = []
+    for count in (PAGE_NUMBERS, 20 * PAGE_NUMBERS):
+        members = Members()
+        for number in range(1, count + 1):
+            members = members.add(Member(str(uuid.UUID(int=number)), number, 7, ""))
+        pages = members.pages()
+        of_page = max(sum(1 for _ in joined_in(page)) for page in pages.values())
+        tables = [piece for piece in members.pieces() if isinstance(piece, dict)]
+        assert len(pages) + len(tables) == len(members.pieces())
+        assert sum(map(len, tables)) == count
+        most.append((of_page, max(map(len, tables)) < 4 * count / len(tables) + 16))
+    assert most == [(PAGE_NUMBERS, True)] * 2
