@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench.methods.components import install, running
-from bench.methods.queues.compare import COMPONENTS, compare, section
+from bench.methods.queues.compare import COMPONENTS, compare, plot, section
 from bench.methods.queues.measure import Plan
 from bench.run import interruptible
 
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     parse.add_argument("--people", type=int, default=60, help="around a death; 0: kill nobody")
     parse.add_argument("--queues", default="", help="some of them, by name")
     parse.add_argument("--json", type=Path, help="a file for the figures")
+    parse.add_argument("--plot", type=Path, help="a file for the plot, as SVG")
     options = parse.parse_args(arguments)
     rates = tuple(float(rate) for rate in options.rates.split(",") if rate)
     plan = Plan(rates, options.seconds, options.waiting, options.people)
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
         found = compare(components, plan, list(filter(None, options.queues.split(","))))
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
+    if options.plot:
+        options.plot.write_text(plot(found))
     print("\n".join(section(found)))
     return int(any(queue.problems for queue in found.queues))
 

@@ -9,6 +9,7 @@ import msgspec
 import uvloop
 
 from bench.methods.components import Components
+from bench.methods.plot import lines
 from bench.methods.queues.edge import QUEUES
 from bench.methods.queues.measure import OUTSIDE, Death, Load, Plan, die, load
 from bench.methods.queues.sites import OURS, Site, site
@@ -59,24 +60,39 @@ def compare(components: Components, plan: Plan, names: Sequence[str] = ()) -> Qu
 
 
 def _queue(name: str, components: Components, plan: Plan) -> QueueReport:
-    with site(name, components, ADMIT_PER_S) as loaded:
-        loaded.promote()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            loads, problems = runner.run(load(loaded, plan))
-        problems += loaded.problems()
+    loads: list[Load] = []
+    problems: list[str] = []
+    if name == OURS or QUEUES[name].loaded:
+        with site(name, components, ADMIT_PER_S) as loaded:
+            loaded.promote()
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                loads, problems = runner.run(load(loaded, plan))
+            problems += loaded.problems()
     deaths: list[Death] = []
+    mortal = site(name, components, ADMIT_PER_S_AROUND_DEATH)
     if plan.people:
-        with site(name, components, ADMIT_PER_S_AROUND_DEATH) as mortal:
+        with mortal:
             deaths = asyncio.run(_deaths(mortal, plan.people))
             problems += mortal.problems()
     if name == OURS:
         bad = [death for death in deaths if death.lost or death.doubled or death.out_of_order]
         problems += [f"killed {death.point}: {death}" for death in bad]
-    return QueueReport(name, loaded.title, loaded.durability, loads, deaths, problems)
+    return QueueReport(name, mortal.title, mortal.durability, loads, deaths, problems)
 
 
 async def _deaths(site: Site, people: int) -> list[Death]:
     return [await die(site, point, people) for point in (*site.points, OUTSIDE)]
+
+
+def plot(report: QueuesReport) -> str:
+    """The latency of a pair over the rate, as SVG: each queue as far as it goes."""
+    series = {
+        queue.title: points
+        for queue in report.queues
+        if (points := [(each.rate, each.pair.p99_ms) for each in queue.loads if each.kept_up])
+    }
+    title = "A place and a question about it: latency over rate"
+    return lines(title, "pairs a second", "ms, 99th percentile", series)
 
 
 def section(report: QueuesReport) -> Iterator[str]:
@@ -88,10 +104,12 @@ def section(report: QueuesReport) -> Iterator[str]:
     yield f"| --- | {'---: | ' * 7}".rstrip()
     for queue in report.queues:
         for each in queue.loads:
-            pair, cpu = each.pair, ", ".join(f"{each.cpu_us[part]:.0f}" for part in _PARTS)
+            cpu = ", ".join(f"{each.cpu_us[part]:.0f}" for part in _PARTS)
+            told = (each.pair.p50_ms, each.pair.p95_ms, each.pair.p99_ms)
+            ms = " | ".join(f"{one:.1f}" if each.pair.count else "-" for one in told)
             yield (
-                f"| {queue.title} | {each.rate:,.0f} | {each.reached:,.0f} | {pair.p50_ms:.1f} |"
-                f" {pair.p95_ms:.1f} | {pair.p99_ms:.1f} | {sum(each.failed.values()):,} | {cpu} |"
+                f"| {queue.title} | {each.rate:,.0f} | {each.reached:,.0f} | {ms} |"
+                f" {sum(each.failed.values()):,} | {cpu} |"
             )
     yield ""
     yield "| queue | promoter killed | people | lost | doubled | out of order |"

@@ -86,6 +86,7 @@ class _Consumer(_Log):
     name = "log-consumer"
     title = "JetStream, consumer"
     points = ("taken", "let in", "acknowledged")
+    loaded = False
 
     async def open(self) -> None:
         await super().open()

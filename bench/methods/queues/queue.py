@@ -34,6 +34,8 @@ class Queue(ABC):
     """Of a place that was acknowledged."""
     points: ClassVar[tuple[str, ...]]
     """Between the effects of a promotion."""
+    loaded: ClassVar[bool] = True
+    """Whether it is worth a load of its own: no other has its edge."""
 
     def __init__(self, url: str, run: str) -> None:
         """``run`` is a name of its own, so that nothing of an earlier run is met."""

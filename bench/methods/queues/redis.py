@@ -76,6 +76,7 @@ class _Steps(_Script):
     name = "redis-steps"
     title = "Redis, steps"
     points = ("read", "let in", "taken out")
+    loaded = False
 
     async def admit(self, count: int, reached: Reached) -> None:
         found = await self._redis.zrange(self.waiting, 0, count - 1, withscores=True)
