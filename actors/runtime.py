@@ -45,12 +45,8 @@ QUERIES_MAX = 1_000
 
 
 class Runtime:
-    """One instance's entities. Create and use it on one event loop.
-
-    ``incarnation`` names this run and is never used twice. ``lanes`` is the number of journal
-    connections that commit. ``ask_anywhere`` carries the steps of sagas to the owners of their
-    targets; without it every target is here.
-    """
+    """One instance's entities, on one event loop. ``incarnation`` names this run; ``lanes`` are
+    connections that commit; ``ask_anywhere`` carries saga steps to owners elsewhere."""
 
     def __init__(
         self,
@@ -89,11 +85,8 @@ class Runtime:
     # -- life ----------------------------------------------------------------------------------
 
     async def start(self, shards: Collection[int] = range(SLOT_COUNT)) -> None:
-        """Claim the shards from whoever has them, and serve. Entities with timers or unfinished
-        sagas are loaded in the background, within the recovery budget.
-
-        Raises :class:`~actors.journal.contract.JournalError`.
-        """
+        """Claim the shards from whoever has them, and serve. Raises
+        :class:`~actors.journal.contract.JournalError`."""
         await self.shards.claim(shards)
         self.shards.start()
         self._tasks.spawn(self._keep_house(), "housekeeping")
@@ -104,8 +97,7 @@ class Runtime:
         self._context.subscriptions.append(subscription)
 
     async def stop(self, timeout_s: float) -> None:
-        """Refuse new asks, answer what is queued, and end within ``timeout_s``; whoever still
-        waits then is refused."""
+        """Refuse new asks, answer what is queued, and end within ``timeout_s``."""
         self.health.stopping = True
         ends = self._clock.monotonic() + timeout_s
         while self.health.busy and self._clock.monotonic() < ends:  # noqa: ASYNC110 - many conditions
@@ -119,8 +111,7 @@ class Runtime:
 
     @property
     def failed(self) -> asyncio.Future[BaseException]:
-        """Done when a broken invariant of the runtime itself, the journal or a subscription has
-        ended it; the result is the error. The process should end then."""
+        """Done, with the error, when a broken invariant has ended it, and the process should."""
         return self._tasks.failed
 
     async def _keep_house(self) -> None:
@@ -145,12 +136,9 @@ class Runtime:
         key: CommandKey | None = None,
         timeout_s: float | None = None,
     ) -> asyncio.Future[Answer]:
-        """Send a command; the future gets the answer after its effects are in the journal.
-
-        The future's errors are those of :mod:`actors.errors`, at the latest
-        :class:`~actors.errors.DeadlineExceededError` after ``timeout_s``. With a key the answer
-        is stored, and a repeat gets it with ``replayed`` set.
-        """
+        """Send a command; the future gets the answer after its effects are in the journal, or an
+        error of :mod:`actors.errors`, at the latest after ``timeout_s``. With a key the answer is
+        stored, and a repeat gets it with ``replayed`` set."""
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
         return self._ask(address, command, key, self._clock.monotonic() + wait_s)
 
@@ -169,8 +157,7 @@ class Runtime:
         return future
 
     def ask_inside(self, address: Address, command: Any) -> asyncio.Future[Answer]:
-        """Send a command of the runtime's own sagas to an entity of this instance: not subject to
-        the bounds for callers, and not refused while stopping."""
+        """Send a saga's command to an entity here, without bounds, also while stopping."""
         future: asyncio.Future[Answer] = self._loop.create_future()
         self._post(address, Envelope(command, None, future), future)
         return future

@@ -1,8 +1,7 @@
 """The seam for everybody who follows what became true: views, other instances, consumers of events.
 
-An instance calls its subscriptions on the event loop, one after the other, in order within a shard,
-and only with what the journal has accepted. What a subscription raises is a broken invariant and
-ends the runtime.
+Subscriptions are called on the event loop, in order within a shard, with what the journal has
+accepted. What one raises is a broken invariant and ends the runtime.
 """
 
 from dataclasses import dataclass, field
@@ -36,9 +35,8 @@ class Subscription:
         is known of it so far. ``epoch`` is 0 if another instance owns it."""
 
     def committed(self, change: Change) -> None:
-        """These events are in the journal. Each is told once, also when its commit was in doubt for
-        a while. After :meth:`lost` none of the shard is told, not even one that was committed
-        before: its next owner may have told newer ones."""
+        """These events are in the journal. Each is told once, and none of the shard after
+        :meth:`lost`: its next owner may have told newer ones."""
 
     def lost(self, shard: int) -> None:
         """Another instance owns this shard now: what is known of it grows stale."""

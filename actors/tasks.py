@@ -1,16 +1,11 @@
-"""Supervised tasks: the only place of this package that creates tasks.
-
-No task is an orphan and no failure is swallowed: the first task that fails ends the group, which
-its owner learns from :attr:`Tasks.failed`.
-"""
+"""Supervised tasks: the only place that creates tasks. The first that fails ends the group."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine
 
 CANCEL_AGAIN_S = 1.0
-"""How long a cancelled task may take before it is cancelled again; ours end within a turn of the
-loop."""
+"""How long a cancelled task may take before it is cancelled again."""
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +42,7 @@ class Tasks:
             self.failed.set_result(error)
 
     async def close(self) -> None:
-        """Cancel all tasks and wait until they are gone. A library that is just giving up for a
-        reason of its own can lose a cancellation, so tasks that go on are cancelled again."""
+        """Cancel all tasks, again if a library lost that, and wait until they are gone."""
         while self._tasks:
             tasks = list(self._tasks)
             for task in tasks:

@@ -22,8 +22,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     hops: int = 1
     """How many times the request was sent from instance to instance, this time included."""
     epoch: int = 0
-    """The highest epoch of the shard that the sender knows; an owner that does not know it refuses.
-    0 for none."""
+    """The highest epoch of the shard that the sender knows; 0 for none."""
     traceparent: str = ""
     """The span that the owner continues (W3C Trace Context); empty for none."""
 

@@ -1,9 +1,7 @@
-"""One HTTP/1.1 keep-alive connection with one request in flight, as lean as Python allows.
+"""One HTTP/1.1 keep-alive connection with one request in flight, as lean as Python allows: the
+generator shares its cores with the server it measures.
 
-The generator shares its cores with the server it measures, so every microsecond here is taken from
-the server. Requests are ready-made bytes; of an answer only the status, the length and the body are
-looked at, other header fields when somebody asks for them. What a server under test never sends
-(chunked bodies, interim answers, pipelined answers) is refused rather than half supported.
+What a server under test never sends (chunked bodies, interim answers) is refused.
 """
 
 import asyncio
@@ -32,11 +30,8 @@ class Target(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """The server behind ``http://host:port``. Only loopback addresses are accepted: a load
-        generator that can be pointed elsewhere by a slip of the hand is a weapon.
-
-        Raises :class:`TargetError`.
-        """
+        """The server behind ``http://host:port``. Only loopback addresses are accepted, so that no
+        slip of the hand loads another machine. Raises :class:`TargetError`."""
         parts = urlsplit(url)
         if parts.scheme != "http" or parts.hostname is None:
             raise TargetError(f"{url!r} is not an http:// address")

@@ -1,8 +1,7 @@
 """What a command costs that is asked at another instance than the owner's.
 
-Two instances share the shards. The same request, a charge, goes to the first of them, in turns for
-users that it owns and for users that the other owns. The CPU time of *both* is compared: the remote
-one is parsed, sent on, decided there, and answered back.
+A charge goes to the first of two instances, in turns for its own users and the other's; the CPU
+time of *both* is compared.
 """
 
 from __future__ import annotations

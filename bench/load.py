@@ -19,8 +19,7 @@ Kind = Literal["poisson", "even"]
 """How the units of an open loop arrive."""
 
 TIMEOUT_S = 10.0
-"""An answer later than this is a failure: the service promises one within its own deadline, 5 s
-or less."""
+"""An answer later than this is a failure: the service's own deadline is 5 s or less."""
 DRAIN_S_MAX = 15.0
 """After the end of a run, scenarios under way may finish for this long; one answer's timeout and
 half as much again."""
@@ -31,11 +30,8 @@ _BURST_S_MAX = 600.0
 
 
 def arrivals(rate: float, seconds: float, kind: Kind, rng: random.Random) -> Iterator[float]:
-    """Offsets in seconds from the start, rising, all below ``seconds``.
-
-    ``poisson`` is what many independent users do (exponential gaps, mean ``1/rate``); ``even`` has
-    equal gaps and shows a server's own jitter best.
-    """
+    """Offsets in seconds, rising, below ``seconds``: ``poisson`` for many independent users,
+    ``even`` to show a server's own jitter best."""
     if rate <= 0 or seconds <= 0:
         raise ValueError("rate and seconds must be positive")
     if kind == "even":
@@ -182,8 +178,7 @@ class Pool:
         await asyncio.sleep(0)
 
     async def closed_loop(self, supply: Supply, warmup_s: float, seconds: float) -> Recorder:
-        """Every connection runs one scenario after the other. What ends in the ``seconds`` after
-        the warm-up is measured; after them, what is under way is waited for."""
+        """Each connection runs one scenario after the other; what ends in ``seconds`` counts."""
         await self._begin(supply, warmup_s, seconds)
         now = time.perf_counter()
         for worker in self._workers:
@@ -192,8 +187,7 @@ class Pool:
         return await self._drained()
 
     async def burst(self, supply: Supply) -> tuple[Recorder, float]:
-        """Run the supply to its end, as fast as the connections can; with the seconds taken from
-        the first request to the last answer."""
+        """Run the supply to its end, as fast as can be; with the seconds it took."""
         recorder = await self.closed_loop(supply, 0.0, _BURST_S_MAX)
         return recorder, recorder.last - recorder.start
 

@@ -1,8 +1,4 @@
-"""Latencies and statuses of one run, and what is said about them.
-
-Every latency of the measured window is kept (8 bytes each) and sorted once at the end, so the
-percentiles are exact: no buckets, no averages of averages.
-"""
+"""Latencies and statuses of one run. Every latency is kept, so that percentiles are exact."""
 
 from __future__ import annotations
 
@@ -28,8 +24,7 @@ class Latencies(msgspec.Struct, frozen=True):
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least ``share`` (0 to 1) of the values do not exceed (nearest
-    rank). ``ordered`` is sorted and not empty."""
+    """The smallest value of an ordered sequence that ``share`` (0 to 1) of it do not exceed."""
     if not 0 <= share <= 1:
         raise ValueError(f"a share of {share}")
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
@@ -52,14 +47,10 @@ class StepRecord(msgspec.Struct):
 
 
 class Recorder:
-    """Collects what happens between ``start`` and ``end`` (on ``time.perf_counter``).
-
-    What ends outside the window (warm-up, drain) is not measured, but failures are counted
-    whenever they happen. A *unit* is one whole pass of a workload, of one or more requests.
-
-    In a closed loop what *ends* in the window counts, which gives the rate without bias. In an open
-    loop (``by_begin``) what was meant to *begin* in it counts, else the slowest would be left out.
-    """
+    """Collects what happens between ``start`` and ``end`` (on ``time.perf_counter``); failures
+    count always. A *unit* is one pass of a workload. In a closed loop what *ends* in the window
+    counts; in an open loop (``by_begin``) what *begins* in it, else the slowest would be left
+    out."""
 
     def __init__(self, start: float, end: float, by_begin: bool = False) -> None:
         self.start = start

@@ -143,8 +143,7 @@ class Rig:
         return time.monotonic() - began
 
     def start_another(self, name: str) -> tuple[Child, int]:
-        """Start a second instance beside it, ended with the rig; it and its port, when it is
-        ready."""
+        """Start another instance, ended with the rig; it and its port, when ready."""
         port = free_port()
         child = self._serve(name, port, MAIN)
         self._stack.callback(child.stop)
@@ -231,8 +230,7 @@ def _inherited() -> dict[str, str]:
 
 
 def _bytecode(directory: Path) -> dict[str, str]:
-    """An installed service has its bytecode on disk. Where this environment forbids writing it,
-    it goes to the run's own directory, or every start would compile a thousand modules."""
+    """Bytecode goes to the run's directory, or every start would compile everything."""
     if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
         return {}
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}

@@ -1,7 +1,6 @@
 """``python -m bench WORKLOAD``: measure a workload beside a bare route, and say what was found.
 
-A small machine's speed drifts by a quarter within an hour and jumps when something else wakes up.
-So nothing is compared across runs: service and bare route take turns of a few seconds, in the order
+A small machine's speed drifts, so service and bare route take turns of a few seconds, in the order
 ABBA, and what counts is their ratio.
 """
 

@@ -1,8 +1,6 @@
 """``python -m bench sockets``: how late a push is, and what a listening client costs.
 
-Every client stands in one queue and listens. Somebody in front of all of them leaves, the next one
-is admitted, and all of them move up by one: again and again. First all clients read; then some of
-them stop, and the others must not notice.
+All listen in one queue and move up by one, again and again; then some stop reading.
 """
 
 import argparse

@@ -1,8 +1,6 @@
 """``python -m bench spread``: what the same load costs on one instance and on many.
 
-Whole bookings arrive at one rate, each at one of so many instances, in turn. All of them run on
-this machine, so their speed says nothing; their CPU time, PostgreSQL's, and what they send each
-other does.
+All of them run on this machine, so only CPU time, and what they send each other, tells.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
 """``python -m bench.trace``: the files of ours that a reservation passes through.
 
-One instance runs in this process, on servers of its own. Users make reservations without a key, one
-after the other, and ``sys.setprofile`` records every call from the request's bytes to the statement
-that appends to the journal; each step into a coroutine is a call too. A file counts if all
-reservations pass through it, so a background task that happens to run does not. Exit status 1 means
-that there are too many.
+``sys.setprofile`` records every call from the request's bytes to the statement that appends to the
+journal. A file counts if all reservations pass through it. Exit status 1: there are too many.
 """
 
 import asyncio

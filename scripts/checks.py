@@ -114,8 +114,7 @@ def pytest_command(caches: Path) -> list[str]:
 
 
 def writable_caches() -> Path:
-    """Where the tools keep what they remember: the checkout, or if that (or what another user left
-    there) cannot be written to, a temporary folder, which is slower and always works."""
+    """Where the tools keep what they remember: the checkout, or a temporary folder."""
     names = (".ruff_cache", ".mypy_cache", ".pytest_cache")
     places = [ROOT, *(ROOT / name for name in names if (ROOT / name).exists())]
     if all(os.access(place, os.W_OK) for place in places):
@@ -124,8 +123,7 @@ def writable_caches() -> Path:
 
 
 def run(command: list[str]) -> int:
-    """The command's exit status. On Ctrl-C it has been told as well, and gets to end in its way
-    before this goes on to end too."""
+    """The command's exit status; on Ctrl-C it gets to end first."""
     interrupts: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     try:

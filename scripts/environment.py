@@ -187,8 +187,7 @@ def run(*command: str) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """The caller's, without what would make Python or pip look elsewhere, and without our own
-    variable, which `booking` would refuse as a setting it does not know."""
+    """The caller's, without what makes Python or pip look elsewhere, and without ours."""
     misleading = {"PYTHONHOME", "PYTHONPATH", "PIP_REQUIRE_VIRTUALENV", "PIP_REQUIRE_HASHES"}
     misleading |= {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "BOOKING_VENV"}
     return {name: value for name, value in os.environ.items() if name not in misleading}

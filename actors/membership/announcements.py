@@ -1,12 +1,9 @@
 """Announces an instance in the membership store, and in a standby while that store is unreachable.
 
-An instance that cannot reach the membership store announces itself in the standby, the journal's
-database, and goes on for a while after the store is back, because others may find it back a moment
-later. So does an instance that finds somebody in the standby whom the store does not list: that one
-reads nothing else. The standby counts for two things only. It is read instead of the store while
-the store does not answer, and otherwise it makes unknown instances known, such as one that was
-started without the store. So an instance that alone has lost the store is found silent as before,
-unless it answers on a link.
+The standby is the journal's database. An instance goes on there for a while after the store is
+back, and while it finds somebody there whom the store does not list. The standby is read instead of
+the store while that does not answer; otherwise it makes unknown instances known. So an instance
+that alone has lost the store is found silent, unless it answers on a link.
 """
 
 import asyncio
@@ -17,12 +14,10 @@ from actors.clock import Clock
 from actors.membership.contract import Member, Membership, MembershipError
 
 STORE_TIMEOUT_S = 1.0
-"""For a beat in the membership store, which takes a millisecond: longer than a pause of its
-process, and short enough that a store which hangs is detected within a few beats."""
+"""For a beat in the store: longer than a pause of its process, short enough to notice a hang."""
 
 PROBE_TIMEOUT_S = 0.4
-"""For the same while the store is known to be away, so that the beats in the standby keep their
-pace (``heartbeat.BEAT_EVERY_S``)."""
+"""The same while the store is known to be away, so that beats in the standby keep their pace."""
 
 STANDBY_TIMEOUT_S = 0.4
 """For a beat in the standby, which must not delay those in the store."""
@@ -31,8 +26,7 @@ BEHIND_MIN = 3
 """Beats by which the store is behind the standby when it has lost sight of an instance."""
 
 LINGER_S = 10.0
-"""How long an instance goes on in the standby after the store is back: some probes of the others,
-and as long as an announcement is kept."""
+"""How long an instance goes on in the standby: as long as an announcement is kept."""
 
 
 class MembershipReading(NamedTuple):
@@ -41,8 +35,7 @@ class MembershipReading(NamedTuple):
     members: Sequence[Member]
     """The live instances by the store, or by the standby if there is an ``error``."""
     strangers: Sequence[Member] | None
-    """Instances of which only the standby lists this run, or a later beat; none if there is an
-    ``error``, and ``None`` if the standby did not answer."""
+    """Of whom only the standby lists this run, or a later beat; ``None``: no answer."""
     error: MembershipError | None
     """Why the store did not answer."""
 
@@ -59,8 +52,7 @@ class Announcements:
         """It has announced itself in the standby, and does so until then."""
 
     async def beat(self, member: Member, ttl_s: float) -> MembershipReading:
-        """Announce the member for ``ttl_s``, and read all. Raises :class:`MembershipError` when
-        neither store can be reached."""
+        """Announce the member and read all. Raises :class:`MembershipError` without any store."""
         lingers = self._lingers
         timeout_s = PROBE_TIMEOUT_S if self._away else STORE_TIMEOUT_S
         found, on_standby = await asyncio.gather(
@@ -91,8 +83,7 @@ class Announcements:
         return await _beat(self._standby, member if announce else None, ttl_s, STANDBY_TIMEOUT_S)
 
     async def leave(self, member: Member) -> None:
-        """Remove the member wherever it was announced. Raises :class:`MembershipError` after it
-        has tried both stores."""
+        """Remove the member from both stores. Raises :class:`MembershipError`."""
         stores = [self._store] if self._lingers_until_s is None else [self._store, self._standby]
         left = await asyncio.gather(
             *(store.leave(member) for store in stores), return_exceptions=True
@@ -131,6 +122,5 @@ def _strangers(
 
 
 def _left_behind(seen: Member, member: Member) -> bool:
-    """Whether the store has only old beats of a run that goes on beating in the standby. The two
-    are not read at the same moment."""
+    """Whether the store has only old beats of a run that goes on in the standby."""
     return seen.incarnation == member.incarnation and seen.beat + BEHIND_MIN < member.beat

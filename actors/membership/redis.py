@@ -16,8 +16,7 @@ from actors.membership.foreign import ForeignInstances
 SOCKET_TIMEOUT_S = 1.0
 """Two heartbeats (``heartbeat.BEAT_EVERY_S``): what is answered later is overtaken by the next."""
 CALL_TIMEOUT_S = 2.5
-"""For a whole call with its retry: a quarter of the time for which an announcement is remembered
-(``heartbeat.REMEMBERED_S``), so a beat that failed is made up for before anybody is forgotten."""
+"""For a call with its retry: a quarter of the time that an announcement is remembered."""
 CONNECTIONS_MAX = 4
 """A heartbeat, a reading of the members, a deletion; and one to spare."""
 SCAN_COUNT = 1000

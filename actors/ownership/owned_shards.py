@@ -1,11 +1,9 @@
 """The shards that this instance owns: claiming them, losing them, and claiming them again.
 
-A shard leaves service in four ways. *Fenced*: the journal refused its rows, because another
-instance claimed it; it is lost. *Past lost*: the journal no longer has what was committed, after a
-fail-over to a standby that lacked it; nobody serves the shard until an operator has accepted the
-loss, and then it begins from what there is. *In doubt*: the journal did not say what became of a
-batch; the shard is claimed again with a higher epoch, which keeps what is still on its way out of
-the journal, and then the journal tells. *Crash loop*: it rests for a while and is claimed again.
+A shard leaves service *fenced* (another instance claimed it), *past lost* (the journal lost rows;
+an operator has to accept that), *in doubt* (the journal did not say what became of a batch; it is
+claimed again under a higher epoch, and then the journal tells), or after a *crash loop*, for a
+rest.
 """
 
 import asyncio
@@ -30,13 +28,11 @@ from actors.tasks import Tasks
 log = logging.getLogger(__name__)
 
 QUIET_CHECK_S = 0.002
-"""Between two looks whether a shard that is to be left has come to rest; a commit takes a few
-milliseconds, and its callers wait."""
+"""Between two looks whether a shard that is to be left has come to rest."""
 
 
 SAVED_MAX = 100
-"""Entities of a shard that get a snapshot before it is handed over: two milliseconds. Most had
-theirs when they came to rest."""
+"""Entities of a shard that get a snapshot before it is handed over: two milliseconds."""
 
 
 class OwnedShards:
@@ -92,8 +88,7 @@ class OwnedShards:
             self._writer.committed(commit)
 
     def fenced(self, shards: Collection[int], commits: Sequence[Commit]) -> None:
-        """These were not written: somebody else owns their shards now, or the journal has forgotten
-        a claim or rows of ours. Which it is, the next look at the journal tells."""
+        """These were not written; whose the shards are, the next look at the journal tells."""
         for commit in commits:
             commit.shard.ended(commit)
             commit.refuse(NotOwnedError)
@@ -138,16 +133,14 @@ class OwnedShards:
         self._context.pause_detector.start(self._stood_still)
 
     async def claim(self, numbers: Iterable[int]) -> None:
-        """Take these shards from whoever has them, and serve; subscriptions learn of their entities
-        as these are loaded. Raises :class:`JournalError`, then those of other databases may be
-        served all the same."""
+        """Take these shards from whoever has them, and serve. Raises :class:`JournalError`; those
+        of other databases may be served all the same."""
         wanted = list(numbers)
         for part in self._parts:
             await part.claim([number for number in wanted if part.has(number)])
 
     def claimable(self, numbers: Iterable[int]) -> list[list[int]]:
-        """These in groups that can be claimed one without the other, without those that cannot be
-        claimed now."""
+        """These in groups that can be claimed on their own, if they can be now."""
         wanted = [n for n in numbers if n not in self._table.waiting]
         groups = ([n for n in wanted if part.has(n)] for part in self._parts if not part.away)
         return [group for group in groups if group]
@@ -164,8 +157,7 @@ class OwnedShards:
         return await self._part_of(wanted[0]).adopt(claim, warm or {})
 
     async def preload(self, addresses: Sequence[Address]) -> dict[Address, Folded]:
-        """Read entities of a shard that is about to come, so that only what happens until then is
-        to be read when it does. Raises :class:`JournalError`."""
+        """Read entities of a shard that is about to come. Raises :class:`JournalError`."""
         if not addresses:
             return {}
         loader = self._part_of(addresses[0].slot).loader
@@ -197,8 +189,7 @@ class OwnedShards:
         return True
 
     def leave(self, refusal: Callable[[], Exception]) -> None:
-        """Let go of all shards, and take no more. Whatever is in the lanes is answered after they
-        stopped."""
+        """Let go of all shards, take no more; lanes are answered after they stopped."""
         self._table.left = True
         for shard in list(self.by_number.values()):
             self._table.close(shard, refusal)
@@ -250,23 +241,20 @@ class OwnedShards:
             subscription.stood_still()
 
     def doubt(self) -> None:
-        """Others may have taken shards over. Decide and tell nothing until the journal has said
-        whose they are."""
+        """Decide and tell nothing until the journal has said whose the shards are."""
         for part in self._parts:
             part.suspect(unverified=True)
 
     @property
     def trustworthy(self) -> bool:
-        """False after this process stood still, and after :meth:`doubt`, until the journal has said
-        whose the shards are; what is in memory must not be told before."""
+        """False after a pause or :meth:`doubt`, until the journal has said whose they are."""
         if self._context.pause_detector.jumped(self._context.clock.monotonic()):
             return False
         return not any(part.unverified for part in self._parts)
 
     @property
     def waiting(self) -> Collection[int]:
-        """Shards of which the journal has lost rows, and which nobody serves until an operator has
-        accepted that."""
+        """Shards that wait for an operator to accept that the journal lost rows."""
         return self._table.waiting
 
     def check_past(self, number: int) -> None:
@@ -275,16 +263,14 @@ class OwnedShards:
             raise PastLostError
 
     def check_journal(self, number: int) -> None:
-        """Raises :class:`~actors.errors.JournalUnavailableError` while the shard's journal is
-        away, and as :meth:`check_past`."""
+        """Raises JournalUnavailableError while it is away, and as :meth:`check_past`."""
         self.check_past(number)
         if self._part_of(number).away:
             raise self._table.unavailable()
 
     @property
     def looking(self) -> bool:
-        """Whether the journal is just being asked whose the shards are, so that it is worth
-        waiting until they are :attr:`trustworthy`."""
+        """Whether the journal is being asked, so that :attr:`trustworthy` is worth a wait."""
         return any(part.unverified and not part.away for part in self._parts)
 
     @property
@@ -294,20 +280,17 @@ class OwnedShards:
 
     @property
     def journal_refusal(self) -> str:
-        """Why no database took its last batch; empty if one of them did: others would serve the
-        shards of one that does not no better."""
+        """Why no database took its last batch; empty if one of them did."""
         refusals = [part.refusal for part in self._parts]
         return refusals[0] if all(refusals) else ""
 
     @property
     def journal_answers_s(self) -> tuple[float, ...]:
-        """Of each database of the journal: for how many seconds it has answered; negative: for how
-        many it has not."""
+        """For how many seconds each database has answered; negative: has not."""
         return tuple(round(part.answers_s, 1) for part in self._parts)
 
     def problem(self) -> str | None:
-        """Why shards are not served as they should, in a few words; ``None`` if they are. One
-        database of several that is away is none: others would serve its shards no better."""
+        """Why shards are not served, in a few words; one database away of several is no reason."""
         if all(part.away for part in self._parts):
             return f"the journal is out of reach: {self._parts[0].trouble}"
         unclaimed = sum(not self._part_of(number).away for number in self._table.pending)

@@ -1,8 +1,6 @@
 """One database of the journal as this instance finds it, with the claims of its shards.
 
-A journal may be spread over several databases; then one of them can be away while the others
-answer. So whatever waits for the journal, doubts it or pauses for it does that for one partition:
-its shards are refused, and nobody else's.
+Whatever waits for the journal, doubts it or pauses for it does that for one partition.
 """
 
 from __future__ import annotations
@@ -40,16 +38,13 @@ from actors.subscription import Change
 log = logging.getLogger(__name__)
 
 SETTLE_CHECK_S = 0.05
-"""Between two looks whether a closed shard's last commits have left the lane; a commit takes a
-few milliseconds."""
+"""Between two looks whether a closed shard's last commits have left the lane."""
 
 REFUSAL_KEPT_S = 10.0
-"""How long a refused batch makes an instance unready when nobody sends it another one, which could
-tell whether the next is taken."""
+"""How long a refused batch makes an instance unready when no other one is sent."""
 
 SILENT_MIN_S = 2.5
-"""Without an answer for so long, a database is silent: it is asked each second
-(``Limits.lease_check_s``), so it has missed at least one look, and is not merely slow."""
+"""Silent for so long, a database has missed a look (``Limits.lease_check_s``), and is not slow."""
 
 
 class Reach:
@@ -75,8 +70,7 @@ class Reach:
 
 
 class JournalPartition:
-    """The database that holds the shards of one :func:`actors.journal.contract.part_number`, with
-    rounds of claims of its own. ``owner`` is the instance and its incarnation."""
+    """The database of the shards of one part. ``owner``: the instance and its incarnation."""
 
     def __init__(
         self,
@@ -106,8 +100,7 @@ class JournalPartition:
         """Why it is away, in a few words."""
         self._refusal, self._refused_s = "", 0.0
         self.unverified = False
-        """This process may have been replaced as the owner of its shards without noticing: nothing
-        of them is decided or told until the journal says whose they are."""
+        """Nothing of its shards is decided or told until the journal says whose they are."""
         self._suspicious = False
         """One shard was found to be lost, so all are looked at: a shard that appends nothing would
         never notice, and answer reads and repeated keys from a past that is over."""
@@ -127,8 +120,7 @@ class JournalPartition:
 
     @property
     def away(self) -> bool:
-        """Whether the database is out of reach: nothing of its shards is decided until it is
-        back."""
+        """Whether the database is out of reach; nothing of its shards is decided then."""
         return self.loader.away
 
     @property
@@ -161,8 +153,7 @@ class JournalPartition:
 
     @property
     def refusal(self) -> str:
-        """Why it did not take the last batch, in PostgreSQL's words; empty if it did, or if that
-        was a while ago."""
+        """Why it did not take the last batch, in PostgreSQL's words, unless that is long ago."""
         age_s = self._context.clock.monotonic() - self._refused_s
         return self._refusal if age_s < REFUSAL_KEPT_S else ""
 
@@ -251,8 +242,7 @@ class JournalPartition:
                 raise
 
     async def _claim(self) -> None:
-        """One round for all that are due. Those not granted stay pending for the next, which sees
-        who was faster."""
+        """One round for all that are due; the others stay pending."""
         asked, infos = await self._look()
         for shard in list(self._held):
             if shard.number in asked:
@@ -349,8 +339,7 @@ class JournalPartition:
         return [lease for lease in leases if lease.shard not in closed]
 
     async def _report(self, gone: Sequence[int]) -> Collection[int]:
-        """Write down that the journal no longer has what was committed to these shards. Returns
-        those that now wait for an operator; of the others the loss was accepted before."""
+        """Write the losses down; those that now wait for an operator."""
         if not gone:
             return ()
         known = {number: self._table.known[number] for number in gone}
@@ -444,9 +433,8 @@ class JournalPartition:
         claim: Callable[[], Awaitable[Sequence[Lease]]],
         warm: Mapping[Address, Folded],
     ) -> list[int]:
-        """Serve the shards that ``claim`` gets; returns which. ``warm`` are entities of theirs that
-        were read before. Raises :class:`JournalError`; then shards may be ours in the journal that
-        are not served, and have to be claimed again."""
+        """Serve the shards that ``claim`` gets; returns which. ``warm``: read before. Raises
+        :class:`JournalError`; then they have to be claimed again."""
         async with self._claiming:
             leases = [] if self._table.left else await self._whole(await claim())
             armed = await self._armed(leases)

@@ -66,8 +66,7 @@ class ServedShards:
         armed: Collection[Address],
         warm: Mapping[Address, Folded],
     ) -> None:
-        """Serve a shard that was claimed. ``armed`` are its entities with a timer entry, ``warm``
-        those that were read before."""
+        """Serve a claimed shard; ``armed`` have a timer entry, ``warm`` were read before."""
         # The older of two writers would answer reads from its past until it wrote something.
         assert lease.shard not in self.shards, f"shard {lease.shard} is served already"
         self.known.pop(lease.shard, None)

@@ -1,13 +1,8 @@
 """Peer links: carry commands to the instances that own their entities.
 
-One websocket from each instance to each other that it asks, msgpack, many messages in a frame.
-:class:`PeerTransport` is the client, :class:`PeerEndpoint` the server. In reading order:
-
-- :mod:`actors.peers.protocol`: messages, and how commands, replies and errors are encoded;
-- :mod:`actors.peers.handshake`: who may connect;
-- :mod:`actors.peers.connection`: an open websocket, the same for both sides;
-- :mod:`actors.peers.link`: asks and answers on it;
-- :mod:`actors.peers.peer`: how a link is kept up.
+One websocket from each instance to each other that it asks, msgpack, many messages in a frame. In
+reading order: ``protocol`` (messages), ``handshake``, ``connection`` (an open websocket), ``link``
+(asks and answers), ``peer`` (how a link is kept up), ``transport`` and ``endpoint``.
 """
 
 from actors.peers.endpoint import PeerEndpoint

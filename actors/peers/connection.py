@@ -1,8 +1,7 @@
 """One open websocket between two instances, after the handshake: the same for both sides.
 
-A reader hands each message on as it arrives, a writer sends what the outbox holds, and a timer
-sends a ping each second and ends the connection when nothing was heard for too long. That also ends
-the link of a peer that does not read: its pings stay unread, or our pongs unsent.
+A timer sends a ping each second and ends the connection when nothing was heard for too long, which
+also ends the link of a peer that does not read.
 """
 
 import asyncio
@@ -58,8 +57,7 @@ class Traffic:
 
 
 class Outbox:
-    """Messages waiting to be sent, first in, first out. ``put_count`` and ``taken_count`` number
-    them, so that each can be told to have left or not."""
+    """Messages waiting to be sent; the counts tell whether one has left."""
 
     def __init__(self, limits: PeerLimits) -> None:
         self._limits = limits
@@ -78,8 +76,7 @@ class Outbox:
         return self._bytes >= self._limits.outbox_bytes_max
 
     def put(self, part: bytes, envelope: Envelope | None = None) -> None:
-        """Add an encoded message, at most as long as a frame. It is not sent if its caller has
-        given up before it is taken."""
+        """Add an encoded message of a frame at most, unless its caller gives up before."""
         self._parts.append((part, envelope))
         self._bytes += len(part)
         self.put_count += 1
@@ -89,8 +86,7 @@ class Outbox:
             self._filled = None
 
     async def filled(self) -> None:
-        """Wait for a message. Those that are put in the same turn of the event loop are there too
-        when this returns, which is what fills frames."""
+        """Wait for a message, and for those of the same turn: that fills frames."""
         if not self._parts:
             self._filled = self._loop.create_future()
             await self._filled
@@ -172,8 +168,7 @@ class Connection:
         self._abort()
 
     async def close(self, why: str, code: int = aiohttp.WSCloseCode.GOING_AWAY) -> None:
-        """Send what the outbox holds, tell the other side why, and end; cut the connection if that
-        takes longer than ``close_timeout_s``."""
+        """Send what there is, tell the other side why, and end, in ``close_timeout_s``."""
         try:
             async with asyncio.timeout(self._limits.close_timeout_s):
                 await self._flushed()

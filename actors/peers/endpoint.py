@@ -116,7 +116,6 @@ class PeerEndpoint:
         return len(self._connections)
 
     async def close(self) -> None:
-        """Let no more in, send the answers that are ready, and close all links. Call it after the
-        runtime has answered what it has: answers still under way are not sent."""
+        """Send the answers that are ready, and close all links."""
         self._closed = True
         await asyncio.gather(*(one.close("stopping") for one in list(self._connections.values())))

@@ -61,11 +61,8 @@ class HandshakeError(Exception):
 
 
 class Secret:
-    """The cluster's secret, used only as a key and never printed.
-
-    While secrets are rotated an instance knows several. A server accepts any of them and replies
-    with the one that was used; a client tries them in turn, one with each attempt.
-    """
+    """The cluster's secret, never printed. During a rotation there are several: a server accepts
+    any and replies with the same, a client tries them in turn."""
 
     def __init__(self, secret: bytes, *others: bytes) -> None:
         """Raises :class:`ValueError` if a secret is too short."""
@@ -92,8 +89,7 @@ class Secret:
 
 
 def _said(side: Side, hello: Hello, challenge: Challenge) -> list[object]:
-    """What a proof is over: as the release before this one has it, and the clusters if both sides
-    name them."""
+    """What a proof is over; the clusters only if both sides name them."""
     first, second = (
         [tag, one.version, one.instance, one.incarnation, one.nonce]
         for tag, one in ((1, hello), (2, challenge))

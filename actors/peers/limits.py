@@ -22,8 +22,7 @@ class PeerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Encoded messages waiting for a slow link, one way: 8,192 asks of up to 500 bytes."""
 
     frame_bytes_max: int = 256 * 1024
-    """One websocket frame, and so the longest message. Decoding one takes about a millisecond,
-    during which the event loop does nothing else."""
+    """One frame, and so the longest message: a millisecond to decode."""
 
     frame_messages_max: int = 1_000
     """Messages in one frame, for the same reason: the receiver spends some 10 us on each."""
@@ -32,8 +31,7 @@ class PeerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Links that an instance accepts, one for each other instance: there are 256 shards to own."""
 
     handshakes_max: int = 64
-    """Connections that have not proved the secret yet. A restart of a large cluster makes as many
-    at once; strangers get no more."""
+    """Connections that have not proved the secret: as many as a restart makes."""
 
     handshake_timeout_s: float = 2.0
     """From connecting to the proof of both sides: a few round trips and four hashes."""

@@ -1,7 +1,4 @@
-"""The two ends of a link: the client's asks and waits, the server's answers.
-
-Callbacks only: no task is made for a message.
-"""
+"""The two ends of a link: asks and waits, and answers. No task is made for a message."""
 
 import asyncio
 import logging
@@ -101,8 +98,7 @@ class ClientLink:
             raise ProtocolError(f"{type(message).__name__} from the side that answers")
 
     def fail(self, why: str) -> None:
-        """Refuse all waiting callers, because the link has ended. What was not sent yet was not
-        done; the rest may have been."""
+        """Refuse all callers: what was not sent was not done, the rest may have been."""
         taken = self.connection.outbox.taken_count
         for number, envelope in self._waiting.items():
             sent = number <= taken

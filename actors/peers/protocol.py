@@ -1,7 +1,6 @@
 """The protocol between peers: msgpack, many messages in one websocket frame.
 
-A frame is an array of messages, each an array whose first element tells its type. A newer version
-may append fields to a message; anything else needs another :data:`VERSION`.
+A newer version may append fields to a message; anything else needs another :data:`VERSION`.
 """
 
 from collections.abc import Callable, Sequence
@@ -92,8 +91,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, tag=10, gc=False):
 
 
 class TracedAsk(Ask, frozen=True, array_like=True, tag=10, gc=False):
-    """An ask as it is received, and as it is sent if it belongs to a trace. Without one the field
-    is not sent, and a peer of an older release ignores it."""
+    """An ask as it is received, and as it is sent in a trace; older peers ignore the field."""
 
     traceparent: str = ""
     """W3C Trace Context: the span of the side that asks."""
@@ -203,8 +201,7 @@ class Codec:
 
 
 class MovedError(NotOwnedError):
-    """The asked instance does not own the shard; it believes that ``owner`` does, since ``epoch``.
-    Both are empty if it does not know. Nothing was done."""
+    """Not the owner: ``owner`` is, since ``epoch``, or unknown. Nothing was done."""
 
     def __init__(
         self, detail: str = "", retry_after_s: float = 1.0, owner: str = "", epoch: int = 0
@@ -248,8 +245,7 @@ def refusal_of(
 
 
 def error_of(message: Refusal) -> Exception:
-    """The error that a refusal stands for. A code of a newer version may mean anything, so its
-    outcome is unknown."""
+    """The error of a refusal; the outcome of a newer version's code is unknown."""
     if message.code == NotOwnedError.reason:
         return MovedError(message.detail, message.retry_after_s, message.owner, message.epoch)
     unavailable = _UNAVAILABLE.get(message.code)

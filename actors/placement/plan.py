@@ -1,9 +1,5 @@
-"""A plan: the way from where the shards are to where they should be, as data.
-
-It can be shown before it is applied, kept under its id, and compared with the cluster as it is by
-then. To resume one after a crash, or to go on after an abort, make a new one: it begins where the
-old one got to.
-"""
+"""A plan: the way from where the shards are to where they should be, as data. To resume one after a
+crash or an abort, make a new one: it begins where the old one got to."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -51,8 +47,7 @@ class ObservedShard(msgspec.Struct, frozen=True):
 
 
 class ObservedState(msgspec.Struct, frozen=True):
-    """What a plan is based on, in order. Rates, entities and silence are left out: they differ a
-    second later, and the plan is no worse for it."""
+    """What a plan is based on, in order; loads and silence differ a second later."""
 
     nodes: tuple[ObservedNode, ...]
     shards: tuple[ObservedShard, ...]
@@ -91,8 +86,7 @@ class Move(msgspec.Struct, frozen=True, rename="camel"):
 
     shard: int
     epoch: int
-    """As it was when the plan was made; the new owner claims it on the condition that it still
-    is."""
+    """As it was when the plan was made, and has to be when it is claimed."""
     from_: str = msgspec.field(name="from")
     """Empty for a shard that nobody ever had."""
     to: str
@@ -100,8 +94,7 @@ class Move(msgspec.Struct, frozen=True, rename="camel"):
     expected_pause_ms: float
     """How long callers will be held back; 0 for a takeover, which ends a pause."""
     overrides: str = ""
-    """The freeze that does not hold, because nobody serves the shard: frozen with a dead owner
-    it would be out of service until an operator notices."""
+    """The freeze that does not hold, because nobody serves the shard."""
 
     @property
     def takeover(self) -> bool:
@@ -147,11 +140,8 @@ def make_plan(
     rules: Rules | None = None,
     pauses: Sequence[Pause] = (),
 ) -> Plan:
-    """Plan the way to the target.
-
-    ``nodes`` may leave out dead instances. ``pauses`` are measured ones of past hand-overs, as many
-    as the caller keeps. Some milliseconds of computing.
-    """
+    """Plan the way to the target. ``nodes`` may leave out dead instances; ``pauses`` are measured
+    ones. Some milliseconds of computing."""
     placement = place(nodes, shards, rules or Rules())
     target = placement.target
     expected = _expectations(pauses, rules or Rules())
@@ -229,11 +219,8 @@ def _expectations(pauses: Sequence[Pause], rules: Rules) -> dict[int | None, flo
 
 
 def stale_reason(plan: Plan, nodes: Sequence[Node], shards: Sequence[ShardState]) -> str | None:
-    """Why the plan must not be begun any more, in words for people; ``None`` if it may be.
-
-    For the start only: its own moves change the cluster. While it runs ask
-    :func:`actors.placement.progress.progress`.
-    """
+    """Why the plan must not be begun any more, for people; ``None`` if it may be. While it runs ask
+    :func:`actors.placement.progress.progress`."""
     return difference(plan.basis, observe(nodes, shards))
 
 

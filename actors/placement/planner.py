@@ -30,8 +30,7 @@ from actors.placement.inputs import Node, Rules, ShardState
 from actors.placement.rates import balance_rates
 
 SCORES_KEPT_MAX = 65_536
-"""Scores kept in memory, some 10 MB: 256 shards with 256 instance names. A lost one is made again
-in a few microseconds."""
+"""Scores kept in memory, some 10 MB: 256 shards with 256 instance names."""
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -45,11 +44,8 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 def place(nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules) -> Placement:
-    """Decide where every shard should be, and say what waits for something.
-
-    The same for the same input in any order. Once its outcome is the stored assignment and nothing
-    else has changed, it decides the same again.
-    """
+    """Decide where every shard should be, and say what waits; the same for the same input in any
+    order, and again once that is stored."""
     assignment = Assignment(nodes, shards, rules)
     if assignment.weights:
         house(assignment)
@@ -61,10 +57,8 @@ def place(nodes: Sequence[Node], shards: Sequence[ShardState], rules: Rules) -> 
 
 
 def house(assignment: Assignment) -> None:
-    """A home for each shard that has none: its first choice among those with room.
-
-    Room is counted so that the lowest are raised first and nothing has to move afterwards.
-    """
+    """A home for each shard that has none: its first choice among those with room, the lowest
+    raised first."""
     kept = assignment.counts()
     total = len(assignment.home) + len(assignment.homeless)
     shares = shares_of(total, kept, kept, assignment.weights)

@@ -32,8 +32,7 @@ from actors.placement.plan import Plan
 TERM_TIMEOUT_S = 0.8
 """For statements on the leader's row: half a renewal, as for the election."""
 TIMEOUT_S = 2.0
-"""For everything else. A plan's write holds a lock that the renewal of the leader's row waits for,
-so it must end, either way, well before that leader gives up (4 s)."""
+"""For everything else: a plan's write must end well before the leader gives up (4 s)."""
 POOL_SIZE = 2
 """A plan or a claim is written while an operator looks at the table."""
 ID_MAX = 2**63 - 1

@@ -61,11 +61,8 @@ def _obstacle(move: Move, state: ShardState | None, target: Node | None) -> str 
 def next_moves(
     moves: Sequence[Move], in_flight: Collection[Move], rules: Rules | None = None
 ) -> list[Move]:
-    """The moves to begin now, from those still open (in the order of the plan).
-
-    Takeovers come first and do not wait for each other: nobody serves those shards. An instance
-    that takes over is given no hand-overs meanwhile.
-    """
+    """The moves to begin now, of those still open. Takeovers come first and do not wait; an
+    instance that takes over is given no hand-overs meanwhile."""
     rules = rules or Rules()
     busy = {move.shard for move in in_flight}
     waiting = [move for move in moves if move.shard not in busy]

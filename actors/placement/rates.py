@@ -1,11 +1,8 @@
 """Balance by commands a second, within what balance by count allows.
 
-An instance above its bound gives a shard to the coolest that can take it, or exchanges one for a
-cooler one, until it is well below. Only steps that take something off the higher of the two are
-taken, so this comes to an end, and begun again at that end it does nothing: a shard too hot for
-any instance stays where it is instead of being passed around.
-
-Rates are counted in whole thousandths, so that sums do not depend on the order of steps.
+An instance above its bound gives a shard to the coolest, or exchanges one, until it is well below.
+Each step takes something off the higher of the two, so this comes to an end. Rates are whole
+thousandths, so that sums do not depend on the order of steps.
 """
 
 from bisect import bisect_left
@@ -16,8 +13,7 @@ import msgspec
 from actors.placement.assignment import Assignment, Share
 
 STEPS_PER_SHARD_MAX = 4
-"""Steps of one run for each shard. Far more than ever needed: what is left after them is for the
-next run."""
+"""Steps of one run for each shard, far more than needed; the rest is for the next run."""
 
 
 class _Step(msgspec.Struct, frozen=True, order=True):

@@ -1,8 +1,7 @@
 """Replicas of the entities that views are made of, kept current from owners and the journal.
 
-The journal is the snapshot: an entity is read from it once, up to some seq, and the changes that
-its owner publishes afterwards are applied in the order of seqs. A gap between the seq that a change
-follows and the known one shows that something was missed, and the entity is read again.
+An entity is read from the journal once, and the changes that its owner publishes are applied in the
+order of seqs; at a gap it is read again.
 """
 
 import asyncio
@@ -38,8 +37,7 @@ UNREADABLE_S = 5.0
 """Before an entity that could not be read is tried again: a rolling upgrade mends it, not haste."""
 
 BUFFERED_MAX = 10_000
-"""Changes of one entity kept while it is being read: two seconds of the busiest queue. Beyond it
-they are dropped, and the entity is read once more."""
+"""Changes of one entity kept while it is being read: two seconds of the busiest queue."""
 
 
 @define(eq=False)
@@ -113,8 +111,7 @@ class ViewReplicas:
         self._keep(address, replica, state)
 
     def own_committed(self, address: Address, state: Any, seq: int, epoch: int) -> int:
-        """The own runtime has committed events up to ``seq``, under this epoch of their shard;
-        returns the seq before."""
+        """The own runtime committed up to ``seq``; returns the seq before."""
         replica = self._open(address)
         replica.own_epoch = epoch
         before, replica.seq, replica.wanted_seq = replica.seq, seq, seq
@@ -184,8 +181,7 @@ class ViewReplicas:
         return None
 
     def _give_up(self, address: Address, error: Exception) -> None:
-        """Stop serving an entity that cannot be read here, and try again after a while. Other
-        instances may be able to read it, and nothing else depends on it."""
+        """Stop serving an entity that cannot be read here, for a while."""
         log.error("%s cannot be shown: %s", address.text, where(error))
         replica = self._replicas[address]
         replica.seq = -1
@@ -231,22 +227,19 @@ class ViewReplicas:
         self._read_soon(address)
 
     def distrust(self, shards: Container[int]) -> None:
-        """Read the replicas of these shards again before they are served, because their owners, or
-        any instance, were not heard for a while."""
+        """Read the replicas of these shards again before they are served."""
         self._distrusts += 1
         for address, replica in self._replicas.items():
             if replica.seq >= 0 and address.slot in shards and not self._owned(address):
                 self._doubt(address, replica)
 
     def lost(self, shard: int) -> None:
-        """Read the replicas of this shard again before they are served. Another instance owns it,
-        maybe for a while: its updates were ignored here meanwhile."""
+        """Another instance owns it: read its replicas again before they are served."""
         self._lost.add(shard)
         self._kick(shard)
 
     def past_lost(self, shard: int) -> None:
-        """Forget the replicas of this shard, and read them anew from the journal, which may end
-        before what they know."""
+        """Read the replicas anew from the journal, which may end before them."""
         self._distrusts += 1
         for address, replica in self._replicas.items():
             if address.slot == shard:
@@ -255,8 +248,7 @@ class ViewReplicas:
                 self._doubt(address, replica)
 
     def distrust_gained(self, shards: Mapping[int, int]) -> None:
-        """Serve the replicas of these shards only after the own runtime has loaded them under these
-        epochs. The shards were gained, and their former owners were not heard for a while."""
+        """Serve these only after the own runtime has loaded them under these epochs."""
         for address, replica in self._replicas.items():
             replica.wanted_epoch = max(replica.wanted_epoch, shards.get(address.slot, 0))
 
@@ -421,8 +413,7 @@ def _is_large(loaded: Loaded) -> bool:
 
 
 class ReplicationPublisher(Subscription):
-    """Passes what this instance commits on to its own replicas and to all other instances.
-    ``on_paused`` is called when this process did nothing for a while."""
+    """Passes what is committed here on to all. ``on_paused``: this process stood still."""
 
     def __init__(
         self, replicas: ViewReplicas, streams: UpdateStreams, on_paused: Callable[[], None]

@@ -1,8 +1,7 @@
 """Streams of updates from this instance to every other: the shards it serves, and their changes.
 
-Each stream sends one part at a time, in order: the next part gathers what comes up while the last
-one is on its way, as group commit does. A stream that broke, or fell too far behind, starts again
-with the last seq of every entity, from which the receiver sees what it missed.
+Each sends one part at a time. One that broke, or fell too far behind, starts again with the last
+seq of every entity, from which the receiver sees what it missed.
 """
 
 import asyncio
@@ -22,20 +21,17 @@ from actors.tasks import Tasks
 log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 0.4
-"""Between two parts of an owner without news: five of them within the two seconds after which its
-replicas count as stale."""
+"""Between two parts without news: five within the time after which replicas are stale."""
 
 PART_TIMEOUT_S = 2.0
 """As old as replicas may be; a later part is of no use."""
 
 PART_CHANGES_MAX = 500
 PART_BYTES_MAX = 160 * 1024
-"""Seqs and changes of one part: a frame holds 256 KiB, and the list of shards needs space too. A
-longer change is not sent: receivers read it from the journal."""
+"""Seqs and changes of one part of a frame; a longer change is read from the journal."""
 
 PENDING_BYTES_MAX = 8 * 1024 * 1024
-"""Changes waiting for one slow instance: seconds of full load. Beyond it they are dropped, and the
-instance reads what it missed from the journal."""
+"""Changes waiting for one slow instance: seconds of full load; then it reads the journal."""
 
 SEQS_MAX = 1_000
 """Entities named in one part: some 50 bytes each, so a third of it."""
@@ -84,8 +80,7 @@ def convert_change(raw: Any) -> EntityChange:
 
 
 Send = Callable[[str, ReplicationUpdate, float], Awaitable[object]]
-"""Sends a part to an instance within so many seconds. Raises as
-:meth:`actors.transport.Transport.ask`."""
+"""Sends a part within so many seconds; raises as :meth:`actors.transport.Transport.ask`."""
 
 
 @define(eq=False)
@@ -187,8 +182,7 @@ class UpdateStreams:
             stream.put(change)
 
     def publish_seq(self, address: str, seq: int) -> None:
-        """Send an entity's last seq to every instance. Receivers that miss events read them from
-        the journal."""
+        """Send an entity's last seq; who misses events reads the journal."""
         for stream in self._streams.values():
             stream.put_seq(address, seq)
 

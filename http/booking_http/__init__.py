@@ -1,10 +1,8 @@
 """The HTTP edge: turns requests into calls of the application's services, and answers back.
 
-It knows HTTP and nothing of actors. In reading order: ``server`` (start and stop), ``connection``
-(limits of a connection), ``dispatch`` (one request), ``routes`` (the table), a folder for each
-subject with its calls and schemas (``queue``, ``seats``, ``accounts``, ``catalogue``, ``system``),
-``codes`` (each refusal), ``sockets`` (what is pushed), ``openapi`` (the document, made from the
-same table), ``admin`` (the operators' side).
+In reading order: ``server``, ``connection``, ``dispatch`` (one request), ``routes`` (the table), a
+folder for each subject, ``codes`` (each refusal), ``sockets`` (what is pushed), ``openapi``,
+``admin``.
 """
 
 from booking_http.admin import AdminParts

@@ -1,10 +1,9 @@
 """A connection's limits, which aiohttp leaves open: headers in time, and not too many at once.
 
-aiohttp bounds an idle connection by its keep-alive timer only, and answers what its parser refuses
-in plain text. This module therefore uses private names of ``Server`` (``_connections``) and of
-``RequestHandler`` (``_force_close``, ``_loop``, ``_messages``, ``_request_count``,
-``_task_handler``, ``_upgraded``, ``_waiter``). They may change with a minor version, so
-``pyproject.toml`` pins it, and a test checks that they are there.
+This uses private names of ``Server`` (``_connections``) and of ``RequestHandler``
+(``_force_close``, ``_loop``, ``_messages``, ``_request_count``, ``_task_handler``, ``_upgraded``,
+``_waiter``). They may change with a minor version, so ``pyproject.toml`` pins it, and a test checks
+that they are there.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ HEADERS_MAX = 64
 REFUSED_LINGER_S = 1.0
 """How long a refused connection may take to read why."""
 FIRST_REQUEST_GRACE_S = 0.5
-"""For a new connection to send its request although we stop: it was made before its client could
-know. Clients send with the connection; this is for a slow network between."""
+"""For a new connection to send its request although we stop, over a slow network."""
 REFUSED_MAX = 256
 """Refused connections waiting for that; further ones are cut off without a word."""
 
@@ -79,8 +77,7 @@ class EdgeConnections(web.Server):
         return self.open - self.sockets() >= self.settings.connections_max
 
     async def drained(self, timeout_s: float) -> None:
-        """End idle connections, new ones after :data:`FIRST_REQUEST_GRACE_S`, and wait for busy
-        ones to finish their request. Connections still open after ``timeout_s`` are cut off."""
+        """End idle connections, and busy ones after their request or ``timeout_s``."""
         self._end_idle(also_new=False)
         await self._some_end(min(FIRST_REQUEST_GRACE_S, timeout_s))
         self._end_idle(also_new=True)
@@ -170,8 +167,7 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer. A :class:`Reply` goes out in one step, without aiohttp's preparation,
-        and waits only for a slow client (``_upgraded``: an upgrade was declined)."""
+        """Send the answer, a :class:`Reply` in one step; it waits only for a slow client."""
         if type(resp) is not Reply or self._upgraded:
             return await super().finish_response(request, resp, start_time)
         try:
@@ -189,8 +185,7 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what the parser refused, in the form of all other refusals. The error is the
-        client's, so it is not logged."""
+        """Answer what the parser refused as all other refusals. It is not logged."""
         if isinstance(exc, HttpProcessingError):
             refusal = Refusal("malformed", _parser_words(exc))
         else:
@@ -216,8 +211,7 @@ class Connection(RequestHandler):
         self.force_close()
 
     def _refuse(self, transport: asyncio.Transport) -> None:
-        """Too many connections: say so and end it. What the client has sent stays unread for a
-        moment, because closing at once would reset the connection under our answer."""
+        """Say so and end it, a moment later: closing at once would reset it under our answer."""
         edge = self._edge
         edge.metrics.connections_refused += 1
         self._force_close = True

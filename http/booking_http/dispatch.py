@@ -1,10 +1,8 @@
 """One coroutine from a request to its answer. No middleware: what every call needs is here.
 
-Rate limits too: how often one user, or one address, may ask, as a token bucket each in this
-instance's memory. The answers carry the fields of draft-ietf-httpapi-ratelimit-headers: the policy,
-what is left of it, and when it is whole again. Limits are meant for scripts: fans and their pages
-stay far below them, and a client that polls as told is never refused. A load test from one address
-is why the limit for addresses is off by default.
+Rate limits too: a token bucket for each user or address, in this instance's memory, told by the
+fields of draft-ietf-httpapi-ratelimit-headers. They are meant for scripts. A load test from one
+address is why the limit for addresses is off by default.
 """
 
 import logging
@@ -144,8 +142,7 @@ class Dispatcher:
         return reply
 
     def _check_user(self, call: Call, route: Route) -> None:
-        """A token sent along has to be authentic and that user's. It opens nothing here, so it may
-        have ended; where the settings ask for tokens, a live one has to be there."""
+        """A token sent along has to be that user's; with the setting, a live one is needed."""
         user = call.user = call.params.get("userId") or call.body.userId
         text = token_text(call.request.headers)
         needed = route.gate == "user" and self._settings.user_auth == "token"
@@ -258,8 +255,7 @@ def _log_ids(request: web.BaseRequest, request_id: str) -> dict[str, str]:
 def _log_access(
     request: web.BaseRequest, path: str, route: str, status: int, request_id: str, seconds: float
 ) -> None:
-    """Write the line of one answered request: method, path, route, status, duration and ids; never
-    a query string or header, because those may carry tokens."""
+    """Write the line of one answered request; no query or header, which may carry tokens."""
     fields = {
         "method": request.method,
         "path": path,

@@ -1,7 +1,4 @@
-"""Reads what a client sent: headers, query strings, and bodies as JSON of exactly one shape.
-
-Bodies are limited in size and time. A refusal names what is wrong.
-"""
+"""Reads what a client sent: headers, query strings, and bodies as JSON of exactly one shape."""
 
 import asyncio
 import json
@@ -292,11 +289,8 @@ def _named(words: str) -> str:
 
 
 def _refuse_repeated_names(body: bytes, value: msgspec.Struct) -> None:
-    """JSON leaves open which of two equal names counts, so two readers may differ: refused.
-
-    Every name has its colon. With no more colons than fields there is no repeated name; only
-    otherwise (a colon in a value, or a repetition) the body is looked at again.
-    """
+    """JSON leaves open which of two equal names counts: refused. Every name has its colon, so only
+    a body with more colons than fields is looked at again."""
     given = 0
     for name in value.__struct_fields__:
         if getattr(value, name) is not msgspec.UNSET:

@@ -1,7 +1,6 @@
 """The edge's own numbers, and those of the application, as Prometheus reads them.
 
-Durations are counted in plain lists and rendered when somebody asks: an ``observe()`` of
-prometheus_client takes a lock three times, which one event loop does not need.
+Durations are plain lists: an ``observe()`` of prometheus_client takes a lock three times.
 """
 
 from bisect import bisect_left
@@ -82,11 +81,8 @@ class SocketNumbers:
 
 
 class EdgeMetrics(Collector):
-    """Counts requests; ``gauges`` is asked for the application's numbers at each scrape.
-
-    A name of ``gauges`` is rendered with the prefix ``booking_`` and its words of ``meanings``; one
-    that ends in ``_total`` is a counter, any other a gauge.
-    """
+    """Counts requests; ``gauges`` is asked for the application's numbers at each scrape. A name
+    that ends in ``_total`` is a counter, any other a gauge."""
 
     def __init__(
         self,

@@ -1,9 +1,6 @@
 """The pages for people: files of this package, nothing from elsewhere.
 
-``/`` is the fan's page, whose parts are under ``/static/``; ``/docs`` shows the API;
-``/admin/console`` is the operators'. They are served to everybody, because they hold nothing: the
-console asks for the operators' token when it is opened, keeps it in memory and sends it with each
-call.
+They are served to everybody, because they hold nothing: the console asks for the token.
 """
 
 from __future__ import annotations

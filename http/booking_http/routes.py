@@ -1,9 +1,5 @@
-"""What a call is: one row of the table that is served and documented.
-
-A row decorates a method of a subject's :class:`Calls`. The dispatcher finds it by method and path
-and obeys it; the OpenAPI document is written from the same rows, so what is documented is what is
-checked.
-"""
+"""What a call is: one row of the table that is served and documented. It decorates a method of a
+subject's :class:`Calls`."""
 
 from __future__ import annotations
 
@@ -24,10 +20,9 @@ from booking_http.reply import Reply
 from booking_http.schemas import UUID_PATTERN
 
 Gate = Literal["none", "sent", "user", "required", "admitted", "admin"]
-"""What token a call needs. ``sent``: none, but one that is sent has to be that of the user whom
-``userId`` names; ``user``: the same, and where the settings ask for tokens a live one;
-``required``: authentic and not ended; ``admitted``: inside now; ``admin``: not a queue token but
-the operators' one, see :attr:`Route.guard`."""
+"""What token a call needs. ``sent``: none, but one that is sent is the user's; ``user``: the same,
+and by setting a live one; ``required``: authentic and not ended; ``admitted``: inside now;
+``admin``: the operators' one, see :attr:`Route.guard`."""
 
 
 class Call:
@@ -137,22 +132,19 @@ class Route:
     gate: Gate = "none"
     params: tuple[Param, ...] = ()
     body: type | None = None
-    """The shape of the body: a Struct is decoded to :attr:`Call.body`; what is not, the handler
-    reads itself."""
+    """The shape of the body: a Struct is decoded to :attr:`Call.body`."""
     idempotent: bool = False
     """Whether an Idempotency-Key is honoured."""
     replay: Callable[..., Awaitable[Reply]] | None = None
-    """Called instead of the handler for a token that has ended, if an Idempotency-Key was sent: a
-    payment uses its token up, and its answer may have been lost. Tells a stored outcome or
-    refuses."""
+    """Called instead of the handler for a key with a token that has ended: a payment uses its token
+    up, and its answer may have been lost."""
     problems: tuple[str, ...] = ()
     """Codes of :data:`booking_http.codes.CODES` beyond those every call may answer."""
     token_text: Callable[[Headers, str], str] | None = None
     """Where a ``required`` token is, given the headers and the query, if it may be elsewhere than
     in the headers of all other calls. :class:`booking.calls.TokenError` without one."""
     guard: Callable[[web.BaseRequest], str] | None = None
-    """Called before anything of the request is looked at; raises if it may not come in, and says
-    who it is from (:attr:`Call.who`)."""
+    """Called first of all: says who asks (:attr:`Call.who`), or raises."""
     name: str = ""
     """The operation's id; empty for the name of the method, in camel case."""
     summary: str = ""
@@ -222,8 +214,7 @@ class Resource:
 
 
 class RouteTable:
-    """Finds rows by path: one dictionary lookup for a static path, two for ``/x/{id}``, three for
-    ``/x/{id}/y``."""
+    """Finds rows by path, with one to three dictionary lookups."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)

@@ -1,7 +1,6 @@
 """What the schemas of several subjects share: ids, money, moments, and the problem document.
 
-These Structs decode, encode and document at the same time. Names of fields are the contract's,
-camelCase and underscores as it has them; ``snake_case`` would only add a second spelling.
+These Structs decode, encode and document at the same time, with the contract's names.
 """
 # ruff: noqa: N815  -- the field names are the public ones
 

@@ -60,8 +60,7 @@ class EdgeServer:
         self._handler = around(self._handler, self._route_of)
 
     def mount(self, path: str, serve: Serve) -> None:
-        """Give a path and its connections to ``serve``, for what is no call of clients, such as the
-        links of other instances. Call it before the start."""
+        """Give a path and its connections to ``serve``. Call it before the start."""
         assert self._connections is None, "too late: it is listening"
         self._mounted[path] = serve
 
@@ -103,16 +102,14 @@ class EdgeServer:
         self._port = self._listener.sockets[0].getsockname()[1]
 
     async def share(self, sock: socket.socket) -> None:
-        """Also take connections from a listening socket that processes share; whichever is free
-        takes the next one. Call it once, after :meth:`start`."""
+        """Also take connections from a socket that processes share. Call it once, started."""
         assert self._connections is not None, "started before"
         assert self._shared is None, "one is enough"
         loop = asyncio.get_running_loop()
         self._shared = await loop.create_server(self._connections, sock=sock, backlog=BACKLOG)
 
     def drain(self) -> None:
-        """Fail ``/readyz`` and end each connection with its next answer, but keep listening until
-        the load balancer notices. A shared socket is left to the other processes at once."""
+        """Fail ``/readyz`` and end each connection with its next answer, but keep listening."""
         self._dispatcher.draining = True
         if self._shared is not None:
             self._shared.close()
@@ -137,8 +134,7 @@ def build_server(
     metrics: EdgeMetrics,
     admin: AdminParts | None = None,
 ) -> EdgeServer:
-    """An edge in front of the services, ready to start. Without ``admin`` nothing is served under
-    ``/admin``; see :func:`build_admin_server`."""
+    """An edge in front of the services, ready to start; ``/admin`` only with ``admin``."""
     hub = Hub(services, settings, metrics.sockets)
     sockets = SocketCalls(services, hub)
     sockets.document = asyncapi(sockets.routes(), release(), settings)

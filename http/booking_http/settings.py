@@ -31,8 +31,7 @@ class EdgeSettings(msgspec.Struct, frozen=True):
     readiness_timeout_s: float = 2.0
     """For the checks behind ``/readyz``; probes commonly give up after a few seconds."""
     connections_max: int = 10_000
-    """Open connections, websockets apart; each costs about 14 kB, so 140 MB. Above it: 503 and
-    close."""
+    """Open connections, websockets apart, of 14 kB each. Above it: 503 and close."""
     rate_per_user_minute: int = 0
     """Requests with one user's tokens in a minute; 0 for no limit."""
     rate_per_address_minute: int = 0
@@ -47,8 +46,7 @@ class EdgeSettings(msgspec.Struct, frozen=True):
     """Between two pings; under the minute after which common proxies drop a silent connection, and
     after which a fan who gives no sign of life loses the place in the queue."""
     reconnect_jitter_s: float = 10.0
-    """Over which the clients of a stopped instance spread their coming back: 20,000 of them are
-    then 2,000 a second."""
+    """Over which a stopped instance's clients come back: 20,000 are then 2,000 a second."""
     slow_socket_s: float = 30.0
     """For a websocket that does not read, from the first push passed over to the close."""
     pace: Pace = Pace()

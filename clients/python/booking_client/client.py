@@ -26,14 +26,10 @@ PAGE_LIMIT = 100
 
 
 class AsyncBooking:
-    """A client of one service, for one event loop.
-
-    ``timeout_s`` limits one attempt, ``retry`` all attempts of a call. With ``keep_alive=False``
-    each request opens its own connection. Every POST takes a ``key``. Pass the key of an earlier
-    call to get its first outcome again; nothing is done twice. A call without a key makes one,
-    which covers its own attempts. All calls raise :class:`~booking_client.errors.Refused` and
-    :class:`~booking_client.errors.Unreachable`.
-    """
+    """A client of one service, for one event loop. ``timeout_s`` limits one attempt, ``retry`` all
+    attempts of a call. Every POST takes a ``key``: pass that of an earlier call to get its first
+    outcome again. All calls raise :class:`~booking_client.errors.Refused` and
+    :class:`~booking_client.errors.Unreachable`."""
 
     def __init__(
         self,
@@ -69,8 +65,7 @@ class AsyncBooking:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send any request once, and return the answer as it came, good or bad. Raises
-        :class:`~booking_client.errors.Unreachable` if no answer comes."""
+        """Send any request once; the answer, good or bad. Raises :class:`Unreachable`."""
         return await self._transport.request(
             method, path, token=token, body=body, query=query, key=key, headers=headers
         )
@@ -87,19 +82,17 @@ class AsyncBooking:
         return await self._transport.call(Place, "GET", "/queue/status", token=token)
 
     async def leave(self, token: str) -> None:
-        """Give up the place, or the active time. An ended token is no error, because the answer to
-        an earlier attempt may have been lost."""
+        """Give up the place, or the active time. An ended token is no error."""
         try:
             await self._transport.call(type(None), "DELETE", "/queue", token=token)
         except TokenExpired:
             return
 
     async def watch(self, token: str, *, until_active: bool = True) -> AsyncGenerator[Place, None]:
-        """The place each time it changes.
+        """The place each time it changes, over a websocket, or by polling.
 
-        It comes over a websocket that reconnects when it breaks, or by polling where there is no
-        websocket. The iteration ends with the first active place. With ``until_active=False`` it
-        goes on, and raises :class:`~booking_client.errors.TokenExpired` when the active time ends.
+        Ends with the first active place. With ``until_active=False`` it goes on, and raises
+        :class:`~booking_client.errors.TokenExpired` when the active time ends.
         """
         async with aclosing(places(self._transport, token)) as told:
             async for place in told:
@@ -124,11 +117,8 @@ class AsyncBooking:
         )
 
     def watch_seats(self, token: str, date: str) -> AsyncGenerator[dict[int, SeatState], None]:
-        """The changed seats of a date, by number: at first all seats, then those that differ.
-
-        The service pushes them over a websocket; where there is none, the client polls. The
-        iteration ends when the date is no longer sold.
-        """
+        """The changed seats of a date, by number; at first all. It comes over a websocket, or by
+        polling, and ends when the date is no longer sold."""
         return seat_states(self._transport, token, date)
 
     # -- reservations -----------------------------------------------------------------------------

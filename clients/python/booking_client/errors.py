@@ -1,7 +1,4 @@
-"""What can go wrong, as exceptions: one for each ``code`` of the service.
-
-A code that this client does not know yet is a plain :class:`Refused` with that ``code``.
-"""
+"""What can go wrong: an exception for each ``code``; :class:`Refused` for those not known here."""
 
 # ruff: noqa: N818  -- they are named as the service names them, and read well after `except`
 
@@ -109,8 +106,7 @@ class HoldLimitReached(Refused):
 
 
 class HoldCoolingDown(Refused):
-    """The user let this seat go a moment ago, so others come first for ``retry_after_s``. Other
-    seats may be held at once."""
+    """The user let this seat go a moment ago, so others come first for ``retry_after_s``."""
 
 
 class HoldExpired(Refused):

@@ -1,8 +1,6 @@
 """What changes, as it changes: pushed over a websocket, or polled where there is none.
 
-The close code says what to do (docs/reference/websocket.md). After 1000 there is nothing more to
-tell. After 1002, 1003, 1007, 1008 and 1009, which blame the client, it does not reconnect. After
-any other code, or a lost connection, it reconnects within the spread that the service asks for.
+The close code says whether to reconnect (docs/reference/websocket.md).
 """
 
 from __future__ import annotations
@@ -80,11 +78,8 @@ class NoSocketError(Exception):
 
 
 class Channel:
-    """One kind of websocket, which reconnects when it breaks.
-
-    ``refused`` is awaited when the service turns the client away; it raises the reason if it finds
-    one.
-    """
+    """One kind of websocket, which reconnects. ``refused`` is awaited when the service turns the
+    client away; it raises the reason if it finds one."""
 
     def __init__(
         self,
@@ -103,8 +98,7 @@ class Channel:
         self._after_ms: int | None = None
 
     async def news(self) -> AsyncGenerator[News, None]:
-        """Every frame of news, until there is nothing more to tell. Raises
-        :class:`NoSocketError` if the client has to poll."""
+        """Every frame of news. Raises :class:`NoSocketError` if the client has to poll."""
         fruitless = 0
         while fruitless < FRUITLESS_MAX:
             told = False
@@ -210,8 +204,7 @@ async def places(transport: Transport, token: str) -> AsyncGenerator[Place, None
 async def seat_states(
     transport: Transport, token: str, date: str
 ) -> AsyncGenerator[dict[int, SeatState], None]:
-    """The seats of a date that have changed, by number: all of them at first, and after a
-    reconnect."""
+    """The changed seats by number: all at first, and after a reconnect."""
     query = {"concertScheduleId": date}
 
     async def polled() -> dict[int, SeatState]:

@@ -18,9 +18,8 @@ T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 WORTH_REPEATING = frozenset((*Unavailable.codes, "rate_limited"))
-"""Codes of moments that pass. ``queue_full`` is not one: it is an outcome, stored under the
-request's key, and the same key would be told the same for a day. ``hold_cooling_down`` is none
-either: waiting for one seat while others are free is for the caller to choose."""
+"""Codes of moments that pass. ``queue_full`` is an outcome, stored under its key; whether to wait
+out ``hold_cooling_down`` is for the caller to choose."""
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 """From a proxy in between, whose answer is no problem document."""
 _ENCODE = msgspec.json.Encoder().encode
@@ -33,8 +32,7 @@ class Retry:
     """How patient a client is."""
 
     attempts_max: int = 8
-    """With the waits below about 15 s without any word of the service's: longer than it takes
-    another instance to serve what a killed one did."""
+    """About 15 s in all: longer than another instance takes to serve what a killed one did."""
     total_s: float = 30.0
     """For one call with all its attempts; a wait that would end later is not begun."""
     first_wait_s: float = 0.1
@@ -45,8 +43,7 @@ class Retry:
     def wait_s(
         self, failures: int, asked_s: float | None, spent_s: float, draw: Callable[[], float]
     ) -> float | None:
-        """Seconds to wait after so many failures; ``None`` to give up. ``draw`` gives 0 to 1, so
-        that clients hit by one failure do not come back together."""
+        """Seconds to wait after so many failures; ``None``: give up. ``draw``: 0 to 1."""
         if failures >= self.attempts_max:
             return None
         own = min(self.wait_max_s, self.first_wait_s * 2 ** (failures - 1))
@@ -121,8 +118,7 @@ class Transport:
         query: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> T:
-        """The ``data`` of the answer. A POST without a key gets one, so that repeating it is safe.
-        Raises :class:`Refused` and :class:`Unreachable`."""
+        """The ``data``. A POST gets a key. Raises :class:`Refused` and :class:`Unreachable`."""
         if method == "POST":
             key = key or str(uuid.uuid4())
         started, failures = time.monotonic(), 0

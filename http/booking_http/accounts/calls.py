@@ -172,9 +172,8 @@ class AccountCalls(Calls):
     async def ticket(self, call: Call) -> Reply:
         """The QR code of a payment, for the door.
 
-        A page shows it as a picture, which can send no token, and shows it after the payment has
-        used the token up. So user and payment together are enough: a payment's id is 128 random
-        bits, and the picture tells nothing but that id.
+        A page shows it as a picture, which can send no token, so user and payment are enough: the
+        id is 128 random bits, and the picture has nothing else.
         """
         payment = await self._accounts.payment(call.user, call.path_id)
         return Reply(200, _PICTURE, _qr_code(payment.id))
@@ -210,8 +209,7 @@ def _entry(item: HistoryItem) -> HistoryEntry:
 
 @lru_cache(maxsize=1_024)
 def _qr_code(payment: str) -> bytes:
-    """An SVG of about 2 kB. Readers take any mask; to compare all eight, as segno would by itself,
-    keeps the loop busy for 12 ms instead of 3. Level M survives the loss of 15 % of the symbol."""
+    """An SVG of about 2 kB. Comparing all masks would keep the loop busy for 12 ms instead of 3."""
     code = segno.make_qr(f"booking:ticket:{payment}", error="m", boost_error=False, mask=0)
     picture = BytesIO()
     code.save(picture, kind="svg", xmldecl=False, omitsize=True, light="#fff")

@@ -1,8 +1,4 @@
-"""Checks the operators' token, and reads who shows it.
-
-Everybody with the token is an operator. ``X-Admin-User`` tells operators apart in the audit trail.
-It is believed, because only somebody with the token could lie there.
-"""
+"""Checks the operators' token, and reads who shows it: ``X-Admin-User`` is believed."""
 
 import re
 from collections.abc import Callable
@@ -32,12 +28,8 @@ _CHALLENGE = 'Bearer realm="booking admin"'
 
 
 class Access:
-    """The guard of every call under ``/admin``.
-
-    A right token always passes, whatever came from its address before. It has at least 64 bits, so
-    nobody finds it by trying; and behind a proxy, attackers could lock out the operators who share
-    their address. The limit on wrong tokens tells misconfigured clients to stop.
-    """
+    """The guard of every call under ``/admin``. A right token always passes, whatever came from its
+    address before: it has at least 64 bits, and operators may share an address with attackers."""
 
     def __init__(self, token: str, clock: Callable[[], float] = monotonic) -> None:
         self._token = token.encode()

@@ -40,8 +40,7 @@ _REFUSED_WORDS_MAX = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminParts:
-    """What operators may reach, for :func:`booking_http.build_server` or, on a port of its own,
-    ``build_admin_server``. What is left out answers 503."""
+    """What operators may reach. What is left out answers 503."""
 
     token: str = field(default="", repr=False)
     """Empty: everybody is answered 403."""
@@ -121,11 +120,8 @@ class AdminService:
 
     @asynccontextmanager
     async def noted(self, call: Call, what: str, detail: Mapping[str, Any]) -> AsyncIterator[None]:
-        """Write a change into the audit trail before it is made.
-
-        An entry for a change that failed is better than a change without an entry. If the change
-        is refused, a second entry says so.
-        """
+        """Write a change into the audit trail before it is made, and a second entry if it is
+        refused."""
         trail = self.operations
         await trail.note(call.who, what, detail)
         try:
@@ -137,10 +133,7 @@ class AdminService:
 
 
 class AdminCalls(Calls):
-    """Calls of operators: guarded, counted, documented in their own section.
-
-    The name of a method is also the label under which the call is counted.
-    """
+    """Calls of operators: guarded, documented on their own, counted by their method's name."""
 
     def __init__(self, admin: AdminService) -> None:
         self.admin = admin

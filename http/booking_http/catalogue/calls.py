@@ -46,8 +46,7 @@ class _Kept:
         self.catalogue: Catalogue | None = None
         self.open: list[Schedule] = []
         self.chosen_ms = self.changes_ms = 0
-        """When the next date opens or closes for booking: ``open`` holds from the one to the
-        other."""
+        """When the next date opens or closes: ``open`` holds from the one to the other."""
         self.versions: list[int] = []
         self.listing: Representation | None = None
 
@@ -61,8 +60,7 @@ class DateListings:
 
     def listing(self, queue: str, concert: str | None) -> Representation:
         """The bookable dates of a concert, or of all that the queue opens; :class:`UnknownError`
-        for a concert that is unknown or behind another queue. A known one without bookable dates
-        has an empty list."""
+        for a concert that is unknown or behind another queue."""
         wanted = (queue, concert)
         kept = self._kept.get(wanted)
         if kept is None:

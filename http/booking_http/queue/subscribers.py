@@ -1,12 +1,8 @@
 """The sockets that listen to one queue.
 
-An admission is pushed at the next tick. Waiting sockets are kept by number, and the tick looks at
-them from the front until one still waits. All other news is pushed in rounds. A round begins when
-the queue has changed, no sooner than a gap after the round before, and is spread over a time. Each
-client gets the state of its own turn, so the last change comes at most a gap late and nothing is
-told twice.
-
-Sockets on seats are here too. They are told nothing, but their token has to stay valid.
+An admission is pushed at the next tick: waiting sockets are kept by number, and the tick looks at
+them from the front. All other news is pushed in rounds, spread over a time, each client the state
+of its own turn. Sockets on seats are here too, because their token has to stay valid.
 """
 
 from bisect import bisect_left, insort
@@ -109,8 +105,7 @@ class QueueSubscribers:
         return version
 
     def _look_at_front(self, now: float) -> None:
-        """Those admitted since the last look, told at once. Who cannot be told now has a turn in
-        the next round."""
+        """Those admitted since the last look; who cannot be told now has a turn in a round."""
         waiting, missed, at = self._waiting, 0, 0
         for _ in range(BATCH_MAX):
             if missed >= FRONT_LOOK_MAX or at >= len(waiting):
@@ -169,8 +164,7 @@ class QueueSubscribers:
 
 
 def matters(told: QueueStatus, now: QueueStatus) -> bool:
-    """Whether the difference is worth a push: the hint when to poll changes with every look, and
-    an estimate moves all the time."""
+    """Whether the difference is worth a push: hints and estimates move all the time."""
     if replace(told, poll_after_ms=now.poll_after_ms, eta_s=now.eta_s) != now:
         return True
     return abs(told.eta_s - now.eta_s) > max(ETA_STEP_S_MIN, told.eta_s * ETA_STEP_SHARE)

@@ -1,8 +1,4 @@
-"""The seats of a date as JSON.
-
-The entity tag is made of the content, not of the map's version: versions belong to an instance, and
-a client that is answered by another one, or by the same after a restart, keeps what it has.
-"""
+"""The seats of a date as JSON. The entity tag is of the content, so it holds over instances."""
 
 from __future__ import annotations
 
@@ -26,9 +22,8 @@ LISTED_SEATS_MAX = 1_000_000
 PIECES_MAX = 4
 """Pieces rendered before other work gets the loop: 2 ms."""
 REST_S = 0.008
-"""How long a list rests, before it is rendered again, for each time that this took as much: so
-those who ask while everything changes take a fifth of the loop's time, and wait 0.4 s for a list of
-100,000 seats that is newer than their question."""
+"""How long a list rests before it is rendered again, for each time that this took as much: so
+rendering takes a fifth of the loop's time at most."""
 _HEAD = b'{"success":true,"data":['
 _TAIL = b"]}"
 
@@ -72,8 +67,7 @@ class _SeatListing:
         self._rests_until_s = 0.0
 
     def shows(self, schedule: Schedule) -> bool:
-        """Whether this is still the date as the catalogue has it. A catalogue that was read again
-        has equal dates, not the same; then remember the new one, to compare cheaply."""
+        """Whether this is still the catalogue's date, which may be equal and not the same."""
         if schedule is not self.schedule and schedule == self.schedule:
             self.schedule = schedule
         return schedule is self.schedule

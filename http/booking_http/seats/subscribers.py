@@ -1,9 +1,7 @@
 """The sockets that listen to the seats of one date.
 
-A round begins when the date has changed. The change is encoded once, and everybody who has the
-state before it gets the same bytes. Newcomers, and clients that were passed over, get a snapshot,
-rendered a share at a time and written in parts that all of them share. So a gap in ``seq`` is
-always followed by a snapshot.
+A change is encoded once for everybody who has the state before it. Newcomers, and clients that were
+passed over, get a snapshot in shared parts. So a gap in ``seq`` is followed by a snapshot.
 """
 
 from collections.abc import Sequence
@@ -184,8 +182,7 @@ def _same_seats(one: Schedule, other: Schedule) -> bool:
 
 
 def _changed(ledgers: Sequence[Ledger], schedule: Schedule) -> list[SeatState] | None:
-    """The seats that have another word in one of these ledgers than in the one before, with their
-    newest word; ``None`` if they are too many."""
+    """The seats with another word than before; ``None`` if they are too many."""
     words: dict[int, SeatWord] = {}
     for before, after in pairwise(ledgers):
         for number, word in changed_words(before, after):

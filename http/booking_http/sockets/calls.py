@@ -25,11 +25,7 @@ _OPENED = Answer(101, None, "The websocket is open; see /asyncapi.json.")
 
 
 class SocketCalls(Calls):
-    """The calls that open a websocket. A refusal is a problem document, as for any request.
-
-    Both rows require a token and say where else it may be. The handler for seats checks by itself
-    that its holder is inside.
-    """
+    """The calls that open a websocket. A refusal is a problem document, as for any request."""
 
     def __init__(self, services: Services, hub: Hub) -> None:
         self._services = services

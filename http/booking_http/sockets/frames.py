@@ -1,8 +1,6 @@
 """Websocket frames (RFC 6455) as bytes: one function out, one reader in. No I/O here.
 
-aiohttp's own reader needs a task for each client that waits for messages, counts no control frames
-and answers pings whether or not the client takes the answers. Clients of this service say next to
-nothing, so what is left of the protocol fits here: masked frames of a few bytes, no extensions.
+aiohttp's reader needs a task for each client and counts no control frames.
 """
 
 from __future__ import annotations
@@ -87,9 +85,8 @@ class FrameReader:
         self._size = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Each frame that is complete, as opcode and payload; a message in fragments comes with its
-        last one, and CONTINUATION for each before it. Raises :class:`FrameError` after those that
-        were in order; the reader is of no use then."""
+        """Each complete frame: opcode and payload, and CONTINUATION for each fragment. Raises
+        :class:`FrameError`; the reader is of no use then."""
         data = self._rest + data if self._rest else data
         at = 0
         while (head := _Head.read(data, at)) is not None:

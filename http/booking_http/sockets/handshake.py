@@ -33,8 +33,7 @@ _WANTED = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 
 
 def token_of(headers: Headers, query: str) -> str:
-    """The token as sent: in ``queue-token`` or as a bearer token, else in the subprotocol, else in
-    the query. :class:`TokenError` without one."""
+    """The token of header, subprotocol or query. Raises :class:`TokenError` without one."""
     text = token_text(headers)
     if text is None:
         offered = next((each for each in _offered(headers) if each != PROTOCOL), None)
@@ -63,8 +62,7 @@ def _offered(headers: Headers) -> list[str]:
 
 
 def accepted(request: web.BaseRequest) -> bytes:
-    """The head of the answer that opens the websocket, without its last line;
-    :class:`RefusedError` if this is no such request."""
+    """The head that opens the websocket, without its last line; raises :class:`RefusedError`."""
     headers = request.headers
     upgrades = _words(headers, _UPGRADE)
     if request.method != "GET" or "websocket" not in upgrades:
@@ -88,8 +86,7 @@ def _words(headers: Headers, name: istr) -> set[str]:
 
 
 def _chosen(headers: Headers) -> bytes:
-    """The subprotocol to answer with: ours if it is offered, else the one that is the token, since
-    a browser ends a connection that chooses none of several."""
+    """The subprotocol to answer with: ours, else the one that is the token."""
     offered = _offered(headers)
     if not offered:
         return b""
@@ -98,12 +95,8 @@ def _chosen(headers: Headers) -> bytes:
 
 
 class Upgrade(Reply):
-    """Answers 101, hands the connection over, and lasts as long as the websocket does.
-
-    It is also what aiohttp calls a parser: from the moment it is made (aiohttp takes an upgrade as
-    declined if that is not before the answer), the connection's bytes come here, and go on to the
-    socket once that is open.
-    """
+    """Answers 101, hands the connection over, and lasts as long as the websocket does. It is what
+    aiohttp calls a parser: the bytes come here, and go on to the socket once that is open."""
 
     def __init__(
         self,

@@ -9,14 +9,11 @@ class Pace(msgspec.Struct, frozen=True):
     tick_s: float = 0.025
     """Between two looks at the versions: an admission is pushed within this time and one write."""
     gap_s: float = 0.8
-    """Between two pushes to one client while things keep changing: *about one a second*, with some
-    of the second left for the push itself."""
+    """Between two pushes to one client: *about one a second*, with time for the push itself."""
     round_s: float = 0.7
-    """Over which one round of pushes is spread: the loop has time for requests in between, and a
-    round is over before the next may begin."""
+    """Over which one round of pushes is spread; it is over before the next may begin."""
     refresh_s: float = 5.0
-    """Between two rounds where nothing changes: estimates move with the clock alone, and who was
-    too slow is tried again."""
+    """Between two rounds without change: estimates move with the clock alone."""
     linger_s: float = 1.0
     """For a client to answer a close; the connection is cut off then."""
     leaving_s: float = 1.5
@@ -26,8 +23,7 @@ class Pace(msgspec.Struct, frozen=True):
 MESSAGE_SIZE_MAX = 4 * 1024
 """Bytes of a client's message, fixed by the contract; all that is understood is under 20."""
 MESSAGES_PER_MINUTE_MAX = 100
-"""Frames of a client, control frames and fragments included; fixed by the contract. A client that
-asks every second and answers each ping sends 63."""
+"""Frames of a client, fixed by the contract; asking each second makes 63."""
 
 BATCH_MIN = 100
 """Clients dealt with at a tick even where the spread asks for fewer: about a millisecond."""
@@ -44,8 +40,7 @@ ETA_STEP_SHARE = 0.1
 UNREAD_SIZE_MAX = 4 * 1024
 """Bytes that may lie unsent for a client before it is passed over: some ten frames of a queue."""
 SEND_BUFFER_SIZE = 16 * 1024
-"""What the kernel is asked to keep for a client at most (Linux doubles it); by itself it would go
-up to 4 MB for a client that reads nothing."""
+"""What the kernel keeps for a client (Linux doubles it); by itself it goes up to 4 MB."""
 SILENT_HEARTBEATS_MAX = 2.5
 """Heartbeats without a sign of life after which a client counts as gone."""
 CLOSE_REASON_SIZE_MAX = 123

@@ -47,21 +47,18 @@ class Keeper(Protocol):
         """The connection is no more."""
 
     def reads(self, socket: Socket, now: float) -> bool:
-        """Whether a push makes sense now. A client that has not taken the last ones is passed
-        over, and closed when that goes on for too long."""
+        """Whether a push makes sense now: a client that does not read is passed over."""
 
     def push(self, socket: Socket, *parts: bytes) -> None:
         """Write news."""
 
     def guarded(self, visit: Callable[[Socket, float], None], socket: Socket, now: float) -> None:
-        """Run a visit whose failure ends this socket and no other.
-        :class:`actors.errors.UnavailableError` gets through."""
+        """Run a visit whose failure ends this socket alone; UnavailableError gets through."""
 
 
 @dataclass(slots=True, eq=False)
 class Socket:
-    """An open websocket. aiohttp's connection hands it the bytes that come (``feed_data``), and
-    tells it when there will be no more (``feed_eof``)."""
+    """An open websocket, as aiohttp's parser (``feed_data``, ``feed_eof``)."""
 
     _transport: asyncio.Transport
     _clock: Callable[[], float]
@@ -142,8 +139,7 @@ class Socket:
     # -- in ---------------------------------------------------------------------------------------
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Bytes from the client. Returns, as aiohttp asks of a parser, whether that was all and
-        what is left over."""
+        """Bytes from the client. Returns whether that was all, and what is left over."""
         if self._reader is not None:
             try:
                 for opcode, payload in self._reader.feed(data):
@@ -209,7 +205,6 @@ class Socket:
         return self._free_at - now <= _MINUTE_S + _PACE_S / 2
 
     def _deafen(self, code: int, reason: str) -> None:
-        """Close, and throw away whatever else comes: closing at once would reset the connection
-        under our answer."""
+        """Close, and throw away what comes, which would reset it under our answer."""
         self.close(code, reason)
         self._reader = None

@@ -10,8 +10,7 @@ T = TypeVar("T")
 
 
 class Spread(Generic[T]):
-    """Deals out one list at a time, evenly. Late items are caught up in batches of limited size, so
-    that a loop which is behind stays responsive."""
+    """Deals out one list at a time, evenly; late items in batches of limited size."""
 
     def __init__(self, over_s: float, tick_s: float, batch_min: int = BATCH_MIN) -> None:
         self._over_s = over_s

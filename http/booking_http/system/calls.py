@@ -33,10 +33,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SystemCalls(Calls):
-    """Health, numbers and the OpenAPI document.
-
-    ``draining`` tells whether the instance is about to stop.
-    """
+    """Health, numbers, the OpenAPI document. ``draining``: the instance is about to stop."""
 
     def __init__(
         self,
