@@ -1,4 +1,4 @@
-"""``booking migrate``: bring the database's tables to the version this release needs."""
+"""``booking migrate`` and ``booking restore-done``: the tables, and the journal's generation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from booking.settings import Settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the grammar of ``booking``."""
+    """Add the commands to the grammar of ``booking``."""
     parser = subparsers.add_parser(
         "migrate",
         help="create or update the tables in BOOKING_DATABASE_URL",
@@ -21,6 +21,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "BOOKING_JOURNAL_URLS if there are any. Forward only.",
     )
     parser.set_defaults(run=run)
+    parser = subparsers.add_parser(
+        "restore-done",
+        help="after a restore from a backup: end the queue tokens given out before",
+        description="Begin a new generation of the journal, after its databases were restored from "
+        "a backup or copied, and before any instance is started: queue tokens given out before are "
+        "refused as ended, and instances of the copied deployment stay strangers.",
+    )
+    parser.set_defaults(run=_restore_done)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,3 +48,13 @@ def run(args: argparse.Namespace) -> int:
 
 async def _migrate(dsns: Sequence[str]) -> tuple[list[list[str]], bool]:
     return await parts.prepare(dsns), await parts.restored(dsns, noticed=True)
+
+
+def _restore_done(args: argparse.Namespace) -> int:
+    settings = Settings.from_env(os.environ, serving=False)
+    try:
+        asyncio.run(parts.restored(settings.databases))
+    except (*DATABASE_ERRORS, migrate.SchemaMismatch) as error:
+        return fail(f"cannot begin a new generation: {words(error)}")
+    print("the journal is in a new generation: queue tokens given out before have ended")
+    return DONE

@@ -186,10 +186,6 @@ class ClusterNumbers(Collector):
         self._node = node
         self._peers = peers
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: there is nothing to ask yet at registration."""
-        return ()
-
     def collect(self) -> Iterable[Metric]:
         """The families of this moment."""
         pauses = self._node.sharding.handoffs.pauses

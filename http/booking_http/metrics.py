@@ -156,7 +156,3 @@ class EdgeMetrics(Collector):
                 (method, route, str(status)), buckets=series.cumulative(), sum_value=series.sum_s
             )
         return family
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: asking for the application's numbers at registration would be too early."""
-        return ()

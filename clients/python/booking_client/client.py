@@ -27,9 +27,9 @@ PAGE_LIMIT = 100
 
 class AsyncBooking:
     """A client of one service, for one event loop. ``timeout_s`` limits one attempt, ``retry`` all
-    attempts of a call. Every POST takes a ``key``: pass that of an earlier call to get its first
-    outcome again. All calls raise :class:`~booking_client.errors.Refused` and
-    :class:`~booking_client.errors.Unreachable`."""
+    attempts of a call. With ``keep_alive=False`` each request opens its own connection. Every POST
+    takes a ``key``: pass that of an earlier call to get its first outcome again. All calls raise
+    :class:`~booking_client.errors.Refused` and :class:`~booking_client.errors.Unreachable`."""
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from booking_http.admin.cluster import ClusterCalls
 from booking_http.admin.concerts import ConcertAdminCalls
-from booking_http.admin.losses import LossCalls
 from booking_http.admin.placement import PlacementCalls
 from booking_http.admin.queues import QueueAdminCalls
 from booking_http.admin.service import AdminParts, AdminService
@@ -13,7 +12,7 @@ from booking_http.routes import Route
 
 __all__ = ["AdminParts", "admin_routes"]
 
-_CALLS = (ClusterCalls, PlacementCalls, LossCalls, QueueAdminCalls, ConcertAdminCalls, TrailCalls)
+_CALLS = (ClusterCalls, PlacementCalls, QueueAdminCalls, ConcertAdminCalls, TrailCalls)
 
 
 def admin_routes(parts: AdminParts, metrics: EdgeMetrics) -> tuple[Route, ...]:

@@ -1,14 +1,17 @@
-"""Single shards and instances: move, pin, freeze; drain, evict."""
+"""Single shards and instances: move, pin, freeze; drain, evict; what a shard has lost."""
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
+from actors.address import SLOT_COUNT
+from actors.cluster.admin_views import LossView
 from booking_http.admin.service import AdminCalls, Done
-from booking_http.problems import RefusedError
+from booking_http.problems import RefusedError, malformed
 from booking_http.reply import Reply, data_reply
 from booking_http.routes import Answer, Call, Route
 
@@ -26,6 +29,8 @@ Reason = Annotated[
     ),
 ]
 
+_Shards = Annotated[tuple[int, ...], Meta(min_length=1, max_length=SLOT_COUNT)]
+
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _DONE = Answer(200, Done, "In force or under way, and in the audit trail.")
 
@@ -40,6 +45,19 @@ class FreezeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why the shard has to stay."""
 
     reason: Reason
+
+
+class LossList(msgspec.Struct, frozen=True):
+    """Everything that was ever found lost, newest first."""
+
+    items: Sequence[LossView]
+
+
+class AcceptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``{"shards": [...]}`` accepts the losses of these, ``{"all": true}`` of all that wait."""
+
+    shards: _Shards | UnsetType = UNSET
+    all: bool | UnsetType = UNSET
 
 
 _TARGET = (TargetBody, ("unknown_shard", "unknown_instance", "shard_frozen", "conflict"))
@@ -60,11 +78,29 @@ _OPERATIONS: tuple[tuple[str, str, type | None, tuple[str, ...], str], ...] = (
 
 
 class PlacementCalls(AdminCalls):
-    """The calls about one shard or one instance. Their rows are made from one table."""
+    """The calls about single shards and instances; most rows are made from one table."""
 
     def routes(self) -> tuple[Route, ...]:
         """The rows behind the guard."""
-        return tuple(self._guarded(self._row(*each)) for each in _OPERATIONS)
+        return (*super().routes(), *(self._guarded(self._row(*each)) for each in _OPERATIONS))
+
+    @Route("GET", "/admin/losses", Answer(200, LossList, "Open ones have no acceptedAtMs."))
+    async def losses(self, call: Call) -> Reply:
+        """What was committed and is no longer in the journal."""
+        return data_reply(LossList(await self.admin.operations.losses()))
+
+    @Route(
+        "POST", "/admin/losses/accept", Answer(200, Done, "The shards are served again."),
+        body=AcceptBody, problems=("unknown_shard", "no_loss"),
+    )  # fmt: skip
+    async def accept_losses(self, call: Call) -> Reply:
+        """Serve these shards again from what there is."""
+        body: AcceptBody = call.body
+        if (body.shards is UNSET) is not (body.all is True):
+            raise malformed("shards: name them, or send all: true")
+        shards = None if body.shards is UNSET else body.shards
+        accepted = await self.admin.operations.accept_losses(shards, call.who)
+        return data_reply(Done("accept_loss", ", ".join(map(str, accepted)), call.who))
 
     def _row(
         self, kind: str, verb: str, body: type | None, problems: tuple[str, ...], summary: str

@@ -85,10 +85,6 @@ class AdminCounts(Collector):
             self._access.refused,
         )
 
-    def describe(self) -> Iterable[Metric]:
-        """The names, without values."""
-        return self.collect()
-
 
 class AdminService:
     """Hands out the parts; each raises :class:`RefusedError` if this instance has none."""
