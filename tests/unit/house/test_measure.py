@@ -11,7 +11,7 @@ import pytest
 from scripts import measure
 
 NOT_YET = {
-    "lines of source": 41_600,
+    "lines of source": 43_000,
 }
 """Figures on their way to the limit, with the limit of today."""
 
