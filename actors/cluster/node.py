@@ -24,6 +24,7 @@ from actors.cluster.membership_view import MembershipView
 from actors.cluster.router import Router, ShardAvailability
 from actors.cluster.sharding import ClusterSharding
 from actors.errors import UnavailableError
+from actors.journal.contract import Past
 from actors.membership.announcements import Announcements
 from actors.membership.contract import Member
 from actors.replication.replicas import ReplicationPublisher, ViewReplicas
@@ -133,6 +134,7 @@ class ClusterNode:
                 list(runtime.shards.epochs().items()) if runtime.shards.trustworthy else None
             ),
             latest=lambda: replicas.latest_seqs(runtime.shards.holds),
+            ends=runtime.shards.ends,
             known=lambda name: self.members.member(name) is not None,
         )
         publisher = ReplicationPublisher(replicas, streams, self.sharding.directory.distrust)
@@ -213,10 +215,17 @@ class ClusterNode:
         # Replicas of a silent owner are doubted before this update makes it heard again.
         replicas.distrust(self.availability.stale(shard for shard, _ in update.owned or ()))
         self.sharding.on_ownership(update)
+        shards, writer = self.runtime.shards, update.incarnation
+        for shard, epoch, seq in update.ends:
+            shards.hear(shard, Past(seq, epoch, writer))
         for text, seq in update.latest:
             replicas.on_seq(text, seq)
-        for change in update.changes:
-            replicas.on_change(convert_change(change))
+        for encoded in update.changes:
+            change = convert_change(encoded)
+            if change.epoch:
+                slot = Address.parse(change.address).slot
+                shards.hear(slot, Past(change.last_seq, change.epoch, writer))
+            replicas.on_change(change)
 
     # -- what parts tell each other ------------------------------------------------------------
 

@@ -154,7 +154,8 @@ def name_of(command: Any) -> str:
 
 
 TICK_S = 0.05
-"""A hundredth of the default deadline: nobody notices, and twenty looks a second cost nothing."""
+"""A hundredth of the default deadline: nobody notices, and at most twenty looks a second cost
+nothing."""
 
 
 class Deadlines:
@@ -167,6 +168,8 @@ class Deadlines:
         self._wheel: dict[int, list[Envelope]] = {}
         self._swept = int(clock.monotonic() / TICK_S)
         self._handle: asyncio.TimerHandle | None = None
+        self._due = 0
+        """The tick at which somebody may be refused; ``_handle`` is for it."""
         self.exceeded = 0
         """Callers refused so far."""
 
@@ -174,11 +177,12 @@ class Deadlines:
         """Refuse this caller once the deadline has passed."""
         if self._handle is None:
             self._swept = int(self._clock.monotonic() / TICK_S)
-            self._sleep()
         tick = ceil(envelope.deadline / TICK_S)
         if tick <= self._swept:
             tick = self._swept + 1
         self._wheel.setdefault(tick, []).append(envelope)
+        if self._handle is None or tick < self._due:
+            self._sleep(tick)
 
     def _sweep(self) -> None:
         now = int(self._clock.monotonic() / TICK_S)
@@ -190,11 +194,14 @@ class Deadlines:
         self._swept = max(self._swept, now)
         self._handle = None
         if self._wheel:
-            self._sleep()
+            self._sleep(min(self._wheel))
 
-    def _sleep(self) -> None:
-        """Until the next tick begins."""
-        wait_s = (self._swept + 1) * TICK_S - self._clock.monotonic()
+    def _sleep(self, tick: int) -> None:
+        """Until this tick begins."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._due = tick
+        wait_s = tick * TICK_S - self._clock.monotonic()
         self._handle = self._loop.call_later(max(wait_s, 0.001), self._sweep)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from actors.core.sagas import Sagas
 from actors.core.shard import Commit, Shard
 from actors.core.writer import Writer
 from actors.errors import NotOwnedError, OutcomeUnknownError, PastLostError
-from actors.journal.contract import Journal, JournalError, Lease, part_number
+from actors.journal.contract import Journal, JournalError, Lease, Past, part_number
 from actors.ownership.partition import JournalPartition
 from actors.ownership.served import ServedShards
 from actors.tasks import Tasks
@@ -217,6 +217,19 @@ class OwnedShards:
     def epochs(self) -> dict[int, int]:
         """The epochs of all shards that are served here."""
         return {n: shard.epoch for n, shard in self.by_number.items() if not shard.frozen}
+
+    def ends(self) -> list[tuple[int, int, int]]:
+        """The last seq that each shard served here committed under its epoch, as others are to
+        :meth:`hear` of it."""
+        return [
+            (number, shard.epoch, shard.committed_seq)
+            for number, shard in self.by_number.items()
+            if shard.committed_seq > shard.began.seq
+        ]
+
+    def hear(self, number: int, past: Past) -> None:
+        """The owner of a shard says what it has committed."""
+        self._table.hear(number, past)
 
     def turns(self) -> dict[int, tuple[int, int]]:
         """Of each shard: messages decided since it was claimed, and entities in memory."""

@@ -247,8 +247,9 @@ class JournalPartition:
         for shard in list(self._held):
             if shard.number in asked:
                 self._compare(shard, asked[shard.number].past, infos[shard.number])
-        gone = [n for n, lease in asked.items() if infos[n].past != lease.past]
-        await self._report(gone)
+        known = self._table.known  # Not those whose loss was accepted just now.
+        gone = [n for n, lease in asked.items() if infos[n].past != lease.past and n in known]
+        await self._report([n for n in gone if self._has_to_report(asked[n], infos[n])])
         wanted, above = [], 0
         for reclaim in self._due():
             info = infos[reclaim.number]
@@ -279,11 +280,12 @@ class JournalPartition:
         return info.incarnation == self._owner[1]
 
     async def _look(self) -> tuple[dict[int, Lease], dict[int, ShardInfo]]:
-        """Its shards as they are, and those that were asked about their past. What becomes
-        suspicious meanwhile is not settled by an answer that may have been on its way before."""
+        """Its shards as they are, and those whose past is known here. What becomes suspicious
+        meanwhile is not settled by an answer that may have been on its way before."""
         self._suspicious = False
-        known = self._table.known
-        asked = {one.number: known[one.number] for one in self._wanted if one.number in known}
+        known, unchecked = self._table.known, self._table.unchecked
+        asked = {number: lease for number, lease in known.items() if self.has(number)}
+        unchecked |= asked.keys()
         asked |= {shard.number: self._table.lease_of(shard) for shard in self._held}
         try:
             infos, _ = await asyncio.gather(
@@ -294,6 +296,9 @@ class JournalPartition:
             self._suspicious = True
             raise
         self._reach.answered()
+        for number, lease in asked.items():
+            if known.get(number) is lease and infos[number].past == lease.past:
+                unchecked.discard(number)
         self._table.learn_losses(info for info in infos if self.has(info.shard))
         return asked, {info.shard: info for info in infos}
 
@@ -338,6 +343,12 @@ class JournalPartition:
         closed = await self._report([n for n, past in doubtful.items() if infos[n].past != past])
         return [lease for lease in leases if lease.shard not in closed]
 
+    def _has_to_report(self, known: Lease, info: ShardInfo) -> bool:
+        """Whether nobody else reports this loss, or has done so: who told of it does if it owns the
+        shard still, and it knows more."""
+        told = (info.epoch, info.incarnation) == (known.epoch, known.past.writer)
+        return known.shard in self._table.pending or not (info.lost or told)
+
     async def _report(self, gone: Sequence[int]) -> Collection[int]:
         """Write the losses down; those that now wait for an operator."""
         if not gone:
@@ -347,8 +358,10 @@ class JournalPartition:
         losses = [self._loss(known[number], kept[number]) for number in gone]
         waiting = await self._journal.report(losses, *self._owner)
         for loss in losses:
-            del self._table.known[loss.shard]
-            if loss.shard in waiting:
+            self._table.forget_past(loss.shard, self._table.losses.get(loss.shard, 0) + 1)
+            if loss.shard not in waiting:
+                del self._table.known[loss.shard]
+            else:
                 self._table.pending.pop(loss.shard, None)
                 self._table.waiting.add(loss.shard)
                 self._context.counters.losses += 1

@@ -51,7 +51,10 @@ class ServedShards:
     lost: set[int] = field(factory=set, init=False)
     """Shards that another instance claimed."""
     known: dict[int, Lease] = field(factory=dict, init=False)
-    """Of shards that are not served here now: how they were when they were last."""
+    """Of shards that are not served here now: how they were when they were last, or what their
+    owners have told of them since. It has to be in the journal for ever."""
+    unchecked: set[int] = field(factory=set, init=False)
+    """Those of them that the journal has not confirmed since they were last heard of."""
     losses: dict[int, int] = field(factory=dict, init=False)
     """How often the journal of each shard was found to have lost rows."""
     waiting: set[int] = field(factory=set, init=False)
@@ -103,15 +106,36 @@ class ServedShards:
         self.pending[shard.number] = Reclaim(shard.number, shard)
         self.close(shard, refusal)
 
+    def hear(self, number: int, past: Past) -> None:
+        """The owner of a shard says what it has committed. Of a later owner that counts only when
+        it is certain that the journal has what the one before it told."""
+        known = self.known.get(number)
+        if number in self.shards or (known is not None and past.seq <= known.past.seq):
+            return
+        if known is not None and past.epoch != known.past.epoch and number in self.unchecked:
+            return
+        self.known[number] = Lease(number, past.epoch, past)
+        self.unchecked.add(number)
+
     def learn_losses(self, infos: Iterable[ShardInfo]) -> None:
-        """Take over what the journal says of losses of these shards."""
+        """Take over what the journal says of losses of these shards. One that is open no longer was
+        accepted, unless it is not there at all: then it was itself lost."""
         for info in infos:
             number = info.shard
-            (self.waiting.add if info.lost else self.waiting.discard)(number)
-            if info.losses > self.losses.get(number, 0):
-                self.losses[number] = info.losses
-                for subscription in self._context.subscriptions:
-                    subscription.past_lost(number)
+            if info.lost:
+                self.waiting.add(number)
+            elif number in self.waiting:
+                self.waiting.discard(number)
+                if info.losses >= self.losses[number]:
+                    self.known.pop(number, None)
+            if info.losses != self.losses.get(number, 0):
+                self.forget_past(number, info.losses)
+
+    def forget_past(self, number: int, losses: int) -> None:
+        """What was told of this shard is not to be trusted; so often it lost something by now."""
+        self.losses[number] = losses
+        for subscription in self._context.subscriptions:
+            subscription.past_lost(number)
 
     def lose(self, number: int) -> None:
         """Another instance owns this shard."""

@@ -304,7 +304,9 @@ class ViewReplicas:
                     self._done(address)
             wanted = [address for address in chunk if not self._owned(address)]
             for address in wanted:
-                self._replicas[address].reading = True
+                replica = self._replicas[address]
+                replica.reading = True
+                replica.wanted_seq = 0  # What was heard of before is in the journal, or lost.
             try:
                 await self._read(part, wanted, distrusts)
             finally:
@@ -436,7 +438,8 @@ class ReplicationPublisher(Subscription):
         before_seq = self.replicas.own_committed(address, change.state, change.seq, change.epoch)
         if self.streams.receivers:
             rows = [(row.seq, row.type, row.version, row.payload) for row in change.rows]
-            encoded = encode_change(EntityChange(address.text, max(before_seq, 0), rows))
+            told = EntityChange(address.text, max(before_seq, 0), rows, change.epoch)
+            encoded = encode_change(told)
             self.streams.publish(address.text, change.seq, encoded)
 
     def lost(self, shard: int) -> None:

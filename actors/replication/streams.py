@@ -54,6 +54,9 @@ class ReplicationUpdate(msgspec.Struct, frozen=True, tag=4, array_like=True):
     """Entities of the views, and the seq of their last event."""
     changes: Sequence[Any]
     """Each an encoded :class:`EntityChange`."""
+    ends: Sequence[tuple[int, int, int]] = ()
+    """With ``owned``: shards, the epoch under which the sender serves them, and the last seq that
+    it committed under it."""
 
 
 class EntityChange(msgspec.Struct, frozen=True, array_like=True):
@@ -64,6 +67,8 @@ class EntityChange(msgspec.Struct, frozen=True, array_like=True):
     """Seq of the entity's event before these; 0 if there is none."""
     rows: Sequence[tuple[int, str, int, bytes]]
     """Seq, type, version and payload, as journalled."""
+    epoch: int = 0
+    """Under which they were committed; 0 if the sender does not say."""
 
     @property
     def last_seq(self) -> int:
@@ -149,8 +154,8 @@ class _Stream:
 @define(eq=False)
 class UpdateStreams:
     """All streams of one instance. ``owned`` gives the shards it serves, or ``None`` while it is
-    not sure of them; ``latest`` gives the last seq of every entity in them. A stream lasts as long
-    as its receiver is ``known``."""
+    not sure of them; ``latest`` gives the last seq of every entity in them, ``ends`` that of every
+    shard. A stream lasts as long as its receiver is ``known``."""
 
     _member: Member
     _send: Send
@@ -158,6 +163,7 @@ class UpdateStreams:
     _tasks: Tasks
     _owned: Callable[[], Sequence[tuple[int, int]] | None] = field(kw_only=True)
     _latest: Callable[[], Iterable[tuple[str, int]]] = field(kw_only=True)
+    _ends: Callable[[], Sequence[tuple[int, int, int]]] = field(kw_only=True)
     _known: Callable[[str], bool] = field(kw_only=True)
     _streams: dict[str, _Stream] = field(factory=dict, init=False)
 
@@ -236,4 +242,5 @@ class UpdateStreams:
         left = PART_BYTES_MAX - sum(len(address) + SEQ_BYTES for address, _ in seqs)
         changes: list[Any] = [msgspec.Raw(change) for change in stream.take_changes(max(left, 0))]
         member = self._member
-        return ReplicationUpdate(member.instance, member.incarnation, owned, seqs, changes)
+        ends = self._ends() if owned else ()
+        return ReplicationUpdate(member.instance, member.incarnation, owned, seqs, changes, ends)

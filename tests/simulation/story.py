@@ -40,6 +40,7 @@ from tests.simulation.users import User
 from tests.support.instance import catalogue, schedule
 from tests.support.network import Network
 from tests.support.standstill import StoppableLoop
+from tests.support.virtual_time import EndlessRunError
 
 NAMES = ("one", "two", "three", "four")
 LOOK_EVERY_S = 0.25
@@ -344,8 +345,8 @@ class Story:
         if self.broken:
             main.cancel()
             await asyncio.wait((main,), timeout=1.0)
-        else:
-            main.result()
+        elif (error := main.exception()) is not None:
+            self.broke(Violation("crash", f"the run itself ends: {error!r}"))
 
     async def _tell(self) -> None:
         first = [self.new_instance(name) for name in NAMES[: self.plan.instances]]
@@ -480,13 +481,7 @@ def _count_shards(modules: Sequence[Any], count: int) -> None:
     addresses.slot_of.cache_clear()
 
 
-async def _run(plan: Plan) -> Told:
-    story = Story(plan)
-    await story.run()
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, StoppableLoop)
-    if not story.broken and loop.problems:
-        story.broke(Violation("crash", f"an error that nobody saw: {loop.problems[0]}"))
+def _ended(plan: Plan, story: Story, now_s: float) -> Told:
     return Told(
         plan=plan,
         violation=story.violation,
@@ -494,11 +489,25 @@ async def _run(plan: Plan) -> Told:
         held=story.held,
         answers=sum(call.ended_s is not None for call in story.calls),
         rows=sum(map(len, story.databases.store.rows)),
-        virtual_s=story.now_s,
+        virtual_s=now_s,
     )
 
 
 def run(plan: Plan) -> Told:
     """Run a plan from its beginning to its end, or to the first violation."""
     with _made_repeatable(plan), asyncio.Runner(loop_factory=StoppableLoop) as runner:
-        return runner.run(_run(plan))
+        loop = runner.get_loop()
+        assert isinstance(loop, StoppableLoop)
+        story = runner.run(_begun(plan))
+        try:
+            runner.run(story.run())
+        except EndlessRunError as error:
+            story.violation = Violation("I9", str(error))
+        now_s = loop.time()
+        if not story.broken and loop.problems:
+            story.violation = Violation("crash", f"an error nobody saw: {loop.problems[0]}")
+        return _ended(plan, story, now_s)
+
+
+async def _begun(plan: Plan) -> Story:
+    return Story(plan)

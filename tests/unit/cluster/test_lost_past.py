@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from actors.address import Address
 from actors.cluster.admin_views import OperationRefusedError
 from actors.errors import PastLostError
+from actors.replication import streams
 from tests.support.nodes import Nodes
 from tests.support.runtimes import until
 
@@ -66,3 +69,60 @@ async def test_an_instance_that_starts_meanwhile_becomes_ready(nodes: Nodes) -> 
     await until(lambda: late.node.availability.problem() is None, 20.0)
     with pytest.raises(PastLostError):
         await late.ask(TALLY, "get")
+
+
+async def test_a_loss_is_noticed_though_its_owner_died_with_the_store(nodes: Nodes) -> None:
+    """Given events that the others have heard of, when their owner dies with the store that had
+    them, then the others miss them: nothing is served as if they had never been."""
+    await nodes.start("a", "b", "c")
+    await nodes.owner(TALLY).ask(TALLY, ("add", 1))
+    owner = nodes.owner(TALLY)
+    standby = nodes.store.standby()
+    await owner.ask(TALLY, ("add", 1))
+    await nodes.views_follow([TALLY])
+    await nodes.kill(owner)
+    nodes.store.promote(standby)
+    await until(lambda: nodes.store.losses, LOOK_S)
+    [loss, *_] = nodes.store.losses
+    assert (loss.loss.shard, loss.loss.kept_seq, loss.loss.known.seq) == (TALLY.slot, 1, 2)
+    with pytest.raises(PastLostError):
+        await nodes.alive[0].ask(TALLY, "get")
+    await nodes.alive[0].node.admin.accept_losses(None, "kim")
+    await nodes.settled()
+    await nodes.views_follow([TALLY])
+    assert (await nodes.alive[0].ask(TALLY, ("add", 1))).reply == 2
+
+
+async def test_owners_say_what_they_committed_of_what_nobody_shows(nodes: Nodes) -> None:
+    """No instance keeps replicas of alarms; that they lost events is noticed all the same."""
+    await nodes.start("a", "b", "c")
+    alarm = nodes.address_on(nodes.alive[0], "alarm")
+    standby = nodes.store.standby()
+    await nodes.alive[0].ask(alarm, ("set", 10**15))
+    await asyncio.sleep(streams.BEAT_EVERY_S + 0.1)
+    await nodes.kill(nodes.alive[0])
+    nodes.store.promote(standby)
+    await until(lambda: alarm.slot in {each.loss.shard for each in nodes.store.losses}, LOOK_S)
+
+
+async def test_a_loss_that_was_itself_forgotten_is_noticed_again(nodes: Nodes) -> None:
+    """Given a loss that was written down, when the store fails over once more and lacks that note,
+    then the loss is found again, and no view keeps showing what is gone."""
+    await nodes.start("a", "b", "c")
+    await nodes.owner(TALLY).ask(TALLY, ("add", 1))
+    first = nodes.store.standby()
+    await nodes.owner(TALLY).ask(TALLY, ("add", 1))
+    await nodes.views_follow([TALLY])
+    nodes.store.promote(first)
+    second = nodes.store.standby()
+    await until(lambda: nodes.store.losses, LOOK_S)
+    nodes.store.promote(second)
+    assert not nodes.store.losses
+    await until(lambda: nodes.store.losses, LOOK_S)
+    await until(lambda: nodes.alive[0].node.runtime.shards.waiting == {TALLY.slot}, LOOK_S)
+    await nodes.alive[0].node.admin.accept_losses(None, "kim")
+    await nodes.settled()
+    await nodes.views_follow([TALLY])
+    assert [node.views.known[TALLY] for node in nodes.alive] == [1, 1, 1]
+    await asyncio.sleep(LOOK_S)
+    assert not any(each.accepted == "" for each in nodes.store.losses), "it is not found again"
