@@ -80,6 +80,20 @@ def test_a_draw_of_very_many_is_worked_out_in_pieces(monkeypatch: pytest.MonkeyP
     assert [ahead.number(n) for n in some] == [asked.number(n) for n in some]
 
 
+@given(st.lists(st.sampled_from("abq"), max_size=300))
+def test_several_may_work_a_draw_out_at_once(turns: list[str]) -> None:
+    """In whatever order they take turns, and whoever asks meanwhile, the draw is the same."""
+    lots = Lots("seed", 1, 40)
+    work = {name: lots.work() for name in "ab"}
+    for turn in turns:
+        if turn == "q":
+            assert lots.number(lots.place(7)) == 7
+        else:
+            next(work[turn], None)
+    expected = [Lots("seed", 1, 40).number(place) for place in range(1, 41)]
+    assert [lots.number(place) for place in range(1, 41)] == expected
+
+
 def test_a_question_before_the_work_is_done_orders_only_what_it_needs() -> None:
     lots = Lots("seed", 1, 100_000)
     assert lots.number(lots.place(5)) == 5
