@@ -372,6 +372,8 @@ class Story:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self.bury()
+            if not self.alive:  # somebody sees to it, and tries until the stores let it start
+                await self.start(self.new_instance(self.free_names()[0]))
 
     async def _befall(self, number: int) -> None:
         fault = self.plan.faults[number]
