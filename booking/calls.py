@@ -169,10 +169,10 @@ class Freshness:
         if not self._node.replication.replicas.ready(address):
             raise StaleError("not loaded yet", 0.2)
 
-    def check_here(self) -> None:
+    def check_here(self, address: Address) -> None:
         """Raise it if this instance heard nothing for a while and has not caught up yet."""
-        self._node.availability.check_here()
-        if self._node.replication.replicas.in_doubt:
+        self._node.availability.check_here(address.slot)
+        if self._node.replication.replicas.doubts(address):
             raise StaleError("looking again at what others decided meanwhile", 0.2)
 
     def newest(self, address: Address) -> bool:

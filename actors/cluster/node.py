@@ -130,9 +130,7 @@ class ClusterNode:
             self.control.ask,
             clock,
             self._tasks,
-            owned=lambda: (
-                list(runtime.shards.epochs().items()) if runtime.shards.trustworthy else None
-            ),
+            owned=runtime.shards.told,
             latest=lambda: replicas.latest_seqs(runtime.shards.holds),
             ends=runtime.shards.ends,
             known=lambda name: self.members.member(name) is not None,

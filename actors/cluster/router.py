@@ -221,20 +221,20 @@ class ShardAvailability:
     def regaining(self) -> bool:
         """Whether this instance stood still, and is finding out what happened meanwhile."""
         shards = self._runtime.shards
-        if not shards.trustworthy:
+        if not shards.trustworthy or shards.looking:
             return shards.looking
         distrusted = self._directory.distrusted
         return bool(distrusted) and any(not shards.holds(shard) for shard in distrusted)
 
     def check(self, shard: int) -> None:
         """Raises :class:`StaleError` unless the shard is served here or its owner was heard."""
-        self.check_here()
+        self.check_here(shard)
         if not self._runtime.shards.holds(shard) and self._stale(shard, self._clock.monotonic()):
             raise StaleError("the owner was not heard for a while", 0.5)
 
-    def check_here(self) -> None:
-        """Raises :class:`StaleError` after a pause, until the leases are checked."""
-        if not self._runtime.shards.trustworthy:
+    def check_here(self, shard: int) -> None:
+        """Raises :class:`StaleError` after a pause, until the shard's lease is checked."""
+        if not self._runtime.shards.trusts(shard):
             raise StaleError("this instance stood still and is looking around", 0.2)
 
     def stale(self, shards: Iterable[int]) -> frozenset[int]:

@@ -218,6 +218,13 @@ class OwnedShards:
         """The epochs of all shards that are served here."""
         return {n: shard.epoch for n, shard in self.by_number.items() if not shard.frozen}
 
+    def told(self) -> list[tuple[int, int]] | None:
+        """The shards that others may hear are served here, with their epochs; ``None`` while
+        nothing is certain."""
+        if not self.trustworthy:
+            return None
+        return [(n, epoch) for n, epoch in self.epochs().items() if self.trusts(n)]
+
     def ends(self) -> list[tuple[int, int, int]]:
         """The last seq that each shard served here committed under its epoch, as others are to
         :meth:`hear` of it."""
@@ -260,10 +267,16 @@ class OwnedShards:
 
     @property
     def trustworthy(self) -> bool:
-        """False after a pause or :meth:`doubt`, until the journal has said whose they are."""
+        """False after a pause or :meth:`doubt`, until a database of the journal has said whose its
+        shards are."""
         if self._context.pause_detector.jumped(self._context.clock.monotonic()):
             return False
-        return not any(part.unverified for part in self._parts)
+        return not all(part.unverified for part in self._parts)
+
+    def trusts(self, number: int) -> bool:
+        """Whether what is known of this shard may be told: as :attr:`trustworthy`, by the one
+        database that has it."""
+        return self.trustworthy and not self._part_of(number).unverified
 
     @property
     def waiting(self) -> Collection[int]:

@@ -222,6 +222,11 @@ class ViewReplicas:
             return False
         return any(self._replicas[address].doubted for address in self._unread)
 
+    def doubts(self, address: Address) -> bool:
+        """Whether this one has to be read again before it is served."""
+        replica = self._replicas.get(address)
+        return replica is not None and replica.doubted
+
     def _doubt(self, address: Address, replica: _Replica) -> None:
         replica.doubted, replica.wanted_epoch = True, 0
         self._read_soon(address)

@@ -65,10 +65,8 @@ class SeatService:
         seats = self._maps.get(schedule)
         if seats is None:
             raise UnknownError(f"date {schedule}")
-        if fresh:
-            self._freshness.check(ledger_address(schedule))
-        else:
-            self._freshness.check_here()
+        check = self._freshness.check if fresh else self._freshness.check_here
+        check(ledger_address(schedule))
         return seats
 
     def check_opens(self, token: QueueToken, schedule: str) -> None:

@@ -109,3 +109,23 @@ async def test_every_count_is_right_after_outages_of_each_database(one: Instance
     for address in addresses:
         count = await one.reply(address, "get")
         assert done[address] <= count <= done[address] + unknown[address]
+
+
+async def test_after_a_pause_only_shards_of_the_database_away_are_doubted(one: Instance) -> None:
+    """Given a database that is away, when the process stood still, then what the other one has is
+    told again as soon as that has said whose its shards are."""
+    shards = one.runtime.shards
+    await one.reply(THERE, "get")
+    one.databases[1].go_away()
+    with pytest.raises(OutcomeUnknownError):
+        await one.reply(THERE, ("add", 1))
+    shards.doubt()
+    assert not shards.trustworthy
+    assert shards.told() is None
+    await until(lambda: shards.trusts(HERE.slot), LEASE_SEEN_MAX_S)
+    assert shards.trustworthy
+    assert not shards.trusts(THERE.slot)
+    assert {number % 2 for number, _ in shards.told() or ()} == {HERE.slot % 2}
+    one.databases[1].come_back()
+    await until(lambda: shards.trusts(THERE.slot), 5.0)
+    assert len(shards.told() or ()) == len(shards.epochs()) == 256
