@@ -105,10 +105,11 @@ def section(report: QueuesReport) -> Iterator[str]:
     for queue in report.queues:
         for each in queue.loads:
             cpu = ", ".join(f"{each.cpu_us[part]:.0f}" for part in _PARTS)
+            limit = "" if each.kept_up else " at most"
             told = (each.pair.p50_ms, each.pair.p95_ms, each.pair.p99_ms)
             ms = " | ".join(f"{one:.1f}" if each.pair.count else "-" for one in told)
             yield (
-                f"| {queue.title} | {each.rate:,.0f} | {each.reached:,.0f} | {ms} |"
+                f"| {queue.title} | {each.rate:,.0f} | {each.reached:,.0f}{limit} | {ms} |"
                 f" {sum(each.failed.values()):,} | {cpu} |"
             )
     yield ""

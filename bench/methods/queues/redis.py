@@ -53,11 +53,10 @@ class _Script(Queue):
         return int(await self._join([self.waiting, self.inside, self.last], [user]))
 
     async def ask(self, user: str, number: int) -> Place | None:
-        async with self._redis.pipeline(transaction=True) as both:
-            both.zrank(self.waiting, user).hget(self.inside, user)
-            ahead, inside = await both.execute()
+        ahead = await self._redis.zrank(self.waiting, user)
         if ahead is not None:
             return Place(number, ahead, inside=False)
+        inside = await self._redis.hget(self.inside, user)
         return Place(int(inside), 0, inside=True) if inside is not None else None
 
     async def admit(self, count: int, reached: Reached) -> None:
