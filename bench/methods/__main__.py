@@ -16,6 +16,8 @@ import msgspec
 
 from bench.methods.components import install, running, versions
 from bench.methods.faults import find_faults
+from bench.methods.queues.compare import QueuesReport, compare
+from bench.methods.queues.measure import Plan
 from bench.methods.report import Run, surroundings, write
 from bench.methods.run import SMALLEST, Size, measure
 from bench.methods.ways import NAMES, all_ways
@@ -28,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     parse.add_argument("--report", action="store_true", help="write the pages")
     parse.add_argument("--smallest", action="store_true", help="a size for tests")
     parse.add_argument("--no-faults", action="store_true", help="stop, kill and restart nothing")
+    parse.add_argument("--queues", type=Path, help="take in a file of bench.methods.queues")
     parse.add_argument("--ways", nargs="*", choices=NAMES, help="some of them", metavar="NAME")
     parse.add_argument("--from-json", type=Path, help="write the pages from a run kept before")
     parse.add_argument("--json", type=Path, help="a file to keep the run in")
@@ -36,19 +39,22 @@ def main(arguments: Sequence[str]) -> int:
         run = msgspec.json.decode(options.from_json.read_bytes(), type=Run)
     else:
         size = SMALLEST if options.smallest else Size()
-        run = measured(size, options.ways or (), not options.no_faults)
+        run = measured(size, options.ways or (), not options.no_faults, not options.queues)
+    if options.queues:
+        run.queues = msgspec.json.decode(options.queues.read_bytes(), type=QueuesReport)
     if options.json:
         options.json.write_bytes(msgspec.json.encode(run))
     if options.report:
         for path in write(run):
             print(path)
-    wrong = inexact(run)
+    queues = run.queues.queues if run.queues else ()
+    wrong = inexact(run) + [f"{each.title}: {it}" for each in queues for it in each.problems]
     for line in wrong:
         print(f"WRONG: {line}")
     return int(bool(wrong))
 
 
-def measured(size: Size, names: Sequence[str], with_faults: bool) -> Run:
+def measured(size: Size, names: Sequence[str], with_faults: bool, with_queues: bool) -> Run:
     """Start everything, measure, end everything."""
     began, where = time.monotonic(), surroundings()
 
@@ -62,6 +68,8 @@ def measured(size: Size, names: Sequence[str], with_faults: bool) -> Run:
             say(f"without {name}: {why}")
         results = measure(components, size, say, names)
         faults = find_faults(components, say, names) if with_faults else []
+        wanted = with_queues and not names and size != SMALLEST
+        queues = compare(components, Plan()) if wanted else None
     return Run(
         where=where,
         versions=versions(),
@@ -70,6 +78,7 @@ def measured(size: Size, names: Sequence[str], with_faults: bool) -> Run:
         missing=components.missing,
         results=results,
         faults=faults,
+        queues=queues,
     )
 
 

@@ -94,12 +94,16 @@ class Database(ABC):
 
 
 class Postgres(Database):
-    """Through asyncpg, whose statements stay prepared."""
+    """Through asyncpg, whose statements stay prepared. Nothing is set in a session, so none is
+    reset when its connection goes back to the pool: that is a round trip, as much as a read."""
 
     _analyze = "ANALYZE state"
 
     async def _connect(self, url: str) -> None:
-        self._pool = await asyncpg.create_pool(url, min_size=POOL, max_size=POOL)
+        async def reset(_: object) -> None:
+            pass
+
+        self._pool = await asyncpg.create_pool(url, min_size=POOL, max_size=POOL, reset=reset)
 
     async def close(self) -> None:
         await self._pool.close()

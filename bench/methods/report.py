@@ -16,6 +16,7 @@ import msgspec
 
 from bench.methods.faults import Fault
 from bench.methods.plots import bars
+from bench.methods.queues.compare import QueuesReport, plot, section
 from bench.methods.run import WORKS, Cell, Result, Size, Summary, summaries
 from bench.report import machine
 from bench.rig import ROOT
@@ -37,8 +38,7 @@ class Run(msgspec.Struct):
     missing: dict[str, str]
     results: list[Result]
     faults: list[Fault]
-    queues: list[str] = []
-    """Lines of Markdown about the queues."""
+    queues: QueuesReport | None = None
 
 
 def surroundings() -> dict[str, str]:
@@ -64,6 +64,8 @@ def write(run: Run, root: Path = ROOT) -> list[Path]:
     for work, picture in PICTURES.items():
         path = root / "docs" / "images" / f"ways-{picture}.svg"
         written[path] = bars(f"{work}, 16 callers", "a second", list(_pictured(found, work)))
+    if run.queues:
+        written[root / "docs" / "images" / "queues.svg"] = plot(run.queues)
     figures = {
         **run.where,
         "minutes": f"{run.minutes:.0f}",
@@ -71,7 +73,9 @@ def write(run: Run, root: Path = ROOT) -> list[Path]:
         "limit": f"{run.size.limit_s:g}",
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
         "missing": "\n".join(f"- {name}: {why}" for name, why in run.missing.items()) or "-",
-        "queues": "\n".join(run.queues),
+        "queues": "\n".join(section(run.queues)) if run.queues else "-",
+        "waiting": f"{run.queues.plan.waiting:,}" if run.queues else "-",
+        "queue_seconds": f"{run.queues.plan.seconds:g}" if run.queues else "-",
     }
     for work in WORKS:
         figures[PICTURES[work].replace("-", "_")] = "\n".join(_rates(found, work))

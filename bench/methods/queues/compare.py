@@ -9,7 +9,7 @@ import msgspec
 import uvloop
 
 from bench.methods.components import Components
-from bench.methods.plot import lines
+from bench.methods.plots import lines
 from bench.methods.queues.edge import QUEUES
 from bench.methods.queues.measure import OUTSIDE, Death, Load, Plan, die, load
 from bench.methods.queues.sites import OURS, Site, site

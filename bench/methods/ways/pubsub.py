@@ -28,7 +28,10 @@ class PubSubWay(LockWay):
 
     Reviewed: one subscription for each process, not for each waiter; a local lock lets one waiter
     of a process ask at a time, in order, so a release wakes one, not all; a lost release is
-    waited for no longer than the lease. No renewal: the work takes milliseconds of three seconds.
+    waited for no longer than the lease. The lock is synced, for one that a restart forgets is
+    granted twice. All locks share a channel, so a release is told also when nobody waits; one for
+    each would cost every waiter a subscription. No renewal: the work takes milliseconds of three
+    seconds.
     A holder that is stopped for longer writes without the lock, because nothing asks at the write.
     """
 

@@ -10,13 +10,16 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from bench.methods.ways.broker import PREFETCH, BrokerWay
 
+ANSWERS = "amq.rabbitmq.reply-to"
+"""Not a queue, but the channel that asks."""
+
 
 class RabbitWay(BrokerWay):
     """Persistent messages with confirms into a quorum queue; each process brings a consumer, of
-    which one is active. Answers come through a queue of the process's own.
+    which one is active. Answers go straight to the channel that asked (direct reply-to).
 
     Reviewed: a quorum queue syncs many messages at once, where a classic one syncs less often and
-    later; one acknowledgement covers a batch; answers are transient, for whoever waits for them is
+    later; one acknowledgement covers a batch; answers pass no queue, for whoever waits for them is
     gone when its process is.
     """
 
@@ -31,8 +34,8 @@ class RabbitWay(BrokerWay):
         await self._receiving.set_qos(prefetch_count=PREFETCH)
         arguments: Any = {"x-queue-type": "quorum", "x-single-active-consumer": True}
         queue = await self._receiving.declare_queue(self.queue, durable=True, arguments=arguments)
-        self._answers = await self._answering.declare_queue(exclusive=True)
-        await self._answers.consume(self._answer_came, no_ack=True)
+        answers = await self._sending.get_queue(ANSWERS, ensure=False)
+        await answers.consume(self._answer_came, no_ack=True)
         await queue.consume(self.messages.put)
 
     async def disconnect(self) -> None:
@@ -45,7 +48,7 @@ class RabbitWay(BrokerWay):
         message = aio_pika.Message(
             command,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            reply_to=self._answers.name,
+            reply_to=ANSWERS,
         )
         await self._sending.default_exchange.publish(message, self.queue)
 
