@@ -107,7 +107,7 @@ class Members:
     def with_page(self, number: int, page: Page) -> Members:
         """With a page of which there is nothing yet. These members cannot be used any more, which
         makes it quick."""
-        users = (pair for first, block in blocks_of(number, page) for pair in keys(block, first))
+        users = chain.from_iterable(keys(block, first) for first, block in blocks_of(number, page))
         numbers = self._numbers.taken_over(users)
         return _made(self._blocks.with_leaf(number, page), numbers)
 
