@@ -6,8 +6,10 @@ ours or was checked on the way in.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 import msgspec
@@ -160,31 +162,103 @@ class Reply(web.StreamResponse):
         )
 
 
-class Representation(msgspec.Struct, frozen=True):
-    """A finished body with the entity tag that names it, quotes included (RFC 9110, 8.8.3)."""
+PACK_MIN_BYTES = 1_400
+"""Less fits into one packet as it is."""
+_VARY = b"Vary: Accept-Encoding\r\n"
+_GZIP = b"Content-Encoding: gzip\r\n"
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_DEFLATE_END = b"\x03\x00"
+"""An empty last block (RFC 1951)."""
 
-    body: bytes | Sequence[bytes]
-    """In one piece, or in parts."""
-    etag: str
-    kind: bytes = JSON
-    """The ``Content-Type`` line."""
-    kept: bytes = REVALIDATE
-    """Further header lines, which a 304 has too."""
+
+def packed_part(text: bytes) -> bytes:
+    """A part of a body, compressed so that it may stand beside others: see :func:`gzip_of`."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(text) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+def gzip_of(texts: Iterable[bytes], parts: Sequence[bytes]) -> Sequence[bytes]:
+    """One gzip member (RFC 1952) of these texts, made of :func:`packed_part` of each."""
+    crc = size = 0
+    for text in texts:
+        crc, size = zlib.crc32(text, crc), size + len(text)
+    end = _DEFLATE_END + crc.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
+    return (_GZIP_HEAD, *parts, end)
+
+
+def takes_gzip(request: web.BaseRequest) -> bool:
+    """Whether the client takes a compressed answer (RFC 9110, 12.5.3)."""
+    accepted = request.headers.get("Accept-Encoding")
+    return accepted is not None and _names_gzip(accepted)
+
+
+@lru_cache(maxsize=256)
+def _names_gzip(accepted: str) -> bool:
+    for each in accepted.lower().split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip() == "gzip":
+            return weight.strip().removeprefix("q=").rstrip("0.") != "" or not weight.strip()
+    return False
+
+
+class Representation:
+    """A finished body with the entity tag that names it, quotes included (RFC 9110, 8.8.3).
+
+    It is compressed once, for all who ask. ``kind`` is the ``Content-Type`` line, and ``kept``
+    further header lines, which a 304 has too.
+    """
+
+    __slots__ = ("_head", "_packed", "_packed_head", "body", "etag", "kept", "kind", "packs")
+
+    def __init__(
+        self,
+        body: bytes | Sequence[bytes],
+        etag: str,
+        kind: bytes = JSON,
+        kept: bytes = REVALIDATE,
+    ) -> None:
+        self.body, self.etag, self.kind, self.kept = body, etag, kind, kept
+        size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        self.packs = size >= PACK_MIN_BYTES
+        """Whether it is worth to compress it."""
+        lines = kept + (_VARY if self.packs else b"") + b"ETag: "
+        self._head = lines + etag.encode() + b"\r\n"
+        self._packed_head = lines + etag[:-1].encode() + b'-gzip"\r\n'
+        self._packed: bytes | Sequence[bytes] | None = None
+
+    def pack(self, parts: bytes | Sequence[bytes]) -> None:
+        """Take the compressed body, which somebody else has made."""
+        self._packed = parts
+
+    @property
+    def packed(self) -> bool:
+        """Whether there is a compressed body."""
+        return self._packed is not None
 
     def reply(self, request: web.BaseRequest) -> Reply:
-        """The body, or 304 if the client names it in ``If-None-Match``."""
-        headers = self.kept + b"ETag: " + self.etag.encode() + b"\r\n"
+        """The body, or 304 if the client names it in ``If-None-Match``; compressed if the client
+        takes that, and a body in parts has been."""
+        packs = self.packs and takes_gzip(request)
+        if packs and self._packed is None and isinstance(self.body, bytes):
+            self._packed = b"".join(gzip_of((self.body,), (packed_part(self.body),)))
+        packs = packs and self._packed is not None
         wanted = request.headers.get("If-None-Match")
         if wanted is not None and self.matches(wanted):
-            return Reply(304, headers)
-        return Reply(200, self.kind + headers, self.body)
+            return Reply(304, self._packed_head if packs else self._head)
+        if not packs or self._packed is None:
+            return Reply(200, self.kind + self._head, self.body)
+        return Reply(200, self.kind + _GZIP + self._packed_head, self._packed)
 
     def matches(self, if_none_match: str) -> bool:
-        """Whether the header names this body, by the weak comparison (13.1.2)."""
+        """Whether the header names this body, compressed or not. The comparison is the weak one
+        (13.1.2), and our tags have no commas inside, so that a list may be split at them."""
         if if_none_match == self.etag:
             return True
         named = (each.strip() for each in if_none_match.split(","))
-        return any(each == "*" or each.removeprefix("W/") == self.etag for each in named)
+        return any(
+            each == "*" or each.removeprefix("W/").replace('-gzip"', '"') == self.etag
+            for each in named
+        )
 
 
 def data_body(data: object) -> bytes:

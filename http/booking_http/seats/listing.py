@@ -12,7 +12,7 @@ from booking.catalogue.domain import Schedule
 from booking.seats.domain.ledger import SeatWord
 from booking.seats.service import SeatService
 from booking.seats.view import SeatMap
-from booking_http.reply import Representation
+from booking_http.reply import Representation, gzip_of, packed_part
 from booking_http.seats.pieces import Render, SeatPieces
 
 LISTINGS_MAX = 512
@@ -35,9 +35,10 @@ class SeatListings:
         self._service = seats
         self._kept: OrderedDict[tuple[str, bool], _SeatListing] = OrderedDict()
 
-    async def listing(self, schedule: str, every: bool) -> Representation:
-        """Free seats, or ``every`` seat with its state, no older than the question;
-        :class:`booking.calls.UnknownError` for an unknown date."""
+    async def listing(self, schedule: str, every: bool, *, packed: bool = False) -> Representation:
+        """Free seats, or ``every`` seat with its state, no older than the question; ``packed`` if
+        it is to be compressed, too. Raises :class:`booking.calls.UnknownError` for an unknown
+        date."""
         seats = self._service.seat_map(schedule)
         key = (schedule, every)
         kept = self._kept.get(key)
@@ -45,7 +46,10 @@ class SeatListings:
             kept = self._kept[key] = _SeatListing(seats.schedule, every)
             self._drop_some()
         self._kept.move_to_end(key)
-        return await kept.current(seats)
+        listing = await kept.current(seats)
+        if packed and listing.packs and not listing.packed:
+            await kept.pack(listing)
+        return listing
 
     def _drop_some(self) -> None:
         seats = sum(kept.schedule.total_seats for kept in self._kept.values())
@@ -64,6 +68,9 @@ class _SeatListing:
         )
         self._listing = Representation(b"", "")
         self._renewing = asyncio.Lock()
+        self._packing = asyncio.Lock()
+        self._packed: dict[bytes, bytes] = {}
+        """Texts of the list that was compressed last, each compressed."""
         self._rests_until_s = 0.0
 
     def shows(self, schedule: Schedule) -> bool:
@@ -79,6 +86,20 @@ class _SeatListing:
                 if self._pieces.version < version:
                     await self._renew(seats, version)
         return self._listing
+
+    async def pack(self, listing: Representation) -> None:
+        """Compress a list, for all who ask for it: only what is not as in the one before."""
+        async with self._packing:
+            if listing.packed:
+                return
+            known, packed = self._packed, dict[bytes, bytes]()
+            for number, text in enumerate(listing.body):
+                assert isinstance(text, bytes), "a list is in parts"
+                packed[text] = known.get(text) or packed_part(text)
+                if number % PIECES_MAX == 0:
+                    await asyncio.sleep(0)
+            self._packed = packed
+            listing.pack(gzip_of(packed, list(packed.values())))
 
     async def _renew(self, seats: SeatMap, version: int) -> None:
         loop, steps = asyncio.get_running_loop(), 0

@@ -4,7 +4,7 @@ Only pieces with a changed seat are rendered again, one at a time: 100,000 seats
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
@@ -28,6 +28,12 @@ class Piece(NamedTuple):
     """Its hash."""
 
 
+def texts_of(pieces: Iterable[Piece]) -> list[bytes]:
+    """The text in parts, without the comma before the first seat."""
+    texts = [piece.text for piece in pieces if piece.text]
+    return [texts[0][1:], *texts[1:]] if texts else []
+
+
 class SeatPieces:
     """The pieces of one date, as of the version rendered last."""
 
@@ -47,9 +53,8 @@ class SeatPieces:
 
     @property
     def texts(self) -> list[bytes]:
-        """The text in parts, without the comma before the first seat."""
-        texts = [piece.text for piece in self.pieces if piece.text]
-        return [texts[0][1:], *texts[1:]] if texts else []
+        """As :func:`texts_of`."""
+        return texts_of(self.pieces)
 
     def advance(self, seats: SeatMap, pieces_max: int) -> bool:
         """Render at most so many pieces. True once the text is as the map was when the first of
