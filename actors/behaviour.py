@@ -30,6 +30,17 @@ class TimerFired(msgspec.Struct, frozen=True, tag=True):
 TIMER_FIRED = TimerFired()
 
 
+class Ask(msgspec.Struct, frozen=True):
+    """A command for another entity: a saga's next step, or what goes out beside a decision."""
+
+    to: Address
+    command: Any
+    key: CommandKey | None = None
+    """Only beside a decision."""
+    expects: type = object
+    """Beside a decision: the kind of reply with which the two have come to the same."""
+
+
 class Turn(msgspec.Struct):
     """One message to decide, with everything that the decision may depend on."""
 
@@ -60,13 +71,17 @@ class Decision(msgspec.Struct):
     """False: the reply is not stored under the command's key; a repeat is decided anew."""
     settles_key: CommandKey | None = None
     """Store the reply as the outcome of this key (the key of the command that began the saga)."""
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """A saga's next step: send this command and come back with the reply."""
-
-    to: Address
-    command: Any
+    beside: Ask | None = None
+    """Asked at once, while the events are on their way into the journal, so that two commits take
+    the time of one. The reply leaves when both are there, and says whether the other entity replied
+    as expected (:attr:`actors.transport.Answer.beside`). The command may come true although this
+    decision does not, if the owner is lost just then: it has to be one that can be found out and
+    does no harm."""
+    certain: bool = False
+    """What settles this saga would settle it the same however often, whatever is lost: it follows
+    from what the journal has of this entity, and from what others have decided for good. So those
+    who wait for the saga are answered at once, and the events follow, unless something of the
+    entity that came before is still on its way."""
 
 
 class Tell(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from actors.behaviour import Behaviour, CommandKey
 from actors.clock import Clock, DatabaseClock
 from actors.core.context import Limits, ShardContext
 from actors.core.envelope import LOOK_UP, QUERY, Deadlines, Envelope, Tracer
-from actors.core.sagas import Asker, Sagas
+from actors.core.sagas import Sagas, SendCommand
 from actors.core.shard import Shard
 from actors.errors import (
     KeyInFlightError,
@@ -59,7 +59,7 @@ class Runtime:
         limits: Limits | None = None,
         subscriptions: Sequence[Subscription] = (),
         lanes: int = 1,
-        ask_anywhere: Asker | None = None,
+        ask_anywhere: SendCommand | None = None,
     ) -> None:
         self._limits = limits if limits is not None else Limits()
         self._clock = clock = DatabaseClock.over(clock)
@@ -71,9 +71,10 @@ class Runtime:
             self._limits,
             subscriptions,
         )
-        sagas = Sagas(self._context, ask_anywhere or self.ask_inside, self.ask_inside)
+        self.sagas = Sagas(self._context, ask_anywhere or self.ask_inside, self.ask_inside)
+        """They carry on what an answer left to be done; ``ask_anywhere`` may be set later."""
         owner = (instance, incarnation)
-        self.shards = OwnedShards(journal, self._context, sagas, self._tasks, owner, lanes)
+        self.shards = OwnedShards(journal, self._context, self.sagas, self._tasks, owner, lanes)
         """Which shards are here, and how they come and go."""
         self._entities = self.shards.entities
         self._deadlines = Deadlines(clock, self._loop)
@@ -142,6 +143,13 @@ class Runtime:
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
         return self._ask(address, command, key, self._clock.monotonic() + wait_s)
 
+    def prepare(self, address: Address, key: CommandKey) -> None:
+        """Say that the entity will be asked soon, with this key, if it is here: then what the
+        journal has of both is read meanwhile."""
+        shard = self.shards.by_number.get(address.slot)
+        if shard is not None and not (shard.frozen or shard.journal.away):
+            self._entities.prepare(shard, address, key)
+
     def send(self, request: Request) -> asyncio.Future[Answer]:
         """As :meth:`ask`, for a request that another instance or a router sends on."""
         return self._ask(request.address, request.command, request.key, request.deadline)
@@ -156,10 +164,13 @@ class Runtime:
             self._deadlines.watch(envelope)
         return future
 
-    def ask_inside(self, address: Address, command: Any) -> asyncio.Future[Answer]:
-        """Send a saga's command to an entity here, without bounds, also while stopping."""
+    def ask_inside(
+        self, address: Address, command: Any, key: CommandKey | None = None
+    ) -> asyncio.Future[Answer]:
+        """Send a command of the runtime's own to an entity here, without bounds, also while
+        stopping."""
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._post(address, Envelope(command, None, future), future)
+        self._post(address, Envelope(command, key, future), future)
         return future
 
     def _post(self, address: Address, envelope: Envelope, future: asyncio.Future[Answer]) -> None:

@@ -33,6 +33,9 @@ class Answer:
 
     reply: Any
     replayed: bool = False
+    beside: bool = False
+    """What was asked beside the decision (:attr:`actors.behaviour.Decision.beside`) was answered as
+    expected, and is in the journal, too."""
 
 
 class ShardOwner(msgspec.Struct, frozen=True, gc=False):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import msgspec
 
@@ -27,10 +27,17 @@ from actors.address import Address
 from actors.behaviour import CommandKey
 from actors.cluster.node import ClusterNode
 from actors.cluster.router import Router
-from actors.errors import KeyInFlightError, KeyReusedError, StaleError
+from actors.errors import KeyInFlightError, KeyReusedError, StaleError, UnavailableError
 from actors.tasks import Tasks
 from actors.transport import Answer
-from booking.accounts.domain.account import NoteOutcome, NoteReservation, OutcomeNoted, SpentToken
+from booking.accounts.domain.account import (
+    AccountView,
+    GetAccount,
+    NoteOutcome,
+    NoteReservation,
+    OutcomeNoted,
+    SpentToken,
+)
 from booking.domain.decision import Rejected
 from booking.entities import account_address
 from booking.identity import FIRST, Identity
@@ -89,6 +96,15 @@ def command_key(user: str, route: str, attempt: Attempt) -> CommandKey:
     return CommandKey(blake2b(scoped, digest_size=16).digest(), attempt.fingerprint)
 
 
+def key_parts(key: CommandKey | None) -> tuple[bytes, bytes]:
+    """The key for a command to tell the user's account; empty for none."""
+    return (b"", b"") if key is None else (key.id, key.fingerprint)
+
+
+@overload
+def step_key(key: CommandKey) -> CommandKey: ...
+@overload
+def step_key(key: None) -> None: ...
 def step_key(key: CommandKey | None) -> CommandKey | None:
     """The key under which another entity acts for a user's key. Not the same one: a shard has one
     answer for each key, and that entity may live in the account's own."""
@@ -108,6 +124,10 @@ class CompensableStep(Generic[Value]):
     """What an entity other than the user's account did for a call, or refused."""
 
     value: Value | Rejected
+    replayed: bool = False
+    """It was done by an earlier try with the key."""
+    agreed: bool = False
+    """The account knows all of it, or has nothing to say."""
     noted: NoteReservation | None = None
     """What the account has to know of it."""
     take_back: Callable[[], Awaitable[object]] | None = None
@@ -199,74 +219,95 @@ class ActorClient:
         """The answer to a command that is decided at most once for its key."""
         return await self._router.ask(address, command, key=key, repeatable=repeatable)
 
-    async def stored(self, user: str, key: CommandKey) -> Any | None:
-        """The reply stored under the key in the user's account, or ``None``."""
-        answer = await self._router.look_up(account_address(user), key)
-        return None if answer is None else answer.reply
+    async def account(self, user: str) -> AccountView:
+        """The user's account, once no payment is under way: who asks may have been told that it is
+        completed, which the account notes a moment later. Raises
+        :class:`~actors.errors.UnavailableError` if that takes too long."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + NOTE_WAIT_S
+        while True:
+            view = await self.reply(account_address(user), GetAccount())
+            assert isinstance(view, AccountView), view
+            if not view.paying:
+                return view
+            if loop.time() >= ends:
+                raise UnavailableError("a payment is under way")
+            await asyncio.sleep(NOTE_AGAIN_S)
 
-    async def replay(
-        self, user: str, key: CommandKey, stored: msgspec.msgpack.Decoder[Value | Rejected]
-    ) -> Outcome[Value | Rejected] | None:
-        """The outcome of an earlier :meth:`once` with this key, or ``None``. Raises
-        :class:`TokenError` if that was the end of the token."""
-        reply = await self.stored(user, key)
-        _check_token(reply)
-        return None if reply is None else Outcome(stored.decode(reply.body), replayed=True)
+    def prepare(self, user: str, key: CommandKey) -> None:
+        """Have the user's account and key at hand, which another entity will tell of this call."""
+        self._router.prepare(account_address(user), key)
+
+    async def look_up(self, address: Address, key: CommandKey) -> Any | None:
+        """The reply stored under the key by this entity, or ``None``."""
+        answer = await self._router.look_up(address, key)
+        return None if answer is None else answer.reply
 
     async def once(
         self,
         user: str,
         key: CommandKey | None,
-        act: Callable[[], Awaitable[CompensableStep[Value]]],
+        done: CompensableStep[Value],
         stored: msgspec.msgpack.Decoder[Value | Rejected],
     ) -> Outcome[Value | Rejected]:
-        """Have another entity act once for the user's key, and note the outcome in the account.
+        """The outcome of a call that another entity has decided for the user's key.
 
-        The message in ``act`` carries the key, so that the entity acts once however often and in
-        whatever order the tries arrive. The account has one outcome for each key, whatever the
-        content and the entity: the first one noted is the answer to every try, and a try that did
-        something else takes that back. A refusal with a time to come back is not noted, because
-        the retry should be decided anew.
+        That entity has stored it, refusals included, and told the account at the same time; mostly
+        that is all. Otherwise the account is told now. It has one outcome for each key, whatever
+        the content and the entity: a try that did something else takes that back. A refusal with a
+        time to come back is stored nowhere, because the retry should be decided anew.
 
-        Raises :class:`TokenError` if a payment has used the token up meanwhile.
+        Raises :class:`TokenError` if a payment has used the token up meanwhile, and
+        :class:`~actors.errors.KeyReusedError`.
         """
-        if key is not None and (earlier := await self.replay(user, key, stored)) is not None:
-            return earlier
-        done = await act()
         note: NoteOutcome | NoteReservation | None = done.noted
-        if key is not None:
+        if key is not None and not done.agreed:
             again = isinstance(done.value, Rejected) and done.value.retry_after_ms
             note = None if again else NoteOutcome(msgspec.msgpack.encode(done.value), done.noted)
-        if note is None:
-            return Outcome(done.value)
+        if done.agreed or note is None:
+            return Outcome(done.value, done.replayed)
         try:
             answer = await self._note(user, key, note)
-            _check_token(answer.reply)
+            check_token(answer.reply)
+            reply = answer.reply
+            if (
+                isinstance(reply, OutcomeNoted)
+                and done.noted
+                and (reply.beside if answer.replayed else not reply.reserved)
+            ):
+                # It may have been noted for an earlier try, of which the journal lost the hold; or
+                # the account's owner is of the release before, which notes one after the other.
+                check_token((await self._note(user, None, done.noted)).reply)
         except (KeyReusedError, TokenError):
             await done.undo()
             raise
-        reply = answer.reply
-        first = stored.decode(reply.body) if answer.replayed else done.value
+        if not answer.replayed or reply.beside:
+            return Outcome(done.value, done.replayed)
+        first = stored.decode(reply.body)
         if isinstance(first, Rejected) or done.differs(first):
             await done.undo()
-        elif isinstance(reply, OutcomeNoted) and done.noted and not reply.reserved:
-            # The account's owner is of the release before, which notes one after the other.
-            await self.reply(account_address(user), done.noted)
-        return Outcome(first, answer.replayed)
+        return Outcome(first, replayed=True)
 
     async def _note(
         self, user: str, key: CommandKey | None, note: NoteOutcome | NoteReservation
     ) -> Answer:
         """Note it, or get what was noted before. Another try that is noting its own just now is
-        waited for: only what is stored tells this one whether to take back what it did."""
+        waited for, and so is a payment that may use the token up: only what is stored tells whether
+        to take back what was done."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + NOTE_WAIT_S
         while True:
             try:
-                return await self._router.ask(account_address(user), note, key=key, repeatable=True)
-            except KeyInFlightError:
-                if loop.time() >= ends:
-                    raise
+                answer = await self._router.ask(
+                    account_address(user), note, key=key, repeatable=True
+                )
+                if not isinstance(answer.reply, Rejected):
+                    return answer
+                refusal: Exception = UnavailableError(answer.reply.detail)
+            except KeyInFlightError as error:
+                refusal = error
+            if loop.time() >= ends:
+                raise refusal
             await asyncio.sleep(NOTE_AGAIN_S)
 
 
@@ -290,7 +331,8 @@ class TokenError(Exception):
         self.code = code
 
 
-def _check_token(reply: Any) -> None:
+def check_token(reply: Any) -> None:
+    """Raise :class:`TokenError` if a payment has used the token up."""
     if isinstance(reply, SpentToken):
         raise TokenError("token_expired")
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import Any
 
 from actors.address import Address
 from actors.behaviour import Behaviour
@@ -83,6 +82,7 @@ class ClusterNode:
             self.runtime, directory, self.members, clock, self.sharding.releases.recent
         )
         self.router = Router(member.instance, self.runtime, links, directory, clock, tasks)
+        self.runtime.sagas.ask_anywhere = self.router.forward
         self.replication = self._make_replication(member, stores, application, clock)
         self.admin = ClusterAdmin(
             self.sharding.planner,
@@ -111,7 +111,6 @@ class ClusterNode:
             limits=options.limits,
             subscriptions=application.subscriptions,
             lanes=options.lanes,
-            ask_anywhere=self._forward,
         )
 
     def _make_replication(
@@ -229,9 +228,6 @@ class ClusterNode:
 
     def _connected(self, instance: str) -> bool:
         return self.control.connected(instance)
-
-    def _forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
-        return self.router.forward(address, command)
 
     def _announce_placement(self) -> None:
         mine = self.members.me.instance

@@ -85,18 +85,27 @@ class Router:
             return self._here(request, again)
         return self._anywhere(request, again)
 
+    def prepare(self, address: Address, key: CommandKey) -> None:
+        """Say that another entity will ask this one soon, as
+        :meth:`actors.runtime.Runtime.prepare`. Only those that live here need it: a distant one is
+        read while what is decided here is on its way into the journal."""
+        self._runtime.prepare(address, key)
+
     async def look_up(self, address: Address, key: CommandKey) -> Answer | None:
         """The answer that is stored under the key, as :meth:`actors.runtime.Runtime.look_up`."""
         answer = await self.ask(address, LOOK_UP, key=key)
         return answer if answer.replayed else None
 
-    def forward(self, address: Address, command: Any) -> asyncio.Future[Answer]:
-        """Send a step of a saga, as :meth:`actors.runtime.Runtime.ask_inside` does here."""
+    def forward(
+        self, address: Address, command: Any, key: CommandKey | None = None
+    ) -> asyncio.Future[Answer]:
+        """Send a command of the runtime's own, as :meth:`actors.runtime.Runtime.ask_inside` does
+        here."""
         if self._runtime.shards.holds(address.slot):
-            return self._runtime.ask_inside(address, command)
+            return self._runtime.ask_inside(address, command, key)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         deadline = self._clock.monotonic() + ASK_TIMEOUT_S
-        request = Request(address, command, deadline)
+        request = Request(address, command, deadline, key)
         self._tasks.spawn(self._forward(future, request), "saga-step")
         return future
 

@@ -12,9 +12,9 @@ from typing import Any
 from attrs import define, field
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, Folded
+from actors.behaviour import TIMER_FIRED, CommandKey, Folded
 from actors.core.context import ShardContext
-from actors.core.envelope import Envelope
+from actors.core.envelope import PREPARE, Envelope
 from actors.core.folding import Leftovers
 from actors.core.sagas import Sagas
 from actors.core.shard import ABSENT, Activation, Commit, Reading, Shard, Timer
@@ -141,11 +141,25 @@ class Entities:
         else:
             self.want(activation)
 
+    def prepare(self, shard: Shard, address: Address, key: CommandKey) -> None:
+        """Have the entity and the outcome of a key at hand for a command that comes soon."""
+        activation = shard.activations.get(address) or self.open(shard, address)
+        if shard.keys.prepare(key):
+            shard.journal.look_up(activation, Envelope(PREPARE, key))
+        if not activation.loaded:
+            activation.awaited = True
+            self.want(activation)
+
     def checked(self, activation: Activation, envelope: Envelope, row: OutcomeRow | None) -> None:
         """Take the journal's answer for an envelope's key: answer a repeat, serve anything else."""
         shard = activation.shard
         envelope.unchecked = False
         if shard.closed:
+            return
+        if envelope.command is PREPARE:
+            assert envelope.key is not None
+            if row is None:
+                shard.keys.prepared(envelope.key.id)
             return
         if row is not None:
             shard.keys.release(envelope)
@@ -208,7 +222,7 @@ class Entities:
     def loaded(self, activation: Activation, folded: Folded) -> None:
         """Take the journal's state of an entity, and serve it."""
         address, shard, state = activation.address, activation.shard, folded.state
-        activation.loading = False
+        activation.loading = activation.awaited = False
         activation.loaded = True
         activation.state = activation.committed = state
         activation.seq = folded.seq

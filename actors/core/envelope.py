@@ -31,6 +31,8 @@ LOOK_UP: Final = Probe("LOOK_UP")
 """Tell the outcome that is stored under the key, if there is one."""
 QUERY: Final = Probe("QUERY")
 """Tell the state."""
+PREPARE: Final = Probe("PREPARE")
+"""Nothing is told: a command with the key comes soon."""
 
 
 class Trace(Protocol):
@@ -110,6 +112,44 @@ class Envelope:
         self.future = None
         if future is not None and not future.done():
             future.set_exception(error)
+
+
+@dataclass(slots=True, eq=False)
+class JointAnswer:
+    """Stands for a caller whose answer waits for two entities: the one that has decided, and the
+    one that was asked beside it."""
+
+    envelope: Envelope
+    other: asyncio.Future[Answer]
+    expects: type
+    own: Answer | None = None
+    """Once it is in the journal."""
+
+    def answer(self, answer: Answer) -> None:
+        """The decision is in the journal."""
+        self.own = answer
+        if self.other.done():
+            self.told(self.other)
+
+    def refuse(self, error: Exception) -> None:
+        """The decision is not in the journal, or nobody knows."""
+        self.envelope.refuse(error)
+
+    def told(self, other: asyncio.Future[Answer]) -> None:
+        """The other entity has answered, or was not reached."""
+        failed = other.cancelled() or other.exception() is not None
+        if self.own is not None:
+            own, answer = self.own, None if failed else other.result()
+            beside = (
+                answer is not None
+                and not answer.replayed
+                and isinstance(answer.reply, self.expects)
+            )
+            self.envelope.answer(Answer(own.reply, own.replayed, beside))
+
+
+Caller = Envelope | JointAnswer
+"""Who gets an answer."""
 
 
 @dataclass(slots=True, eq=False)

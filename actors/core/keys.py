@@ -31,12 +31,29 @@ class Known:
 class KeyBook:
     """Keys and outcomes of one shard. Bounded by the mailboxes and ``outcomes_max``."""
 
-    __slots__ = ("_holders", "_known", "_outcomes_max")
+    __slots__ = ("_awaited", "_holders", "_known", "_outcomes_max")
 
     def __init__(self, outcomes_max: int) -> None:
         self._holders: dict[bytes, Envelope | SagaHold] = {}
         self._known: dict[bytes, Known] = {}
+        self._awaited: dict[bytes, bool] = {}
+        """Keys that will be used soon, and whether the journal has said that it has none."""
         self._outcomes_max = outcomes_max
+
+    def prepare(self, key: CommandKey) -> bool:
+        """Whether the journal is to be asked for the key before it comes."""
+        if key.id in self._known or key.id in self._holders or key.id in self._awaited:
+            return False
+        self._awaited[key.id] = False
+        if len(self._awaited) > self._outcomes_max:
+            del self._awaited[next(iter(self._awaited))]
+        return True
+
+    def prepared(self, command: bytes) -> None:
+        """The journal has no outcome of a key, which nothing has used since it was asked: only
+        this shard's owner could store one."""
+        if command in self._awaited:
+            self._awaited[command] = True
 
     def admit(self, key: CommandKey, envelope: Envelope) -> Known | None:
         """The outcome in memory, if any; else the envelope holds the key from now on, and the
@@ -53,7 +70,7 @@ class KeyBook:
         if holder is not None:
             assert holder.key is not None
             raise KeyInFlightError if holder.key.fingerprint == key.fingerprint else KeyReusedError
-        envelope.unchecked = True
+        envelope.unchecked = not self._awaited.pop(key.id, False)
         self._holders[key.id] = envelope
         return None
 
@@ -69,12 +86,14 @@ class KeyBook:
 
     def hold_for_saga(self, key: CommandKey) -> None:
         """Hold the key for a saga that was found unfinished, whoever holds it now."""
+        self._awaited.pop(key.id, None)
         if key.id not in self._known:
             self._holders[key.id] = SagaHold(key)
 
     def store(self, key: CommandKey, reply: Any) -> None:
         """Keep an outcome that is in the journal, and let go of its key."""
         self._holders.pop(key.id, None)
+        self._awaited.pop(key.id, None)
         self.remember(key.id, key.fingerprint, reply)
 
     def remember(self, command: bytes, fingerprint: bytes, reply: Any) -> None:

@@ -7,13 +7,12 @@ at committed state, since a step leaves the shard. After a crash it starts from 
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from actors.address import Address
-from actors.behaviour import Ask
+from actors.behaviour import Ask, CommandKey
 from actors.core.context import ShardContext
 from actors.core.envelope import Trace
 from actors.core.shard import ABSENT, Activation, Saga
@@ -23,8 +22,15 @@ from actors.transport import Answer
 
 log = logging.getLogger(__name__)
 
-Asker = Callable[[Address, Any], "asyncio.Future[Answer]"]
-"""Sends a saga's command to whoever owns the entity."""
+
+class SendCommand(Protocol):
+    """Sends the runtime's own commands, such as a saga's, to whoever owns the entity."""
+
+    def __call__(
+        self, address: Address, command: Any, key: CommandKey | None = None
+    ) -> asyncio.Future[Answer]:
+        """The answer, or what :meth:`actors.runtime.Runtime.ask` raises."""
+
 
 UNTRACED: nullcontext[None] = nullcontext()
 
@@ -33,9 +39,11 @@ class Sagas:
     """Drives all sagas of an instance, one step of each at a time. Their number is bounded by the
     unfinished sagas in the entities' states."""
 
-    def __init__(self, context: ShardContext, ask_anywhere: Asker, ask_here: Asker) -> None:
+    def __init__(
+        self, context: ShardContext, ask_anywhere: SendCommand, ask_here: SendCommand
+    ) -> None:
         self._context = context
-        self._ask_anywhere = ask_anywhere
+        self.ask_anywhere = ask_anywhere
         self._ask_here = ask_here
 
     def begin(
@@ -98,7 +106,7 @@ class Sagas:
         # Only the sending: what comes of it later is no part of the trace by itself.
         with UNTRACED if saga.trace is None else saga.trace.within():
             if isinstance(step, Ask):
-                future = self._ask_anywhere(step.to, step.command)
+                future = self.ask_anywhere(step.to, step.command)
             else:
                 future = self._ask_here(activation.address, step.command)
         answered = self._answered if isinstance(step, Ask) else self._told

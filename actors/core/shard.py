@@ -18,7 +18,7 @@ from actors.address import Address
 from actors.behaviour import TIMER_FIRED, Behaviour, CommandKey, Decision, Folded
 from actors.clock import SKEW_MAX_MS
 from actors.core.context import ShardContext
-from actors.core.envelope import Envelope, Mailbox, Probe, Trace
+from actors.core.envelope import Caller, Envelope, Mailbox, Probe, Trace
 from actors.core.keys import KeyBook
 from actors.core.supervision import Backoff
 from actors.errors import OutcomeUnknownError
@@ -86,6 +86,8 @@ class Activation(Mailbox):
     """Size of the events since the last snapshot."""
     snapshot_bytes: int = 0
     """Size of the last snapshot."""
+    awaited: bool = False
+    """A command for it comes soon: it is worth loading."""
     watchers: list[Activation] | None = None
     """Activations whose next message needs this one as a companion."""
     held: Sequence[Activation] = ()
@@ -106,7 +108,7 @@ class Activation(Mailbox):
     @property
     def needed(self) -> bool:
         """Whether something waits for this entity to be loaded."""
-        return self.size > 0 or self.pins > 0 or bool(self.watchers)
+        return self.size > 0 or self.pins > 0 or self.awaited or bool(self.watchers)
 
     @property
     def idle(self) -> bool:
@@ -159,10 +161,10 @@ class Commit:
     pages: Sequence[PageRow] = ()
     timers: Sequence[TimerEntry] = ()
     changes: Sequence[PendingChange] = ()
-    answers: Sequence[tuple[Envelope, Answer]] = ()
+    answers: Sequence[tuple[Caller, Answer]] = ()
     stored: Sequence[tuple[CommandKey, Any]] = ()
     """Keys whose outcome is in ``outcomes``, with the reply."""
-    readers: list[tuple[Envelope, Answer]] | None = None
+    readers: list[tuple[Caller, Answer]] | None = None
     """Answers of later decisions without rows: they tell of a state that this commit makes true."""
     trace: Trace | None = None
     """The trace of the message that was decided."""
@@ -363,11 +365,13 @@ class Shard:
 
     def answers_of(
         self, activation: Activation, envelope: Envelope, decision: Decision
-    ) -> list[tuple[Envelope, Answer]]:
+    ) -> list[tuple[Caller, Answer]]:
         """Who gets the reply: the caller, or those who waited for the saga that is settled."""
         answer = Answer(decision.reply)
-        waiting = [(envelope, answer)] if decision.awaits is None else []
-        if decision.awaits is not None:
+        waiting: list[tuple[Caller, Answer]] = []
+        if decision.awaits is None:
+            waiting.append((envelope, answer))
+        else:
             self._park(activation.address, decision.awaits, envelope)
         if decision.settles is not None:
             parked = self.parked.pop((activation.address, decision.settles), ())
@@ -392,7 +396,7 @@ class Shard:
         self._tail = commit
         self._submit(commit)
 
-    def reply(self, answers: list[tuple[Envelope, Answer]]) -> None:
+    def reply(self, answers: list[tuple[Caller, Answer]]) -> None:
         """Answer a decision that writes nothing, as soon as what it saw is true."""
         if self._tail is not None:
             if self._tail.readers is None:

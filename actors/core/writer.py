@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.address import Address
-from actors.behaviour import TIMER_FIRED, CommandKey, Decision, Turn
+from actors.behaviour import TIMER_FIRED, Ask, CommandKey, Decision, Turn
 from actors.core.context import ShardContext
 from actors.core.entities import Entities
-from actors.core.envelope import QUERY, Envelope, Probe
-from actors.core.sagas import Sagas
+from actors.core.envelope import QUERY, Caller, Envelope, JointAnswer, Probe
+from actors.core.sagas import UNTRACED, Sagas
 from actors.core.shard import Activation, Commit, PendingChange, Shard
 from actors.errors import DeadlineExceededError, KeyInFlightError
 from actors.journal.contract import OutcomeRow, Row, SnapshotRow, TimerEntry
@@ -138,18 +138,33 @@ class Writer:
         decision, commit = decided
         if not decision.final:
             shard.keys.release(envelope)
-        if decision.awaits is None and decision.settles is None:
+        replies: list[tuple[Caller, Answer]]
+        if decision.beside is not None and envelope.future is not None:
+            replies = [(self._ask_beside(envelope, decision.beside), Answer(decision.reply))]
+        elif decision.awaits is None and decision.settles is None:
             replies = [(envelope, Answer(decision.reply))]
         else:
             replies = shard.answers_of(activation, envelope, decision)
         if commit is None:
             shard.reply(replies)
         else:
+            if decision.certain and not activation.uncommitted:
+                for caller, answer in replies[1:]:
+                    caller.answer(answer)
+                del replies[1:]
             commit.answers = replies
             commit.trace = envelope.trace
             self._apply(commit)
         if envelope.command is TIMER_FIRED:
             self._after_timer(activation, commit, now_ms)
+
+    def _ask_beside(self, envelope: Envelope, ask: Ask) -> JointAnswer:
+        """Ask another entity what goes with a decision, which stays one as it is."""
+        with UNTRACED if envelope.trace is None else envelope.trace.within():
+            other = self._sagas.ask_anywhere(ask.to, ask.command, ask.key)
+        joint = JointAnswer(envelope, other, ask.expects)
+        other.add_done_callback(joint.told)
+        return joint
 
     def _decide(
         self,

@@ -89,7 +89,7 @@ class ClientLink:
         if type(message) is Reply:
             envelope = self._waiting.pop(message.id, None)
             if envelope is not None:
-                envelope.answer(Answer(message.reply, message.replayed))
+                envelope.answer(Answer(message.reply, message.replayed, message.beside))
         elif type(message) is Refusal:
             envelope = self._waiting.pop(message.id, None)
             if envelope is not None:
@@ -221,7 +221,7 @@ class ServerLink:
         kind = ask.address.kind
         try:
             data = self._codec.encode_reply(kind, ask.content, answer)
-            part = encode(Reply(ask.id, data, answer.replayed))
+            part = encode(Reply(ask.id, data, answer.replayed, answer.beside))
         except Exception as error:  # noqa: BLE001 - a codec of the application
             log.error("a reply of %s cannot be sent: %s", kind, where(error))
             self._refuse(ask, OutcomeUnknownError("the reply cannot be sent"))

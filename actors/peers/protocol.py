@@ -103,6 +103,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag=11, gc=False):
     id: int
     reply: bytes | None
     replayed: bool = False
+    beside: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=False):

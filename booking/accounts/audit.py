@@ -36,7 +36,13 @@ class AccountBook:
         """For each kind of entity."""
         account = (
             read("Charged", self._charge, "", "amount balance"),
-            read("ReservationNoted", self._note, "id schedule", "seat price created_ms until_ms"),
+            read(
+                "ReservationNoted",
+                self._note,
+                "id schedule",
+                "seat price created_ms until_ms",
+                beside=(bool, False),
+            ),
             read("ReservationCancelled", self._cancel, "id"),
             read(
                 "PaymentStarted",
@@ -68,7 +74,8 @@ class AccountBook:
     def _note(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._accounts[entity]
         known = account.reservations.get(event.id)
-        if known is not None and event.created_ms <= known.created_ms:
+        corrected = known is not None and known.beside and not event.beside
+        if known is not None and event.created_ms <= known.created_ms and not corrected:
             self._found.report("I7", f"reservation {event.id} noted twice for one hold")
         account.reservations[event.id] = event
         fact = digest(
@@ -76,7 +83,11 @@ class AccountBook:
             f" {event.created_ms} {event.until_ms}"
         )
         other = f"seat/{event.schedule}/{event.seat}"
-        self._holds.second(f"{event.id} {event.until_ms}", fact, at_ms, other)
+        name = f"{event.id} {event.until_ms}"
+        if event.beside:
+            self._holds.perhaps(name, fact, at_ms, other)
+        else:
+            self._holds.second(name, fact, at_ms, other)
         # A later hold under the same id (an attempt retried after its first hold lapsed).
         if account.closed_by.get(event.id) == "cancelled":
             del account.closed_by[event.id]

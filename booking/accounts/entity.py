@@ -13,6 +13,7 @@ from booking.accounts.domain.account import (
     AccountCommand,
     AccountEvent,
     AccountReply,
+    PaymentDone,
     PendingPayment,
     SettlePayment,
 )
@@ -42,15 +43,18 @@ class AccountBehaviour(Codec, Behaviour):
         """See :func:`booking.accounts.domain.rules.decide_account`."""
         key = turn.key or _NO_KEY
         decided = decide_account(turn.state, turn.command, turn.now_ms, key.id, key.fingerprint)
-        settles_key = None
+        reply, settles_key = decided.reply, None
         if decided.settles and (pending := turn.state.pending.get(decided.settles)):
             settles_key = _key_of(pending)
         return Decision(
-            decided.reply,
+            reply,
             [(turn.address, event) for event in decided.events],
             awaits=decided.awaits,
             settles=decided.settles,
             settles_key=settles_key,
+            final=not (isinstance(reply, Rejected) and reply.retry_after_ms),
+            # What is sold stays sold. A refusal gives money back, which has to be there first.
+            certain=isinstance(reply, PaymentDone),
         )
 
     def evolve(self, state: Account, event: AccountEvent) -> Account:

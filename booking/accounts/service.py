@@ -116,7 +116,8 @@ class AccountService:
         For clients whose token the payment itself used up, and whose answer got lost. Raises
         :class:`actors.errors.KeyReusedError` and ``KeyInFlightError`` as the call itself.
         """
-        stored = await self._actors.stored(token.user, command_key(token.user, "payment", attempt))
+        key = command_key(token.user, "payment", attempt)
+        stored = await self._actors.look_up(account_address(token.user), key)
         return None if stored is None else Outcome(_paid(stored), replayed=True)
 
     async def history(self, user: str, limit: int, after: str | None) -> Page[HistoryItem]:
@@ -138,12 +139,14 @@ class AccountService:
     ) -> Page[account.PaymentCompleted]:
         """Completed payments, newest first, from the payment ``after`` on;
         :class:`~booking.calls.UnknownError` if that one is not this user's."""
+        await self._actors.account(user)
         before_seq = None if after is None else (await self._payment_row(user, after)).seq
         rows, has_more = await self._rows(user, ("PaymentCompleted",), limit, before_seq)
         return Page([self._read_event(row) for row in rows], has_more)
 
     async def payment(self, user: str, payment_id: str) -> account.PaymentCompleted:
         """One payment; :class:`~booking.calls.UnknownError` if it is not this user's."""
+        await self._actors.account(user)
         payment: account.PaymentCompleted
         payment = self._read_event(await self._payment_row(user, payment_id))
         return payment

@@ -70,6 +70,10 @@ class FactReader(Protocol):
     def second(self, name: str, fact: int, at_ms: int, other: str) -> None:
         """Take a fact of the side that follows: the first has told it already."""
 
+    def perhaps(self, name: str, fact: int, at_ms: int, other: str) -> None:
+        """Take a fact that the second side told while the first was on its way, and may have been
+        lost."""
+
     def expect(self, name: str, fact: int) -> None:
         """Hear that the second side will tell this once it has heard of the first."""
 
@@ -104,6 +108,8 @@ class Reconciliation:
         self._second += fact
         if at_ms >= self._recent_from_ms:
             self._answered.add(name)
+
+    perhaps = second
 
     def expect(self, name: str, fact: int) -> None:
         """Note what the second side will tell."""

@@ -89,6 +89,10 @@ class LiveReconciliation:
         if self.open.pop((name, fact), None) is None:
             self.unmet[name, fact] = self._fact(other)
 
+    def perhaps(self, name: str, fact: int, at_ms: int, other: str) -> None:
+        """Take the second side's fact, if the first has told it."""
+        self.open.pop((name, fact), None)
+
     def expect(self, name: str, fact: int) -> None:
         """Nothing: who has to wait is looked up."""
 
@@ -119,6 +123,8 @@ class FactTable:
     def second(self, name: str, fact: int, at_ms: int, other: str) -> None:
         """Take the second side's fact."""
         self.seconds.add((name, fact))
+
+    perhaps = second
 
     def expect(self, name: str, fact: int) -> None:
         """Take what the second side will tell."""

@@ -72,10 +72,11 @@ SELECT shard, seq, address, payload->>'reservation' AS name,
  ORDER BY shard, seq
 
 -- name: noted
--- The other side of "held": reservations in accounts.
+-- The other side of "held": reservations in accounts, but for those noted while their hold was on
+-- its way, which a crash may have lost.
 SELECT shard, seq, address, payload->>'id' AS name,
        concat_ws(' ', payload->>'id', substr(address, 9), payload->>'price',
                  payload->>'created_ms', payload->>'until_ms',
                  'seat/' || (payload->>'schedule') || '/' || (payload->>'seat')) AS fact
-  FROM journal WHERE type = 'ReservationNoted'
+  FROM journal WHERE type = 'ReservationNoted' AND payload->>'beside' IS NULL
  ORDER BY shard, seq

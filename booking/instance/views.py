@@ -2,6 +2,7 @@
 given them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import define
@@ -72,7 +73,7 @@ class Views:
         return Application(
             behaviours=[
                 AccountBehaviour(),
-                SeatBehaviour(lambda: self.seats.catalogue, rules),
+                SeatBehaviour(partial(getattr, self.seats, "catalogue"), rules),
                 LedgerBehaviour(rules),
                 QueueBehaviour(lambda: self._policy),
             ],

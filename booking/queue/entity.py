@@ -10,10 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.address import Address
-from actors.behaviour import Behaviour, Decision, TimerFired, Turn
-from booking.domain.decision import Rejected
+from actors.behaviour import Ask, Behaviour, CommandKey, Decision, TimerFired, Turn
+from booking.accounts.domain.account import NoteOutcome, OutcomeNoted
 from booking.domain.persistent import LEAF_KEYS, PersistentSorted
-from booking.entities import QUEUE, Codec
+from booking.entities import QUEUE, Codec, account_address
 from booking.queue.domain.blocks import EMPTY, WIDTH, Block, Member, with_member
 from booking.queue.domain.events import Drawn, Policy, QueueEvent
 from booking.queue.domain.line import Line, evolve_queue
@@ -23,6 +23,7 @@ from booking.queue.domain.number_set import NumberSet
 from booking.queue.domain.pacing import pace_from
 from booking.queue.domain.queue import (
     Admit,
+    Join,
     QueueCommand,
     QueueReply,
     decide_queue,
@@ -51,9 +52,12 @@ class QueueBehaviour(Codec, Behaviour):
         command = Admit() if isinstance(turn.command, TimerFired) else turn.command
         decided = decide_queue(turn.state, command, self._policy(), turn.now_ms)
         events = [(turn.address, event) for event in decided.events]
-        # The account stores refusals. Here only what was done is told to a repeat with its key.
-        final = not isinstance(decided.reply, Rejected)
-        return Decision(decided.reply, events, states={turn.address: decided.line}, final=final)
+        beside = None
+        if isinstance(command, Join) and command.key_id:
+            key = CommandKey(command.key_id, command.key_fingerprint)
+            note = NoteOutcome(b"", beside=True)
+            beside = Ask(account_address(command.user), note, key, OutcomeNoted)
+        return Decision(decided.reply, events, states={turn.address: decided.line}, beside=beside)
 
     def evolve(self, state: Line, event: QueueEvent) -> Line:
         """See :func:`booking.queue.domain.line.evolve_queue`."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from actors.behaviour import CommandKey
 from actors.clock import Clock
+from actors.transport import Answer
 from booking.calls import (
     ActorClient,
     Attempt,
@@ -20,6 +20,7 @@ from booking.calls import (
     TokenSigner,
     UnknownError,
     command_key,
+    key_parts,
     step_key,
 )
 from booking.domain.decision import Rejected
@@ -71,17 +72,29 @@ class QueueService:
         """Line up; :class:`~booking.calls.UnknownError` for an unknown queue."""
         view = self._view(queue)
         key = command_key(user, "issue", attempt) if attempt else None
-        return await self._actors.once(user, key, lambda: self._join(view, user, key), _STORED)
+        # Which of several queues a key was used for, only the user's account knows.
+        told = key if len(self._queues) > 1 else None
+        join = Join(
+            user,
+            key.id.hex() if key else "",
+            self._renewed_ms,
+            view.outlook(view.last_number + 1, self._clock.now_ms()),
+            *key_parts(told),
+        )
+        if told is not None:
+            self._actors.prepare(user, told)
+        answer = await self._actors.answer(queue_address(queue), join, step_key(key))
+        done = self._step(view, user, answer, alone=told is None)
+        return await self._actors.once(user, key, done, _STORED)
 
-    async def _join(
-        self, view: QueueView, user: str, key: CommandKey | None
+    def _step(
+        self, view: QueueView, user: str, answer: Answer, *, alone: bool
     ) -> CompensableStep[QueueStatus]:
+        """What the queue has done, by its answer."""
         # Without a key a second try is refused: the user is in line already.
-        address = queue_address(view.name)
-        join = Join(user, key.id.hex() if key else "", self._renewed_ms)
-        reply = (await self._actors.answer(address, join, step_key(key))).reply
+        reply, agreed = answer.reply, alone or answer.beside
         if isinstance(reply, Rejected):
-            return CompensableStep(reply)
+            return CompensableStep(reply, answer.replayed, agreed)
         assert isinstance(reply, Place), reply
         now_ms = self._clock.now_ms()
         view.presence.seen(reply.number, now_ms)
@@ -89,7 +102,9 @@ class QueueService:
         leave = Leave(user, reply.number)
         return CompensableStep(
             view.status_of(reply, self._signer.sign(token), now_ms),
-            take_back=lambda: self._actors.reply(address, leave),
+            answer.replayed,
+            agreed,
+            take_back=lambda: self._actors.reply(queue_address(view.name), leave),
             differs=lambda other: other.number != reply.number,
         )
 

@@ -29,6 +29,7 @@ from booking.queue.domain.events import (
 )
 from booking.queue.domain.line import (
     Line,
+    Outlook,
     Place,
     gathers_from,
     next_waiting,
@@ -441,7 +442,7 @@ class QueueView:
             raise TokenError("token_expired")
         time = self._active.get(number)
         if time is not None and time[0] > now_ms:
-            return self._inside(token.user, number, time[0], text)
+            return self._inside(token.user, number, time[0], text, self._spread())
         place = placed(self._draws, number) if self._draws else number
         if time is not None or place <= self.watermark:
             raise TokenError("token_expired")
@@ -451,46 +452,41 @@ class QueueView:
         ahead = place - self.watermark - 1 - gone
         if 0 < self._gathering_from <= number:
             ahead = self.waiting - 1
-        return self._waiting(token.user, number, ahead, text, now_ms)
+        return self._waiting(token.user, number, ahead, text, self.outlook(number, now_ms))
 
     def status_of(self, place: Place, text: str, now_ms: int) -> QueueStatus:
         """The status from the owner's own answer."""
+        outlook = place.outlook or self.outlook(place.number, now_ms)
         if place.until_ms:
-            return self._inside(place.user, place.number, place.until_ms, text)
-        return self._waiting(place.user, place.number, place.ahead, text, now_ms)
+            return self._inside(place.user, place.number, place.until_ms, text, outlook.poll)
+        return self._waiting(place.user, place.number, place.ahead, text, outlook)
+
+    def outlook(self, number: int, now_ms: int) -> Outlook:
+        """What is to be told of this number's place, if it waits."""
+        rate = 0.0
+        if not (self._gathering_from or self.policy.mode == "paused"):
+            rate = self._forecast.rate(number, now_ms, self.policy)
+        stock = self._stock(self.name, now_ms) or ()
+        return Outlook(rate, self.draw_due_ms, self._spread(), *stock)
 
     def _left_at(self, place: int) -> tuple[int, bool]:
         """How many places before this one were given up, and whether this one was."""
         return (self._left.count_below(place), place in self._left) if self._left else (0, False)
 
-    def _inside(self, user: str, number: int, until_ms: int, text: str) -> QueueStatus:
-        poll_ms = self._jittered(min(POLL_INSIDE_MS, self._poll_far_ms))
+    def _inside(
+        self, user: str, number: int, until_ms: int, text: str, spread: float
+    ) -> QueueStatus:
+        poll_ms = int(min(POLL_INSIDE_MS, self._poll_far_ms) * spread)
         return QueueStatus(text, user, number, True, 0, 0, 0, True, poll_ms, until_ms)
 
-    def _waiting(self, user: str, number: int, ahead: int, text: str, now_ms: int) -> QueueStatus:
-        eta_s = self._eta_s(number, ahead, now_ms)
+    def _waiting(
+        self, user: str, number: int, ahead: int, text: str, outlook: Outlook
+    ) -> QueueStatus:
+        rate, stock = outlook.rate, (outlook.seats_left, outlook.seats_held)
+        eta_s = ceil((ahead + 1) / rate) if rate else 0
         base_ms = min(POLL_NEAR_MS + ahead * POLL_PER_PLACE_MS, self._poll_far_ms)
-        return QueueStatus(
-            text,
-            user,
-            number,
-            False,
-            ahead + 1,
-            ahead,
-            eta_s or 0,
-            eta_s is not None,
-            self._jittered(base_ms),
-            0,
-            self.draw_due_ms,
-            *(self._stock(self.name, now_ms) or ()),
-        )
+        told = False, ahead + 1, ahead, eta_s, rate > 0, int(base_ms * outlook.poll), 0
+        return QueueStatus(text, user, number, *told, outlook.draw_ms, *stock)
 
-    def _eta_s(self, number: int, ahead: int, now_ms: int) -> int | None:
-        """Seconds until this place is admitted, if there is a basis for saying so."""
-        if self._gathering_from or self.policy.mode == "paused":
-            return None
-        rate = self._forecast.rate(number, now_ms, self.policy)
-        return ceil((ahead + 1) / rate) if rate else None
-
-    def _jittered(self, base_ms: int) -> int:
-        return int(base_ms * (1 - POLL_JITTER / 2 + POLL_JITTER * self._draw()))
+    def _spread(self) -> float:
+        return 1 - POLL_JITTER / 2 + POLL_JITTER * self._draw()

@@ -10,12 +10,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.address import Address
-from actors.behaviour import Behaviour, Decision, Turn
+from actors.behaviour import Ask, Behaviour, CommandKey, Decision, Turn
+from booking.accounts.domain.account import (
+    NoteOutcome,
+    NoteReservation,
+    OutcomeNoted,
+    Reservation,
+    ReservationKept,
+    ReservationRecord,
+)
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
-from booking.entities import LEDGER, SEAT, Codec, ledger_address, seat_address
+from booking.entities import (
+    LEDGER,
+    SEAT,
+    Codec,
+    account_address,
+    ledger_address,
+    seat_address,
+)
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
     CoolDown,
@@ -33,6 +49,8 @@ from booking.seats.domain.ledger import (
 )
 from booking.seats.domain.seat import (
     FREE,
+    HoldGranted,
+    HoldSeat,
     SeatCommand,
     SeatEvent,
     SeatReply,
@@ -110,8 +128,13 @@ class SeatBehaviour(Codec, Behaviour):
             (turn.address, event) for event in decided.seat_events
         ]
         events += [(ledger, counted) for counted in decided.ledger_events]
-        # The account stores refusals. Here only what was done is told to a repeat with its key.
-        return Decision(decided.reply, events, final=not isinstance(decided.reply, Rejected))
+        reply = decided.reply
+        if isinstance(reply, Rejected) and reply.retry_after_ms:
+            return Decision(reply, events, final=False)
+        beside = None
+        if isinstance(turn.command, HoldSeat) and turn.command.queue:
+            beside = _note(turn.address, turn.command, reply)
+        return Decision(reply, events, beside=beside)
 
     def _terms(self, schedule_id: str, number: int) -> Terms | None:
         schedule = self._catalogue().schedules.get(schedule_id)
@@ -129,6 +152,23 @@ class SeatBehaviour(Codec, Behaviour):
     def evolve(self, state: SeatState, event: SeatEvent) -> SeatState:
         """See :func:`booking.seats.domain.seat.evolve_seat`."""
         return evolve_seat(state, event)
+
+
+def _note(seat: Address, hold: HoldSeat, reply: SeatReply) -> Ask | None:
+    """Tells the user's account of a hold, and what the user's key was used for."""
+    noted: NoteReservation | None = None
+    outcome: SeatReply | ReservationRecord = reply
+    if isinstance(reply, HoldGranted):
+        times = reply.price, reply.held_at_ms, reply.until_ms
+        held = Reservation(reply.reservation, seat.key, int(seat.name), *times, beside=True)
+        noted = NoteReservation(held, hold.queue, hold.number)
+        outcome = ReservationRecord(replace(held, beside=False), "PENDING")
+    account = account_address(hold.user)
+    if hold.key_id:
+        note = NoteOutcome(msgspec.msgpack.encode(outcome), noted, beside=True)
+        key = CommandKey(hold.key_id, hold.key_fingerprint)
+        return Ask(account, note, key, OutcomeNoted)
+    return None if noted is None else Ask(account, noted, None, ReservationKept)
 
 
 class LedgerBehaviour(Codec, Behaviour):

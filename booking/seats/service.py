@@ -1,18 +1,20 @@
 """The calls about seats: seat maps from this instance's memory, and reservations.
 
-A reservation is held by the seat and noted in the account, so a call here asks both. The seat
-decides; the account has the user's keys, and says which answer is the one.
+The seat decides, stores the outcome under the user's key, and tells the account at the same time
+what is held and what the key was used for.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-from actors.behaviour import CommandKey
+from actors.transport import Answer
 from booking.accounts.domain import account
-from booking.accounts.domain.account import Reservation, reservation_status
+from booking.accounts.domain.account import (
+    Reservation,
+    ReservationRecord,
+    reservation_status,
+)
 from booking.calls import (
     ActorClient,
     Attempt,
@@ -21,23 +23,17 @@ from booking.calls import (
     Outcome,
     QueueToken,
     UnknownError,
+    check_token,
     command_key,
+    key_parts,
     new_id,
     step_key,
 )
 from booking.catalogue.domain import Catalogue
 from booking.domain.decision import Rejected
 from booking.entities import account_address, ledger_address, seat_address
-from booking.seats.domain.seat import HoldGranted, HoldSeat, ReleaseSeat
+from booking.seats.domain.seat import GetHold, HoldEnded, HoldGranted, HoldSeat, ReleaseSeat
 from booking.seats.view import SeatMap, SeatMaps
-
-
-class ReservationRecord(msgspec.Struct, frozen=True, tag=True):
-    """A reservation and its state at the time of asking."""
-
-    reservation: Reservation
-    status: Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
-
 
 _STORED: msgspec.msgpack.Decoder[ReservationRecord | Rejected]
 _STORED = msgspec.msgpack.Decoder(ReservationRecord | Rejected)
@@ -88,34 +84,36 @@ class SeatService:
         """Hold a seat; :class:`~booking.calls.UnknownError` if the token does not open the date."""
         self.check_opens(token, schedule)
         key = command_key(token.user, "reservation", attempt) if attempt else None
-        return await self._actors.once(
-            token.user, key, lambda: self._hold(token, schedule, seat, key), _STORED
-        )
-
-    async def _hold(
-        self, token: QueueToken, schedule: str, seat: int, key: CommandKey | None
-    ) -> CompensableStep[ReservationRecord]:
         address, reservation = seat_address(schedule, seat), new_id("rsv", key)
-        hold = HoldSeat(token.user, reservation)
+        hold = HoldSeat(token.user, reservation, token.queue, token.number, *(key_parts(key)))
+        if key is not None:
+            self._actors.prepare(token.user, key)
         answer = await self._actors.answer(address, hold, step_key(key), repeatable=True)
+        done = self._step(token, schedule, seat, answer)
+        return await self._actors.once(token.user, key, done, _STORED)
+
+    def _step(
+        self, token: QueueToken, schedule: str, seat: int, answer: Answer
+    ) -> CompensableStep[ReservationRecord]:
+        """What the seat has done, by its answer."""
         held = answer.reply
-        if isinstance(held, Rejected) and answer.replayed:
-            # An owner of the release before stores refusals, too, which are to be decided anew.
-            held = await self._actors.reply(address, hold)
         if isinstance(held, Rejected):
-            return CompensableStep(held)
+            return CompensableStep(held, answer.replayed, answer.beside)
         assert isinstance(held, HoldGranted), held
-        noted = Reservation(reservation, schedule, seat, held.price, held.held_at_ms, held.until_ms)
-        release = ReleaseSeat(token.user, reservation)
+        times = held.price, held.held_at_ms, held.until_ms
+        noted = Reservation(held.reservation, schedule, seat, *times)
+        release = ReleaseSeat(token.user, held.reservation)
         return CompensableStep(
             ReservationRecord(noted, "PENDING"),
+            answer.replayed,
+            answer.beside,
             account.NoteReservation(noted, token.queue, token.number),
-            take_back=lambda: self._actors.reply(address, release),
+            take_back=lambda: self._actors.reply(seat_address(schedule, seat), release),
             differs=lambda other: other.reservation.until_ms != held.until_ms,
         )
 
     async def replay(
-        self, token: QueueToken, attempt: Attempt
+        self, token: QueueToken, schedule: str, seat: int, attempt: Attempt
     ) -> Outcome[ReservationRecord | Rejected] | None:
         """The stored outcome of this user's earlier :meth:`reserve` with this key, or ``None``.
 
@@ -123,27 +121,49 @@ class SeatService:
         :class:`actors.errors.KeyReusedError` and ``KeyInFlightError`` as the call itself.
         """
         key = command_key(token.user, "reservation", attempt)
-        return await self._actors.replay(token.user, key, _STORED)
+        noted = await self._actors.look_up(account_address(token.user), key)
+        check_token(noted)
+        if noted is None or not noted.beside:
+            return None if noted is None else Outcome(_STORED.decode(noted.body), replayed=True)
+        held = await self._actors.look_up(seat_address(schedule, seat), step_key(key))
+        if held is None:
+            return None
+        return Outcome(self._step(token, schedule, seat, Answer(held)).value, replayed=True)
 
     async def reservations(self, token: QueueToken) -> list[ReservationRecord]:
         """The user's reservations, newest first."""
-        view = await self._actors.reply(account_address(token.user), account.GetAccount())
-        assert isinstance(view, account.AccountView), view
+        return [await self._verified(record) for record in await self._records(token)]
+
+    async def reservation(self, token: QueueToken, reservation_id: str) -> ReservationRecord:
+        """One reservation; :class:`~booking.calls.UnknownError` if it is not this user's."""
+        return await self._verified(await self._record(token, reservation_id))
+
+    async def _records(self, token: QueueToken) -> list[ReservationRecord]:
+        view = await self._actors.account(token.user)
         return [
             ReservationRecord(each, reservation_status(each, view.now_ms))
             for each in view.reservations
         ]
 
-    async def reservation(self, token: QueueToken, reservation_id: str) -> ReservationRecord:
-        """One reservation; :class:`~booking.calls.UnknownError` if it is not this user's."""
-        for record in await self.reservations(token):
+    async def _record(self, token: QueueToken, reservation_id: str) -> ReservationRecord:
+        for record in await self._records(token):
             if record.reservation.id == reservation_id:
                 return record
         raise UnknownError(f"reservation {reservation_id}")
 
+    async def _verified(self, record: ReservationRecord) -> ReservationRecord:
+        """The record, if the journal has its hold: one that was noted beside it may have none, of
+        which nobody was told."""
+        held = record.reservation
+        if not held.beside or held.payment or record.status != "PENDING":
+            return record
+        reply = await self._actors.reply(seat_address(held.schedule, held.seat), GetHold(held.id))
+        ended = isinstance(reply, HoldEnded)
+        return ReservationRecord(held, "CANCELLED") if ended else record
+
     async def release(self, token: QueueToken, reservation_id: str) -> Rejected | None:
         """Give a hold up; ``None`` when it is given up. Repeating it gives the same."""
-        held = (await self.reservation(token, reservation_id)).reservation
+        held = (await self._record(token, reservation_id)).reservation
         if not held.payment:
             ended = await self._actors.reply(
                 seat_address(held.schedule, held.seat), ReleaseSeat(token.user, reservation_id)

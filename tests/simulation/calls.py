@@ -16,13 +16,12 @@ from actors.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from booking.accounts.domain.account import ChargeDone, PaymentDone
+from booking.accounts.domain.account import ChargeDone, PaymentDone, ReservationRecord
 from booking.calls import Attempt, Outcome, QueueToken, TokenError, UnknownError
 from booking.domain.decision import Rejected
 from booking.queue.service import NotAdmittedError
 from booking.queue.view import QueueStatus
 from booking.seats.domain.ledger import word_of
-from booking.seats.service import ReservationRecord
 from booking.seats.view import SeatMap
 from booking.services import Services
 
@@ -182,7 +181,7 @@ async def reserve(
         services,
         text,
         attempt,
-        seats.replay,
+        lambda token, attempt: seats.replay(token, date, seat, attempt),
         lambda token: seats.reserve(token, date, seat, attempt),
     )
     return outcome

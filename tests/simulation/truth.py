@@ -228,8 +228,9 @@ class Truth:
         facts: Counter[tuple[object, ...]] = Counter()
         for rows in self._store.rows:
             for row in rows:
-                if row.type == kind:
-                    facts[_hold_fact(row, msgspec.json.decode(row.payload))] += 1
+                event = msgspec.json.decode(row.payload)
+                if row.type == kind and not event.get("beside"):
+                    facts[_hold_fact(row, event)] += 1
         return facts
 
 

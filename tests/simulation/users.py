@@ -7,12 +7,11 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
-from booking.accounts.domain.account import PaymentDone
+from booking.accounts.domain.account import PaymentDone, ReservationRecord
 from booking.calls import Attempt, TokenError
 from booking.catalogue.domain import MAIN_QUEUE
 from booking.domain.decision import Code, Rejected
 from booking.queue.view import QueueStatus
-from booking.seats.service import ReservationRecord
 from booking.services import Services
 from tests.simulation import calls
 from tests.simulation.calls import Ask, Call

@@ -199,6 +199,7 @@ class World:
 
     def _check_rest(self, number: int, command: seat.SeatCommand, reply: seat.SeatReply) -> None:
         if isinstance(reply, Rejected) and reply.code is Code.HOLD_COOLING_DOWN:
+            assert isinstance(command, seat.HoldSeat)
             left_ms = self.books.resting_ms(number, command.user, self.now_ms)
             assert reply.retry_after_ms == left_ms > 0, "I6 refused for a rest that is none"
 

@@ -17,6 +17,8 @@ CHARGE_MAX = 10_000_000
 BALANCE_MAX = 10**15
 """In won. Well below 2**53, so that a client in any language reads it exactly."""
 
+ReservationStatus = Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
+
 # -- state -----------------------------------------------------------------------------------------
 
 
@@ -33,6 +35,15 @@ class Reservation(msgspec.Struct, frozen=True):
     """The payment that is under way or completed."""
     paid: bool = False
     cancelled: bool = False
+    beside: bool = False
+    """Noted while the hold was on its way into the journal, which may have lost it."""
+
+
+class ReservationRecord(msgspec.Struct, frozen=True, tag=True):
+    """A reservation and its state at the time of asking."""
+
+    reservation: Reservation
+    status: ReservationStatus
 
 
 class PendingPayment(msgspec.Struct, frozen=True):
@@ -71,9 +82,10 @@ class Charge(msgspec.Struct, frozen=True, tag=True):
     amount: int
 
 
-class NoteReservation(msgspec.Struct, frozen=True, tag=True):
-    """A seat was held for this user; idempotent by reservation id. Refused with
-    :class:`SpentToken` if the token it was held with has been used up meanwhile."""
+class NoteReservation(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A seat was held for this user, or is just being held (:attr:`Reservation.beside`); idempotent
+    by reservation id. Refused with :class:`SpentToken` if the token it was held with has been used
+    up meanwhile."""
 
     reservation: Reservation
     queue: str = ""
@@ -104,12 +116,16 @@ class SettlePayment(msgspec.Struct, frozen=True, tag=True):
     detail: str = ""
 
 
-class NoteOutcome(msgspec.Struct, frozen=True, tag=True):
-    """Store the outcome that another entity decided, for repeats with its key. The first stays."""
+class NoteOutcome(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Store what another entity decided, for repeats with its key. The first one stays: it says
+    what the key was used for."""
 
     body: bytes
     noted: NoteReservation | None = None
     """The reservation that the outcome tells of."""
+    beside: bool = False
+    """The outcome is on its way into the journal, under the key of the entity that decided, and
+    counts if it gets there. Otherwise it is there, and this body is the answer to all."""
 
 
 class GetAccount(msgspec.Struct, frozen=True, tag=True):
@@ -131,7 +147,7 @@ class Charged(msgspec.Struct, frozen=True, tag=True):
     balance: int
 
 
-class ReservationNoted(msgspec.Struct, frozen=True, tag=True):
+class ReservationNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The account learned of a hold of its user."""
 
     id: str
@@ -140,6 +156,8 @@ class ReservationNoted(msgspec.Struct, frozen=True, tag=True):
     price: int
     created_ms: int
     until_ms: int
+    beside: bool = False
+    """While the hold was on its way into the journal: there may be none, which nobody was told."""
 
 
 class ReservationCancelled(msgspec.Struct, frozen=True, tag=True):
@@ -235,6 +253,8 @@ class OutcomeNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     body: bytes
     reserved: bool = False
     """The reservation that it tells of is noted, too: not by an owner of the release before."""
+    beside: bool = False
+    """As in :class:`NoteOutcome`."""
 
 
 class SpentToken(msgspec.Struct, frozen=True, tag=True):
@@ -249,6 +269,8 @@ class AccountView(msgspec.Struct, frozen=True, tag=True):
     """Newest first."""
     now_ms: int
     """The owner's time at the answer, against which pending reservations are expired or not."""
+    paying: bool = False
+    """A payment is under way."""
 
 
 AccountReply = (
@@ -264,8 +286,6 @@ AccountReply = (
 )
 
 # -- questions -------------------------------------------------------------------------------------
-
-ReservationStatus = Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
 
 ENDED_KEPT_MAX = 200
 """How many ended reservations an account keeps in memory and shows, the newest ones. The live

@@ -74,12 +74,13 @@ def decide_account(
         case Pay():
             return _pay(account, command, now_ms, key_id, key_fingerprint)
         case SettlePayment():
-            return _settle(account, command, now_ms)
-        case NoteOutcome(body, noted):
-            return _note_outcome(account, body, noted)
+            return _settle(account, command)
+        case NoteOutcome():
+            return _note_outcome(account, command)
         case GetAccount():
             newest_first = tuple(reversed(account.reservations.values()))
-            return AccountDecision((), AccountView(account.balance, newest_first, now_ms))
+            view = AccountView(account.balance, newest_first, now_ms, bool(account.pending))
+            return AccountDecision((), view)
         case _:
             assert_never(command)
 
@@ -99,31 +100,65 @@ def _charge(account: Account, command: Charge) -> AccountDecision:
     return AccountDecision((Charged(command.id, command.amount, balance),), ChargeDone(balance))
 
 
-def _note_outcome(account: Account, body: bytes, noted: NoteReservation | None) -> AccountDecision:
+def _note_outcome(account: Account, command: NoteOutcome) -> AccountDecision:
+    body, noted, beside = command.body, command.noted, command.beside
     if noted is None:
-        return AccountDecision((), OutcomeNoted(body))
+        return AccountDecision((), OutcomeNoted(body, beside=beside))
     decided = _note_reservation(account, noted)
-    if isinstance(decided.reply, SpentToken):
+    if isinstance(decided.reply, SpentToken | Rejected):
         return decided
-    return AccountDecision(decided.events, OutcomeNoted(body, reserved=True))
+    return AccountDecision(decided.events, OutcomeNoted(body, reserved=True, beside=beside))
 
 
 def _note_reservation(account: Account, command: NoteReservation) -> AccountDecision:
-    """A later retry of an attempt whose first hold lapsed brings another hold under the same id;
+    """A later retry of an attempt whose first hold was lost brings another hold under the same id;
     a repeat, even one that was long on its way, changes nothing."""
     noted = command.reservation
     known = account.reservations.get(noted.id)
-    if known is not None:
-        same_hold = noted.until_ms == known.until_ms or noted.created_ms < known.created_ms
-        if same_hold or known.paid:
-            return AccountDecision((), ReservationKept(known))
+    if known is not None and (
+        noted.until_ms == known.until_ms or known.paid or _older(noted, known)
+    ):
+        return AccountDecision((), ReservationKept(known))
     if account.spent.get(command.queue) == command.number:
         return AccountDecision((), SpentToken())
+    if (token := (command.queue, command.number))[0] and _being_spent(account, token):
+        return AccountDecision(
+            (),
+            Rejected(
+                Code.PAYMENT_IN_PROGRESS,
+                "Your last seat is being paid; try again in a moment.",
+                retry_after_ms=1_000,
+            ),
+        )
     event = ReservationNoted(
-        noted.id, noted.schedule, noted.seat, noted.price, noted.created_ms, noted.until_ms
+        noted.id,
+        noted.schedule,
+        noted.seat,
+        noted.price,
+        noted.created_ms,
+        noted.until_ms,
+        noted.beside,
     )
     kept = _noted(account, event)
     return AccountDecision((event,), ReservationKept(kept))
+
+
+def _being_spent(account: Account, token: tuple[str, int]) -> bool:
+    """Whether a payment is under way that uses this token up if it completes. Its caller may have
+    been told so already, and the journal has yet to say it."""
+    return any(
+        (payment.queue, payment.number) == token
+        and spends_token(account, payment.reservation, payment.started_ms)
+        for payment in account.pending.values()
+    )
+
+
+def _older(noted: Reservation, known: Reservation) -> bool:
+    """Whether this is a late word of an earlier hold. One of a hold that is in the journal counts
+    beside one that may not be, whatever the clocks of the two owners said."""
+    if known.beside and not noted.beside:
+        return False
+    return noted.created_ms < known.created_ms
 
 
 def _note_cancellation(account: Account, reservation_id: str, now_ms: int) -> AccountDecision:
@@ -184,17 +219,19 @@ def _pay(
     return AccountDecision((started,), PaymentPending(command.payment), awaits=command.payment)
 
 
-def _settle(account: Account, command: SettlePayment, now_ms: int) -> AccountDecision:
+def _settle(account: Account, command: SettlePayment) -> AccountDecision:
     payment = account.pending.get(command.payment)
     if payment is None:  # A saga may repeat its last step; its caller has been answered.
         return _reject(Code.RESERVATION_NOT_FOUND, "No such payment is under way.")
     reservation = account.reservations[payment.reservation]
     if command.refused is None:
+        # As of its begin: whoever settles it, and whenever, comes to the same.
+        at_ms = payment.started_ms
         sold = (payment.id, reservation.id, reservation.schedule, reservation.seat, payment.amount)
-        token_spent = spends_token(account, reservation.id, now_ms)
+        token_spent = spends_token(account, reservation.id, at_ms)
         return AccountDecision(
-            (PaymentCompleted(*sold, at_ms=now_ms),),
-            PaymentDone(*sold, at_ms=now_ms, token_spent=token_spent),
+            (PaymentCompleted(*sold, at_ms=at_ms),),
+            PaymentDone(*sold, at_ms=at_ms, token_spent=token_spent),
             settles=payment.id,
         )
     refunded = PaymentRefunded(
@@ -250,7 +287,14 @@ def _noted(account: Account, event: ReservationNoted) -> Reservation:
     known = account.reservations.get(event.id)
     payment = known.payment if known is not None else ""
     return Reservation(
-        event.id, event.schedule, event.seat, event.price, event.created_ms, event.until_ms, payment
+        event.id,
+        event.schedule,
+        event.seat,
+        event.price,
+        event.created_ms,
+        event.until_ms,
+        payment,
+        beside=event.beside,
     )
 
 

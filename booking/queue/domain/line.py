@@ -38,7 +38,22 @@ _DEFAULT_INTERVAL_MS = 60_000
 """The interval in journals from before rules were written into them."""
 
 
-class Place(msgspec.Struct, frozen=True, tag=True):
+class Outlook(msgspec.Struct, frozen=True, array_like=True):
+    """What an instance makes of a place in the line: it comes with the command to line up and goes
+    back with the place. So the stored answer is all of it, and a repeat is told the same to the
+    letter."""
+
+    rate: float
+    """Admissions a second to reckon with; 0 for no basis."""
+    draw_ms: int
+    """When the draw that is yet to be made is due; 0 if none is."""
+    poll: float
+    """The next poll's share of its usual time."""
+    seats_left: int | None = None
+    seats_held: int | None = None
+
+
+class Place(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Where a user stands. ``until_ms`` is 0 while waiting."""
 
     user: str
@@ -46,6 +61,8 @@ class Place(msgspec.Struct, frozen=True, tag=True):
     joined_ms: int
     ahead: int
     until_ms: int
+    outlook: Outlook | None = None
+    """Of the command that it answers."""
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from booking.queue.domain.events import (
 )
 from booking.queue.domain.line import (
     Line,
+    Outlook,
     Place,
     evolve_queue,
     next_waiting,
@@ -54,6 +55,10 @@ class Join(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
     user: str
     attempt: str = ""
     renewed_ms: int = 0
+    outlook: Outlook | None = None
+    key_id: bytes = b""
+    """The user's key for the call, which the account has to know; empty: it has not."""
+    key_fingerprint: bytes = b""
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
@@ -199,7 +204,9 @@ def decide_queue(line: Line, command: QueueCommand, default: Policy, now_ms: int
     reply: QueueReply
     match command:
         case Join(user):
-            reply = _join(draft, command) or _present(draft.line, user)
+            reply = _join(draft, command) or replace(
+                _present(draft.line, user), outlook=command.outlook
+            )
         case Leave(user, number):
             reply = _end(draft, user, number, Left(user, number))
         case UseToken(user, number):

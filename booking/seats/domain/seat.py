@@ -80,10 +80,22 @@ class Terms(msgspec.Struct, frozen=True):
     """How many seats of this date one user may hold unpaid at a time."""
 
 
-class HoldSeat(msgspec.Struct, frozen=True, tag=True):
+class HoldSeat(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Hold the seat for the user. Repeated with the same reservation it answers the same."""
 
     user: str
+    reservation: str
+    queue: str = ""
+    """The queue of the user's token, and its number, for the account; empty: it is not told."""
+    number: int = 0
+    key_id: bytes = b""
+    """The user's key for the call, under which the account knows it; empty for none."""
+    key_fingerprint: bytes = b""
+
+
+class GetHold(msgspec.Struct, frozen=True, tag=True):
+    """Ask whether the reservation holds the seat."""
+
     reservation: str
 
 
@@ -102,7 +114,7 @@ class ConfirmSale(msgspec.Struct, frozen=True, tag=True):
     payment: str
 
 
-SeatCommand = HoldSeat | ReleaseSeat | ConfirmSale
+SeatCommand = HoldSeat | GetHold | ReleaseSeat | ConfirmSale
 
 # -- events ----------------------------------------------------------------------------------------
 
@@ -219,6 +231,8 @@ def decide_seat(
             if terms is None:
                 raise BrokenInvariantError(f"no terms to hold seat {number}")
             return _hold(seat, ledger, number, command, terms, now_ms)
+        case GetHold(reservation):
+            return _answer(_get_hold(seat, reservation))
         case ReleaseSeat():
             return _release(seat, number, command, cool_down_ms, now_ms)
         case ConfirmSale():
@@ -313,6 +327,12 @@ def _cooling_down(number: int, left_ms: int) -> Rejected:
         f"You had seat {number} until a moment ago; for {left_s} more s it is only for others.",
         retry_after_ms=left_ms,
     )
+
+
+def _get_hold(seat: SeatState, reservation: str) -> HoldGranted | HoldEnded:
+    if isinstance(seat, Held) and seat.reservation == reservation:
+        return HoldGranted(reservation, seat.until_ms, seat.price, seat.held_at_ms)
+    return HoldEnded(reservation)
 
 
 def _release(

@@ -2,15 +2,15 @@
 
 from msgspec import UNSET
 
+from booking.accounts.domain.account import ReservationRecord
 from booking.calls import Outcome, TokenError, UnknownError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
 from booking.seats.domain.ledger import word_of
-from booking.seats.service import ReservationRecord
 from booking.services import Services
 from booking_http.inputs import attempt_of, flag
 from booking_http.problems import accepted, malformed, rejection
-from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
+from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header, takes_gzip
 from booking_http.routes import DATE, Answer, Call, Calls, Param, Route
 from booking_http.schemas import rfc3339
 from booking_http.seats.listing import SeatListings
@@ -38,13 +38,15 @@ class SeatCalls(Calls):
         """Free seats of a date."""
         schedule = call.params["concertScheduleId"]
         self._seats.check_opens(call.holder, schedule)
-        listing = await self._listings.listing(schedule, call.params["all"])
+        packed = takes_gzip(call.request)
+        listing = await self._listings.listing(schedule, call.params["all"], packed=packed)
         return listing.reply(call.request)
 
     async def _replay(self, call: Call) -> Reply:
-        attempt = attempt_of(call.request, self._wanted(call.body))
+        schedule, number = self._wanted(call.body)
+        attempt = attempt_of(call.request, (schedule, number))
         assert attempt is not None, "only called with a key"
-        outcome = await self._seats.replay(call.holder, attempt)
+        outcome = await self._seats.replay(call.holder, schedule, number, attempt)
         if outcome is None:
             raise TokenError("token_expired")
         return self._held(outcome)

@@ -149,9 +149,9 @@ async def test_a_whole_booking_is_one_trace_over_both_instances(traced: Traced) 
         "POST /queue/issue": [decision(queue, "Join")],
         "POST /user/charge": [decision(account, "Charge")],
         "POST /reservation": [
-            decision(account, "LOOK_UP", commits=False),
-            decision(seat, "HoldSeat"),
-            decision(account, "NoteOutcome"),
+            decision(
+                seat, "HoldSeat", traced.decision_from(traced.owner(seat), account, "NoteOutcome")
+            ),
         ],
         "POST /payment": [decision(account, "Pay", *steps)],
     }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.address import Address
+from actors.behaviour import CommandKey
 from actors.core.context import Limits
 from actors.errors import EntityCrashedError, NotOwnedError
 from actors.transport import Answer
@@ -23,7 +24,9 @@ class Gate:
         self.open = False
         self.instance: Instance
 
-    def ask(self, address: Address, command: Any) -> asyncio.Future[Answer]:
+    def ask(
+        self, address: Address, command: Any, key: CommandKey | None = None
+    ) -> asyncio.Future[Answer]:
         if self.open:
             return self.instance.runtime.ask_inside(address, command)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

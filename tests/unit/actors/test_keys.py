@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -184,3 +185,55 @@ async def test_a_key_that_a_saga_will_settle_is_in_flight_after_a_crash(
 
 def _ignore(answer: asyncio.Future[object]) -> None:
     answer.exception()
+
+
+# -- keys that are prepared ------------------------------------------------------------------------
+
+
+async def test_a_key_that_is_prepared_is_not_looked_up_again(one: Instance) -> None:
+    """Nor is the entity loaded again: both were read while nobody waited."""
+    one.runtime.prepare(ANN, key(1))
+    await until(lambda: one.journal.look_ups and one.journal.loads)
+    await pass_time(0.1)
+    before = one.journal.look_ups, one.journal.loads
+    assert (await one.ask(ANN, ("add", 5), key=key(1))).reply == 5
+    assert (one.journal.look_ups, one.journal.loads) == before
+
+
+async def test_a_prepared_key_that_has_an_outcome_gets_it(cluster: Cluster, one: Instance) -> None:
+    await one.ask(ANN, ("add", 5), key=key(1))
+    two = await cluster.start("two-1")
+    two.runtime.prepare(ANN, key(1))
+    await pass_time(0.1)
+    again = await two.ask(ANN, ("add", 5), key=key(1))
+    assert (again.reply, again.replayed) == (5, True)
+
+
+async def test_what_the_journal_said_before_a_key_was_used_counts_no_more(
+    cluster: Cluster,
+) -> None:
+    """
+    Given a key that the journal is asked for in advance
+    When it is used, stored and forgotten in memory before the journal's late answer: none
+    Then a repeat is not decided again.
+    """
+    one = await cluster.start(limits=Limits(outcomes_max=1))
+    await one.ask(ANN, "get")
+    outcomes, late = one.journal.outcomes, asyncio.Event()
+
+    async def slow(commands: Any) -> Any:
+        found = await outcomes(commands)
+        await late.wait()
+        return found
+
+    one.journal.outcomes = slow  # type: ignore[method-assign]
+    one.runtime.prepare(ANN, key(1))
+    await pass_time(0.1)
+    one.journal.outcomes = outcomes  # type: ignore[method-assign]
+    for number in (1, 2):
+        await one.ask(ANN, ("add", 5), key=key(number))
+    late.set()
+    await pass_time(0.1)
+    again = await one.ask(ANN, ("add", 5), key=key(1))
+    assert (again.reply, again.replayed) == (5, True)
+    assert await one.reply(ANN, "get") == 10

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.address import Address
+from actors.behaviour import CommandKey
 from actors.errors import DeadlineExceededError, NotOwnedError, OutcomeUnknownError
 from actors.transport import Answer
 from tests.support.runtimes import Cluster, Instance, key, pass_time, until
@@ -172,7 +173,9 @@ class Unreachable:
         self.reachable = False
         self.at: list[float] = []
 
-    def ask(self, address: Address, command: Any) -> asyncio.Future[Answer]:
+    def ask(
+        self, address: Address, command: Any, key: CommandKey | None = None
+    ) -> asyncio.Future[Answer]:
         self.at.append(self.instance.clock.monotonic())
         if self.reachable:
             return self.instance.runtime.ask_inside(address, command)

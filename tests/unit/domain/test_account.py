@@ -112,9 +112,31 @@ def test_a_reservation_noted_again_keeps_the_payment_under_way() -> None:
     given = GivenAccount(CHARGED, NOTED, STARTED)
     given.when(NoteReservation(replace(RESERVATION, created_ms=END, until_ms=END + 5)), at=END)
     given.when(SettlePayment("p1"), at=END).then(
-        replace(COMPLETED, at_ms=END),
-        reply=PaymentDone("p1", "r1", "s", 7, 400, END, token_spent=True),
+        COMPLETED, reply=PaymentDone("p1", "r1", "s", 7, 400, T0, token_spent=True)
     )
+
+
+def test_a_hold_of_the_journal_counts_beside_one_that_may_be_lost() -> None:
+    """Whatever the clocks of the two owners said; not the other way round."""
+    beside = replace(RESERVATION, created_ms=T0 + 9, until_ms=END + 9, beside=True)
+    noted = ReservationNoted("r1", "s", 7, 400, T0 + 9, END + 9, beside=True)
+    given = GivenAccount().when(NoteReservation(beside))
+    given.then(noted, reply=ReservationKept(beside))
+    GivenAccount(noted).when(NoteReservation(RESERVATION)).then(
+        NOTED, reply=ReservationKept(RESERVATION)
+    )
+    late = replace(beside, created_ms=T0 - 9, until_ms=END - 9)
+    GivenAccount(NOTED).when(NoteReservation(late)).then(reply=ReservationKept(RESERVATION))
+
+
+def test_a_token_that_is_being_used_up_reserves_nothing_yet() -> None:
+    """Who pays may have been told that it is used up, before the journal says so."""
+    given, other = GivenAccount(CHARGED, NOTED, STARTED), Reservation("r2", "s", 8, 500, T0, END)
+    asked = given.when(NoteReservation(other, STARTED.queue, STARTED.number))
+    asked.refused("payment_in_progress")
+    assert asked.reply.retry_after_ms > 0
+    other_token = NoteReservation(other, STARTED.queue, STARTED.number + 1)
+    given.when(other_token).then(OTHER, reply=ReservationKept(other))
 
 
 def test_a_reservation_is_cancelled_once() -> None:
@@ -276,12 +298,14 @@ def test_a_refused_payment_spends_nothing() -> None:
 
 @pytest.mark.parametrize("at", [T0, END])
 def test_another_seat_still_held_unpaid_keeps_the_token(at: int) -> None:
+    """As of the payment's begin: whoever settles it, and whenever, comes to the same."""
     given = GivenAccount(CHARGED, NOTED, OTHER, STARTED)
     assert [r.id for r in other_unpaid(given.account, "r1", T0)] == ["r2"]
     reply = given.when(SettlePayment("p1"), at=at).reply
     assert isinstance(reply, PaymentDone)
-    assert reply.token_spent is (at == END)
-    assert given.account.spent == ({"main": 3} if at == END else {})
+    assert not reply.token_spent
+    assert reply.at_ms == T0
+    assert given.account.spent == {}
 
 
 def test_a_seat_cancelled_or_paid_does_not_keep_the_token() -> None:

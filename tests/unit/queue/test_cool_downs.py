@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from booking.accounts.domain.account import ReservationRecord
 from booking.calls import Attempt, QueueToken
 from booking.domain.decision import Code, Rejected
-from booking.seats.service import ReservationRecord
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time
 from tests.support.waiting_room import WaitingRoom

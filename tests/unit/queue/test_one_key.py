@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from actors.errors import KeyReusedError
+from actors.journal.contract import Batch, JournalError
 from booking.accounts.domain.account import (
     NoteOutcome,
     NoteReservation,
     OutcomeNoted,
+    PaymentDone,
     Reservation,
+    ReservationRecord,
 )
-from booking.calls import Attempt, Outcome, QueueToken, TokenError, command_key, new_id, step_key
+from booking.calls import Attempt, Outcome, QueueToken, TokenError, command_key, new_id
 from booking.domain.decision import Code, Rejected
 from booking.entities import account_address, ledger_address, seat_address
+from booking.queue.domain.events import Policy
 from booking.queue.domain.queue import Join
 from booking.queue.view import QueueStatus
 from booking.seats.domain.seat import HoldSeat
-from booking.seats.service import ReservationRecord
 from tests.support.instance import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time, until
@@ -36,12 +40,15 @@ DATES = catalogue(schedule("d1"), schedule("d2"), schedule("v1", concert="vip", 
 
 
 class Gates:
-    """Holds messages back on their way to an entity, as a slow link or a pause does."""
+    """Holds messages back on their way to an entity, as a slow link or a pause does: those of the
+    callers, and those that entities send beside their decisions."""
 
     def __init__(self, room: WaitingRoom) -> None:
-        self._ask = room.app.node.router.ask
+        router, sagas = room.app.node.router, room.app.node.runtime.sagas
+        self._ask, self._forward = router.ask, router.forward
         self._closed: list[tuple[Callable[[Any], bool], asyncio.Event]] = []
-        room.app.node.router.ask = self.ask  # type: ignore[method-assign]
+        router.ask = self.ask  # type: ignore[method-assign]
+        sagas.ask_anywhere = self.forward
 
     def hold_next(
         self, kind: type, matches: Callable[[Any], bool] = lambda _: True
@@ -51,13 +58,26 @@ class Gates:
         self._closed.append((lambda command: isinstance(command, kind) and matches(command), gate))
         return gate
 
-    async def ask(self, address: Any, command: Any, **options: Any) -> Any:
+    async def _pass(self, command: Any) -> None:
         for entry in self._closed:
             if entry[0](command):
                 self._closed.remove(entry)
                 await entry[1].wait()
                 break
+
+    async def ask(self, address: Any, command: Any, **options: Any) -> Any:
+        await self._pass(command)
         return await self._ask(address, command, **options)
+
+    def forward(self, address: Any, command: Any, key: Any = None) -> asyncio.Future[Any]:
+        if not any(entry[0](command) for entry in self._closed):
+            return self._forward(address, command, key)
+
+        async def later() -> Any:
+            await self._pass(command)
+            return await self._forward(address, command, key)
+
+        return asyncio.ensure_future(later())
 
 
 def reserve(
@@ -70,9 +90,9 @@ def reserve(
     return asyncio.create_task(room.services.seats.reserve(token, date, seat, attempt))
 
 
-async def hand_over_account(room: WaitingRoom) -> None:
-    """The account's shard is released and claimed again, as in a planned move."""
-    slot, shards = account_address(ANN.user).slot, room.app.node.runtime.shards
+async def hand_over(room: WaitingRoom, slot: int) -> None:
+    """The shard is released and claimed again, as in a planned move."""
+    shards = room.app.node.runtime.shards
     assert await shards.release(slot, 1.0)
     await shards.claim([slot])
 
@@ -94,77 +114,31 @@ def holds(room: WaitingRoom) -> int:
     return room.app.views.seats.get("d1").ledger.held  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("between", ["a hand-over", "eleven seconds", "nothing"])
-async def test_a_refusal_that_is_late_gives_way_to_the_hold(
-    start_room: StartRoom, between: str
-) -> None:
-    """
-    Given a first try that is told that the seat is taken, and is slow to note it
-    When the seat comes free, and a second try with the same key holds it
-    Then the first try is answered with that hold, too.
-    """
+async def test_a_refusal_is_the_answer_to_every_try(start_room: StartRoom) -> None:
+    """Also once the seat is free, and by the next owner of its shard: the seat has stored it."""
     room = await start_room()
-    gates, give_back = Gates(room), await held_by_bob(room)
-    gate = gates.hold_next(NoteOutcome)
-    first = reserve(room)
-    await pass_time(0.5)
+    give_back = await held_by_bob(room)
+    first = (await reserve(room)).value
     await give_back()
-    if between == "a hand-over":
-        await hand_over_account(room)
-    elif between == "eleven seconds":
-        await pass_time(11.0)
-    second = await reserve(room)
-    gate.set()
-    third = await reserve(room)
-    assert isinstance(second.value, ReservationRecord)
-    assert (await first).value == second.value == third.value
-    assert third.replayed
-    assert await shown(room) == ["PENDING"]
-
-
-async def test_a_hold_that_comes_after_the_refusal_is_taken_back(start_room: StartRoom) -> None:
-    """
-    Given a refusal that is on its way to the account
-    When a second try holds the seat, and the refusal is noted first
-    Then both tries are refused, and the seat is free.
-    """
-    room = await start_room()
-    gates, give_back = Gates(room), await held_by_bob(room)
-    refusal = gates.hold_next(NoteOutcome)
-    first = reserve(room)
-    await pass_time(0.5)
-    await give_back()
-    grant = gates.hold_next(NoteOutcome)
-    second = reserve(room)
-    await pass_time(0.5)
-    assert holds(room) == 1
-    refusal.set()
-    refused = (await first).value
-    grant.set()
-    assert isinstance(refused, Rejected)
-    assert ((await second).value, (await reserve(room)).value) == (refused, refused)
-    assert holds(room) == 0
+    await hand_over(room, seat_address("d1", 7).slot)
+    again = await reserve(room)
+    assert isinstance(first, Rejected)
+    assert (again.value, again.replayed) == (first, True)
+    assert len(room.events("SeatHeld")) == 1
     assert await shown(room) == []
 
 
-async def test_two_notes_at_once_leave_no_hold_behind(start_room: StartRoom) -> None:
-    """The second waits for the first, which another try is storing just then."""
+async def test_a_refusal_that_asks_to_come_back_is_decided_anew(start_room: StartRoom) -> None:
     room = await start_room()
-    gates, give_back = Gates(room), await held_by_bob(room)
-    refusal = gates.hold_next(NoteOutcome)
-    first = reserve(room)
-    await pass_time(0.5)
-    await give_back()
-    grant = gates.hold_next(NoteOutcome)
-    second = reserve(room)
-    await pass_time(0.5)
-    room.journal.latency_s = 0.1
-    refusal.set()
-    await pass_time(0.05)
-    grant.set()
-    assert isinstance((await first).value, Rejected)
-    assert (await second).value == (await first).value
-    assert holds(room) == 0
+    held = (await reserve(room, attempt=Attempt("first", b"a" * 16))).value
+    assert isinstance(held, ReservationRecord)
+    await pass_time(200.0)
+    await room.services.seats.release(ANN, held.reservation.id)
+    refused = (await reserve(room)).value
+    assert isinstance(refused, Rejected)
+    assert refused.code is Code.HOLD_COOLING_DOWN
+    await pass_time(30.0)
+    assert isinstance((await reserve(room)).value, ReservationRecord)
 
 
 async def test_a_late_message_never_holds_again(start_room: StartRoom) -> None:
@@ -201,16 +175,17 @@ async def test_a_late_message_never_lines_up_again(start_room: StartRoom) -> Non
 
 
 async def test_what_a_lost_try_did_is_its_repeats_answer(start_room: StartRoom) -> None:
-    """The process dies between the hold and the note."""
+    """Its instance dies while the account has not heard of the hold."""
     room = await start_room()
-    gates = Gates(room)
-    gates.hold_next(NoteOutcome)
+    gate = Gates(room).hold_next(NoteOutcome)
     lost = reserve(room)
     await until(lambda: room.events("SeatHeld"))
     lost.cancel()
-    await hand_over_account(room)
+    await hand_over(room, account_address(ANN.user).slot)
     again = await reserve(room)
     assert isinstance(again.value, ReservationRecord)
+    gate.set()
+    await pass_time(1.0)
     assert len(room.events("SeatHeld")) == 1
     assert await shown(room) == ["PENDING"]
 
@@ -249,16 +224,36 @@ async def test_one_key_for_two_queues_at_once_is_one_place(start_room: StartRoom
     assert isinstance(other.value, QueueStatus)
     views = room.app.views.queues
     await until(lambda: [views[name].active for name in ("main", "vip")] == [0, 1])
+    assert (await queue.issue(ANN.user, "vip", OTHER_BODY)).value == other.value
 
 
-async def test_a_used_key_is_refused_before_anything_is_done(start_room: StartRoom) -> None:
-    """Also if its outcome was a refusal, which holds nothing."""
+@pytest.mark.parametrize("refused", [True, False])
+async def test_a_used_key_holds_no_other_seat(start_room: StartRoom, refused: bool) -> None:
+    """Not of another date either, which has never seen the key; also if it was refused."""
     room = await start_room(dates=DATES)
-    await held_by_bob(room)
-    assert isinstance((await reserve(room)).value, Rejected)
-    with pytest.raises(KeyReusedError):
-        await reserve(room, attempt=OTHER_BODY, date="d2")
-    assert len(room.events("SeatHeld")) == 1
+    if refused:
+        await held_by_bob(room)
+    assert isinstance((await reserve(room)).value, Rejected if refused else ReservationRecord)
+    for date in ("d1", "d2", "d2"):
+        with pytest.raises(KeyReusedError):
+            await reserve(room, seat=8, attempt=OTHER_BODY, date=date)
+    ledgers = [ledger_address("d1"), ledger_address("d2")]
+    states = await room.app.node.runtime.load_state(ledgers)
+    assert [state.held for state in states] == [1, 0]
+    assert await shown(room) == ([] if refused else ["PENDING"])
+
+
+async def test_a_repeated_place_reads_to_the_letter(start_room: StartRoom) -> None:
+    """However the line has moved meanwhile: the queue has stored what was told."""
+    room = await start_room(Policy(max_active=1, admit_per_interval=0, active_ms=600_000))
+    await room.crowd(5)
+    user, queue = user_id(9), room.services.queue
+    first = await queue.issue(user, "main", KEY)
+    await room.crowd(5, first=10)
+    await pass_time(700.0)
+    again = await queue.issue(user, "main", KEY)
+    assert isinstance(first.value, QueueStatus)
+    assert (again.value, again.replayed) == (first.value, True)
 
 
 @pytest.mark.parametrize("keyed", [True, False])
@@ -310,6 +305,157 @@ async def test_however_many_keys_are_under_way_others_are_served(start_room: Sta
     assert {type((await one).value) for one in tries} == {Rejected}
 
 
+# -- how many commits an answer waits for ----------------------------------------------------------
+
+
+async def commits_waited_for(room: WaitingRoom, call: Callable[[], Awaitable[Any]]) -> float:
+    """Each append takes a second, and nothing else takes any time."""
+    append = room.journal.append
+
+    async def slow(*arguments: Any) -> Any:
+        await asyncio.sleep(1.0)
+        return await append(*arguments)
+
+    room.journal.append = slow  # type: ignore[assignment]
+    began_s = asyncio.get_running_loop().time()
+    await call()
+    room.journal.append = append  # type: ignore[method-assign]
+    return asyncio.get_running_loop().time() - began_s
+
+
+@pytest.mark.parametrize("attempt", [KEY, None])
+async def test_an_answer_waits_for_as_few_commits_as_it_needs(
+    start_room: StartRoom, attempt: Attempt | None
+) -> None:
+    """
+    One, in which the seat and the account are told together; a payment two: the money is taken,
+    then the seat is sold, and all that follows from it does so after the answer.
+    """
+    room = await start_room()
+    token = room.services.queue.read_token((await room.join(1)).token)
+    accounts, seats = room.services.accounts, room.services.seats
+
+    async def waited(call: Callable[[], Awaitable[Any]]) -> float:
+        await pass_time(5.0)
+        return await commits_waited_for(room, call)
+
+    assert await waited(lambda: room.services.queue.issue(user_id(2), "main", attempt)) == 1.0
+    assert await waited(lambda: accounts.charge(token.user, 1_000_000, attempt)) == 1.0
+    assert await waited(lambda: seats.reserve(token, "d1", 1, attempt)) == 1.0
+    assert await waited(lambda: seats.reserve(BOB, "d1", 1, attempt)) == (1.0 if attempt else 0.0)
+    assert await waited(lambda: accounts.pay(token, "d1", 1, attempt)) == 2.0
+
+
+async def test_a_booking_writes_few_rows(start_room: StartRoom) -> None:
+    """Events and outcomes of a whole booking with keys: what each costs stands in the benchmarks'
+    figures."""
+    room = await start_room()
+    status = (await room.services.queue.issue(ANN.user, "main", KEY)).value
+    assert isinstance(status, QueueStatus)
+    token = room.services.queue.read_token(status.token)
+    await room.services.accounts.charge(token.user, 1_000_000, KEY)
+    await room.services.seats.reserve(token, "d1", 1, KEY)
+    await room.services.accounts.pay(token, "d1", 1, KEY)
+    await pass_time(5.0)
+    rows = Counter(row.type for rows in room.store.rows for row in rows)
+    rows.pop("PolicyChanged", None)
+    assert rows == dict.fromkeys(
+        (
+            "Entered", "Charged", "SeatHeld", "HoldCounted", "ReservationNoted", "PaymentStarted",
+            "SeatSold", "SaleCounted", "PaymentCompleted", "TokenUsed",
+        ),
+        1,
+    )  # fmt: skip
+    assert len(room.store.outcomes) == 5
+
+
+# -- where a crash may come ------------------------------------------------------------------------
+
+SEAT, ACCOUNT = seat_address("d1", 7).slot, account_address(ANN.user).slot
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("there", [{SEAT}, {ACCOUNT}, {SEAT, ACCOUNT}, set()])
+async def test_a_process_that_dies_leaves_nothing_that_contradicts(
+    start_room: StartRoom, there: set[int], taken: bool
+) -> None:
+    """
+    Given a reservation whose process dies when only some of what it wrote is in the journal
+    When the next process is asked, and then asked again with the same key
+    Then no read says what is not so, the key has one answer, and the seat one hold.
+    """
+    room = await start_room()
+    if taken:
+        await held_by_bob(room)
+
+    async def write_some(lane: int, batch: Batch) -> set[int]:
+        assert batch.tenures() >= {(shard, 1) for shard in (SEAT, ACCOUNT)}
+        room.store.write(batch.of(lambda shard: shard in there))
+        room.journal.pause()
+        await room.journal.reach()
+        return set()
+
+    room.journal.append = write_some  # type: ignore[method-assign]
+    lost = reserve(room)
+    await pass_time(1.0)
+    assert not lost.done()
+    next_room = await start_room(name="two")
+    was_held = SEAT in there and not taken
+    assert await shown(next_room) in ([], ["PENDING" if was_held else "CANCELLED"])
+    first = await reserve(next_room)
+    again = await reserve(next_room)
+    assert again.value == first.value
+    assert again.replayed
+    assert isinstance(first.value, Rejected if taken else ReservationRecord)
+    [ledger] = await next_room.app.node.runtime.load_state([ledger_address("d1")])
+    assert ledger.held == 1
+    if isinstance(first.value, ReservationRecord):
+        [record] = await next_room.services.seats.reservations(ANN)
+        told = msgspec.structs.replace(record.reservation, beside=False)
+        assert (told, record.status) == (first.value.reservation, "PENDING")
+    with pytest.raises(KeyReusedError):
+        await reserve(next_room, attempt=OTHER_BODY, seat=8)
+    lost.cancel()
+
+
+@pytest.mark.parametrize("completed", [True, False])
+async def test_a_payment_told_stays_paid_if_the_process_dies(
+    start_room: StartRoom, completed: bool
+) -> None:
+    """
+    Given a payment that was answered when the seat was sold
+    When the process dies before or after the account has noted that it is completed
+    Then whoever asks the next one is told the same.
+    """
+    room = await start_room()
+    token = room.services.queue.read_token((await room.join(1)).token)
+    await room.services.accounts.charge(token.user, 1_000_000, None)
+    held = await room.services.seats.reserve(token, "d1", 7, None)
+    assert isinstance(held.value, ReservationRecord)
+    write = room.store.write
+
+    def write_some(batch: Batch) -> set[int]:
+        if not completed and any(row.type == "PaymentCompleted" for row in batch.rows):
+            raise JournalError("the process is dead")
+        return write(batch)
+
+    room.store.write = write_some  # type: ignore[method-assign]
+    paid = (await room.services.accounts.pay(token, "d1", 7, KEY)).value
+    room.journal.pause()
+    room.store.write = write  # type: ignore[method-assign]
+    assert isinstance(paid, PaymentDone)
+    next_room = await start_room(name="two")
+    accounts, seats = next_room.services.accounts, next_room.services.seats
+    record = await seats.reservation(token, held.value.reservation.id)
+    assert record.status == "COMPLETED"
+    assert (await accounts.payment(token.user, paid.id)).at_ms == paid.at_ms
+    assert [each.id for each in (await accounts.payments(token.user, 9, None)).items] == [paid.id]
+    again = await accounts.pay(token, "d1", 7, KEY)
+    assert (again.value, again.replayed) == (paid, True)
+    with pytest.raises(TokenError):
+        await seats.reserve(token, "d1", 8, None)
+
+
 # -- beside the release before ---------------------------------------------------------------------
 
 
@@ -322,46 +468,27 @@ async def test_an_outcome_of_the_release_before_is_told(start_room: StartRoom) -
     await room.app.node.router.ask(account_address(ANN.user), note, key=key)
     again = await reserve(room)
     assert (again.value, again.replayed) == (stored, True)
-    assert room.events("SeatHeld") == []
+    [ledger] = await room.app.node.runtime.load_state([ledger_address("d1")])
+    assert ledger.held == 0
 
 
-async def test_an_account_of_the_release_before_is_told_twice(
+async def test_a_seat_of_the_release_before_tells_no_account(
     start_room: StartRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its owner stores the outcome, and does not know that a reservation comes with it."""
+    """Then the caller does, once the hold is in the journal."""
     room = await start_room()
     ask = room.app.node.router.ask
 
-    async def by_the_release_before(address: Any, command: Any, **options: Any) -> Any:
-        if isinstance(command, NoteOutcome):
-            command = NoteOutcome(command.body)
+    async def to_the_release_before(address: Any, command: Any, **options: Any) -> Any:
+        if isinstance(command, HoldSeat):
+            command = HoldSeat(command.user, command.reservation)
         return await ask(address, command, **options)
 
-    monkeypatch.setattr(room.app.node.router, "ask", by_the_release_before)
-    assert isinstance((await reserve(room)).value, ReservationRecord)
+    monkeypatch.setattr(room.app.node.router, "ask", to_the_release_before)
+    held = await reserve(room)
+    assert isinstance(held.value, ReservationRecord)
+    assert (await reserve(room)).value == held.value
     assert await shown(room) == ["PENDING"]
-
-
-async def test_a_seat_of_the_release_before_may_store_a_refusal(
-    start_room: StartRoom, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that asks to come back is decided anew all the same."""
-    room = await start_room()
-    key = command_key(ANN.user, "reservation", KEY)
-    address = seat_address("d1", 7)
-    behaviour = room.app.node.runtime.behaviour("seat")
-    cooling = Rejected(Code.HOLD_COOLING_DOWN, "Wait.", retry_after_ms=1_000)
-    decide = behaviour.decide
-    monkeypatch.setattr(
-        behaviour,
-        "decide",
-        lambda turn: msgspec.structs.replace(decide(turn), reply=cooling, events=[], final=True),
-    )
-    hold = HoldSeat(ANN.user, new_id("rsv", key))
-    kept = await room.app.node.router.ask(address, hold, key=step_key(key))
-    assert kept.reply == cooling
-    monkeypatch.undo()
-    assert isinstance((await reserve(room)).value, ReservationRecord)
 
 
 def test_what_is_stored_reads_as_the_release_before_wrote_it() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from actors.errors import NotOwnedError
-from booking.accounts.domain.account import PaymentDone
+from booking.accounts.domain.account import PaymentDone, ReservationRecord
 from booking.calls import Attempt, QueueToken, TokenError
 from booking.entities import account_address, queue_address
 from booking.queue.view import QueueStatus
-from booking.seats.service import ReservationRecord
 from tests.support.journals import user_id
 from tests.support.runtimes import pass_time, until
 from tests.support.waiting_room import WaitingRoom

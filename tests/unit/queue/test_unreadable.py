@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from actors.errors import EntityCrashedError
+from booking.accounts.domain.account import ReservationRecord
 from booking.calls import QueueToken
 from booking.entities import ledger_address
-from booking.seats.service import ReservationRecord
 from tests.support.instance import catalogue, schedule
 from tests.support.journals import user_id
 from tests.support.runtimes import until
