@@ -32,21 +32,19 @@ class ProtocolError(Exception):
     """The other side sent what it may not send: the connection is closed."""
 
 
+@define(eq=False)
 class Traffic:
     """Counts over all connections to one peer, or from all peers."""
 
-    __slots__ = ("bytes", "frames", "messages", "round_trip_avg_ms", "round_trip_max_ms")
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        """Of frames, sent and received."""
-        self.frames = 0
-        """Frames sent."""
-        self.messages = 0
-        """Messages sent."""
-        self.round_trip_avg_ms: float | None = None
-        """Of pings, smoothed; ``None`` before the first."""
-        self.round_trip_max_ms = 0.0
+    bytes: int = 0
+    """Of frames, sent and received."""
+    frames: int = 0
+    """Frames sent."""
+    messages: int = 0
+    """Messages sent."""
+    round_trip_avg_ms: float | None = None
+    """Of pings, smoothed; ``None`` before the first."""
+    round_trip_max_ms: float = 0.0
 
     def measured(self, round_trip_ms: float) -> None:
         """Count the round trip of a ping."""

@@ -134,19 +134,17 @@ class ServerContext(msgspec.Struct, frozen=True):
     tracer: Tracer | None
 
 
+@define(eq=False)
 class ServerCounts:
     """Over all links of one endpoint."""
 
-    __slots__ = ("asks", "in_flight", "refused", "rejected")
-
-    def __init__(self) -> None:
-        self.asks = 0
-        self.in_flight = 0
-        """Asks that are not answered yet."""
-        self.refused = 0
-        """Asks refused by the link itself: too many, too late, too far, or not understood."""
-        self.rejected = 0
-        """Connections that were not let in."""
+    asks: int = 0
+    in_flight: int = 0
+    """Asks that are not answered yet."""
+    refused: int = 0
+    """Asks refused by the link itself: too many, too late, too far, or not understood."""
+    rejected: int = 0
+    """Connections that were not let in."""
 
 
 class ServerLink:

@@ -419,15 +419,13 @@ def _is_large(loaded: Loaded) -> bool:
     return loaded.more or (loaded.snapshot is not None and loaded.snapshot.pages > 0)
 
 
+@define(eq=False)
 class ReplicationPublisher(Subscription):
     """Passes what is committed here on to all. ``on_paused``: this process stood still."""
 
-    def __init__(
-        self, replicas: ViewReplicas, streams: UpdateStreams, on_paused: Callable[[], None]
-    ) -> None:
-        self.replicas = replicas
-        self.streams = streams
-        self._on_paused = on_paused
+    replicas: ViewReplicas
+    streams: UpdateStreams
+    _on_paused: Callable[[], None]
 
     def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         """Publish the entity's seq, because its last owner may have died before telling it."""

@@ -135,7 +135,7 @@ async def test_after_an_unknown_outcome_the_key_may_be_tried_again(edge: Edge) -
     assert (await edge("POST", "/user/charge", body, headers=key)).data == {"balance": 5}
 
 
-async def test_an_instance_that_is_behind_tells_the_stored_outcome_of_a_used_token(
+async def test_a_stored_outcome_is_told_where_the_queue_is_behind(
     edge: Edge,
 ) -> None:
     """Given a payment that has used its token up, and an instance whose view of the queue is
