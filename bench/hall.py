@@ -31,8 +31,9 @@ from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
 from bench.report import machine, verdict_lines
 from bench.watchdog import TICK_S, Stops, watch
-from booking.catalogue.domain import Catalogue, Prices, Schedule
+from booking.catalogue.domain import Catalogue, Schedule
 from booking.cli.serving import GC_ALLOCATIONS
+from booking.domain.persistent import Prices
 from booking.entities import ledger_address, seat_address
 from booking.instance.metrics import Tallies
 from booking.instance.views import Projections

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import msgspec
 
-from booking.catalogue.domain import MAIN_QUEUE, SEATS_PER_DATE, Prices, Schedule
+from booking.catalogue.domain import MAIN_QUEUE, SEATS_PER_DATE, Schedule
 from booking.catalogue.problems import DocumentError, Problem, check_text
+from booking.domain.persistent import Prices
 
 SEATS_MAX = 100_000
 """Seats of one date: the largest stadiums, and what a seat map can still be sent as."""

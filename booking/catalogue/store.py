@@ -22,7 +22,8 @@ from booking.catalogue.document import (
     parse_concert,
     schedule_of,
 )
-from booking.catalogue.domain import Catalogue, Prices, Schedule, seat_id
+from booking.catalogue.domain import Catalogue, Schedule, seat_id
+from booking.domain.persistent import Prices
 from booking.entities import ledger_address
 
 CONNECT_TIMEOUT_S = 10.0

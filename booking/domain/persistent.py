@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import eq
 from typing import Any, Generic, TypeVar
 
 V = TypeVar("V")
@@ -340,3 +341,67 @@ def _place(chunk: _Chunk, pair: Pair) -> int:
     if low == len(firsts) or firsts[low] != first:
         return low
     return bisect_left(seconds, second, low, bisect_right(firsts, first, low))
+
+
+class Prices(Mapping[int, int]):
+    """Seat number to price in won, by number; immutable.
+
+    Neighbours at one price are one run, and a run takes 12 bytes, so that the largest halls take
+    next to nothing, and one in which no two neighbours cost the same takes 12 bytes a seat.
+    """
+
+    __slots__ = ("_firsts", "_places", "_prices")
+
+    def __init__(self, seats: Iterable[tuple[int, int]]) -> None:
+        """``seats`` are numbers with their prices, in the order of the numbers."""
+        self._firsts, self._places, self._prices = array("I"), array("I"), array("I")
+        place = due = at = 0
+        for number, price in seats:
+            if number != due or price != at:
+                self._firsts.append(number)
+                self._places.append(place)
+                self._prices.append(price)
+                at = price
+            due, place = number + 1, place + 1
+        self._places.append(place)
+
+    def __getitem__(self, number: int) -> int:
+        run = bisect_right(self._firsts, number) - 1
+        if run < 0 or number not in self._run(run):
+            raise KeyError(number)
+        return self._prices[run]
+
+    def __len__(self) -> int:
+        return self._places[-1]
+
+    def __iter__(self) -> Iterator[int]:
+        for run in range(len(self._firsts)):
+            yield from self._run(run)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Prices):
+            return super().__eq__(other)
+        return self._prices == other._prices and self._runs_as(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a dict
+
+    def same_seats(self, other: Prices) -> bool:
+        """Whether these are prices of the same seats."""
+        return len(self) == len(other) and (self._runs_as(other) or all(map(eq, self, other)))
+
+    def _runs_as(self, other: Prices) -> bool:
+        return self._firsts == other._firsts and self._places == other._places
+
+    def _run(self, run: int) -> range:
+        first = self._firsts[run]
+        return range(first, first + self._places[run + 1] - self._places[run])
+
+    def pairs(self, place: int = 0) -> Iterator[tuple[int, int]]:
+        """The seats with their prices, without the first ``place`` of them."""
+        begin = max(0, bisect_right(self._places, place) - 1)
+        skipped = place - self._places[begin]
+        for run in range(begin, len(self._firsts)):
+            price = self._prices[run]
+            for number in self._run(run)[skipped:]:
+                yield number, price
+            skipped = 0

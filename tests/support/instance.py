@@ -18,7 +18,8 @@ from actors.errors import StaleError
 from actors.journal.contract import Batch, Row
 from actors.journal.memory import MemoryStore
 from booking.app import App
-from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Prices, Schedule
+from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Schedule
+from booking.domain.persistent import Prices
 from booking.entities import ledger_address
 from booking.identity import Identity
 from booking.instance.stores import Stores

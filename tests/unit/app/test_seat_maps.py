@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from booking.catalogue.domain import Catalogue, Prices, Schedule
+from booking.catalogue.domain import Catalogue, Schedule
+from booking.domain.persistent import Prices
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
     HoldCounted,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from booking.catalogue.domain import Catalogue, Prices, Schedule
+from booking.catalogue.domain import Catalogue, Schedule
+from booking.domain.persistent import Prices
 from booking.seats.domain.ledger import EMPTY_LEDGER, HoldCounted, SaleCounted, evolve_ledger
 from booking.seats.view import COUNT_EVERY_MS, SeatMaps, Stock, Stocks
 from tests.support.followed import T0, Followed

@@ -1,6 +1,7 @@
 import pytest
 
-from booking.catalogue.domain import Catalogue, Prices, Schedule, seat_id
+from booking.catalogue.domain import Catalogue, Schedule, seat_id
+from booking.domain.persistent import Prices
 
 OPEN = Schedule("hall-1", "c", "Concert", 100, 200, 10, 20, Prices([(1, 5), (7, 6), (50, 7)]))
 CATALOGUE = Catalogue({"hall-1": OPEN, "hall": OPEN})

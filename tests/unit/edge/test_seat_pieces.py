@@ -10,7 +10,8 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from booking.catalogue.domain import Prices, Schedule
+from booking.catalogue.domain import Schedule
+from booking.domain.persistent import Prices
 from booking.seats.domain.ledger import Ledger, SaleCounted, SeatWord, evolve_ledger
 from booking.seats.service import SeatService
 from booking.seats.view import SeatMap, SeatMaps

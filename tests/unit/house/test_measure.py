@@ -11,7 +11,7 @@ import pytest
 from scripts import measure
 
 NOT_YET = {
-    "lines of source": 43_000,
+    "lines of source": 43_600,
 }
 """Figures on their way to the limit, with the limit of today."""
 
