@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from booking.catalogue.domain import Prices
+from booking.domain.persistent import Prices
 from booking.seats.service import SeatService
 from booking.seats.view import SeatMaps
 from booking_http.reply import Representation

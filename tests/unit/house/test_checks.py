@@ -175,7 +175,7 @@ def test_the_scripts_can_be_run_by_their_names(name: str) -> None:
     assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
 
 
-def test_a_test_that_hangs_is_shown_and_ends_the_run_though_it_catches_its_limit(
+def test_a_test_that_hangs_is_shown_and_ends_the_run_though_it_catches_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given a test that goes on after its limit's exception, as a callback of an event loop does.
