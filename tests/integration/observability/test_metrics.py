@@ -12,6 +12,7 @@ from booking.instance.metrics import MEANINGS
 from booking_client import AsyncBooking, Refused
 from tests.support.api_client import Api
 from tests.support.house import ROOT
+from tests.support.journal_rows import until
 
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \|\s*([^|]*?)\s*\| ([^|]+) \|$", re.MULTILINE)
@@ -80,6 +81,12 @@ async def test_the_page_and_the_exposition_use_the_same_words(running_service: s
 
 async def test_what_happened_is_counted_once_and_names_nobody(running_service: str) -> None:
     user, token = await a_sale(running_service)
+
+    async def queue_has_heard() -> bool:
+        """The queue is told of a used token behind the payment's answer."""
+        return "booking_queue_tokens_used_total 1.0" in await exposition(running_service)
+
+    await until(queue_has_heard)
     text = await exposition(running_service)
     values = {
         sample.name: sample.value
