@@ -64,9 +64,13 @@ class Reach:
     @property
     def answers_s(self) -> float:
         """As :attr:`JournalPartition.answers_s`."""
-        now_s = self._clock.monotonic()
-        silent_s = now_s - self._last_s
-        return now_s - self._since_s if silent_s <= SILENT_MIN_S else -silent_s
+        silent_s = self.silent_s
+        return self._last_s + silent_s - self._since_s if silent_s <= SILENT_MIN_S else -silent_s
+
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds it has not answered."""
+        return self._clock.monotonic() - self._last_s
 
 
 class JournalPartition:
@@ -196,9 +200,11 @@ class JournalPartition:
             self._suspicious = True
 
     async def _claim_due(self) -> bool:
-        """One round, if there is anything to claim or to look at."""
+        """One round, if there is anything to claim or to look at, or the last one was a while
+        ago."""
+        overdue = self._reach.silent_s > self._context.limits.lease_check_s
         async with self._claiming:
-            if self._due() or self.away or self._suspicious:
+            if self._due() or self.away or self._suspicious or overdue:
                 await self._claim()
                 return True
         return False
@@ -250,6 +256,11 @@ class JournalPartition:
         known = self._table.known  # Not those whose loss was accepted just now.
         gone = [n for n, lease in asked.items() if infos[n].past != lease.past and n in known]
         await self._report([n for n in gone if self._has_to_report(asked[n], infos[n])])
+        for reclaim in self._wanted:
+            info = infos[reclaim.number]
+            if reclaim.old is not None and info.epoch > reclaim.old.epoch:
+                # An append that still hangs is not told any more: the next owner's are newer.
+                reclaim.old.lost = not self._is_ours(info)
         wanted, above = [], 0
         for reclaim in self._due():
             info = infos[reclaim.number]

@@ -220,6 +220,7 @@ async def _check_repeats(story: Story) -> None:
 
 async def _insist(story: Story, first: Call, random: Any) -> Call:
     for _ in range(REPEATS_MAX):
+        await story.bury()
         instance = random.choice(story.alive)
         call = await story.call(first.user, first.ask, instance, 30.0)
         if not isinstance(call.error, UnavailableError | KeyInFlightError):
@@ -232,20 +233,24 @@ async def _check_memory(story: Story) -> None:
     """I2: every instance says of everybody what the journal says."""
     for instance in story.alive:
         for number in story.plan.users:
+            if not instance.alive:
+                break  # it was replaced, and has found that out only now
             user = user_id(number)
             wanted = story.truth.balances[user].now
-            told = await _balance(instance, user)
+            told = await _balance(story, instance, user)
             if told is None:
                 story.broke(Violation("I9", f"{instance.name} cannot say what user {number} has"))
             elif told != wanted:
                 words = f"{instance.name} says {told} of user {number}, the journal {wanted}"
                 story.broke(Violation("I2", words))
-        await _check_views(story, instance)
+        if instance.alive:
+            await _check_views(story, instance)
 
 
-async def _balance(instance: Instance, user: str) -> int | None:
+async def _balance(story: Story, instance: Instance, user: str) -> int | None:
     """The balance as this instance says it; an owner may have died just now."""
     for _ in range(REPEATS_MAX):
+        await story.bury()
         try:
             return await instance.process.spawn(instance.app.services.accounts.balance(user))
         except UnavailableError:

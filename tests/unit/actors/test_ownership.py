@@ -11,6 +11,7 @@ from actors.address import SLOT_COUNT, Address
 from actors.core.context import Limits
 from actors.errors import (
     DeadlineExceededError,
+    EntityCrashedError,
     JournalUnavailableError,
     NotOwnedError,
     OutcomeUnknownError,
@@ -21,6 +22,7 @@ from tests.support.runtimes import Cluster, Instance, key, pass_time, same_shard
 from tests.support.virtual_time import START_MS
 
 ANN = Address("counter", "ann")
+LOOK_S = Limits().lease_check_s + 0.2
 
 
 async def test_a_start_claims_every_shard_with_a_higher_epoch(cluster: Cluster) -> None:
@@ -52,13 +54,8 @@ async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
     assert one.runtime.health.problem() is None, "to own less is no failure"
 
 
-async def test_a_late_commit_of_a_lost_shard_is_not_told(cluster: Cluster, one: Instance) -> None:
-    """
-    Given a commit that the journal has, and whose answer is late
-    When another instance claims the shard and decides on, and the old owner learns of it
-    Then the late answer reaches the caller, and no view: views may know newer states by then.
-    """
-    await one.ask(ANN, ("add", 1))
+def answer_late(one: Instance) -> asyncio.Event:
+    """Every append is written, and answered when this is set."""
     append, late = one.journal.append, asyncio.Event()
 
     async def slow(lane: int, batch: Batch) -> Collection[int]:
@@ -67,6 +64,17 @@ async def test_a_late_commit_of_a_lost_shard_is_not_told(cluster: Cluster, one: 
         return fenced
 
     one.journal.append = slow  # type: ignore[method-assign]
+    return late
+
+
+async def test_a_late_commit_of_a_lost_shard_is_not_told(cluster: Cluster, one: Instance) -> None:
+    """
+    Given a commit that the journal has, and whose answer is late
+    When another instance claims the shard and decides on, and the old owner learns of it
+    Then the late answer reaches the caller, and no view: views may know newer states by then.
+    """
+    await one.ask(ANN, ("add", 1))
+    late = answer_late(one)
     added = one.ask(ANN, ("add", 10), timeout_s=60.0)
     await until(lambda: len(cluster.store.events(ANN)) == 2)
     two = await cluster.start("two-1")
@@ -75,6 +83,27 @@ async def test_a_late_commit_of_a_lost_shard_is_not_told(cluster: Cluster, one: 
     late.set()
     assert (await added).reply == 11
     assert one.views.events(ANN) == [("added", 1)]
+
+
+async def test_a_late_commit_of_a_shard_that_rests_is_not_told_once_it_is_lost(
+    cluster: Cluster,
+) -> None:
+    """As above, with a shard that was closed for a crash loop while its append hung."""
+    one = await cluster.start(limits=Limits(crashes_max=0))
+    mine, other = same_shard("counter", 2)
+    await one.runtime.load_state([mine, other])
+    late = answer_late(one)
+    added = one.ask(mine, ("add", 10), timeout_s=60.0)
+    await until(lambda: len(cluster.store.events(mine)) == 1)
+    with pytest.raises(EntityCrashedError):
+        await one.ask(other, "crash")
+    two = await cluster.start("two-1")
+    assert await two.reply(mine, ("add", 100)) == 110
+    await pass_time(LOOK_S)
+    late.set()
+    assert (await added).reply == 10
+    assert one.views.events(mine) == []
+    await until(lambda: mine.slot in one.views.lost_shards)
 
 
 async def test_one_fenced_shard_makes_the_owner_look_at_all_others(
