@@ -79,7 +79,9 @@ class FakeRuntime:
         self.asked.append((request.command, request.key, left_s))
         return self.script.next()
 
-    def ask_inside(self, address: Address, command: Any) -> asyncio.Future[Answer]:
+    def ask_inside(
+        self, address: Address, command: Any, key: CommandKey | None = None
+    ) -> asyncio.Future[Answer]:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         future.set_result(Answer("inside"))
         return future
