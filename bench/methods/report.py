@@ -63,7 +63,9 @@ def write(run: Run, root: Path = ROOT) -> list[Path]:
     written = {}
     for work, picture in PICTURES.items():
         path = root / "docs" / "images" / f"ways-{picture}.svg"
-        written[path] = bars(f"{work}, 16 callers", "a second", list(_pictured(found, work)))
+        written[path] = bars(
+            f"{work}, 16 callers", "a second, log scale", list(_pictured(found, work))
+        )
     if run.queues:
         written[root / "docs" / "images" / "queues.svg"] = plot(run.queues)
     figures = {

@@ -31,7 +31,7 @@ from bench.rig import ROOT
 COMMAND = (sys.executable, "-m", "bench.methods.worker")
 WORKS = ("one user", "many users", "seat race")
 STOP_S_MAX = 15.0
-RACE_S_MAX = 30.0
+RACE_S_MAX = 2.0
 BEGIN_S = 0.02
 """Given to the processes to read their orders."""
 
@@ -46,7 +46,7 @@ class Size(msgspec.Struct, frozen=True):
     seats: int = 50
     callers: tuple[int, ...] = (1, 16, 128)
     rounds: int = 3
-    limit_s: float = 0.6
+    limit_s: float = 0.3
     """A cell ends then, with what it has done."""
 
 

@@ -54,7 +54,7 @@ class RabbitWay(BrokerWay):
 
     async def answer(self, message: Any, body: bytes) -> None:
         exchange = self._answering.default_exchange
-        await exchange.publish(aio_pika.Message(body), message.reply_to)
+        await exchange.publish(aio_pika.Message(body), message.reply_to, mandatory=False)
 
     async def acknowledge(self, messages: Sequence[Any]) -> None:
         await messages[-1].ack(multiple=True)
