@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -40,6 +41,8 @@ class QueuesReport(msgspec.Struct, frozen=True):
     none beside."""
 
     machine: str
+    load: str
+    """The machine's load averages at the end; above its cores, others were at work too."""
     plan: Plan
     queues: list[QueueReport]
     missing: dict[str, str]
@@ -56,7 +59,8 @@ def compare(components: Components, plan: Plan, names: Sequence[str] = ()) -> Qu
             missing[name] = components.missing[component]
         else:
             found.append(_queue(name, components, plan))
-    return QueuesReport(machine(), plan, found, missing)
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    return QueuesReport(machine(), load, plan, found, missing)
 
 
 def _queue(name: str, components: Components, plan: Plan) -> QueueReport:
@@ -120,6 +124,7 @@ def section(report: QueuesReport) -> Iterator[str]:
             counts = (death.people, death.lost, death.doubled, death.out_of_order)
             yield f"| {queue.title} | {death.point} | {' | '.join(map(str, counts))} |"
     yield ""
+    yield f"- {report.machine}; load average at the end: {report.load}"
     yield from (f"- {queue.title}: {queue.durability}" for queue in report.queues)
     yield from (f"- not measured: {name}: {why}" for name, why in report.missing.items())
     yield from (f"- WRONG: {q.title}: {problem}" for q in report.queues for problem in q.problems)
