@@ -93,6 +93,7 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
     stop = _StopRequest()
     if exit_with_stdin:
         stop.watch_stdin()
+    _calm_the_collector()
     try:
         server = await Server.start(settings, shared)
     except asyncio.CancelledError:
@@ -101,7 +102,7 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
     except _EXPECTED as error:
         return fail(_why_not(error, settings))
     stop.started()
-    _calm_the_collector()
+    gc.freeze()  # Without a look, which would stop the loop of an instance that serves.
     log.info("serving on %s:%d as %s", settings.host, server.port, settings.instance)
     failure = await _run_until_stopped(server, stop)
     log.info("draining")
