@@ -4,8 +4,9 @@ Subscriptions are called on the event loop, in order within a shard, with what t
 accepted. What one raises is a broken invariant and ends the runtime.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from actors.address import Address
 from actors.journal.contract import Row
@@ -29,6 +30,9 @@ class Change:
 
 class Subscription:
     """Follows what became true. Override what you want to know; the rest is ignored."""
+
+    kinds_loaded: ClassVar[Collection[str] | None] = None
+    """The kinds of entity that :meth:`loaded` is told of; ``None``: all."""
 
     def loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         """The entity was read from the journal, up to and including ``seq``: ``state`` is all that

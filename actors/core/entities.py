@@ -236,7 +236,8 @@ class Entities:
         if shard.unreadable:
             shard.unreadable.pop(address, None)
         for subscription in self._context.subscriptions:
-            subscription.loaded(address, state, folded.seq, shard.epoch)
+            if subscription.kinds_loaded is None or address.kind in subscription.kinds_loaded:
+                subscription.loaded(address, state, folded.seq, shard.epoch)
         for key in folded.keys:
             if key is not None:
                 shard.keys.hold_for_saga(key)

@@ -95,6 +95,8 @@ class Projections(Subscription):
     what this instance decides; the others count what they decide.
     """
 
+    kinds_loaded = (LEDGER, QUEUE)
+
     _seats: SeatMaps
     _queues: Mapping[str, QueueView]
     _tallies: Tallies
