@@ -342,7 +342,7 @@ async def _seed(dsn: str, waiting: int) -> None:
 async def write_queue(dsn: str, waiting: int, tail: int) -> None:
     """Write the main queue: a snapshot in pages of all but the last, and the events of those."""
     behaviour, (shard, entity, text) = QueueBehaviour(lambda: RULES), located(ME)
-    line = evolve_queue(Line(), PolicyChanged(RULES, "settings", _JOINED_MS))
+    line = evolve_queue(Line(), PolicyChanged(RULES, "eve", _JOINED_MS))
     rows = []
     for number in range(1, waiting + 1):
         event = Joined(user_of(number), number, _JOINED_MS, f"{number:032x}")

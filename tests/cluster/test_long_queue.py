@@ -25,8 +25,6 @@ SHARD = queue_address(MAIN_QUEUE).slot
 TAIL = 2_000
 """Of them come behind the snapshot."""
 SETTINGS: dict[str, Any] = {
-    "BOOKING_QUEUE_MAX_ACTIVE": "1",
-    "BOOKING_QUEUE_MAX_WAITING": "2000000",
     "BOOKING_QUEUE_IDLE_SECONDS": "3600",  # nobody polls
 }
 
