@@ -38,9 +38,7 @@ def kind(befall: Befall) -> Befall:
     return befall
 
 
-CALLED_OFF: dict[str, str] = {
-    "promoted": "views stay behind what is left",
-}
+CALLED_OFF: dict[str, str] = {}
 """Kinds that runs go without as long as the service does not hold them, and why."""
 
 

@@ -172,7 +172,8 @@ class PatroniCluster:
         return found[0]
 
     async def stands_by(self, primary: Node, *, synchronous: bool) -> None:
-        """Wait until the primary has a standby that streams, and that commits wait for if so."""
+        """Wait until the primary has a standby that streams, and that commits wait for if so: then
+        etcd has been told as well, without which it is not promoted."""
         query = (
             "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
             f" AND (sync_state <> 'async') = {synchronous}"
@@ -180,7 +181,8 @@ class PatroniCluster:
 
         async def streams() -> bool:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                return bool(await primary.execute(query))
+                there = bool(await primary.execute(query))
+                return there and (not synchronous or await _has_synchronous(primary))
             return False
 
         await self._until(streams, "there is a standby")
@@ -282,3 +284,11 @@ def _children(parent: int) -> list[int]:
             if int(rest.rpartition(") ")[2].split()[1]) == parent:
                 found.append(int(pid))
     return found
+
+
+async def _has_synchronous(primary: Node) -> bool:
+    """Whether a standby may be promoted without a loss, by what etcd knows."""
+    url = f"http://127.0.0.1:{primary.api}/cluster"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        members = (await answer.json())["members"]
+    return any(member["role"] in ("sync_standby", "quorum_standby") for member in members)
