@@ -4,8 +4,10 @@ they forget, and who is told of every commit."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from actors.clock import Clock
 from actors.connections.redis import key_of
@@ -95,7 +97,17 @@ class Databases:
         vars(self.tables).update(tables)
         kept = [len(rows) for rows in self.store.rows]
         rows = [row for rows, end in zip(before, kept, strict=True) for row in rows[end:]]
-        return Lost(rows, {command for _, command in commands - self.store.outcomes.keys()})
+        lost = {command for _, command in commands - self.store.outcomes.keys()}
+        return Lost(rows, lost | {command for row in rows for command in _commands(row)})
+
+
+def _commands(row: Row) -> Iterator[bytes]:
+    """Of which commands an event is itself the outcome: a place in the queue tells which try got
+    it."""
+    if row.command is not None:
+        yield row.command
+    if attempt := msgspec.json.decode(row.payload).get("attempt"):
+        yield bytes.fromhex(attempt)
 
 
 def _contents(tables: FaultyTables) -> dict[str, Any]:

@@ -197,6 +197,7 @@ class Instance:
             committed(change)
 
         views.loaded, views.committed = follow_load, follow  # type: ignore[method-assign]
+        views.kinds_loaded = None  # type: ignore[misc,assignment]
 
     # -- life ----------------------------------------------------------------------------------
 
