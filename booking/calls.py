@@ -47,8 +47,8 @@ from booking.settings import SECRET_LENGTH_MIN
 
 Value = TypeVar("Value")
 
-NOTE_WAIT_S = 5.0
-"""As long as a caller waits."""
+CALL_MAX_S = 5.0
+"""As long as a caller waits, however many entities are asked one after the other."""
 
 NOTE_AGAIN_S = 0.02
 """Between two tries: a commit takes a few milliseconds."""
@@ -200,6 +200,11 @@ class Freshness:
         return self._node.runtime.shards.holds(address.slot)
 
 
+def call_ends() -> float:
+    """When a call that begins now has to be answered, by the loop's time in seconds."""
+    return asyncio.get_running_loop().time() + CALL_MAX_S
+
+
 class ActorClient:
     """Asks entities: one message, or several that have one outcome together.
 
@@ -223,10 +228,13 @@ class ActorClient:
         """The user's account, once no payment is under way: who asks may have been told that it is
         completed, which the account notes a moment later. Raises
         :class:`~actors.errors.UnavailableError` if that takes too long."""
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + NOTE_WAIT_S
+        loop, ends = asyncio.get_running_loop(), call_ends()
         while True:
-            view = await self.reply(account_address(user), GetAccount())
+            left_s = max(ends - loop.time(), NOTE_AGAIN_S)
+            asked = self._router.ask(
+                account_address(user), GetAccount(), repeatable=True, timeout_s=left_s
+            )
+            view = (await asked).reply
             assert isinstance(view, AccountView), view
             if not view.paying:
                 return view
@@ -249,6 +257,7 @@ class ActorClient:
         key: CommandKey | None,
         done: CompensableStep[Value],
         stored: msgspec.msgpack.Decoder[Value | Rejected],
+        ends: float,
     ) -> Outcome[Value | Rejected]:
         """The outcome of a call that another entity has decided for the user's key.
 
@@ -257,7 +266,8 @@ class ActorClient:
         the content and the entity: a try that did something else takes that back. A refusal with a
         time to come back is stored nowhere, because the retry should be decided anew.
 
-        Raises :class:`TokenError` if a payment has used the token up meanwhile, and
+        Until ``ends``, as :func:`call_ends` gave it when the call began. Raises
+        :class:`TokenError` if a payment has used the token up meanwhile, and
         :class:`~actors.errors.KeyReusedError`.
         """
         note: NoteOutcome | NoteReservation | None = done.noted
@@ -267,7 +277,7 @@ class ActorClient:
         if done.agreed or note is None:
             return Outcome(done.value, done.replayed)
         try:
-            answer = await self._note(user, key, note)
+            answer = await self._note(user, key, note, ends)
             check_token(answer.reply)
             reply = answer.reply
             if (
@@ -277,7 +287,7 @@ class ActorClient:
             ):
                 # It may have been noted for an earlier try, of which the journal lost the hold; or
                 # the account's owner is of the release before, which notes one after the other.
-                check_token((await self._note(user, None, done.noted)).reply)
+                check_token((await self._note(user, None, done.noted, ends)).reply)
         except (KeyReusedError, TokenError):
             await done.undo()
             raise
@@ -289,17 +299,17 @@ class ActorClient:
         return Outcome(first, replayed=True)
 
     async def _note(
-        self, user: str, key: CommandKey | None, note: NoteOutcome | NoteReservation
+        self, user: str, key: CommandKey | None, note: NoteOutcome | NoteReservation, ends: float
     ) -> Answer:
         """Note it, or get what was noted before. Another try that is noting its own just now is
         waited for, and so is a payment that may use the token up: only what is stored tells whether
         to take back what was done."""
         loop = asyncio.get_running_loop()
-        ends = loop.time() + NOTE_WAIT_S
         while True:
+            left_s = max(ends - loop.time(), NOTE_AGAIN_S)
             try:
                 answer = await self._router.ask(
-                    account_address(user), note, key=key, repeatable=True
+                    account_address(user), note, key=key, repeatable=True, timeout_s=left_s
                 )
                 if not isinstance(answer.reply, Rejected):
                     return answer

@@ -114,6 +114,10 @@ class Envelope:
             future.set_exception(error)
 
 
+BESIDE_MAX_S = 1.0
+"""For how long an answer that is in the journal waits for the entity that was asked beside it."""
+
+
 @dataclass(slots=True, eq=False)
 class JointAnswer:
     """Stands for a caller whose answer waits for two entities: the one that has decided, and the
@@ -124,12 +128,17 @@ class JointAnswer:
     expects: type
     own: Answer | None = None
     """Once it is in the journal."""
+    _limit: asyncio.TimerHandle | None = None
 
     def answer(self, answer: Answer) -> None:
-        """The decision is in the journal."""
+        """The decision is in the journal. The other entity is waited for a moment longer: who asked
+        may reach it where this instance does not."""
         self.own = answer
         if self.other.done():
             self.told(self.other)
+        else:
+            loop = self.other.get_loop()
+            self._limit = loop.call_later(BESIDE_MAX_S, self.other.cancel)
 
     def refuse(self, error: Exception) -> None:
         """The decision is not in the journal, or nobody knows."""
@@ -138,6 +147,8 @@ class JointAnswer:
     def told(self, other: asyncio.Future[Answer]) -> None:
         """The other entity has answered, or was not reached."""
         failed = other.cancelled() or other.exception() is not None
+        if self._limit is not None:
+            self._limit.cancel()
         if self.own is not None:
             own, answer = self.own, None if failed else other.result()
             beside = (

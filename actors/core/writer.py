@@ -150,6 +150,8 @@ class Writer:
         else:
             if decision.certain and not activation.uncommitted:
                 for caller, answer in replies[1:]:
+                    if isinstance(caller, Envelope) and caller.key is not None:
+                        shard.keys.store(caller.key, answer.reply)
                     caller.answer(answer)
                 del replies[1:]
             commit.answers = replies

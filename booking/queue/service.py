@@ -19,6 +19,7 @@ from booking.calls import (
     TokenError,
     TokenSigner,
     UnknownError,
+    call_ends,
     command_key,
     key_parts,
     step_key,
@@ -70,7 +71,7 @@ class QueueService:
         self, user: str, queue: str, attempt: Attempt | None
     ) -> Outcome[QueueStatus | Rejected]:
         """Line up; :class:`~booking.calls.UnknownError` for an unknown queue."""
-        view = self._view(queue)
+        view, ends = self._view(queue), call_ends()
         key = command_key(user, "issue", attempt) if attempt else None
         # Which of several queues a key was used for, only the user's account knows.
         told = key if len(self._queues) > 1 else None
@@ -85,7 +86,7 @@ class QueueService:
             self._actors.prepare(user, told)
         answer = await self._actors.answer(queue_address(queue), join, step_key(key))
         done = self._step(view, user, answer, alone=told is None)
-        return await self._actors.once(user, key, done, _STORED)
+        return await self._actors.once(user, key, done, _STORED, ends)
 
     def _step(
         self, view: QueueView, user: str, answer: Answer, *, alone: bool

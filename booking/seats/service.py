@@ -23,6 +23,7 @@ from booking.calls import (
     Outcome,
     QueueToken,
     UnknownError,
+    call_ends,
     check_token,
     command_key,
     key_parts,
@@ -83,6 +84,7 @@ class SeatService:
     ) -> Outcome[ReservationRecord | Rejected]:
         """Hold a seat; :class:`~booking.calls.UnknownError` if the token does not open the date."""
         self.check_opens(token, schedule)
+        ends = call_ends()
         key = command_key(token.user, "reservation", attempt) if attempt else None
         address, reservation = seat_address(schedule, seat), new_id("rsv", key)
         hold = HoldSeat(token.user, reservation, token.queue, token.number, *(key_parts(key)))
@@ -90,7 +92,7 @@ class SeatService:
             self._actors.prepare(token.user, key)
         answer = await self._actors.answer(address, hold, step_key(key), repeatable=True)
         done = self._step(token, schedule, seat, answer)
-        return await self._actors.once(token.user, key, done, _STORED)
+        return await self._actors.once(token.user, key, done, _STORED, ends)
 
     def _step(
         self, token: QueueToken, schedule: str, seat: int, answer: Answer

@@ -19,7 +19,7 @@ from booking.accounts.domain.account import (
     Reservation,
     ReservationRecord,
 )
-from booking.calls import Attempt, Outcome, QueueToken, TokenError, command_key, new_id
+from booking.calls import CALL_MAX_S, Attempt, Outcome, QueueToken, TokenError, command_key, new_id
 from booking.domain.decision import Code, Rejected
 from booking.entities import account_address, ledger_address, seat_address
 from booking.queue.domain.events import Policy
@@ -187,6 +187,59 @@ async def test_what_a_lost_try_did_is_its_repeats_answer(start_room: StartRoom) 
     await pass_time(1.0)
     assert len(room.events("SeatHeld")) == 1
     assert await shown(room) == ["PENDING"]
+
+
+async def test_an_account_that_the_seat_does_not_reach_is_told_by_the_caller(
+    start_room: StartRoom,
+) -> None:
+    """
+    Given a seat whose owner is cut off from the account's owner
+    When somebody whose instance reaches both holds it
+    Then the answer waits for a moment only, and every read tells of the hold.
+    """
+    room = await start_room()
+    Gates(room).hold_next(NoteOutcome)
+    began = room.clock.monotonic()
+    held = await reserve(room)
+    assert isinstance(held.value, ReservationRecord)
+    assert room.clock.monotonic() - began < 2.0
+    assert await shown(room) == ["PENDING"]
+
+
+async def test_a_call_that_cannot_be_noted_is_refused_when_its_caller_goes(
+    start_room: StartRoom,
+) -> None:
+    """The caller has waited for the seat before, and does not wait as long again."""
+    room = await start_room()
+    gates = Gates(room)
+    for _ in range(2):
+        gates.hold_next(NoteOutcome)
+    began = room.clock.monotonic()
+    ask = room.app.node.router.ask
+    deadlines: list[float] = []
+
+    async def noted(address: Any, command: Any, **options: Any) -> Any:
+        if isinstance(command, NoteOutcome):
+            deadlines.append(room.clock.monotonic() + options["timeout_s"])
+        return await ask(address, command, **options)
+
+    room.app.node.router.ask = noted  # type: ignore[method-assign]
+    waiting = reserve(room)
+    await until(lambda: bool(deadlines))
+    waiting.cancel()
+    assert deadlines[0] - began <= CALL_MAX_S + 0.1
+
+
+async def test_a_repeat_right_after_a_payment_is_told_it(start_room: StartRoom) -> None:
+    """A payment is answered when its seat is sold, while its end is still to be written."""
+    room = await start_room()
+    token = room.services.queue.read_token((await room.join(1)).token)
+    await room.services.accounts.charge(token.user, 1_000_000, None)
+    await room.services.seats.reserve(token, "d1", 7, None)
+    room.journal.latency_s = 0.1
+    paid = await room.services.accounts.pay(token, "d1", 7, KEY)
+    again = await room.services.accounts.pay(token, "d1", 7, KEY)
+    assert (again.value, again.replayed) == (paid.value, True)
 
 
 @pytest.mark.parametrize("slow", [HoldSeat, NoteOutcome])
