@@ -124,7 +124,10 @@ class Reply(web.StreamResponse):
         if isinstance(self._content, bytes):
             transport.write(b"".join(parts))
         else:  # megabytes, which many clients share and nobody copies
-            transport.writelines(parts)
+            *most, last = parts
+            transport.writelines(most)
+            # Up to Python 3.12.8 and 3.13.1 only write() notices a slow client (CVE-2024-12254).
+            transport.write(last)
 
     async def taken(self, request: web.BaseRequest) -> None:
         """Wait for a slow client. Raises :class:`ConnectionError` if it is too slow."""

@@ -27,10 +27,10 @@ RUNNABLE = sorted(KINDS.keys() - CALLED_OFF.keys())
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
     """What instances log of their troubles is not what fails a run."""
-    logging.getLogger("actors").setLevel(logging.CRITICAL + 1)
-    logging.getLogger("booking").setLevel(logging.CRITICAL + 1)
+    for name in ("actors", "booking"):
+        caplog.set_level(logging.CRITICAL + 1, logger=name)
 
 
 def explained(told: Told) -> str:

@@ -252,7 +252,8 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
         request = target + b"Host: x\r\nqueue-token: %b\r\n\r\n" % token.encode()
         await client.send(request * 4)
         await eventually(lambda: edge.metrics.active == 0 and edge.server.connections >= 1)
-        await eventually(lambda: edge.server.connections <= 1)  # the pooled one of edge()
+        # The pooled one of edge() stays. On a busy machine the long lists alone take seconds.
+        await eventually(lambda: edge.server.connections <= 1, 60.0)
         client.close()
 
 
