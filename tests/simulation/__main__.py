@@ -5,32 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from tests.simulation.faults import CALLED_OFF, KINDS
 from tests.simulation.plan import make_plan
 from tests.simulation.shrink import shrunk
 from tests.simulation.story import Told, run
+from tests.simulation.tally import Line, commit_here, keep, kept, line_of, opened, table
 from tests.simulation.timeline import page
-
-FAILURES_MAX = 10
-"""Failing seeds that are told; the rest are only counted."""
-
-
-class Line(NamedTuple):
-    """What is kept of a run among thousands."""
-
-    seed: int
-    violation: str
-    held: Counter[str]
-    answers: int
-    rows: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,20 +28,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kinds = given.kinds.split(",") if given.kinds else sorted(KINDS.keys() - CALLED_OFF.keys())
     if given.seed is not None:
         return _tell_one(given, kinds)
-    began_s = time.monotonic()
-    held, failed, answers, rows = Counter[str](), 0, 0, 0
-    for line in _lines(given, kinds):
-        held += line.held
-        answers, rows = answers + line.answers, rows + line.rows
-        if line.violation:
-            failed += 1
-            if failed <= FAILURES_MAX:
+    return _many(given, kinds)
+
+
+def _many(given: argparse.Namespace, kinds: Sequence[str]) -> int:
+    """Run the seeds that the file does not have yet, and tell of all."""
+    commit = commit_here()
+    before = [line for line in kept(given.to) if line.commit == commit] if given.to else []
+    asked = range(given.first, given.first + given.seeds)
+    lines = [line for line in before if line.seed in asked and line.kinds == (given.kinds or "")]
+    missing = sorted(set(asked) - {line.seed for line in lines})
+    work = [(seed, commit, kinds, given.kinds or "") for seed in missing]
+    with opened(given.to) if given.to else nullcontext() as file, suppress(KeyboardInterrupt):
+        for line in _lines(work, given.jobs):
+            lines.append(line)
+            if file is not None:
+                keep(file, line)
+            if line.violation:
                 print(f"seed {line.seed}: {line.violation}", flush=True)
-    took_s = time.monotonic() - began_s
-    told = f"{answers:,} answers, {rows:,} rows, {failed} failed"
-    print(f"{given.seeds} seeds in {took_s:.0f} s: {told}")
-    print(faults_held(held))
-    return 1 if failed else 0
+    print(table(kept(given.to) if given.to else lines))
+    if len(lines) < given.seeds:
+        print(f"\ninterrupted: {given.seeds - len(lines):,} of {given.seeds:,} seeds did not run")
+    return 1 if len(lines) < given.seeds or any(line.violation for line in lines) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,26 +58,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--kinds", help="kinds of faults, separated by commas")
+    parser.add_argument("--to", type=Path, help="keep the results here, and go on from there")
     parser.add_argument("--seed", type=int, help="one seed alone, told in full")
     parser.add_argument("--shrink", action="store_true", help="make its failure smaller first")
     parser.add_argument("--html", type=Path, help="write its timeline to this file, too")
     return parser
 
 
-def _lines(given: argparse.Namespace, kinds: Sequence[str]) -> Iterator[Line]:
-    work = ((seed, kinds) for seed in range(given.first, given.first + given.seeds))
-    if given.jobs == 1:
+Work: TypeAlias = "tuple[int, str, Sequence[str], str]"
+
+
+def _lines(work: Sequence[Work], jobs: int) -> Iterator[Line]:
+    if jobs == 1:
         yield from map(_line, work)
         return
-    with get_context("fork").Pool(given.jobs) as pool:
-        yield from pool.imap(_line, work, chunksize=5)
+    with get_context("fork").Pool(jobs, _without_interrupts) as pool:
+        yield from pool.imap_unordered(_line, work)
 
 
-def _line(work: tuple[int, Sequence[str]]) -> Line:
-    seed, kinds = work
-    told = run(make_plan(seed, kinds))
-    violation = "" if told.violation is None else str(told.violation)
-    return Line(seed, violation, told.held, told.answers, told.rows)
+def _without_interrupts() -> None:
+    """Control-C ends the one who waits for the runs, and thereby these."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _line(work: Work) -> Line:
+    seed, commit, kinds, named = work
+    return line_of(run(make_plan(seed, kinds)), commit, named)
 
 
 def _tell_one(given: argparse.Namespace, kinds: Sequence[str]) -> int:

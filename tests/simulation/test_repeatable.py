@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ from tests.simulation.__main__ import main, summary
 from tests.simulation.plan import Plan, make_plan
 from tests.simulation.shrink import less, shrunk
 from tests.simulation.story import Told, run
+from tests.simulation.tally import commit_here, kept
 from tests.simulation.timeline import Timeline, page
 from tests.simulation.truth import Violation
 from tests.support.house import ROOT
@@ -88,5 +90,35 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_the_command_counts_what_was_held(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "4", "--jobs", "1", "--kinds", "kill"]) == 0
-    assert "4 seeds" in (out := capsys.readouterr().out)
-    assert "kill" in out
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line)
+    assert told[commit_here()].split()[:4] == ["4", "0", "to", "3"]
+    assert int(told["kill"].split()[0]) >= 4
+
+
+def test_the_command_goes_on_where_it_was_cut_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given two of three runs in the file, and half a line of the third: it runs the third alone,
+    and tells of all three; of another commit it runs all."""
+    file, ran = tmp_path / "seeds", list[int]()
+
+    def told(plan: Plan) -> Told:
+        ran.append(plan.seed)
+        broken = Violation("I1", "sold twice") if plan.seed == 8 else None
+        return Told(plan, broken, Timeline(), Counter(kill=2), answers=5, rows=7, virtual_s=1.0)
+
+    monkeypatch.setattr("tests.simulation.__main__.run", told)
+    monkeypatch.setattr("tests.simulation.__main__.commit_here", lambda: "abc")
+    command = ["--first", "7", "--seeds", "3", "--jobs", "1", "--to", str(file)]
+    assert main(command) == 1
+    file.write_bytes(file.read_bytes()[:-9])
+    assert main(command) == 1
+    assert ran == [7, 8, 9, 9]
+    assert [line.seed for line in kept(file)] == [7, 8, 9]
+    out = capsys.readouterr().out
+    assert out.count("seed 8: I1: sold twice") == 1  # told when it ran
+    assert re.search(r"^abc +3 +7 to 9 +15 +21 +6 +1$", out, re.MULTILINE)
+    monkeypatch.setattr("tests.simulation.__main__.commit_here", lambda: "def")
+    main(command)
+    assert ran[4:] == [7, 8, 9]
+    assert re.search(r"^abc .*\n^def ", capsys.readouterr().out, re.MULTILINE)  # it tells of both
