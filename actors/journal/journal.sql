@@ -2,17 +2,16 @@
 
 -- name: claim
 -- Takes over the shards whose epoch is the one seen (and, if asked, only those that should be this
--- owner's) and that have no loss which waits for an operator, and remembers the claim. The new epoch
--- is above all that anything here knows of, so that none is given twice even after a fail-over that
--- forgot a claim. Locks in order of shards, as the append does; a row changed while this waited is
--- checked again in its new version.
+-- owner's), and remembers the claim. A trigger leaves out those with a loss that waits for an
+-- operator. The new epoch is above all that anything here knows of, so that none is given twice even
+-- after a fail-over that forgot a claim. Locks in order of shards, as the append does; a row changed
+-- while this waited is checked again in its new version.
 WITH locked AS (
     SELECT s.shard
     FROM shards AS s
     JOIN unnest(:shards::smallint[], :seen::bigint[]) AS w (shard, epoch)
       ON s.shard = w.shard AND s.epoch = w.epoch
-    WHERE (NOT :only_desired::boolean OR s.desired = :owner::text)
-      AND NOT EXISTS (SELECT FROM losses AS x WHERE x.shard = s.shard AND x.accepted_at IS NULL)
+    WHERE NOT :only_desired::boolean OR s.desired = :owner::text
     ORDER BY s.shard
     FOR UPDATE OF s
 ), claimed AS (
