@@ -63,9 +63,10 @@ async def kill(story: Story, fault: Fault, instance: Instance, random: Random) -
     story.note("fault", instance.name, "is killed")
     await instance.kill()
     await asyncio.sleep(fault.for_s)
-    free = story.free_names()
-    name = instance.name if random.random() < 0.5 and instance.name in free else free[-1]
-    await story.start(story.new_instance(name))
+    free = story.free_names()  # none, if it was also restarted and another one added
+    if free:
+        name = instance.name if random.random() < 0.5 and instance.name in free else free[-1]
+        await story.start(story.new_instance(name))
     return True
 
 

@@ -8,11 +8,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors import address as addresses
+from tests.simulation import faults
 from tests.simulation.__main__ import main, summary
-from tests.simulation.plan import Plan, make_plan
+from tests.simulation.plan import Fault, Plan, make_plan
 from tests.simulation.shrink import less, shrunk
 from tests.simulation.story import Told, run
 from tests.simulation.tally import commit_here, kept
@@ -20,6 +22,7 @@ from tests.simulation.timeline import Timeline, page
 from tests.simulation.truth import Violation
 from tests.support.house import ROOT
 
+RUNNABLE = sorted(faults.KINDS.keys() - faults.CALLED_OFF.keys())
 KINDS = ["kill", "messages_late", "store_away", "isolated", "redis_away"]
 
 
@@ -48,6 +51,28 @@ def test_a_run_leaves_nothing_behind() -> None:
     run(make_plan(1, KINDS))
     assert addresses.SLOT_COUNT == 256
     assert max(addresses.slot_of(f"d{number}") for number in range(9)) >= 16
+
+
+def test_an_instance_is_killed_while_another_run_takes_its_name() -> None:
+    """Given four that live, one of which is restarted and killed at once: the run goes on without
+    a fifth."""
+    befall = (
+        Fault(0, "join", at_s=0.8, for_s=0.4, on=2),
+        Fault(1, "restart", at_s=7.249, for_s=1.8, on=1),
+        Fault(2, "kill", at_s=7.644, for_s=5.3, on=1),
+    )
+    plan = msgspec.structs.replace(make_plan(726, KINDS), instances=3, users=(), faults=befall)
+    told = run(plan)
+    assert told.violation is None, told.timeline.text()
+    assert told.held == Counter(join=1, restart=1, kill=1)
+
+
+def test_a_refusal_to_queue_may_be_lost_with_the_store() -> None:
+    """Given a standby that lacks what a second try to join was told: it may be told another
+    answer."""
+    told = run(make_plan(701, RUNNABLE))
+    assert told.held["promoted"] == 1
+    assert told.violation is None, told.timeline.text()
 
 
 def failed(plan: Plan, *, guilty: int, user: int) -> Told:
