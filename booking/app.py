@@ -9,6 +9,8 @@ from typing import Any
 from actors.clock import Clock, DatabaseClock
 from actors.cluster.application import ClusterOptions
 from actors.cluster.node import ClusterNode, MakeLinks
+from actors.consumers.operations import Consumers
+from actors.consumers.runner import ConsumerRunner
 from actors.core.context import Limits
 from actors.journal.contract import Row
 from actors.membership.contract import Member
@@ -18,6 +20,7 @@ from booking.calls import ActorClient, Freshness, TokenSigner
 from booking.entities import queue_address
 from booking.identity import Identity
 from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
+from booking.instance.consumers import Followers
 from booking.instance.health import ReadinessCheck, Succession
 from booking.instance.stores import LANES, Stores
 from booking.instance.views import Views
@@ -26,6 +29,9 @@ from booking.queue.service import QueueService
 from booking.seats.service import SeatService
 from booking.services import Services
 from booking.settings import Settings
+
+CONSUMERS_TOPIC = "consumers"
+"""Of the message that an operator changed how far consumers are."""
 
 
 class App:
@@ -42,6 +48,7 @@ class App:
         *,
         identity: Identity,
         limits: Limits | None = None,
+        followers: Followers | None = None,
         draw: Callable[[], float] = random.random,
         seed: Callable[[], str] = lambda: os.urandom(32).hex(),
     ) -> None:
@@ -74,6 +81,7 @@ class App:
             send=self.node.control.send,
         )
         self.keeper = self._make_keeper(seed)
+        self.consumers = self._make_consumers(followers or Followers(stores.journal), draw)
         self.readiness = ReadinessCheck(self.node, self.loader, stores.journal, clock)
         self.services = self._make_services()
 
@@ -101,6 +109,22 @@ class App:
             idle_ms=self._settings.queue_idle_s * 1000,
             draw_seed=seed,
         )
+
+    def _make_consumers(self, followers: Followers, draw: Callable[[], float]) -> Consumers:
+        node, journal = self.node, followers.journal
+        served = node.runtime.shards.committed
+        runners = [
+            ConsumerRunner(consumer, offsets, journal, served, self._read_event, self._clock, draw)
+            for consumer, offsets in followers.consumers
+        ]
+        consumers = Consumers(runners, journal, announce=self._announce_consumers)
+        if runners:
+            node.runtime.subscribe(consumers)
+        return consumers
+
+    def _announce_consumers(self) -> None:
+        for name in self.node.members.others():
+            self.node.control.send(name, CONSUMERS_TOPIC, b"")
 
     def _make_services(self) -> Services:
         actors = ActorClient(self.node.router)
@@ -142,6 +166,7 @@ class App:
         self._tasks.spawn(OutcomePurge(self.stores.journal).run(), "purge")
         self._tasks.spawn(self.keeper.run(), "queues")
         self._tasks.spawn(self._presence.run(), "presence")
+        self.consumers.start(self._tasks)
         await self.readiness.wait()
 
     @property
@@ -152,6 +177,7 @@ class App:
     async def close(self) -> None:
         """Close what is left once the node has stopped."""
         await self._tasks.close()
+        await self.consumers.close()
         await self.stores.close()
 
     def _lost(self, shard: int) -> None:
@@ -165,9 +191,13 @@ class App:
 
     def _gained(self, shards: Collection[int]) -> None:
         self.loader.gained(shards)
+        self.consumers.wake()
 
     def _told(self, topic: str, body: bytes) -> None:
-        self._presence.told(topic, body)
+        if topic == CONSUMERS_TOPIC:
+            self.consumers.refresh()
+        else:
+            self._presence.told(topic, body)
 
     def _read_event(self, row: Row) -> Any:
         behaviour = self.node.runtime.behaviour(row.address.kind)

@@ -21,6 +21,7 @@ from actors.transport import Transport
 from booking.app import App
 from booking.audit.schedule import Audits
 from booking.identity import Identity
+from booking.instance.consumers import followers_of
 from booking.instance.metrics import MEANINGS, ClusterNumbers, gauges
 from booking.instance.stores import open_journal, stores_of
 from booking.observability.tracing import Tracing
@@ -52,7 +53,14 @@ class Server:
         self._foreign = ForeignInstances()
         self._peering = _Peering(settings, clock, self._tracing, self._foreign)
         stores = stores_of(settings, identity, self._journal, self._foreign)
-        self.app = App(settings, stores, self._peering.links_of, clock, identity=identity)
+        self.app = App(
+            settings,
+            stores,
+            self._peering.links_of,
+            clock,
+            identity=identity,
+            followers=followers_of(settings),
+        )
         if self._tracing is not None:
             self._tracing.follow(self.app.node)
         self._audits = Audits(settings.database_url, clock, journal_urls=settings.journal_urls)

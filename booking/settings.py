@@ -40,6 +40,7 @@ _PLACEHOLDERS = re.compile(
 )
 _POSTGRES = ("postgresql", "postgres")
 _INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_PYTHON_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _HOST_LENGTH_MAX = 50
 """Of the 63 characters of an instance's name; a dash and the longest process id take 8."""
 
@@ -89,6 +90,14 @@ def _networks(name: str, text: str) -> tuple[Network, ...]:
         raise SettingsError(f"{name} must be addresses or networks: {error}") from None
 
 
+def _names(name: str, text: str) -> tuple[str, ...]:
+    names = tuple(text.split())
+    for each in names:
+        if not _PYTHON_NAME.fullmatch(each):
+            raise SettingsError(f"{name} must be names like package.module:name, not {each!r}")
+    return names
+
+
 def _secrets(name: str, text: str) -> tuple[str, ...]:
     return tuple(_secret(SECRET_LENGTH_MIN, name, each.strip()) for each in text.split(","))
 
@@ -119,6 +128,7 @@ Address = Annotated[str, _as(_address)]
 InstanceName = Annotated[str, _as(_instance)]
 AdminToken = Annotated[str, _as(partial(_secret, ADMIN_TOKEN_LENGTH_MIN))]
 TokenSecrets = Annotated[tuple[str, ...], _as(_secrets)]
+Names = Annotated[tuple[str, ...], _as(_names)]
 Networks = Annotated[tuple[Network, ...], _as(_networks)]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 UpToAMillion = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -169,6 +179,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     active_s: Seconds = field(name="BOOKING_ACTIVE_SECONDS", default=600)
     audit_brake: bool = field(name="BOOKING_AUDIT_BRAKE", default=False)
     """``booking audit --follow`` pauses the queues that a violation concerns."""
+    consumers: Names = field(name="BOOKING_CONSUMERS", default=())
+    """Consumers of events that this instance runs besides the product's own."""
     user_auth: Literal["none", "token"] = field(name="BOOKING_USER_AUTH", default="none")
     log: Literal["json", "text"] = field(name="BOOKING_LOG", default="json")
     access_log: bool = field(name="BOOKING_ACCESS_LOG", default=False)

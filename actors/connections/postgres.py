@@ -198,6 +198,25 @@ class Link:
             raise
         return connection
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """Several statements, all of them or none: whatever is raised before the end throws the
+        connection away, and the server undoes them. Raises what asyncpg does."""
+        async with self._turn:
+            connection = self._connection
+            if connection is None or connection.is_closed():
+                connection = await self._connect()
+            try:
+                await connection.execute("BEGIN")
+                yield connection
+                # Of one in which a statement failed the server only says that it is over.
+                ended = await connection.execute("COMMIT")
+                assert ended == "COMMIT", "a statement of the transaction failed"
+            except BaseException:
+                connection.terminate()
+                self._connection = None
+                raise
+
     async def close(self) -> None:
         """Say goodbye, or hang up if that takes too long. A statement under way is cut off."""
         self._closed = True

@@ -291,6 +291,13 @@ class Journal(Protocol):
     ) -> list[Row]:
         """The entity's events of these types, newest first, below ``before_seq`` if given."""
 
+    async def read(self, after: Mapping[int, int], limit: int) -> list[Row]:
+        """The first events of these shards above a seq each, at most so many of each; those of a
+        shard stand together, in order and without a gap."""
+
+    async def ends(self, shards: Collection[int]) -> dict[int, int]:
+        """The last seq of each of these shards that is in the journal; 0 for one without events."""
+
     async def turn_outcomes(self, every_ms: int) -> bool:
         """Forget the oldest of three segments of outcomes and begin another, unless that was done
         less than this ago by the journal's own clock; returns whether. So each outcome is kept for

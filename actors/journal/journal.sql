@@ -102,6 +102,20 @@ LEFT JOIN raised AS r ON r.shard = t.shard
 ON CONFLICT (shard, seq, epoch, writer, incarnation) DO UPDATE SET raised_to = excluded.raised_to
 RETURNING shard, accepted_at IS NULL AS open
 
+-- name: read
+-- The first events of these shards above a seq each, in order: one step down the primary key for each
+-- shard, and then along it.
+SELECT j.shard, j.seq, j.epoch, j.address, j.type, j.version, j.payload::text AS payload, j.at_ms,
+       j.command
+FROM unnest(:shards::smallint[], :seqs::bigint[]) AS w (shard, seq)
+CROSS JOIN LATERAL (
+    SELECT * FROM journal
+    WHERE shard = w.shard AND seq > w.seq
+    ORDER BY seq
+    LIMIT :limit::bigint
+) AS j
+ORDER BY 1, 2
+
 -- name: load
 -- The stored state of each of these entities, if there is one, and the first events above it, oldest
 -- first. One statement, because a cold entity costs mostly the way to the server and back.

@@ -319,6 +319,15 @@ class MemoryJournal:
         ]
         return rows[:limit]
 
+    async def read(self, after: Mapping[int, int], limit: int) -> list[Row]:
+        """As the contract says."""
+        rows = self.store.rows
+        return [row for shard, seq in after.items() for row in rows[shard][seq : seq + limit]]
+
+    async def ends(self, shards: Collection[int]) -> dict[int, int]:
+        """As the contract says."""
+        return {shard: len(self.store.rows[shard]) for shard in shards}
+
     async def turn_outcomes(self, every_ms: int) -> bool:
         """As the contract says; without a clock nothing is old."""
         return self.store.clock is not None and self.store.turn_outcomes(every_ms)

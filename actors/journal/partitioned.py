@@ -34,7 +34,7 @@ from actors.journal.contract import (
     SnapshotRow,
     part_number,
 )
-from actors.journal.postgres import PostgresJournal
+from actors.journal.postgres import POOL_SIZE, PostgresJournal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -176,6 +176,19 @@ class PartitionedJournal:
         """As the contract says."""
         return await self._of(address).history(address, types, limit, before_seq)
 
+    async def read(self, after: Mapping[int, int], limit: int) -> list[Row]:
+        """As the contract says."""
+        found = await self._spread(
+            list(after.items()), list(after), lambda part, some: part.read(dict(some), limit)
+        )
+        return list(chain.from_iterable(found.values()))
+
+    async def ends(self, shards: Collection[int]) -> dict[int, int]:
+        """As the contract says."""
+        numbers = list(shards)
+        found = await self._spread(numbers, numbers, lambda part, some: part.ends(some))
+        return {shard: seq for part in found.values() for shard, seq in part.items()}
+
     async def _spread(
         self,
         items: Sequence[T],
@@ -188,9 +201,9 @@ class PartitionedJournal:
         return dict(zip(split, answers, strict=True))
 
 
-def journal_over(dsns: Sequence[str], lanes_each: int = 1) -> Journal:
+def journal_over(dsns: Sequence[str], lanes_each: int = 1, pool_size: int = POOL_SIZE) -> Journal:
     """The journal in this database, or over these in the order of the mapping."""
-    parts = [PostgresJournal(dsn, lanes_each) for dsn in dsns]
+    parts = [PostgresJournal(dsn, lanes_each, pool_size=pool_size) for dsn in dsns]
     return parts[0] if len(parts) == 1 else PartitionedJournal(parts)
 
 

@@ -209,6 +209,20 @@ class PostgresJournal:
         )
         return [_row(record, address) for record in found]
 
+    async def read(self, after: Mapping[int, int], limit: int) -> list[Row]:
+        """As the contract says."""
+        if not after:
+            return []
+        found = await self._pool.fetch(
+            _SQL["read"], shards=list(after), seqs=list(after.values()), limit=limit
+        )
+        return [_row(record, Address.parse(record["address"])) for record in found]
+
+    async def ends(self, shards: Collection[int]) -> dict[int, int]:
+        """As the contract says."""
+        found = await self._pool.fetch(_SQL["ends"], shards=list(shards))
+        return dict.fromkeys(shards, 0) | {record["shard"]: record["seq"] for record in found}
+
 
 async def claim_shards(
     pool: LinkPool,

@@ -218,6 +218,14 @@ class OwnedShards:
         """The epochs of all shards that are served here."""
         return {n: shard.epoch for n, shard in self.by_number.items() if not shard.frozen}
 
+    def committed(self) -> dict[int, tuple[int, int]]:
+        """Of all shards that are served here, the epoch and the last seq that is committed."""
+        return {
+            n: (shard.epoch, shard.committed_seq)
+            for n, shard in self.by_number.items()
+            if not shard.frozen
+        }
+
     def told(self) -> list[tuple[int, int]] | None:
         """The shards that others may hear are served here, with their epochs; ``None`` while
         nothing is certain."""

@@ -63,6 +63,23 @@ async def test_many_entities_are_loaded_in_the_order_asked(journal: Journal) -> 
         assert list(by_address[addresses[place]].rows) == []
 
 
+async def test_shards_are_read_from_a_seq_on_in_order(journal: Journal) -> None:
+    """Given events of three shards, when they are read above a seq each, then every event comes
+    once and as it was written, those of a shard in order, and not more of one than asked."""
+    rows = {
+        n: [event(address_in(n, seq % 2), seq, type_=f"T{seq}") for seq in range(1, 8)]
+        for n in (1, 2, 5)
+    }
+    await journal.append(0, batch(rows=[row for some in rows.values() for row in some]))
+
+    found = await journal.read({5: 0, 1: 3, 2: 7, 8: 0}, 3)
+    assert [row for row in found if row.shard == 5] == rows[5][:3]
+    assert [row for row in found if row.shard == 1] == rows[1][3:6]
+    assert len(found) == 6
+    assert await journal.read({}, 3) == []
+    assert await journal.ends([1, 8, 5]) == {1: 7, 5: 7, 8: 0}
+
+
 async def test_history_is_newest_first_and_of_the_wanted_types_only(journal: Journal) -> None:
     address, neighbour = address_in(6), address_in(6, 1)
     types = ["Charged", "Paid", "Noted"]

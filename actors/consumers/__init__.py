@@ -1,0 +1,1 @@
+"""Durable subscriptions: functions that follow the journal, and where each keeps how far it is."""
