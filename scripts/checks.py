@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,9 +55,10 @@ def main(arguments: list[str]) -> int:
     if first and (ROOT / "tests" / first).is_dir():
         arguments[0] = f"tests/{first}"
     tests = pytest_command(caches)
-    if arguments:
-        return run([*tests, *arguments])
-    return everything(static, [*tests, *never_hanging(), *lanes()])
+    with bytecode_kept():
+        if arguments:
+            return run([*tests, *arguments])
+        return everything(static, [*tests, *never_hanging(), *lanes()])
 
 
 def everything(static: dict[str, list[str]], tests: list[str]) -> int:
@@ -93,6 +96,25 @@ def never_hanging() -> list[str]:
     """What makes pytest show where a hanging test is and end, instead of starting it once more."""
     hanging = ["-o", f"faulthandler_timeout={HANGING_S}", "-o", "faulthandler_exit_on_timeout=true"]
     return [*hanging, "--max-worker-restart=0"]
+
+
+@contextmanager
+def bytecode_kept() -> Iterator[None]:
+    """Where the caller's environment forbids to write bytecode, keep it for as long as this runs:
+    tests start hundreds of processes, and each would compile whatever it imports."""
+    forbidden = os.environ.pop("PYTHONDONTWRITEBYTECODE", "")
+    if not forbidden:
+        yield
+        return
+    with tempfile.TemporaryDirectory(
+        prefix="booking-bytecode-", ignore_cleanup_errors=True
+    ) as kept:
+        os.environ["PYTHONPYCACHEPREFIX"] = kept
+        try:
+            yield
+        finally:
+            del os.environ["PYTHONPYCACHEPREFIX"]
+            os.environ["PYTHONDONTWRITEBYTECODE"] = forbidden
 
 
 def static_checks(caches: Path) -> dict[str, list[str]]:

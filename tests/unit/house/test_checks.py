@@ -131,6 +131,31 @@ def test_a_command_runs_and_its_status_comes_back() -> None:
     assert checks.run(["/bin/sh", "-c", "exit 7"]) == 7
 
 
+def test_processes_of_tests_keep_what_they_compile_though_the_environment_forbids_it(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They do so outside of the checkout, and nothing of it is left afterwards."""
+    (tmp_path / "imported.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    kept: list[Path] = []
+
+    def run(_: list[str]) -> int:
+        there = Path(os.environ["PYTHONPYCACHEPREFIX"])
+        done = subprocess.run([sys.executable, "-c", "import imported"], check=False)
+        kept.extend(there.rglob("imported.*.pyc"))
+        return done.returncode
+
+    monkeypatch.setattr(checks, "run", run)
+    assert checks.main(["unit"]) == 0
+    [found] = kept
+    assert not found.is_relative_to(ROOT)
+    assert not found.exists()
+    assert os.environ["PYTHONDONTWRITEBYTECODE"] == "1"
+    assert "PYTHONPYCACHEPREFIX" not in os.environ
+
+
 def test_ctrl_c_waits_and_ends_with_the_status_of_shells(tmp_path: Path) -> None:
     """As at a terminal, everybody in the foreground is told."""
     mark = tmp_path / "ended-in-its-way"
