@@ -90,6 +90,7 @@ class Server:
             queues=self.app.services.queue,
             catalogue=self.app.stores.catalogue,
             audits=self._audits,
+            consumers=self.app.consumers,
         )
 
     def _make_metrics(self) -> EdgeMetrics:
@@ -102,7 +103,7 @@ class Server:
             },
             MEANINGS,
         )
-        metrics.add(ClusterNumbers(node, self._peering.links.statistics))
+        metrics.add(ClusterNumbers(node, self.app.consumers, self._peering.links.statistics))
         return metrics
 
     # -- life ----------------------------------------------------------------------------------

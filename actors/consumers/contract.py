@@ -126,8 +126,5 @@ class Offsets(Protocol):
     async def rewind(self, seq: int, shards: Collection[int]) -> list[Offset]:
         """Go back to this seq in those of these shards that are past it, and go on from there."""
 
-    async def forget(self) -> None:
-        """Remove all of it: of a consumer that is no more."""
-
     async def close(self) -> None:
         """Close every connection."""

@@ -73,9 +73,5 @@ class MemoryOffsets:
             self.offsets[offset.shard] = replace(offset, seq=seq, epoch=0, trouble="", poison_seq=0)
         return [self.offsets[offset.shard] for offset in back]
 
-    async def forget(self) -> None:
-        """As the contract says."""
-        self.offsets.clear()
-
     async def close(self) -> None:
         """Do nothing: there is no connection."""

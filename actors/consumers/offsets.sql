@@ -88,6 +88,3 @@ SET seq = :seq::bigint, epoch = 0, trouble = '', poison_seq = 0, moved_at = now(
 FROM locked AS l
 WHERE o.consumer = :consumer::text AND o.shard = l.shard AND o.seq >= :seq::bigint
 RETURNING o.shard, o.seq, o.epoch, o.paused, o.trouble, o.poison_seq, o.skipped::text
-
--- name: forget
-DELETE FROM consumer_offsets WHERE consumer = :consumer::text

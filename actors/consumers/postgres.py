@@ -77,10 +77,6 @@ class PostgresOffsets:
         """As the contract says."""
         return await self._fetch("rewind", seq=seq, shards=list(shards))
 
-    async def forget(self) -> None:
-        """As the contract says."""
-        await self._fetch("forget")
-
     async def close(self) -> None:
         """As the contract says."""
         for link in (self._effects, self._rest):

@@ -146,9 +146,9 @@ class ConsumerRunner:
         self.wake.set()
 
     @property
-    def halted(self) -> int:
-        """Shards here that go no further until an operator says so."""
-        return sum(place.offset.halted for place in self._places.values())
+    def stopped(self) -> int:
+        """Shards here in which it stopped by itself, until an operator says so."""
+        return sum(bool(place.offset.trouble) for place in self._places.values())
 
     @property
     def behind(self) -> int:

@@ -13,6 +13,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from actors.cluster.node import ClusterNode
+from actors.consumers.operations import Consumers
 from actors.membership.foreign import ForeignInstances
 from actors.peers import PeerStatistics
 from booking.accounts.domain.account import Charged, PaymentCompleted, PaymentRefunded
@@ -176,14 +177,20 @@ def gauges(
     return numbers
 
 
-_PEER = ("peer",)
+_PEER, _CONSUMER = ("peer",), ("consumer",)
 
 
 class ClusterNumbers(Collector):
     """Asked at each scrape. Labels are names of instances, of which there are a few."""
 
-    def __init__(self, node: ClusterNode, peers: Callable[[], Sequence[PeerStatistics]]) -> None:
+    def __init__(
+        self,
+        node: ClusterNode,
+        consumers: Consumers,
+        peers: Callable[[], Sequence[PeerStatistics]],
+    ) -> None:
         self._node = node
+        self._consumers = consumers
         self._peers = peers
 
     def collect(self) -> Iterable[Metric]:
@@ -204,6 +211,40 @@ class ClusterNumbers(Collector):
             errors.add_metric((cause,), count)
         yield errors
         yield from self._links()
+        yield from self._followed()
+
+    def _followed(self) -> Iterable[Metric]:
+        done = CounterMetricFamily(
+            "booking_consumer_events", "Events that the consumer is done with.", labels=_CONSUMER
+        )
+        failures = CounterMetricFamily(
+            "booking_consumer_failures",
+            "Times that it failed, and went on later.",
+            labels=_CONSUMER,
+        )
+        stopped = GaugeMetricFamily(
+            "booking_consumer_stopped_shards",
+            "Shards in which it stopped by itself, until an operator says so.",
+            labels=_CONSUMER,
+        )
+        behind = GaugeMetricFamily(
+            "booking_consumer_behind_events",
+            "Events that are committed here and not done.",
+            labels=_CONSUMER,
+        )
+        behind_s = GaugeMetricFamily(
+            "booking_consumer_behind_seconds",
+            "For how long there has always been something to do, but for halted shards.",
+            labels=_CONSUMER,
+        )
+        for runner in self._consumers.runners:
+            name = (runner.consumer.name,)
+            done.add_metric(name, runner.events)
+            failures.add_metric(name, runner.failures)
+            stopped.add_metric(name, runner.stopped)
+            behind.add_metric(name, runner.behind)
+            behind_s.add_metric(name, runner.behind_s)
+        return (done, failures, stopped, behind, behind_s)
 
     def _links(self) -> Iterable[Metric]:
         up = GaugeMetricFamily(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from actors.consumers.contract import Consumer, Offsets
 from booking.catalogue.domain import Schedule
 from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_admin_server
 from tests.support.edge import Answered
@@ -33,10 +34,14 @@ class AdminEdge:
         operations: FakeOperations | None = None,
         parts: AdminParts | None = None,
         serving: bool = True,
+        consumers: Sequence[tuple[Consumer, Offsets]] = (),
     ) -> None:
         self.operations = operations or FakeOperations()
         self.instance = Instance(
-            queue_max_active=1_000, queue_admit_per_minute=600, serving=serving
+            queue_max_active=1_000,
+            queue_admit_per_minute=600,
+            serving=serving,
+            consumers=consumers,
         )
         self.audits = FakeAudits(self.operations.clock)
         self.metrics = EdgeMetrics()
@@ -55,6 +60,7 @@ class AdminEdge:
             queues=self.instance.services.queue,
             catalogue=self.instance.catalogue,
             audits=self.audits,
+            consumers=self.instance.app.consumers,
         )
 
     @property

@@ -4,7 +4,7 @@ of it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 from uuid import UUID
@@ -13,6 +13,7 @@ import msgspec
 
 from actors.address import Address
 from actors.cluster.application import TIMES
+from actors.consumers.contract import Consumer, Offsets
 from actors.core.context import Limits
 from actors.errors import StaleError
 from actors.journal.contract import Batch, Row
@@ -22,6 +23,7 @@ from booking.catalogue.domain import MAIN_QUEUE, Catalogue, Schedule
 from booking.domain.persistent import Prices
 from booking.entities import ledger_address
 from booking.identity import Identity
+from booking.instance.consumers import Followers
 from booking.instance.stores import Stores
 from booking.queue.view import QueueStatus, QueueView
 from booking.seats.domain.ledger import Ledger
@@ -114,6 +116,7 @@ class Instance:
         limits: Limits = LIMITS,
         instance: str = "one",
         serving: bool = True,
+        consumers: Sequence[tuple[Consumer, Offsets]] = (),
         **given: object,
     ) -> None:
         self.serving = serving
@@ -147,6 +150,7 @@ class Instance:
             limits=limits,
             draw=lambda: 0.5,
             seed=self._seed,
+            followers=Followers(self.journal, consumers),
         )
 
     def _seed(self) -> str:

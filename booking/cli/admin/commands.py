@@ -229,6 +229,36 @@ class Admin:
     def _queue(self, data: Any) -> int:
         return self.show(data, tables.queues([self.client.read(data, QueueReport)]))
 
+    # -- consumers ---------------------------------------------------------------------------------
+
+    def consumers_show(self, args: argparse.Namespace) -> int:
+        """How each is doing, and what stopped it."""
+        data = self.client.ask("GET", "/admin/consumers")
+        items = self.client.read(data, tables.ConsumerList).items
+        return self.show(data, tables.consumers(items) or ["There are no consumers."])
+
+    def consumers_pause(self, args: argparse.Namespace) -> int:
+        """Take nothing more."""
+        return self._consumer(args.consumer, "pause", None, "is paused")
+
+    def consumers_resume(self, args: argparse.Namespace) -> int:
+        """Go on; try what it stopped at again."""
+        return self._consumer(args.consumer, "resume", None, "goes on")
+
+    def consumers_skip(self, args: argparse.Namespace) -> int:
+        """Leave out the event that a shard stopped at."""
+        body = {"shard": args.shard, "reason": args.reason}
+        return self._consumer(args.consumer, "skip", body, f"goes on in shard {args.shard}")
+
+    def consumers_rewind(self, args: argparse.Namespace) -> int:
+        """Take events again that it is done with."""
+        body = {"seq": args.seq, "shards": args.shards}
+        return self._consumer(args.consumer, "rewind", body, f"goes on after seq {args.seq}")
+
+    def _consumer(self, name: str, verb: str, body: object, words: str) -> int:
+        data = self.client.ask("POST", f"/admin/consumers/{path_part(name)}/{verb}", body)
+        return self.show(data, [f"{name} {words}."])
+
     # -- catalogue, audit, trail -------------------------------------------------------------------
 
     def concerts_put(self, args: argparse.Namespace) -> int:

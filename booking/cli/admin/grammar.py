@@ -37,6 +37,7 @@ def add_parser(subparsers: Verbs) -> None:
     _add_cluster(verbs)
     _add_shards(verbs)
     _add_queues(_group(verbs, "queues", "waiting queues: rules, and how they are doing"))
+    _add_consumers(_group(verbs, "consumers", "consumers of events: how they are doing, going on"))
     concerts = _group(verbs, "concerts", "change the catalogue while the service runs")
     file = _arg("file", metavar="FILE", help='a path, or "-" for the standard stream')
     one = _arg("--concert", metavar="ID", help="FILE is this one concert, not a list")
@@ -97,6 +98,24 @@ def _add_queues(verbs: Verbs) -> None:
     _add(verbs, "pause", Admin.queues_pause, queue)
     _add(verbs, "resume", Admin.queues_resume, queue)
     _add(verbs, "queue-all", Admin.queues_queue_all, queue)
+
+
+def _add_consumers(verbs: Verbs) -> None:
+    consumer = _arg("consumer", metavar="NAME")
+    shard = {"type": partial(_whole, 0, SHARDS_MAX), "metavar": "SHARD"}
+    _add(verbs, "show", Admin.consumers_show)
+    _add(verbs, "pause", Admin.consumers_pause, consumer)
+    _add(verbs, "resume", Admin.consumers_resume, consumer)
+    reason = _arg("--reason", required=True, help="for whoever misses the event")
+    _add(verbs, "skip", Admin.consumers_skip, consumer, _arg("shard", **shard), reason)
+    _add(
+        verbs,
+        "rewind",
+        Admin.consumers_rewind,
+        consumer,
+        _arg("shards", nargs="*", help="default: all", **shard),
+        _arg("--seq", type=int, default=0, help="go on after this event (default 0)"),
+    )
 
 
 def _arg(name: str, **options: Any) -> Argument:

@@ -17,6 +17,7 @@ from actors.cluster.admin_views import (
     Rebalance,
     ShardView,
 )
+from actors.consumers.operations import ConsumerView
 from booking.audit.report import AuditReport, render
 from booking.queue.admin import QueueReport
 
@@ -246,6 +247,28 @@ class LossPage(msgspec.Struct):
     """What the journal has lost."""
 
     items: list[LossView]
+
+
+class ConsumerList(msgspec.Struct):
+    """All consumers."""
+
+    items: list[ConsumerView]
+
+
+def consumers(items: Sequence[ConsumerView]) -> Drawn:
+    """How each consumer is doing, and below where one stopped and what was left out."""
+    drawn = table("consumer|state|behind", ((one.name, one.state, one.behind) for one in items))
+    for one in items:
+        drawn += [
+            f"{plain(one.name)} stopped in shard {at.shard} after seq {at.seq}: {plain(at.trouble)}"
+            for at in one.stopped
+        ]
+        drawn += [
+            f"{plain(one.name)} left out seq {skip.seq} of shard {skip.shard}, by"
+            f" {plain(skip.who)}: {plain(skip.reason)}"
+            for skip in one.skipped
+        ]
+    return drawn
 
 
 def losses(items: Iterable[LossView]) -> Drawn:

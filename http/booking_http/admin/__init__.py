@@ -2,6 +2,7 @@
 
 from booking_http.admin.cluster import ClusterCalls
 from booking_http.admin.concerts import ConcertAdminCalls
+from booking_http.admin.consumers import ConsumerAdminCalls
 from booking_http.admin.placement import PlacementCalls
 from booking_http.admin.queues import QueueAdminCalls
 from booking_http.admin.service import AdminParts, AdminService
@@ -12,7 +13,14 @@ from booking_http.routes import Route
 
 __all__ = ["AdminParts", "admin_routes"]
 
-_CALLS = (ClusterCalls, PlacementCalls, QueueAdminCalls, ConcertAdminCalls, TrailCalls)
+_CALLS = (
+    ClusterCalls,
+    PlacementCalls,
+    QueueAdminCalls,
+    ConcertAdminCalls,
+    ConsumerAdminCalls,
+    TrailCalls,
+)
 
 
 def admin_routes(parts: AdminParts, metrics: EdgeMetrics) -> tuple[Route, ...]:

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from actors.cluster.admin import ClusterAdmin
 from actors.cluster.admin_views import OperationRefusedError
+from actors.consumers.operations import Consumers, UnknownConsumerError
 from actors.journal.contract import JournalError
 from booking.audit.report import AuditRunningError, AuditService
 from booking.catalogue.contract import CatalogueStore
@@ -32,7 +33,7 @@ from booking_http.schemas import Complaint
 T = TypeVar("T")
 
 _RETRY_S = 1.0
-_REFUSALS = (DocumentError, CatalogueError, AuditRunningError, ValueError)
+_REFUSALS = (DocumentError, CatalogueError, AuditRunningError, UnknownConsumerError, ValueError)
 """Of the application, for what is written down here: nothing was done."""
 _REFUSED_WORDS_MAX = 300
 """Characters kept of a refusal; a document can have fifty problems."""
@@ -48,6 +49,7 @@ class AdminParts:
     queues: QueueService | None = None
     catalogue: CatalogueStore | None = None
     audits: AuditService | None = None
+    consumers: Consumers | None = None
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -113,6 +115,11 @@ class AdminService:
     def audits(self) -> AuditService:
         """The audits of the journal."""
         return _present(self._parts.audits, "audit")
+
+    @property
+    def consumers(self) -> Consumers:
+        """The consumers of events."""
+        return _present(self._parts.consumers, "consumers")
 
     @asynccontextmanager
     async def noted(self, call: Call, what: str, detail: Mapping[str, Any]) -> AsyncIterator[None]:
@@ -202,6 +209,8 @@ def _refusal(error: Exception) -> Exception:
                 "The database is out of reach. Look whether it was done before you repeat it.",
                 retry_after(_RETRY_S),
             )
+        case UnknownConsumerError():
+            return RefusedError("unknown_consumer")
         case AuditRunningError():
             return RefusedError("audit_running")
         case DocumentError():

@@ -1,6 +1,7 @@
 // The operators' console: asks for the token, then looks at the service once a second.
 
 import { call, lock, Refused, unlock } from "./api.js";
+import { Consumers } from "./consumers.js";
 import { say } from "./dialogs.js";
 import { find, span, text } from "./dom.js";
 import { Instances } from "./instances.js";
@@ -31,8 +32,8 @@ function open(view) {
   const changed = () => look(true);
   panels ??= {
     instances: new Instances(changed), rebalance: new Rebalance(changed),
-    shards: new Shards(changed), queues: new Queues(changed), audit: new Audit(),
-    trail: new Trail(),
+    shards: new Shards(changed), queues: new Queues(changed),
+    consumers: new Consumers(changed), audit: new Audit(), trail: new Trail(),
   };
   show(view);
   find("#headline").focus();
@@ -80,7 +81,7 @@ async function look(everything = false) {
     const parts = [
       call("GET", "/admin/cluster").then((view) => show(view)),
       call("GET", "/admin/queues").then((data) => panels.queues.render(data.items)),
-      ...(seldom ? [panels.trail.refresh()] : []),
+      ...(seldom ? [panels.trail.refresh(), panels.consumers.refresh()] : []),
       ...(seldom || panels.audit.running ? [panels.audit.refresh()] : []),
     ];
     const outcomes = await Promise.allSettled(parts);

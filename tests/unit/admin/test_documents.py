@@ -27,6 +27,11 @@ CONTRACT = {
     ("get", "/admin/audit"),
     ("post", "/admin/audit"),
     ("get", "/admin/log"),
+    ("get", "/admin/consumers"),
+    *(
+        ("post", f"/admin/consumers/{{id}}/{verb}")
+        for verb in ("pause", "resume", "skip", "rewind")
+    ),
     ("get", "/admin/losses"),
     ("post", "/admin/losses/accept"),
 }

@@ -154,7 +154,7 @@ async def test_a_poison_event_stops_only_its_shard(following: Following) -> None
         following.commit(shard, 40)
     runner = following.runner(handle=_refusing({(2, 17)}))
     following.start(runner)
-    await until(lambda: runner.halted == 1)
+    await until(lambda: runner.stopped == 1)
     following.commit(1, 5)
     await until(lambda: len(following.effects.done) == 45 + 16 + 40)
 
@@ -171,7 +171,7 @@ async def test_a_skipped_event_is_left_out_and_remembered(following: Following) 
     following.commit(1, 4)
     runner = following.runner(handle=_refusing({(1, 2)}))
     following.start(runner)
-    await until(lambda: runner.halted == 1)
+    await until(lambda: runner.stopped == 1)
     assert await following.effects.skip(1, "its user is gone", "ann") is not None
     runner.refresh()
     await until(lambda: len(following.effects.done) == 3)
@@ -194,7 +194,7 @@ async def test_an_event_that_cannot_be_decoded_is_poison(following: Following) -
 
     runner._decode = decode
     following.start(runner)
-    await until(lambda: runner.halted == 1)
+    await until(lambda: runner.stopped == 1)
     assert following.effects.by_shard() == {1: [1, 2]}
     assert following.effects.offsets[1].poison_seq == 3
 
@@ -210,7 +210,7 @@ async def test_a_function_that_hangs_is_ended_and_its_event_is_poison(following:
     following.commit(2, 2)
     runner = following.runner(handle=hang)
     following.start(runner)
-    await until(lambda: runner.halted == 1 and len(following.effects.done) == 2, 3600)
+    await until(lambda: runner.stopped == 1 and len(following.effects.done) == 2, 3600)
     assert following.effects.by_shard() == {1: [1, 2]}
     assert following.effects.offsets[2].trouble.startswith("HungError")
 
@@ -231,7 +231,7 @@ async def test_what_passes_by_itself_is_waited_out(
     assert following.effects.by_shard().get(1, []) == []
     poison.clear()
     await until(lambda: len(following.effects.done) == 3)
-    assert runner.halted == 0
+    assert runner.stopped == 0
 
 
 async def test_a_journal_that_cannot_be_read_is_waited_for(following: Following) -> None:
@@ -292,7 +292,7 @@ async def test_a_journal_that_lost_what_was_done_stops_the_shard(following: Foll
     following.claim("one", 1)
     following.commit(1, 4)
     runner.refresh((1,))
-    await until(lambda: runner.halted == 1)
+    await until(lambda: runner.stopped == 1)
     assert "event 5 of epoch 1" in following.effects.offsets[1].trouble
     assert following.effects.offsets[1].poison_seq == 0
     assert await following.effects.skip(1, "", "") is None
@@ -308,5 +308,5 @@ async def test_events_that_are_gone_from_the_journal_stop_the_shard(following: F
     following.commit(1, 5)
     runner = following.runner(journal=Archived(following.store))
     following.start(runner)
-    await until(lambda: runner.halted == 1)
+    await until(lambda: runner.stopped == 1)
     assert following.effects.offsets[1].trouble == "event 1 is not in the journal"
