@@ -48,6 +48,9 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     handle: Handle
     dsn: str = ""
     """The PostgreSQL database of its effects and offsets; empty: the service's first one."""
+    tables: str = ""
+    """SQL that makes the tables of its effects if they are not there. Run when an instance first
+    needs them, by one at a time."""
     kinds: Collection[str] = ()
     """The kinds of entities whose events it is given; none: all."""
     start: Literal["beginning", "end"] = "beginning"

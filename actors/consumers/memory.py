@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,7 @@ class MemoryOffsets:
     def __init__(self, connection: Any = None) -> None:
         self.offsets: dict[int, Offset] = {}
         self._connection = connection
+        self._turn = asyncio.Lock()
 
     async def open(self, begin: Mapping[int, int]) -> list[Offset]:
         """As the contract says."""
@@ -28,13 +30,13 @@ class MemoryOffsets:
 
     @asynccontextmanager
     async def moving(self, steps: Mapping[int, Step]) -> AsyncIterator[tuple[Collection[int], Any]]:
-        """As the contract says, but that it finds out at its end who was faster."""
-        live = {n for n, step in steps.items() if self._movable(n, step)}
-        yield live, self._connection
-        for shard in live:
-            assert self._movable(shard, steps[shard]), "moved by two at once"
-            seq, epoch = steps[shard].seq, steps[shard].epoch
-            self.offsets[shard] = replace(self.offsets[shard], seq=seq, epoch=epoch)
+        """As the contract says."""
+        async with self._turn:
+            live = {n for n, step in steps.items() if self._movable(n, step)}
+            yield live, self._connection
+            for shard in live:
+                seq, epoch = steps[shard].seq, steps[shard].epoch
+                self.offsets[shard] = replace(self.offsets[shard], seq=seq, epoch=epoch)
 
     def _movable(self, shard: int, step: Step) -> bool:
         offset = self.offsets[shard]
@@ -42,8 +44,9 @@ class MemoryOffsets:
 
     async def stop(self, shard: int, seq: int, trouble: str, poison_seq: int = 0) -> None:
         """As the contract says."""
-        if (offset := self.offsets[shard]).seq == seq:
-            self.offsets[shard] = replace(offset, trouble=trouble, poison_seq=poison_seq)
+        async with self._turn:
+            if (offset := self.offsets[shard]).seq == seq:
+                self.offsets[shard] = replace(offset, trouble=trouble, poison_seq=poison_seq)
 
     async def all(self) -> list[Offset]:
         """As the contract says."""
@@ -52,8 +55,9 @@ class MemoryOffsets:
     async def pause(self, paused: bool) -> None:
         """As the contract says."""
         well = {} if paused else {"trouble": "", "poison_seq": 0}
-        for shard, offset in self.offsets.items():
-            self.offsets[shard] = replace(offset, paused=paused, **well)
+        async with self._turn:
+            for shard, offset in self.offsets.items():
+                self.offsets[shard] = replace(offset, paused=paused, **well)
 
     async def skip(self, shard: int, reason: str, who: str) -> Offset | None:
         """As the contract says."""
@@ -68,9 +72,12 @@ class MemoryOffsets:
 
     async def rewind(self, seq: int, shards: Collection[int]) -> list[Offset]:
         """As the contract says."""
-        back = [one for one in await self.all() if one.shard in shards and one.seq >= seq]
-        for offset in back:
-            self.offsets[offset.shard] = replace(offset, seq=seq, epoch=0, trouble="", poison_seq=0)
+        async with self._turn:
+            back = [one for one in await self.all() if one.shard in shards and one.seq >= seq]
+            for offset in back:
+                self.offsets[offset.shard] = replace(
+                    offset, seq=seq, epoch=0, trouble="", poison_seq=0
+                )
         return [self.offsets[offset.shard] for offset in back]
 
     async def close(self) -> None:

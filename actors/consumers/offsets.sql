@@ -1,5 +1,9 @@
 -- How far a consumer is, in the database of its effects.
 
+-- name: lock
+-- Any number that is only ours ("consumer" in ASCII). Until the transaction ends.
+SELECT pg_advisory_xact_lock(7165066974340146546)
+
 -- name: exists
 SELECT to_regclass('consumer_offsets') IS NOT NULL AS found
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from actors.connections.postgres import Link, statements
+from actors.connections.postgres import TROUBLE, Link, statements, trouble
 from actors.consumers.contract import Consumer, Offset, Skip, Step
 
 _SQL = statements("actors.consumers", "offsets.sql")
@@ -21,18 +21,28 @@ class PostgresOffsets:
 
     def __init__(self, consumer: Consumer, dsn: str) -> None:
         self._name = consumer.name
+        self._tables = consumer.tables
         where = consumer.dsn or dsn
         self._effects = Link(where, consumer.limit_s)
         self._rest = Link(where, consumer.limit_s)
-        self._there = not consumer.dsn
+        self._prepared = False
+
+    async def _prepare(self) -> None:
+        """Make the tables that are not there, one instance after the other."""
+        try:
+            async with self._effects.transaction() as connection:
+                await connection.execute(_SQL["lock"].text)
+                if not await connection.fetchval(_SQL["exists"].text):
+                    await connection.execute(_SQL["create"].text)
+                if self._tables:
+                    await connection.execute(self._tables)
+        except TROUBLE as error:
+            raise trouble(error) from error
+        self._prepared = True
 
     async def _fetch(self, name: str, **values: Any) -> list[Offset]:
-        if not self._there:
-            [record] = await self._rest.fetch(_SQL["exists"])
-            if not record["found"]:
-                with suppress(asyncpg.DuplicateTableError, asyncpg.UniqueViolationError):
-                    await self._rest.fetch(_SQL["create"])
-            self._there = True
+        if not self._prepared:
+            await self._prepare()
         found = await self._rest.fetch(_SQL[name], **({"consumer": self._name} | values))
         return [_offset(record) for record in found]
 
