@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 
@@ -116,6 +117,9 @@ LAG_KEPT = 0.9
 """The share of the last lag that remains at each tick: ``lag_s`` covers about the last second."""
 
 
+def _nothing() -> None: ...
+
+
 class PauseDetector:
     """Notices that this process was stopped, swapped out, or starved of its processor.
 
@@ -127,24 +131,28 @@ class PauseDetector:
         self._clock = clock
         self._loop = loop
         self._ticked = clock.monotonic()
+        self._sure_until = inf
         self._handle: asyncio.TimerHandle | None = None
-        self._on_jump: Callable[[], None] | None = None
+        self._on_jump: Callable[[], None] = _nothing
         self.lag_s = 0.0
         """How many seconds late the loop runs what is due: the worst of the last second, fading."""
 
     def start(self, on_jump: Callable[[], None]) -> None:
         """``on_jump`` is called once after each pause, before anything else is decided."""
         self._on_jump = on_jump
-        self._ticked = self._clock.monotonic()
+        self._note(self._clock.monotonic())
         self._sleep()
 
     def jumped(self, now: float) -> bool:
         """Whether the process stood still just now; if so ``on_jump`` has been called."""
-        if now - self._ticked <= JUMP_S or self._on_jump is None:
+        if now <= self._sure_until:
             return False
-        self._ticked = now
+        self._note(now)
         self._on_jump()
         return True
+
+    def _note(self, now: float) -> None:
+        self._ticked, self._sure_until = now, now + JUMP_S
 
     def _sleep(self) -> None:
         self._handle = self._loop.call_later(TICK_EVERY_S, self._tick)
@@ -154,12 +162,12 @@ class PauseDetector:
         late_s = max(0.0, now - self._ticked - TICK_EVERY_S)
         self.lag_s = max(late_s, self.lag_s * LAG_KEPT)
         if not self.jumped(now):
-            self._ticked = now
+            self._note(now)
         self._sleep()
 
     def close(self) -> None:
         """Stop ticking."""
-        self._on_jump = None
+        self._sure_until = inf
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -163,10 +163,9 @@ class Freshness:
         """Whether it is worth to :meth:`settle` before anything is asked: this instance stood
         still, and has to find out first what happened meanwhile. False once that took too long:
         then who asks is refused as long as it takes."""
-        reading = (
-            self._node.replication.replicas.in_doubt and not self._node.runtime.shards.journal_away
-        )
-        if not (reading or self._node.availability.regaining):
+        node = self._node
+        reading = node.replication.replicas.in_doubt and not node.runtime.shards.journal_away
+        if not (reading or node.availability.regaining):
             self._settling = None
             return False
         return self._settling is None or not self._settling.done()
@@ -459,7 +458,7 @@ class IssueTimes:
         """The next number was given."""
         assert number == self._last + 1, number
         self._last = number
-        times = self._page(number)
+        times = self._times.get(number // PAGE_NUMBERS) or self._page(number)
         if times is None:
             times = self._times[number // PAGE_NUMBERS] = array("q", bytes(8 * PAGE_NUMBERS))
         times[number % PAGE_NUMBERS] = at_ms
@@ -468,12 +467,8 @@ class IssueTimes:
 
     def given_ms(self, number: int) -> int:
         """When the number was given; 0 for one that had ended before this instance knew of it."""
-        times = self._page(number)
-        return 0 if times is None else times[number % PAGE_NUMBERS]
-
-    def match(self, number: int, issued_ms: int) -> bool:
-        """Whether the number was given then."""
-        return self.given_ms(number) == issued_ms
+        times = self._times.get(number // PAGE_NUMBERS) or self._page(number)
+        return times[number % PAGE_NUMBERS] if times else 0
 
     @property
     def long(self) -> bool:

@@ -230,15 +230,18 @@ class ShardAvailability:
     def regaining(self) -> bool:
         """Whether this instance stood still, and is finding out what happened meanwhile."""
         shards = self._runtime.shards
-        if not shards.trustworthy or shards.looking:
+        if not shards.verified and (shards.looking or not shards.trustworthy):
             return shards.looking
-        distrusted = self._directory.distrusted
-        return bool(distrusted) and any(not shards.holds(shard) for shard in distrusted)
+        if self._directory.distrusted:
+            self._directory.distrusted -= shards.by_number.keys()
+        return bool(self._directory.distrusted)
 
     def check(self, shard: int) -> None:
         """Raises :class:`StaleError` unless the shard is served here or its owner was heard."""
-        self.check_here(shard)
-        if not self._runtime.shards.holds(shard) and self._stale(shard, self._clock.monotonic()):
+        shards = self._runtime.shards
+        if not shards.verified:
+            self.check_here(shard)
+        if shard not in shards.by_number and self._stale(shard, self._clock.monotonic()):
             raise StaleError("the owner was not heard for a while", 0.5)
 
     def check_here(self, shard: int) -> None:

@@ -274,17 +274,21 @@ class OwnedShards:
             part.suspect(unverified=True)
 
     @property
+    def verified(self) -> bool:
+        """Whether all that is known of the shards may be told, as mostly: each read asks."""
+        jumped = self._context.pause_detector.jumped(self._context.clock.monotonic())
+        return not (jumped or self._table.unverified)
+
+    @property
     def trustworthy(self) -> bool:
         """False after a pause or :meth:`doubt`, until a database of the journal has said whose its
         shards are."""
-        if self._context.pause_detector.jumped(self._context.clock.monotonic()):
-            return False
-        return not all(part.unverified for part in self._parts)
+        return self.verified or len(self._table.unverified) < len(self._parts)
 
     def trusts(self, number: int) -> bool:
         """Whether what is known of this shard may be told: as :attr:`trustworthy`, by the one
         database that has it."""
-        return self.trustworthy and not self._part_of(number).unverified
+        return self.verified or not self._part_of(number).unverified
 
     @property
     def waiting(self) -> Collection[int]:
@@ -305,7 +309,7 @@ class OwnedShards:
     @property
     def looking(self) -> bool:
         """Whether the journal is being asked, so that :attr:`trustworthy` is worth a wait."""
-        return any(part.unverified and not part.away for part in self._parts)
+        return any(not self._parts[number].away for number in self._table.unverified)
 
     @property
     def journal_away(self) -> bool:

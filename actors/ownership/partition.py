@@ -103,8 +103,6 @@ class JournalPartition:
         self.trouble = ""
         """Why it is away, in a few words."""
         self._refusal, self._refused_s = "", 0.0
-        self.unverified = False
-        """Nothing of its shards is decided or told until the journal says whose they are."""
         self._suspicious = False
         """One shard was found to be lost, so all are looked at: a shard that appends nothing would
         never notice, and answer reads and repeated keys from a past that is over."""
@@ -126,6 +124,11 @@ class JournalPartition:
     def away(self) -> bool:
         """Whether the database is out of reach; nothing of its shards is decided then."""
         return self.loader.away
+
+    @property
+    def unverified(self) -> bool:
+        """Whether nothing of its shards is decided or told until it says whose they are."""
+        return self.number in self._table.unverified
 
     @property
     def _held(self) -> Iterator[Shard]:
@@ -164,7 +167,8 @@ class JournalPartition:
     def suspect(self, *, unverified: bool = False) -> None:
         """Ask whose its shards are, and decide and tell nothing before if they are unverified."""
         if unverified:
-            self.unverified = self.loader.halted = True
+            self._table.unverified.add(self.number)
+            self.loader.halted = True
         self._suspicious = True
         self._kick.set()
 
@@ -228,7 +232,7 @@ class JournalPartition:
             log.warning("%s is back", self._name)
             self.loader.resume()
         if not self._suspicious:
-            self.unverified = False
+            self._table.unverified.discard(self.number)
         self.loader.halted = self.unverified
         for shard in self._held:
             shard.wake_writer()

@@ -59,6 +59,9 @@ class ServedShards:
     """How often the journal of each shard was found to have lost rows."""
     waiting: set[int] = field(factory=set, init=False)
     """Shards that wait for an operator to accept such a loss."""
+    unverified: set[int] = field(factory=set, init=False)
+    """Databases of the journal of whose shards nothing is decided or told until they say whose the
+    shards are; by their number."""
     left: bool = field(default=False, init=False)
     """This instance takes no more shards."""
 

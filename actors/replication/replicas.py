@@ -218,9 +218,9 @@ class ViewReplicas:
     @property
     def in_doubt(self) -> bool:
         """Whether any replica has to be read again before it is served."""
-        if not self._unread:
-            return False
-        return any(self._replicas[address].doubted for address in self._unread)
+        return bool(self._unread) and any(
+            self._replicas[address].doubted for address in self._unread
+        )
 
     def doubts(self, address: Address) -> bool:
         """Whether this one has to be read again before it is served."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import msgspec
 
 from actors.clock import Clock
-from actors.transport import Answer
 from booking.calls import (
     ActorClient,
     Attempt,
@@ -85,29 +84,29 @@ class QueueService:
         if told is not None:
             self._actors.prepare(user, told)
         answer = await self._actors.answer(queue_address(queue), join, step_key(key))
-        done = self._step(view, user, answer, alone=told is None)
+        value = self._told(view, user, answer.reply)
+        if told is None or answer.beside:
+            # Without a key a second try is refused: the user is in line already.
+            return Outcome(value, answer.replayed)
+        done = CompensableStep(value, answer.replayed)
+        if isinstance(value, QueueStatus):
+            number = value.number
+            done = CompensableStep(
+                value,
+                answer.replayed,
+                take_back=lambda: self._actors.reply(queue_address(queue), Leave(user, number)),
+                differs=lambda other: other.number != number,
+            )
         return await self._actors.once(user, key, done, _STORED, ends)
 
-    def _step(
-        self, view: QueueView, user: str, answer: Answer, *, alone: bool
-    ) -> CompensableStep[QueueStatus]:
-        """What the queue has done, by its answer."""
-        # Without a key a second try is refused: the user is in line already.
-        reply, agreed = answer.reply, alone or answer.beside
+    def _told(self, view: QueueView, user: str, reply: Place | Rejected) -> QueueStatus | Rejected:
+        """What the user is told of the queue's reply."""
         if isinstance(reply, Rejected):
-            return CompensableStep(reply, answer.replayed, agreed)
-        assert isinstance(reply, Place), reply
+            return reply
         now_ms = self._clock.now_ms()
         view.presence.seen(reply.number, now_ms)
         token = QueueToken(user, view.name, reply.number, reply.joined_ms)
-        leave = Leave(user, reply.number)
-        return CompensableStep(
-            view.status_of(reply, self._signer.sign(token), now_ms),
-            answer.replayed,
-            agreed,
-            take_back=lambda: self._actors.reply(queue_address(view.name), leave),
-            differs=lambda other: other.number != reply.number,
-        )
+        return view.status_of(reply, self._signer.sign(token), now_ms)
 
     def read_token(self, text: str) -> QueueToken:
         """An authentic token's content, else :class:`~booking.calls.TokenError`. The token
@@ -125,8 +124,13 @@ class QueueService:
 
     def poll(self, token: QueueToken, text: str) -> QueueStatus:
         """As :meth:`status`, asked by the holder, who counts as present."""
-        self.mark_present(token)
-        return self.status(token, text)
+        view = self._queues.get(token.queue)
+        if view is None:
+            raise TokenError("token_invalid")
+        now_ms = self._clock.now_ms()
+        view.note_sign(token, now_ms)
+        self._freshness.check(queue_address(view.name))
+        return view.status(token, text, now_ms)
 
     def admitted(self, text: str) -> QueueToken:
         """The token's content if its holder is inside now: the gate before dates, seats,

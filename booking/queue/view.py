@@ -416,7 +416,7 @@ class QueueView:
 
     def knows(self, token: QueueToken) -> bool:
         """Whether the token's number is the one that was given to its holder."""
-        return self._issued.match(token.number, token.issued_ms)
+        return self._issued.given_ms(token.number) == token.issued_ms
 
     def note_sign(self, token: QueueToken, now_ms: int) -> None:
         """The token's holder has given a sign; also one that this view has not heard of yet."""

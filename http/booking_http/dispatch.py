@@ -113,10 +113,10 @@ class Dispatcher:
             call.who = route.guard(request)
         if self._per_address is not None and route.tag != "system":
             call.limits = self._per_address.take(self._addresses.of(request))
-        if route.gate != "none" and self._services.freshness.regaining:
-            await self._services.freshness.settle()
         handle = route.handle
         if route.gate == "admitted":
+            if self._services.freshness.regaining:
+                await self._services.freshness.settle()
             handle = await self._pass_gate(call, route)
         elif route.gate == "required":
             text_of = route.token_text
@@ -129,11 +129,11 @@ class Dispatcher:
             call.params = _parsed(query, route.params_by_name)
         if route.reader is not None:
             call.body = await route.reader.read(request, self._settings.body_timeout_s)
-            if route.gate != "none" and self._services.freshness.regaining:
-                await self._services.freshness.settle()
         elif route.body is None and request.content is not EMPTY_PAYLOAD:
             # Nobody wants it, but what is too large or too slow is refused here as anywhere.
             await read_body(request, self._settings.body_timeout_s)
+        if route.gate != "none" and self._services.freshness.regaining:
+            await self._services.freshness.settle()
         if route.gate == "user" or route.gate == "sent":
             self._check_user(call, route)
         reply = await handle(call)

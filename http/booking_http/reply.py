@@ -120,14 +120,16 @@ class Reply(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        parts = self._parts(request.method == "HEAD", request.version < HttpVersion11)
-        if isinstance(self._content, bytes):
-            transport.write(b"".join(parts))
-        else:  # megabytes, which many clients share and nobody copies
-            *most, last = parts
-            transport.writelines(most)
-            # Up to Python 3.12.8 and 3.13.1 only write() notices a slow client (CVE-2024-12254).
-            transport.write(last)
+        http10, body = request.version < HttpVersion11, self._content
+        if isinstance(body, bytes):
+            transport.write(self.wire(request.method == "HEAD", http10))
+            return
+        # Megabytes, which many clients share and nobody copies. Up to Python 3.12.8 and 3.13.1 only
+        # write() notices a slow client (CVE-2024-12254).
+        parts = () if request.method == "HEAD" else body
+        *most, last = (self._begin(sum(map(len, body)), http10), *parts)
+        transport.writelines(most)
+        transport.write(last)
 
     async def taken(self, request: web.BaseRequest) -> None:
         """Wait for a slow client. Raises :class:`ConnectionError` if it is too slow."""
@@ -140,28 +142,25 @@ class Reply(web.StreamResponse):
             raise ConnectionResetError("the client did not take its answer in time") from None
 
     def wire(self, head_only: bool = False, http10: bool = False) -> bytes:
-        """The bytes of the whole answer."""
-        return b"".join(self._parts(head_only, http10))
+        """The bytes of the whole answer, whose body is in one piece."""
+        assert isinstance(self._content, bytes)
+        return self._begin(len(self._content), http10, b"" if head_only else self._content)
 
-    def _parts(self, head_only: bool, http10: bool) -> Sequence[bytes]:
+    def _begin(self, size: int, http10: bool, body: bytes = b"") -> bytes:
+        """The bytes of the answer's head, for a body of this size, and that body."""
         status = self._status
-        body = (self._content,) if isinstance(self._content, bytes) else self._content
-        size = sum(map(len, body))
         length = b"" if status in _BODILESS else b"Content-Length: %d\r\n" % size
         if not self._keep:
-            connection = b"Connection: close\r\n"
-        else:
-            connection = b"Connection: keep-alive\r\n" if http10 else b""
-        return (
+            length += b"Connection: close\r\n"
+        elif http10:
+            length += b"Connection: keep-alive\r\n"
+        return b"%b%b%b%bX-Request-Id: %b\r\n\r\n%b" % (
             _STATUS_LINES[status],
             self.date.line(),
             self._head,
             length,
-            connection,
-            b"X-Request-Id: ",
             self.request_id.encode(),
-            b"\r\n\r\n",
-            *(() if head_only else body),
+            body,
         )
 
 

@@ -185,12 +185,11 @@ def evolve_queue(line: Line, event: QueueEvent) -> Line:
 
 
 def _joined(line: Line, event: Joined) -> Line:
-    member = _newcomer(line, event)
     # Written out: with the next one the event that comes tens of thousands of times a second.
     return Line(
-        member.number,
+        event.number,
         line.watermark,
-        line.members.add(member),
+        _with_newcomer(line, event, 0),
         line.left,
         line.active,
         line.pace,
@@ -201,25 +200,27 @@ def _joined(line: Line, event: Joined) -> Line:
     )
 
 
-def _newcomer(line: Line, event: Joined | Entered) -> Member:
-    user, number = event.user, event.number
-    if number != line.last_number + 1 or user in line.members:
-        raise BrokenInvariantError(f"{event} after number {line.last_number}")
-    return Member(user, number, event.at_ms, event.attempt)
+def _with_newcomer(line: Line, event: Joined | Entered, until_ms: int) -> Members:
+    number = event.number
+    member = Member(event.user, number, event.at_ms, event.attempt, until_ms)
+    if number == line.last_number + 1:
+        members = line.members.add(member)
+        if len(members) > len(line.members):
+            return members
+    raise BrokenInvariantError(f"{event} after number {line.last_number}")
 
 
 def _entered(line: Line, event: Entered) -> Line:
-    member = _newcomer(line, event)
     if line.waiting:
         raise BrokenInvariantError(f"{event} while {line.waiting} wait")
-    number, at_ms, until_ms = member.number, event.at_ms, event.until_ms
+    number, at_ms, until_ms = event.number, event.at_ms, event.until_ms
     interval_ms = _interval_ms(line)
     return Line(
         number,
         number,
-        line.members.add(replace(member, until_ms=until_ms)),
+        _with_newcomer(line, event, until_ms),
         line.left.without_below(number),
-        line.active.extended(((until_ms, number),)),
+        line.active.add((until_ms, number)),
         admitted(line.pace, at_ms, 1, event.rate, interval_ms, event.paced_us),
         line.policy,
         line.ruled_by,

@@ -76,7 +76,7 @@ class Members:
         return None if block is None else member_of(block, number)
 
     def add(self, member: Member) -> Members:
-        """With a new member."""
+        """With a new member; as many as before if the user is one already."""
         number = member.number
         numbers = self._numbers.set(user_key(member.user), number)
         return _made(self._with(number, member), numbers)
@@ -97,7 +97,7 @@ class Members:
     def _with(self, number: int, member: Member | None) -> PersistentArray[Block]:
         index = number // WIDTH
         block = with_member(self._blocks.get(index) or EMPTY, number, member)
-        return self._blocks.set(index, None if is_empty(block) else block)
+        return self._blocks.set(index, None if member is None and is_empty(block) else block)
 
     def pages(self) -> dict[int, Page]:
         """All members in pages, by number. A page is the same object in all versions in which

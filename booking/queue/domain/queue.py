@@ -203,10 +203,8 @@ def decide_queue(line: Line, command: QueueCommand, default: Policy, now_ms: int
     _admit(draft)
     reply: QueueReply
     match command:
-        case Join(user):
-            reply = _join(draft, command) or replace(
-                _present(draft.line, user), outlook=command.outlook
-            )
+        case Join():
+            reply = _join(draft, command)
         case Leave(user, number):
             reply = _end(draft, user, number, Left(user, number))
         case UseToken(user, number):
@@ -234,12 +232,12 @@ def _expire(draft: _Draft) -> None:
     draft.add(TokensExpired(tuple(number for _, number in islice(over, EXPIRED_TOGETHER_MAX))))
 
 
-def _admit(draft: _Draft) -> None:
-    """Admit as many as wait, as there is room for, and as the rate lets in."""
+def _admit(draft: _Draft) -> bool:
+    """Admit as many as wait, as there is room for, and as the rate lets in; whether anybody."""
     waiting = draft.line.waiting
     count = _admissible(draft, waiting) if waiting else 0
     if count == 0:
-        return
+        return False
     places = next_waiting(draft.line.watermark, draft.line.left, count)
     policy = draft.policy
     draft.add(
@@ -253,6 +251,7 @@ def _admit(draft: _Draft) -> None:
             paced_us=_paced_after(draft, count),
         )
     )
+    return True
 
 
 def _admissible(draft: _Draft, wanted: int) -> int:
@@ -281,29 +280,29 @@ def _current(draft: _Draft, user: str) -> Member | None:
     return member
 
 
-def _join(draft: _Draft, command: Join) -> Rejected | None:
+def _join(draft: _Draft, command: Join) -> Place | Rejected:
     """Line up, or why not. A repeat of the same attempt changes nothing."""
-    member = _current(draft, command.user)
-    if member is not None:
-        if command.attempt and command.attempt == member.attempt:
-            return None
-        if member.joined_ms < command.renewed_ms:
-            return None
-        return Rejected(Code.ALREADY_QUEUED, "You are in this queue already and keep your place.")
-    if draft.line.waiting >= draft.policy.max_waiting:
-        return Rejected(Code.QUEUE_FULL, "The queue is full; try again later.")
     user, attempt, now_ms = command.user, command.attempt, draft.now_ms
+    member = _current(draft, user)
+    if member is not None:
+        repeated = command.attempt and command.attempt == member.attempt
+        if repeated or member.joined_ms < command.renewed_ms:
+            return replace(_present(draft.line, user), outlook=command.outlook)
+        return Rejected(Code.ALREADY_QUEUED, "You are in this queue already and keep your place.")
+    waiting = draft.line.waiting
+    if waiting >= draft.policy.max_waiting:
+        return Rejected(Code.QUEUE_FULL, "The queue is full; try again later.")
     number, is_open = draft.line.last_number + 1, draft.policy.mode == "open"
-    if is_open and not draft.line.waiting and _admissible(draft, 1):
+    if is_open and not waiting and _admissible(draft, 1):
         until_ms, rate = now_ms + draft.policy.active_ms, draft.policy.admit_per_interval
         paced_us = _paced_after(draft, 1)
         draft.add(Entered(user, number, now_ms, until_ms, attempt, rate, paced_us))
-        return None
+        return Place(user, number, now_ms, 0, until_ms, command.outlook)
     draft.add(Joined(user, number, now_ms, attempt))
     _conclude_empty_draw(draft)
-    if is_open:
-        _admit(draft)
-    return None
+    if is_open and _admit(draft):
+        return replace(_present(draft.line, user), outlook=command.outlook)
+    return Place(user, number, now_ms, waiting, 0, command.outlook)
 
 
 def _end(draft: _Draft, user: str, number: int, event: Left | TokenUsed) -> TokenEnded | Rejected:
