@@ -30,7 +30,8 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 
 Block = bytes | tuple[Member | None, ...]
 """By column: users, attempts, times of joining, ends of the time inside (:data:`_NOBODY` for a
-number that nobody has). Or as they are, where a user or an attempt is not of the usual form."""
+number that nobody has). Or as they are: in the last block, until all its numbers are given, and
+where a user or an attempt is not of the usual form."""
 
 _ID = 16
 _TIME = struct.Struct("<q")
@@ -40,6 +41,8 @@ _JOINED = 2 * _IDS.size
 _ENDS = _JOINED + _TIMES.size
 _NOBODY = -1
 _NO_ID = bytes(_ID)
+
+_NO_MEMBER = Member("00000000-0000-0000-0000-000000000000", 0, 0, "", _NOBODY)
 
 EMPTY: Block = bytes(_ENDS) + _TIMES.pack(*[_NOBODY] * WIDTH)
 """Nobody has any of these numbers."""
@@ -92,21 +95,32 @@ def member_of(block: Block, number: int) -> Member | None:
 def with_member(block: Block, number: int, member: Member | None) -> Block:
     """The block with this member at the number, or nobody."""
     place = number % WIDTH
-    user: bytes | str = _NO_ID
-    attempt: bytes | None = _NO_ID
-    joined_ms, until_ms = 0, _NOBODY
-    if member is not None:
-        user, attempt = user_key(member.user), _attempt_key(member.attempt)
-        joined_ms, until_ms = member.joined_ms, member.until_ms
-    if isinstance(block, tuple) or isinstance(user, str) or attempt is None:
+    if isinstance(block, tuple) or member is not None:
         members = unpacked(block, number - place)
-        return (*members[:place], member, *members[place + 1 :])
-    packed, at = bytearray(block), place * _ID
-    packed[at : at + _ID] = user
-    packed[_ATTEMPTS + at : _ATTEMPTS + at + _ID] = attempt
-    _TIME.pack_into(packed, _JOINED + place * _TIME.size, joined_ms)
-    _TIME.pack_into(packed, _ENDS + place * _TIME.size, until_ms)
+        members = (*members[:place], member, *members[place + 1 :])
+        return members if place < WIDTH - 1 else _packed(members)
+    packed = bytearray(block)
+    packed[place * _ID : (place + 1) * _ID] = _NO_ID
+    packed[_ATTEMPTS + place * _ID : _ATTEMPTS + (place + 1) * _ID] = _NO_ID
+    _TIME.pack_into(packed, _JOINED + place * _TIME.size, 0)
+    _TIME.pack_into(packed, _ENDS + place * _TIME.size, _NOBODY)
     return bytes(packed)
+
+
+def _packed(members: tuple[Member | None, ...]) -> Block:
+    """These members by column, or as they are if they cannot be packed."""
+    users, attempts, times, ends_ms = list[bytes](), list[bytes](), list[int](), list[int]()
+    for each in members:
+        member = _NO_MEMBER if each is None else each
+        user, attempt = user_key(member.user), _attempt_key(member.attempt)
+        if isinstance(user, str) or attempt is None:
+            return members
+        users.append(user)
+        attempts.append(attempt)
+        times.append(member.joined_ms)
+        ends_ms.append(member.until_ms)
+    columns = _IDS.pack(*users), _IDS.pack(*attempts), _TIMES.pack(*times), _TIMES.pack(*ends_ms)
+    return b"".join(columns)
 
 
 def with_ends(block: Block, numbers: Sequence[int], until_ms: int) -> Block:
@@ -133,6 +147,8 @@ def unpacked(block: Block, first: int) -> tuple[Member | None, ...]:
     """All members of a block that begins with this number."""
     if isinstance(block, tuple):
         return block
+    if block is EMPTY:
+        return (None,) * WIDTH
     return tuple(member_of(block, number) for number in range(first, first + WIDTH))
 
 
