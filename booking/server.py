@@ -25,6 +25,7 @@ from booking.instance.consumers import followers_of
 from booking.instance.metrics import MEANINGS, ClusterNumbers, gauges
 from booking.instance.stores import open_journal, stores_of
 from booking.observability.tracing import Tracing
+from booking.readmodel import store as read_model
 from booking.schema import parts
 from booking.settings import Settings
 from booking_http.admin import AdminParts
@@ -117,6 +118,8 @@ class Server:
         :class:`booking.schema.migrate.SchemaMismatch`.
         """
         identity = await parts.check(settings.databases)
+        if settings.read_url:
+            await read_model.check(settings.read_url)
         journal = open_journal(settings)
         try:
             clock = await _clock_of(journal)

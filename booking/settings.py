@@ -142,6 +142,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     unless there are ``journal_urls``."""
     journal_urls: PostgresUrls = field(name="BOOKING_JOURNAL_URLS", default=())
     """Further databases of the journal."""
+    read_url: PostgresUrl = field(name="BOOKING_READ_URL", default="")
+    """The database of the read model, one of the journal's or another; empty: there is none."""
     redis_url: RedisUrl = field(name="BOOKING_REDIS_URL")
     host: str = field(name="BOOKING_HOST", default="0.0.0.0")  # noqa: S104 - behind a Procfile
     port: Annotated[int, Meta(ge=0, le=65_535)] = field(name="BOOKING_PORT", default=8080)
@@ -238,7 +240,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Everything here that must never be shown, for whoever writes logs."""
-        urls = (*self.databases, self.redis_url)
+        urls = (*self.databases, self.read_url, self.redis_url)
         passwords = (urlsplit(url).password or "" for url in urls)
         return tuple(filter(None, (*self.token_secrets, self.admin_token, *passwords)))
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 
 from booking.cli.outcome import DATABASE_ERRORS, DONE, fail, words
+from booking.readmodel import store
 from booking.schema import migrate, parts
 from booking.settings import Settings
 
@@ -18,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "migrate",
         help="create or update the tables in BOOKING_DATABASE_URL",
         description="Create or update the tables in BOOKING_DATABASE_URL, and in the databases of "
-        "BOOKING_JOURNAL_URLS if there are any. Forward only.",
+        "BOOKING_JOURNAL_URLS and BOOKING_READ_URL if there are any. Forward only.",
     )
     parser.set_defaults(run=run)
     parser = subparsers.add_parser(
@@ -36,11 +37,15 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.from_env(os.environ, serving=False)
     try:
         applied, renewed = asyncio.run(_migrate(settings.databases))
+        read = asyncio.run(store.prepare(settings.read_url)) if settings.read_url else None
     except (*DATABASE_ERRORS, migrate.SchemaMismatch) as error:
         return fail(f"cannot migrate: {words(error)}")
     for number, labels in enumerate(applied):
         where = f"database {number + 1} of {len(applied)}: " if len(applied) > 1 else ""
         print(where + (f"applied {', '.join(labels)}" if labels else "the schema is current"))
+    if read is not None:
+        done = f"applied {', '.join(read)}" if read else "the schema is current"
+        print(f"{store.SCHEMA}: {done}")
     if renewed:
         print("this is a copy of the database that was migrated last: queue tokens have ended")
     return DONE

@@ -22,6 +22,7 @@ from booking.cli.instance import InstanceError
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
 from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, INTERRUPTED, WRONG_USAGE, fail, words
 from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
+from booking.readmodel import store as read_model
 from booking.schema import migrate, parts
 from booking.settings import Settings, SettingsError
 
@@ -121,7 +122,7 @@ class _Up:
             self._complete_secrets()
             _say("preparing the tables")
             databases = (servers.database_url, *settings.journal_urls)
-            asyncio.run(_prepare(databases, demo_wanted=not self._args.no_demo))
+            asyncio.run(_prepare(databases, settings.read_url, not self._args.no_demo))
         except KeyboardInterrupt:
             return DONE
         self._interrupt_setup = False
@@ -197,9 +198,11 @@ class _Up:
             os._exit(INTERRUPTED)
 
 
-async def _prepare(databases: Sequence[str], *, demo_wanted: bool) -> None:
+async def _prepare(databases: Sequence[str], read_url: str, demo_wanted: bool) -> None:
     """Current tables in every database; the demo season if there is no concert at all."""
     await parts.prepare(databases)
+    if read_url:
+        await read_model.prepare(read_url)
     database_url = databases[0]
     if not demo_wanted or (await store.load(database_url)).schedules:
         return

@@ -9,6 +9,7 @@ from actors.consumers.contract import Consumer, Offsets
 from actors.consumers.postgres import PostgresOffsets
 from actors.journal.contract import Journal
 from actors.journal.partitioned import journal_over
+from booking.readmodel.consumer import ReadModel
 from booking.settings import Settings, SettingsError
 
 
@@ -23,6 +24,8 @@ def consumers_of(settings: Settings) -> list[Consumer]:
     """The product's own, and those that ``BOOKING_CONSUMERS`` names. Raises
     :class:`~booking.settings.SettingsError`."""
     consumers = [_named(name) for name in settings.consumers]
+    if settings.read_url:
+        consumers.append(ReadModel(settings.database_url).consumer(settings.read_url))
     names = [consumer.name for consumer in consumers]
     if len(set(names)) < len(names):
         raise SettingsError(f"BOOKING_CONSUMERS: two consumers have one name: {', '.join(names)}")

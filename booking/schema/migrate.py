@@ -86,11 +86,11 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 @cache
-def known() -> Sequence[Migration]:
-    """The migrations of this program, by version."""
+def known(package: str = "booking.schema") -> Sequence[Migration]:
+    """The migrations of this program in a package, by version."""
     found = [
         Migration(int(match[1]), match[2], file.read_text("utf-8"))
-        for file in resources.files("booking.schema").iterdir()
+        for file in resources.files(package).iterdir()
         if (match := _FILE_NAME.fullmatch(file.name))
     ]
     found.sort(key=lambda migration: migration.version)
@@ -111,14 +111,25 @@ async def migrate(dsn: str) -> list[str]:
     Raises :class:`SchemaMismatch` if it cannot, and what asyncpg raises.
     """
     await refuse_pooler(dsn)
-    labels: list[str] = []
     async with connection_to(dsn) as connection:
-        while (applied := await _apply_next(connection)) is not None:
-            labels.append(applied)
+        return await apply(connection)
+
+
+async def apply(
+    connection: asyncpg.Connection, migrations: Sequence[Migration] | None = None
+) -> list[str]:
+    """Apply these migrations in the connection's schema, as far as they are missing; their names.
+    ``None``: those of the journal. Raises :class:`SchemaMismatch`."""
+    labels: list[str] = []
+    wanted = known() if migrations is None else migrations
+    while (applied := await _apply_next(connection, wanted)) is not None:
+        labels.append(applied)
     return labels
 
 
-async def _apply_next(connection: asyncpg.Connection) -> str | None:
+async def _apply_next(
+    connection: asyncpg.Connection, migrations: Sequence[Migration]
+) -> str | None:
     """Apply the first missing migration, under a lock of the transaction; its name or ``None``."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
@@ -126,8 +137,8 @@ async def _apply_next(connection: asyncpg.Connection) -> str | None:
         await connection.execute(_CREATE_TABLE)
         await connection.execute(_ADD_COMPATIBLE_FROM)
         applied = await connection.fetch(_APPLIED)
-        _compare(applied)
-        missing = known()[len(applied) :]
+        _compare(applied, migrations)
+        missing = migrations[len(applied) :]
         if not missing:
             return None
         new = missing[0]
@@ -150,9 +161,11 @@ async def refuse_pooler(dsn: str) -> None:
         raise SchemaMismatch(_POOLED) from None
 
 
-async def check(dsn: str) -> None:
-    """Raise :class:`SchemaMismatch` unless the database is one this program can go on with."""
+async def check(dsn: str, migrations: Sequence[Migration] | None = None) -> None:
+    """Raise :class:`SchemaMismatch` unless the database is one this program can go on with.
+    ``None``: as the journal's."""
     await refuse_pooler(dsn)
+    wanted = known() if migrations is None else migrations
     try:
         async with connection_to(dsn) as connection:
             applied = await connection.fetch(_APPLIED)
@@ -160,24 +173,24 @@ async def check(dsn: str) -> None:
         applied = []
     if not applied:
         raise SchemaMismatch("the database has no booking schema yet: run `booking migrate`")
-    _compare(applied)
-    if missing := known()[len(applied) :]:
+    _compare(applied, wanted)
+    if missing := wanted[len(applied) :]:
         raise SchemaMismatch(
             f"the database schema is at version {applied[-1]['version']}, this program needs "
             f"{missing[-1].version}: run `booking migrate`"
         )
 
 
-def _compare(applied: Sequence[asyncpg.Record]) -> None:
+def _compare(applied: Sequence[asyncpg.Record], migrations: Sequence[Migration]) -> None:
     """One must be the beginning of the other, and the rest be compatible."""
-    newest = known()[-1].version
+    newest = migrations[-1].version
     needed = max((one["compatible_from"] for one in applied if one["version"] > newest), default=0)
     if needed > newest:
         raise SchemaMismatch(
             f"the database schema is at version {applied[-1]['version']}, newer than this program, "
             f"which knows {newest}; it needs one that knows {needed}: use a newer program"
         )
-    for record, migration in zip(applied, known(), strict=False):
+    for record, migration in zip(applied, migrations, strict=False):
         if (record["version"], record["checksum"]) != (migration.version, migration.checksum):
             raise SchemaMismatch(
                 f"migration {record['version']:04}_{record['name']} was applied to the database "
