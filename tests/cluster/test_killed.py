@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -43,12 +44,12 @@ async def killed(cluster: Cluster, load: Load, victims: list[Served], tell: Tell
     assert felt.longest_window_s < SERVED_AGAIN_MAX_S
 
 
-@pytest.mark.parametrize("times", [1, slow(4, limit_s=900)])
+@pytest.mark.parametrize("kills", [WHOM[1:], slow(WHOM * 4, limit_s=900)], ids=len)
 async def test_others_serve_the_shards_of_the_killed(
-    under_load: UnderLoad, tell: Tell, times: int
+    under_load: UnderLoad, tell: Tell, kills: Sequence[str]
 ) -> None:
     async with under_load() as (cluster, load):
-        for whom in WHOM * times:
+        for whom in kills:
             await killed(cluster, load, await victims_of(whom, cluster), tell)
 
 

@@ -71,7 +71,7 @@ async def test_the_flow_through_random_instances_never_fails(
     under_load: UnderLoad, tell: Tell
 ) -> None:
     async with under_load() as (cluster, load):
-        for _ in range(10):
+        for _ in range(5):
             await load.answers(50)
             for user in load.meters:
                 for instance in cluster.instances:

@@ -19,13 +19,12 @@ from tests.support.load import Load
 from tests.support.own_redis import OwnRedis, own_redis
 from tests.support.told import Tell
 
-STOPPED_S, STOPPED_LONG_S = 10.0, 30.0
+STOPPED_S, STOPPED_LONG_S = 8.0, 30.0
 """Longer is not to be had: at this load the seats of the catalogue last for a minute and a half."""
-FROZEN_S = 10.0
+FROZEN_S = 8.0
 BACK_S = 3.0
-WITHOUT_REDIS_MAX_S = 8.0
-WITHOUT_REDIS_AT_ONCE_MAX_S = 10.0
-"""Measured: 5 and 6.5 s. A busy machine may need more."""
+WITHOUT_REDIS_MAX_S = 20.0
+"""Measured: 5 to 6.5 s. A busy machine may need more."""
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ async def test_an_instance_is_replaced_and_restarts_without_redis(
         if others:
             away_s = await cluster.served_again_s(through=others)
             tell(f"killed as Redis goes: every shard answers again after {away_s:.2f} s")
-            assert away_s < WITHOUT_REDIS_AT_ONCE_MAX_S
+            assert away_s < WITHOUT_REDIS_MAX_S
             await load.answers(100)
         await victim.start()
         await cluster.balanced()

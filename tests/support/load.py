@@ -19,8 +19,10 @@ from tests.support.api_client import Api
 from tests.support.storm import OUTCOME_MAX_S, Call, Storm, Try
 
 CLIENTS = 24
-"""With the pause below some 150 requests a second: a few for each shard while one is away."""
-THINK_MAX_S = 0.25
+"""With the pause below some 80 requests a second: one for each shard while one is away. Each costs
+clients, instances and PostgreSQL 6 ms together, and a test measures faults, not how it shares a
+busy machine with its own load."""
+THINK_MAX_S = 0.5
 """The longest pause of a client between two calls."""
 RETRY_AFTER_MAX_S = 2.0
 """The longest that a client waits because it is told to."""
