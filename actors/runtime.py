@@ -103,7 +103,7 @@ class Runtime:
         ends = self._clock.monotonic() + timeout_s
         while self.health.busy and self._clock.monotonic() < ends:  # noqa: ASYNC110 - many conditions
             await asyncio.sleep(DRAIN_CHECK_S)
-        self.shards.leave(StoppingError)
+        await self.shards.leave(StoppingError)
         await self._tasks.close()
         self.shards.answer_unfinished(StoppingError)
         self._entities.timers.close()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from itertools import islice
@@ -31,6 +31,13 @@ ON_THE_MOVE_S = 0.1
 
 LOOKS_MAX = 128
 """Entities that passivation looks at for each one that comes in: some 20 us."""
+
+GONE_LOOKS = 4
+"""Places in the ring that are looked at for each one that comes in while most are empty: enough to
+find more empty ones than come in."""
+
+FORGOTTEN_TOGETHER = 500
+"""Entities of a closed shard whose states go in one piece: a millisecond."""
 
 
 @define(eq=False)
@@ -60,13 +67,22 @@ class Pool:
                 self._loop.call_soon(self._shrink)
             self._came += 1
         elif len(self._ring) > 2 * self._entities_max:
-            self._ring = deque(activation for activation in self._ring if not activation.gone)
+            for _ in range(GONE_LOOKS):
+                first = self._ring.popleft()
+                if not first.gone:
+                    self._ring.append(first)
 
-    def leave(self, activation: Activation) -> None:
-        """Count an activation that left memory with its shard."""
-        activation.gone = True
-        self.size -= 1
-        self.forget(activation)
+    def leave(self, activations: list[Activation]) -> None:
+        """Count activations that left memory with their shard. Their states go some at a time."""
+        self.size -= len(activations)
+        self._leftovers.let_go(self._forgotten(activations))
+
+    def _forgotten(self, activations: list[Activation]) -> Iterator[None]:
+        while activations:
+            for activation in activations[-FORGOTTEN_TOGETHER:]:
+                self.forget(activation)
+            del activations[-FORGOTTEN_TOGETHER:]
+            yield
 
     def forget(self, activation: Activation) -> None:
         """Let go of an entity's state."""
@@ -81,7 +97,9 @@ class Pool:
         del shard.activations[address]
         shard.changed.pop(address, None)
         shard.resting.pop(address, None)
-        self.leave(activation)
+        activation.dropped = True
+        self.size -= 1
+        self.forget(activation)
 
     def _shrink(self) -> None:
         looks, self._came = self._came * min(LOOKS_MAX, len(self._ring)), 0
@@ -316,12 +334,10 @@ class Entities:
 
     def close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
         """Take a shard out of memory; see :meth:`actors.core.shard.Shard.close`."""
-        for activation in shard.activations.values():
-            self.pool.leave(activation)
         for saga in list(shard.sagas.values()):
             self._sagas.end(saga)
         self.leave_behind(shard.warm)
-        shard.close(refusal)
+        self.pool.leave(shard.close(refusal))
 
     def leave_behind(self, warm: Mapping[Address, Folded]) -> None:
         """Let go of entities that were read ahead."""

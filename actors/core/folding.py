@@ -124,20 +124,28 @@ DROP_AGAIN_S = 0.002
 """Between two pieces of what is let go of: a tenth of the time of a loop that has other work."""
 
 
+_END = object()
+
+
 class Leftovers:
     """Large states on their way out of memory, a piece now and then."""
 
     def __init__(self) -> None:
-        self._pieces: deque[Any] = deque()
+        self._work: deque[Iterator[Any]] = deque()
 
     def add(self, pieces: Iterable[Any]) -> None:
         """Let go of these parts of a state that nobody else refers to from now on."""
-        idle = not self._pieces
-        self._pieces.extend(pieces)
-        if idle and self._pieces:
+        if left := deque(pieces):
+            self.let_go(left.popleft() for _ in range(len(left)))
+
+    def let_go(self, work: Iterator[Any]) -> None:
+        """Let go of more with each step of this."""
+        self._work.append(work)
+        if len(self._work) == 1:
             asyncio.get_running_loop().call_soon(self._drop)
 
     def _drop(self) -> None:
-        self._pieces.popleft()
-        if self._pieces:
+        if next(self._work[0], _END) is _END:
+            self._work.popleft()
+        if self._work:
             asyncio.get_running_loop().call_later(DROP_AGAIN_S, self._drop)

@@ -70,8 +70,8 @@ class Activation(Mailbox):
     """The next message waits for a companion to be loaded."""
     touched: bool = True
     """Used since passivation last looked."""
-    gone: bool = False
-    """No longer in memory; whoever still refers to it has to look again."""
+    dropped: bool = False
+    """Forgotten, while its shard is served on."""
     crashed: bool = False
     """To be loaded again as soon as nothing of it is uncommitted."""
     uncommitted: int = 0
@@ -104,6 +104,11 @@ class Activation(Mailbox):
         for companion in companions:
             companion.pins += 1
         self.held = companions
+
+    @property
+    def gone(self) -> bool:
+        """No longer in memory; whoever still refers to it has to look again."""
+        return self.dropped or self.shard.closed
 
     @property
     def needed(self) -> bool:
@@ -265,7 +270,7 @@ class Shard:
         self.committed_seq = lease.last_seq
         """The seq of the last event known to be in the journal."""
         self.closed = False
-        self.last_seqs: dict[Address, int] = {}
+        self.last_seqs: list[tuple[Address, int]] = []
         """When it was closed: of each entity in memory the seq of its last committed event."""
         self.lost = False
         """Another instance claimed it, and tells what became of it."""
@@ -436,26 +441,28 @@ class Shard:
 
     def refuse_mail(self, refusal: Callable[[], Exception]) -> None:
         """Refuse everybody who waits to be decided; timers and sagas stay."""
-        for activation in self.activations.values():
+        for activation in self.activations.values() if self.mail else ():
             for envelope in activation:
                 if envelope.external and not envelope.over:
                     self.keys.release(envelope)
                     envelope.refuse(refusal())
 
-    def close(self, refusal: Callable[[], Exception]) -> None:
+    def close(self, refusal: Callable[[], Exception]) -> list[Activation]:
         """Answer everybody and forget everything. Undecided messages are refused with ``refusal``;
-        what is in a lane is the lane's to answer."""
+        what is in a lane is the lane's to answer. Returns what was in memory."""
         self.closed = True
-        for activation in self.activations.values():
+        left = list(self.activations.values())
+        for activation in left if self.mail else ():
             while activation.size:
                 self.take(activation).refuse(refusal())
         for waiting in self.parked.values():
             for waiter in waiting:
                 waiter.refuse(OutcomeUnknownError("the shard was left while the saga ran"))
-        self.last_seqs = {a.address: a.seq for a in self.activations.values() if a.seq}
+        self.last_seqs = [(a.address, a.seq) for a in left if a.seq]
         self.activations.clear()
         self.parked.clear()
         self.timers.clear()
         self.changed.clear()
         self.resting.clear()
         self.wake_writer()
+        return left

@@ -188,11 +188,13 @@ class OwnedShards:
         self._table.close(shard, NotOwnedError)
         return True
 
-    def leave(self, refusal: Callable[[], Exception]) -> None:
+    async def leave(self, refusal: Callable[[], Exception]) -> None:
         """Let go of all shards, take no more; lanes are answered after they stopped."""
         self._table.left = True
         for shard in list(self.by_number.values()):
-            self._table.close(shard, refusal)
+            if not shard.closed:
+                self._table.close(shard, refusal)
+            await asyncio.sleep(0)
 
     def answer_unfinished(self, refusal: Callable[[], Exception]) -> None:
         """After the lanes were cancelled: nobody waits for them any more."""

@@ -395,8 +395,8 @@ class JournalPartition:
 
     def _loss(self, known: Lease, kept_seq: int) -> Loss:
         reclaim = self._table.pending.get(known.shard)
-        seqs = reclaim.old.last_seqs if reclaim is not None and reclaim.old is not None else {}
-        entities = sorted(address.text for address, seq in seqs.items() if seq > kept_seq)
+        seqs = reclaim.old.last_seqs if reclaim is not None and reclaim.old is not None else ()
+        entities = sorted(address.text for address, seq in seqs if seq > kept_seq)
         return Loss(
             shard=known.shard,
             known=known.past,
