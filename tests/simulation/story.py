@@ -315,7 +315,7 @@ class Story:
         self.lost_s = self.now_s
         for instance in self.alive:
             instance.known.clear()
-        self.truth.restart()
+        self.truth.lose(lost.rows)
 
     def accept_losses(self) -> None:
         """An operator accepts what is lost."""

@@ -81,10 +81,18 @@ class Truth:
         self.inside_until: dict[int, int] = {}
         self.charges: defaultdict[int, int] = defaultdict(int)
         """How often each amount was charged."""
+        self.lost_holds: Counter[tuple[object, ...]] = Counter()
+        """Holds that the store has lost. The user's account may hear of one all the same: the
+        seat's answer was on its way."""
+        self.restart()
+
+    def lose(self, rows: Sequence[Row]) -> None:
+        """The store is another one now, without these: begin again with what is in it."""
+        self.lost_holds += _holds(rows, "SeatHeld")
         self.restart()
 
     def restart(self) -> None:
-        """The store is another one now: begin again with what is in it."""
+        """Begin again with what is in the store."""
         self._audits: dict[int, JournalAudit] = {}
         self._leases = {
             lease.shard: LeaseRecord(lease.epoch, {}) for lease in self._store.leases if lease.epoch
@@ -219,19 +227,17 @@ class Truth:
         if not whole.sales.agree:
             self._break("I7", "sales and completed payments differ")
         if not whole.holds.agree:
-            for fact in self._facts("ReservationNoted") - self._facts("SeatHeld"):
+            rows = [row for shard in self._store.rows for row in shard]
+            held = _holds(rows, "SeatHeld") + self.lost_holds
+            for fact in _holds(rows, "ReservationNoted") - held:
                 self._break("I1", f"a reservation is of a hold that no seat has: {fact}")
 
-    def _facts(self, kind: str) -> Counter[tuple[object, ...]]:
-        """What one book says of holds. A hold without its reservation is none: a crash came
-        between, and the hold expires."""
-        facts: Counter[tuple[object, ...]] = Counter()
-        for rows in self._store.rows:
-            for row in rows:
-                event = msgspec.json.decode(row.payload)
-                if row.type == kind and not event.get("beside"):
-                    facts[_hold_fact(row, event)] += 1
-        return facts
+
+def _holds(rows: Iterable[Row], kind: str) -> Counter[tuple[object, ...]]:
+    """What one book says of holds. A hold without its reservation is none: a crash came between,
+    and the hold expires."""
+    told = ((row, msgspec.json.decode(row.payload)) for row in rows if row.type == kind)
+    return Counter(_hold_fact(row, event) for row, event in told if not event.get("beside"))
 
 
 def _hold_fact(row: Row, event: dict[str, Any]) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from actors.errors import KeyInFlightError, UnavailableError
 from booking.calls import QueueToken, TokenError, command_key, step_key
 from booking.domain.decision import Rejected
 from booking.entities import seat_address
+from booking.queue.service import NotAdmittedError
 from tests.simulation.calls import Call, seat_states
 from tests.simulation.truth import Violation
 from tests.support.journals import user_id
@@ -219,8 +220,8 @@ async def _check_repeats(story: Story) -> None:
         if _outcome_lost(story, first):
             continue
         call = await _insist(story, first, random)
-        if isinstance(call.error, TokenError) and story.lost(first):
-            continue  # the number that it is for was lost with the store that had it
+        if isinstance(call.error, TokenError | NotAdmittedError) and story.lost(first):
+            continue  # its number or its admission was lost with the store that had it
         if call.final and _said(call.value) == _said(first.value) and call.replayed:
             continue
         words = f"{first.ask.words} of {first.user} was told {first.words}, and now {call.words}"
