@@ -116,7 +116,7 @@ class Runtime:
         return self._tasks.failed
 
     async def _keep_house(self) -> None:
-        counters = self._context.counters
+        counters, save_resting = self._context.counters, self._entities.snapshots.save_resting
         while True:
             turns, began = counters.turns, self._clock.monotonic()
             await asyncio.sleep(self._limits.housekeeping_s)
@@ -125,7 +125,7 @@ class Runtime:
             left, saved = self._limits.timers_disarmed_max, 0
             for shard in list(self.shards.by_number.values()):
                 left -= self._entities.sweep(shard, left)
-                saved += self._entities.save_resting(shard, self._limits.saved_max - saved)
+                saved += save_resting(shard, self._limits.saved_max - saved)
 
     # -- asking --------------------------------------------------------------------------------
 

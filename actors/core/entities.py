@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
-from itertools import islice
 from typing import Any
 
 from attrs import define, field
@@ -21,7 +20,7 @@ from actors.core.shard import ABSENT, Activation, Commit, Reading, Shard, Timer
 from actors.core.snapshots import Snapshots
 from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import EntityCrashedError, KeyReusedError, NotOwnedError, OverloadedError
-from actors.journal.contract import OutcomeRow, SnapshotRow, TimerEntry
+from actors.journal.contract import OutcomeRow, TimerEntry
 from actors.transport import Answer
 
 log = logging.getLogger(__name__)
@@ -131,8 +130,10 @@ class Entities:
         self._context = context
         self._sagas = sagas
         self._fence = fence
-        self.pool = Pool(context.limits.entities_max, context.loop, context.leftovers, self.save)
         self.snapshots = Snapshots(context)
+        self.pool = Pool(
+            context.limits.entities_max, context.loop, context.leftovers, self.snapshots.save
+        )
         self.timers = Timers(context, self._timer_fired)
         self._crashes = CrashWindow(context.limits)
 
@@ -302,35 +303,6 @@ class Entities:
                 shard.armed.discard(address)
             shard.submit(commit)
         return len(addresses)
-
-    def save_resting(self, shard: Shard, entities_max: int) -> int:
-        """Write snapshots of entities that came to rest; returns how many were looked at."""
-        looked = list(islice(shard.resting, entities_max))
-        rested = [shard.resting.pop(address) for address in looked]
-        self.save(shard, [one for one in rested if one.address not in shard.changed])
-        if not shard.resting:
-            shard.resting, shard.changed = shard.changed, {}
-        return len(looked)
-
-    def save(self, shard: Shard, activations: Iterable[Activation]) -> None:
-        """Write snapshots of those of these entities that have events behind their last one."""
-        rows = []
-        for activation in () if shard.closed or shard.journal.halted else activations:
-            if activation.gone or not (activation.loaded and activation.event_bytes):
-                continue
-            if activation.paging is not None:
-                self.snapshots.want(activation)
-                continue
-            try:
-                state = activation.behaviour.encode_state(activation.state)
-            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
-                self._log(activation, "cannot be stored", error)
-                continue
-            tenure = shard.number, shard.epoch
-            rows.append(SnapshotRow(*tenure, activation.address, shard.seq, state))
-            activation.event_bytes, activation.snapshot_bytes = 0, len(state)
-        if rows:
-            shard.submit(Commit(shard, snapshots=rows))
 
     def close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
         """Take a shard out of memory; see :meth:`actors.core.shard.Shard.close`."""

@@ -1,20 +1,21 @@
-"""Snapshots of large states: written page by page, while the entities move on.
+"""Snapshots of entities at rest, and of large states page by page while the entities move on.
 
-A state is immutable, so what was begun is finished as it was then. Only the pages that have changed
-since the last snapshot are written, each under the seq of the new one, and what has been there
-before stays as long as somebody may be reading it. The last thing written is the head; without it
-everything before is as if it had not been.
+A large state is immutable, so what was begun is finished as it was then. Only the pages that have
+changed since the last snapshot are written, each under the seq of the new one, and what has been
+there before stays as long as somebody may be reading it. The last thing written is the head;
+without it everything before is as if it had not been.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from actors.behaviour import Behaviour
 from actors.core.context import ShardContext
 from actors.core.envelope import Envelope
-from actors.core.shard import Activation, Commit, SnapshotPages
+from actors.core.shard import Activation, Commit, Shard, SnapshotPages
 from actors.core.supervision import where
 from actors.errors import NotOwnedError, UnavailableError
 from actors.journal.contract import PageRow, SnapshotRow
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 class Snapshots:
-    """Writes the snapshots of one instance's large states, one after the other."""
+    """Writes the snapshots of one instance's entities at rest, and of its large states one after
+    the other."""
 
     def __init__(self, context: ShardContext) -> None:
         self._context = context
@@ -38,6 +40,36 @@ class Snapshots:
         if not paging.writing:
             paging.writing = True
             self._wanted.put_nowait(activation)
+
+    def save_resting(self, shard: Shard, entities_max: int) -> int:
+        """Write snapshots of entities that came to rest; returns how many were looked at."""
+        looked = list(islice(shard.resting, entities_max))
+        rested = [shard.resting.pop(address) for address in looked]
+        self.save(shard, [one for one in rested if one.address not in shard.changed])
+        if not shard.resting:
+            shard.resting, shard.changed = shard.changed, {}
+        return len(looked)
+
+    def save(self, shard: Shard, activations: Iterable[Activation]) -> None:
+        """Write snapshots of those of these entities that have events behind their last one."""
+        rows = []
+        for activation in () if shard.closed or shard.journal.halted else activations:
+            if activation.gone or not (activation.loaded and activation.event_bytes):
+                continue
+            if activation.paging is not None:
+                self.want(activation)
+                continue
+            try:
+                state = activation.behaviour.encode_state(activation.state)
+            except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
+                text = "%s cannot be stored: %s"
+                log.error(text, activation.address.text, where(error), extra=shard.place)
+                continue
+            tenure = shard.number, shard.epoch
+            rows.append(SnapshotRow(*tenure, activation.address, shard.seq, state))
+            activation.event_bytes, activation.snapshot_bytes = 0, len(state)
+        if rows:
+            shard.submit(Commit(shard, snapshots=rows))
 
     async def run(self) -> None:
         """Write what is wanted until cancelled."""

@@ -173,7 +173,7 @@ class OwnedShards:
         if shard is None or shard.frozen:
             raise NotOwnedError
         some = islice(chain(shard.resting.values(), shard.changed.values()), SAVED_MAX)
-        self.entities.save(shard, list(some))
+        self.entities.snapshots.save(shard, list(some))
         shard.frozen = True
         ends = self._context.clock.monotonic() + limit_s
         while not shard.quiet:
