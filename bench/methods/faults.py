@@ -1,10 +1,9 @@
 """What goes wrong when somebody stands still, dies or restarts at the worst moment: from runs."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,12 +13,14 @@ import msgspec
 from bench.methods.components import Components
 from bench.methods.run import Callers, differences
 from bench.methods.way import Way
-from bench.methods.ways import all_ways
+from bench.methods.ways import chosen
 from bench.methods.ways.broker import BrokerWay
 from bench.methods.worker import Order, Tally
 
 STOPPED_S = 5.0
 """Longer than the leases of three seconds."""
+KILLED_S = 7.0
+"""After which an unacknowledged message has come again."""
 MONEY = Order("money", users=1, seats=1, count=1, callers=1, limit_s=STOPPED_S - 0.5)
 RESTART = Order("money", users=100, seats=1, count=1_000_000, callers=16, limit_s=8.0)
 
@@ -28,134 +29,106 @@ class Fault(msgspec.Struct):
     """One way under one fault."""
 
     fault: str
-    """``stopped``, ``killed`` or ``restarted``."""
+    """``stopped``, ``killed``, ``killed, entries ignored`` or ``restarted``."""
     way: str
-    others: int = 0
+    others: int
     """Changes that others did while it lasted, or after it."""
-    lost: int = 0
+    lost: int
     """Confirmed changes that are not there."""
-    doubled: int = 0
+    doubled: int
     """Effects that nobody got a confirmation of, or that are there twice."""
-    errors: dict[str, int] = {}
-    away_s: float = 0.0
+    errors: dict[str, int]
+    away_s: float
     """The longest time without a success."""
+
+    def problem(self, way: type[Way]) -> str:
+        """What the run has shown that the way is not made for, or did not show though it is said of
+        the way; empty if there is none."""
+        shown = bool(self.doubled if self.fault.startswith("killed") else self.lost)
+        forgets = self.fault.endswith("ignored")
+        if shown == (forgets or (self.fault == "stopped" and way.writes_stale)):
+            return ""
+        return f"{self.way}, {self.fault}: {self.lost} lost, {self.doubled} unconfirmed or twice"
 
 
 def find_faults(
     components: Components, say: Callable[[str], None], names: Sequence[str] = ()
 ) -> list[Fault]:
     """All that can be tried here."""
-    ways = [
-        each
-        for each in all_ways().values()
-        if set(each.needs) <= set(components.servers) and (not names or each.name in names)
-    ]
     found = []
-    for way in ways:
-        tries: list[Callable[[Components, type[Way]], Fault]] = []
-        if way.name in STOPPABLE:
-            tries.append(stopped)
+    for way in chosen(components, names):
+        tries: list[tuple[str, Callable[[Components, type[Way], str], Fault]]] = []
+        if way.interruptible:
+            tries.append(("stopped", stopped))
         if issubclass(way, BrokerWay):
-            tries += [killed, killed_forgetting]
+            tries += [("killed", killed), ("killed, entries ignored", killed)]
         if way.uses and way.exact_in >= way.processes:
-            tries.append(restarted)
-        for one in tries:
-            say(f"{one.__name__.replace('_', ', ')}: {way.name}")
-            found.append(one(components, way))
+            tries.append(("restarted", restarted))
+        for name, one in tries:
+            say(f"{name}: {way.name}")
+            found.append(one(components, way, name))
     return found
 
 
-STOPPABLE = (
-    *("pessimistic, PostgreSQL", "optimistic, PostgreSQL", "pub/sub lock, Redis"),
-    *("Redlock, five Redis", "Redlock with a fence", "RabbitMQ", "NATS JetStream"),
-    *("advisory lock, PostgreSQL", "serializable, PostgreSQL", "single writer, runtime"),
-)
-"""Those with something between reading and writing, in which a process can be stopped."""
-
-
-def stopped(components: Components, way: type[Way]) -> Fault:
+def stopped(components: Components, way: type[Way], name: str) -> Fault:
     """Stop a process between its read and its write, past every lease; let another go on with the
     same user; resume the first, and see what it writes."""
     with ExitStack() as stack:
         urls = way.serve(components, stack)
-        first = stack.enter_context(Callers(way.name, urls, 1 if way.processes == 1 else 2))
-        first.ask(msgspec.structs.replace(MONEY, work="prepare"))
-        before = first.totals(MONEY)
+        callers = stack.enter_context(Callers(way, urls, way.processes))
+        callers.ask(msgspec.structs.replace(MONEY, work="prepare"))
+        before, first = callers.totals(MONEY), callers[0]
         first.send(msgspec.structs.replace(MONEY, stop="before the write"))
-        _await_stop(first.all[0].pid)
-        other = first
+        _await_stop(first.pid)
         if way.processes == 1:  # Whoever comes second takes over.
-            other = stack.enter_context(Callers(way.name, urls, 1))
-        other.send(msgspec.structs.replace(MONEY, count=1_000_000), last=True)
+            callers = stack.enter_context(Callers(way, urls, 1))
+        callers[-1].send(msgspec.structs.replace(MONEY, count=1_000_000))
         time.sleep(STOPPED_S)
-        first.all[0].send_signal(signal.SIGCONT)
-        done = other.answers(last=True)
-        tallies = [*first.answers(1), *done]
-        fault = _fault("stopped", way, tallies, differences(tallies, before, other.totals(MONEY)))
-        fault.others, fault.away_s = done[0].charges + done[0].uses, done[0].gap_s
-    return fault
+        os.kill(first.pid, signal.SIGCONT)
+        others: Tally = callers[-1].answer()
+        tallies = [first.answer(), others]
+        callers.reverse()  # The one that was stopped may have been fenced out for good.
+        return _fault(name, way, tallies, differences(tallies, before, callers.totals(MONEY)))
 
 
-def killed(components: Components, way: type[Way], forgetting: bool = False) -> Fault:
-    """Kill the consumer after it has written and before it says so; start another."""
+def killed(components: Components, way: type[Way], name: str) -> Fault:
+    """Kill the consumer after it has written and before it says so; start another, which may not
+    look for what is done already."""
     with ExitStack() as stack:
         urls = way.serve(components, stack)
-        first = stack.enter_context(Callers(way.name, urls, 1))
+        first = stack.enter_context(Callers(way, urls, 1))
         first.ask(msgspec.structs.replace(MONEY, work="prepare"))
         before = first.totals(MONEY)
-        first.send(msgspec.structs.replace(MONEY, stop="before the acknowledgement"))
-        first.all[0].wait()
-        second = stack.enter_context(Callers(way.name, urls, 1))
-        order = msgspec.structs.replace(MONEY, forgetful=forgetting)
-        [tally] = second.ask(order)
+        first[0].send(msgspec.structs.replace(MONEY, stop="before the acknowledgement"))
+        first[0].process.join()
+        second = stack.enter_context(Callers(way, urls, 1))
+        [tally] = second.ask(msgspec.structs.replace(MONEY, forgetful=name.endswith("ignored")))
+        time.sleep(KILLED_S)
         # What the first had charged was never confirmed, and has to be there once all the same.
-        expected = [tally, Tally(charges=1)]
-        deadline = time.monotonic() + REDELIVERED_S
-        while time.monotonic() < deadline:
-            time.sleep(0.5)
-        after = second.totals(MONEY)
-    name = "killed, entries ignored" if forgetting else "killed"
-    fault = _fault(name, way, expected, differences(expected, before, after))
-    fault.others = tally.charges
-    return fault
+        off = differences([tally, Tally(charges=1)], before, second.totals(MONEY))
+        return _fault(name, way, [tally], off)
 
 
-def killed_forgetting(components: Components, way: type[Way]) -> Fault:
-    """The same with a consumer that does not look for what is done already."""
-    return killed(components, way, forgetting=True)
-
-
-def restarted(components: Components, way: type[Way]) -> Fault:
+def restarted(components: Components, way: type[Way], name: str) -> Fault:
     """End the database as a crash would while many write, and start it again."""
     with ExitStack() as stack:
         urls = way.serve(components, stack)
-        callers = stack.enter_context(Callers(way.name, urls, 1))
+        callers = stack.enter_context(Callers(way, urls, 1))
         callers.ask(msgspec.structs.replace(RESTART, work="prepare"))
         before = callers.totals(RESTART)
-        callers.send(RESTART)
+        callers[0].send(RESTART)
         time.sleep(1.0)
-        if way.needs[0] == "postgres":
-            os.kill(components["postgres"].pids[0], signal.SIGQUIT)
-        else:
-            components.restart(way.needs[0])
-        tallies = callers.answers()
-        after = callers.totals(RESTART)
-    fault = _fault("restarted", way, tallies, differences(tallies, before, after))
-    fault.others, fault.away_s = tallies[0].charges + tallies[0].uses, tallies[0].gap_s
-    return fault
-
-
-REDELIVERED_S = 7.0
-"""After which an unacknowledged message has come again."""
+        components[way.needs[0]].crash()
+        tallies = [callers[0].answer()]
+        return _fault(name, way, tallies, differences(tallies, before, callers.totals(RESTART)))
 
 
 def _fault(name: str, way: type[Way], tallies: list[Tally], off: tuple[int, ...]) -> Fault:
-    errors: dict[str, int] = {}
-    for tally in tallies:
-        for error, number in tally.errors.items():
-            errors[error] = errors.get(error, 0) + number
+    errors = sum((tally.errors for tally in tallies), Counter[str]())
     missing, extra = sum(max(0, each) for each in off), sum(max(0, -each) for each in off)
-    return Fault(name, way.name, lost=missing, doubled=extra, errors=errors)
+    last = tallies[-1]
+    others = last.charges + last.uses
+    return Fault(name, way.name, others, missing, extra, dict(errors), last.gap_s)
 
 
 def _await_stop(pid: int) -> None:

@@ -1,30 +1,34 @@
 """The page ``docs/explanation/eight-ways.md`` and its Korean twin, made from a run.
 
-The words are in ``report.en.txt`` and ``report.ko.txt``; the figures are put in here.
+The words, tables and pictures are templates in ``pages/``.
 """
 
-from __future__ import annotations
-
+import math
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from string import Template
+from statistics import median
+from typing import Any
 
 import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from bench.methods.faults import Fault
-from bench.methods.plots import bars
-from bench.methods.queues.compare import QueuesReport, plot, section
-from bench.methods.run import WORKS, Cell, Result, Size, Summary, summaries
+from bench.methods.faults import STOPPED_S, Fault
+from bench.methods.queues.compare import ADMIT_PER_S, QueueReport
+from bench.methods.queues.measure import CONNECTIONS, Plan
+from bench.methods.run import WORKS, Cell, Result, Size
+from bench.methods.ways import way_named
 from bench.report import machine
 from bench.rig import ROOT
 
 PAGES = {"en": "eight-ways.md", "ko": "eight-ways.ko.md"}
-PICTURES = {"one user": "one-user", "many users": "many-users", "seat race": "seat-race"}
-PICTURED = Cell("", 16, 1)
+PICTURED = (16, 1)
 """Sixteen callers in one process: where each way is made for."""
+
+Group = list[Result]
+"""One cell of one way, in all rounds."""
 
 
 class Run(msgspec.Struct):
@@ -33,12 +37,33 @@ class Run(msgspec.Struct):
     where: dict[str, str]
     """Date, machine, commit, and the machine's load averages at the beginning."""
     versions: dict[str, str]
-    minutes: float
     size: Size
+    plan: Plan
     missing: dict[str, str]
     results: list[Result]
-    faults: list[Fault]
-    queues: QueuesReport | None = None
+    faults: list[Fault] = []
+    queues: list[QueueReport] = []
+    minutes: float = 0.0
+
+    def problems(self) -> list[str]:
+        """Where a way or a queue lost what it is made to keep, or kept what is said to be lost."""
+        lost = [
+            f"{each.way}, {each.cell}: {each.lost} lost, {each.sold} seats sold"
+            for each in self.results
+            if (each.lost and each.cell.processes <= way_named(each.way).exact_in)
+            or each.sold > self.size.seats
+        ]
+        faults = [each.problem(way_named(each.way)) for each in self.faults]
+        queues = [f"{each.title}: {it}" for each in self.queues for it in each.problems]
+        return lost + list(filter(None, faults)) + queues
+
+    def groups(self) -> dict[str, dict[str, dict[Cell, Group]]]:
+        """The results by work, way and cell."""
+        found: dict[str, dict[str, dict[Cell, Group]]] = {work: {} for work in WORKS}
+        for each in self.results:
+            cells = found[each.cell.work].setdefault(each.way, {})
+            cells.setdefault(each.cell, []).append(each)
+        return found
 
 
 def surroundings() -> dict[str, str]:
@@ -49,132 +74,84 @@ def surroundings() -> dict[str, str]:
         commit = said.stdout.strip() or "unknown"
     except OSError:
         commit = "unknown"
-    return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "machine": machine(),
-        "commit": commit,
-        "load": " ".join(f"{each:.1f}" for each in os.getloadavg()),
-    }
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return {"date": date, "machine": machine(), "commit": commit, "load": load}
+
+
+def middle(group: Group) -> Result:
+    """The round whose rate is in the middle."""
+    rate = median(each.rate for each in group)
+    return min(group, key=lambda each: abs(each.rate - rate))
+
+
+def span(numbers: Iterable[float]) -> str:
+    """From the lowest to the highest."""
+    low, *_, high = [f"{number:,.0f}" for number in sorted(numbers)] * 2
+    return low if low == high else f"{low}–{high}"  # noqa: RUF001
+
+
+class Axis:
+    """A logarithmic scale, from the power of ten below the smallest value to that above the
+    largest."""
+
+    def __init__(self, values: Iterable[float]) -> None:
+        logs = [math.log10(value) for value in values if value > 0] or [0.0]
+        self._first = math.floor(min(logs))
+        self._last = max(self._first + 1, math.ceil(max(logs)))
+        self.powers = [10.0**power for power in range(self._first, self._last + 1)]
+
+    def at(self, value: float) -> float:
+        """Where a value is: 0 at the lower end, 1 at the upper one."""
+        place = math.log10(max(value, self.powers[0])) - self._first
+        return place / (self._last - self._first)
 
 
 def write(run: Run, root: Path = ROOT) -> list[Path]:
     """Write both pages and their pictures; what was written."""
-    found = summaries(run.results)
-    written = {}
-    for work, picture in PICTURES.items():
-        path = root / "docs" / "images" / f"ways-{picture}.svg"
-        written[path] = bars(
-            f"{work}, 16 callers", "a second, log scale", list(_pictured(found, work))
-        )
-    if run.queues:
-        written[root / "docs" / "images" / "queues.svg"] = plot(run.queues)
-    figures = {
-        **run.where,
-        "minutes": f"{run.minutes:.0f}",
-        "rounds": str(run.size.rounds),
-        "limit": f"{run.size.limit_s:g}",
-        "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
-        "missing": "\n".join(f"- {name}: {why}" for name, why in run.missing.items()) or "-",
-        "queues": "\n".join(section(run.queues)) if run.queues else "-",
-        "waiting": f"{run.queues.plan.waiting:,}" if run.queues else "-",
-        "queue_seconds": f"{run.queues.plan.seconds:g}" if run.queues else "-",
-    }
-    for work in WORKS:
-        figures[PICTURES[work].replace("-", "_")] = "\n".join(_rates(found, work))
-        figures[PICTURES[work].replace("-", "_") + "_costs"] = "\n".join(_costs(found, work))
-    for name in ("stopped", "killed", "restarted"):
-        figures[name] = "\n".join(_faults(run.faults, name))
-    for language, page in PAGES.items():
-        words = Template((Path(__file__).parent / f"report.{language}.txt").read_text("utf-8"))
-        written[root / "docs" / "explanation" / page] = words.substitute(figures)
-    for path, text in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-    return list(written)
-
-
-Found = dict[tuple[str, Cell], Summary]
-
-
-def _ways(found: Found) -> list[str]:
-    return list(dict.fromkeys(way for way, _ in found))
-
-
-def _pictured(found: Found, work: str) -> Iterator[tuple[str, float, float, float, bool]]:
-    cell = msgspec.structs.replace(PICTURED, work=work)
-    for way in _ways(found):
-        if each := found.get((way, cell)):
-            yield way, each.low, each.result.rate, each.high, way.startswith("single writer")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|---|" + "--:|" * (len(head) - 1)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def _rates(found: Found, work: str) -> Iterator[str]:
-    cells = list(dict.fromkeys(cell for _, cell in found if cell.work == work))
-    cells.sort(key=lambda cell: (cell.processes, cell.callers))
-    head = ["", *(f"{c.callers} / {c.processes}" for c in cells), "lost"]
-
-    def row(way: str) -> list[str]:
-        there = [found.get((way, cell)) for cell in cells]
-        lost = sum(each.lost for each in there if each)
-        return [way, *map(_rate, there), f"**{lost:,}**" if lost else "0"]
-
-    return _table(head, map(row, _ways(found)))
-
-
-def _rate(each: Summary | None) -> str:
-    if each is None:
-        return ""
-    return f"{each.result.rate:,.0f} ({each.low:,.0f}–{each.high:,.0f})"  # noqa: RUF001
-
-
-def _costs(found: Found, work: str) -> Iterator[str]:
-    head = ["", "p50 ms", "p95 ms", "p99 ms", "tries", "errors", "CPU us, callers", "servers"]
-    cell = msgspec.structs.replace(PICTURED, work=work)
-
-    def row(way: str) -> list[str]:
-        one = found[way, cell].result
-        return [
-            way,
-            *(f"{each:.1f}" for each in (one.p50_ms, one.p95_ms, one.p99_ms)),
-            f"{one.attempts:.2f}",
-            str(sum(one.errors.values())),
-            f"{one.client_cpu_us:.0f}",
-            f"{one.server_cpu_us:.0f}",
-            f"{one.commits:.2f}",
-            "–" if one.syncs is None else f"{one.syncs:.2f}",  # noqa: RUF001
-        ]
-
-    ways = [way for way in _ways(found) if (way, cell) in found]
-    return _table([*head, "commits", "fsyncs"], map(row, ways))
-
-
-def _faults(faults: Sequence[Fault], name: str) -> Iterator[str]:
-    head = ["", "others", "lost", "unconfirmed or twice", "errors", "longest gap, s"]
-    for each in faults:
-        if each.fault.startswith(name):
-            break
-    else:
-        return iter(())
-    return _table(
-        head,
-        (
-            [
-                each.way + (f" ({each.fault.partition(', ')[2]})" if "," in each.fault else ""),
-                f"{each.others:,}",
-                f"**{each.lost:,}**" if each.lost else "0",
-                f"**{each.doubled:,}**"
-                if each.doubled and name == "killed"
-                else f"{each.doubled:,}",
-                ", ".join(f"{error} {number:,}" for error, number in each.errors.items()) or "0",
-                f"{each.away_s:.1f}",
-            ]
-            for each in faults
-            if each.fault.startswith(name)
-        ),
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "pages"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=select_autoescape(["svg"]),
     )
+    templates.filters |= {"middle": middle, "span": span, "number": "{:,.0f}".format}
+    templates.globals |= {"run": run, "groups": run.groups(), "Cell": Cell, "pictured": PICTURED}
+    templates.globals |= {"stopped_s": STOPPED_S, "admit": ADMIT_PER_S, "connections": CONNECTIONS}
+    pages: dict[str, tuple[str, dict[str, Any]]] = {
+        f"explanation/{page}": (f"{name}.txt", {}) for name, page in PAGES.items()
+    }
+    written = []
+    for name, (template, figures) in (pages | dict(_pictures(run))).items():
+        path = root / "docs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(templates.get_template(template).render(figures), "utf-8")
+        written.append(path)
+    return written
+
+
+def _pictures(run: Run) -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]:
+    """By name: template and figures."""
+    for work, ways in run.groups().items():
+        groups = {way: cells.get(Cell(work, *PICTURED), []) for way, cells in ways.items()}
+        rates = {way: sorted(each.rate for each in group) for way, group in groups.items() if group}
+        bars = {
+            "title": f"{work}, {PICTURED[0]} callers",
+            "unit": "a second, log scale",
+            "rows": [(way, found[0], median(found), found[-1]) for way, found in rates.items()],
+            "axis": Axis(rate for found in rates.values() for rate in found),
+        }
+        yield f"images/ways-{work.replace(' ', '-')}.svg", ("bars.svg", bars)
+    kept = {
+        each.title: [load.pair.p99_ms for load in each.loads if load.kept_up] for each in run.queues
+    }
+    lines = {
+        "title": "A place and a question about it: latency over rate",
+        "across": "pairs a second",
+        "up": "ms, 99th percentile, log scale",
+        "steps": run.plan.rates,
+        "series": {name: values for name, values in kept.items() if values},
+        "axis": Axis(value for values in kept.values() for value in values),
+    }
+    yield "images/queues.svg", ("lines.svg", lines)

@@ -1,24 +1,13 @@
-"""How often databases committed, and asked the disk to keep it, as the kernel counts for root."""
+"""How often servers asked the disk to keep what they wrote, as the kernel counts for root."""
 
-from __future__ import annotations
-
-import asyncio
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import asyncmy
-import asyncpg
-
-from bench.methods.components import Components
-
 TRACING = Path("/sys/kernel/tracing")
 CALLS = ("fsync", "fdatasync")
-POSTGRES = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-MARIADB = """SELECT variable_value FROM information_schema.global_status
-WHERE variable_name = 'COM_COMMIT'"""
 
 
 class SyncCounter:
@@ -30,8 +19,12 @@ class SyncCounter:
     def watch(self, pids: Iterable[int]) -> None:
         """Count these from now on."""
         if self._instance is not None:
-            family = {each for pid in pids for each in _family(pid)}
-            (self._instance / "set_event_pid").write_text(" ".join(map(str, sorted(family))))
+            pids = {each for pid in pids for each in _family(pid)}
+            file = os.open(self._instance / "set_event_pid", os.O_WRONLY | os.O_TRUNC)
+            for pid in pids:
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.write(file, b"%d\n" % pid)
+            os.close(file)
             (self._instance / "trace").write_text("")
 
     def count(self) -> int | None:
@@ -59,39 +52,6 @@ def counting() -> Iterator[SyncCounter]:
         yield SyncCounter(instance)
     finally:
         instance.rmdir()
-
-
-class CommitCounter:
-    """Counts transactions that wrote: in PostgreSQL by the numbers they take, in MariaDB by the
-    commits of those that were begun."""
-
-    def __init__(self, components: Components) -> None:
-        self._components = components
-        self._runner = asyncio.Runner()
-
-    def __enter__(self) -> CommitCounter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._runner.close()
-
-    def count(self, database: str) -> int:
-        """Of a database since it was made."""
-        return self._runner.run(self._count(database))
-
-    async def _count(self, database: str) -> int:
-        url = self._components[database].url
-        if database == "postgres":
-            connection = await asyncpg.connect(url)
-            number = await connection.fetchval(POSTGRES)
-            await connection.close()
-            return int(number)
-        maria = await asyncmy.connect(unix_socket=url, user="root")
-        async with maria.cursor() as cursor:
-            await cursor.execute(MARIADB)
-            [number] = await cursor.fetchone()
-        await maria.ensure_closed()
-        return int(number)
 
 
 def _family(pid: int) -> Iterator[int]:

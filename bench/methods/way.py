@@ -5,14 +5,14 @@ doing the same in between. Users and seats are rows of one table, so that every 
 work; each change also leaves an entry under its command's id, as a shop that is asked twice needs.
 """
 
-from __future__ import annotations
-
+import asyncio
 import random
 import secrets
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -23,8 +23,9 @@ OPENING = 1_000
 SEATS_FROM = 1_000_000
 """The first seat's row; users have those from 0 on."""
 WAIT_S = 20.0
-"""How long a caller waits for a lock or an answer."""
-
+"""How long a caller waits for a lock or an answer, or tries again."""
+T = TypeVar("T")
+Kind = Literal["charge", "use", "reserve"]
 
 interruptions: list[Callable[[], object]] = []
 """What happens once between reading and writing, for those who test that."""
@@ -37,19 +38,18 @@ class RefusedError(Exception):
 class Command(msgspec.Struct, frozen=True, array_like=True):
     """One change of one row. The amount of a reservation is the user's number, from 1 on."""
 
-    kind: Literal["charge", "use", "reserve"]
+    kind: Kind
     row: int
     amount: int
     id: str
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """What the rows say."""
+    """What the rows say: the balance of all users together, and how many of some seats are
+    taken."""
 
     balance: int
-    """Of all users together."""
     taken: int
-    """Seats that somebody has, of those asked for."""
 
 
 def decide(value: int, command: Command) -> int:
@@ -67,7 +67,7 @@ def decide(value: int, command: Command) -> int:
 
 def jitter(attempt: int, base_s: float = 0.002, max_s: float = 0.1) -> float:
     """Seconds to wait before another try: any up to a limit that doubles with each."""
-    return random.uniform(0, min(max_s, base_s * 2**attempt))
+    return random.uniform(0, min(max_s, base_s * 2 ** min(attempt, 20)))
 
 
 class Way(ABC):
@@ -75,14 +75,20 @@ class Way(ABC):
     question whether it is the best version of itself."""
 
     name: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]]
-    """Components by name."""
+    needs: ClassVar[tuple[str, ...]] = ("postgres",)
+    """Components by name; the first keeps the rows."""
+    serves: ClassVar[tuple[str, ...]] = ()
+    """What :meth:`serve` adds to them."""
     processes: ClassVar[int] = 2
     """How many it is made for."""
-    uses: ClassVar[bool] = True
-    """Whether it can take from a balance."""
     exact_in: ClassVar[int] = 2
     """In how many processes it is exact."""
+    uses: ClassVar[bool] = True
+    """Whether it can take from a balance."""
+    interruptible: ClassVar[bool] = True
+    """Whether another process can go on while one stands still between reading and writing."""
+    writes_stale: ClassVar[bool] = False
+    """Whether the one that stood still then writes over what others did."""
 
     def __init__(self, urls: dict[str, list[str]], index: int = 0, of: int = 1) -> None:
         self.urls = urls
@@ -107,6 +113,9 @@ class Way(ABC):
     async def prepare(self, users: int, seats: int) -> None:
         """Make users with an opening balance, and free seats. Called in one process."""
 
+    async def admit(self, users: Iterable[int]) -> None:  # noqa: B027 - most need nothing
+        """Get what these users need to reserve."""
+
     @abstractmethod
     async def totals(self, users: int, seats: Sequence[int]) -> Totals:
         """What is true now of so many users and of these seats."""
@@ -115,15 +124,32 @@ class Way(ABC):
     async def change(self, command: Command) -> int:
         """Decide and write; the row's next value. :class:`RefusedError`."""
 
+    async def until_done(
+        self, attempt: Callable[[], Awaitable[T | None]], base_s: float = 0.002, max_s: float = 0.1
+    ) -> T:
+        """Try until something comes of it, with random waits that grow. :class:`TimeoutError`."""
+        ends, tries = time.monotonic() + WAIT_S, 0
+        while True:
+            if (found := await attempt()) is not None:
+                return found
+            if time.monotonic() > ends:
+                raise TimeoutError
+            await asyncio.sleep(jitter(tries, base_s, max_s))
+            tries += 1
+            self.attempts += 1
+
+    async def _do(self, kind: Kind, row: int, amount: int) -> int:
+        self.attempts += 1
+        return await self.change(Command(kind, row, amount, secrets.token_hex(16)))
+
     async def charge(self, user: int, amount: int) -> int:
         """Add to the balance; the new one."""
-        return await self.change(Command("charge", user, amount, secrets.token_hex(16)))
+        return await self._do("charge", user, amount)
 
     async def use(self, user: int, amount: int) -> int:
         """Take from the balance; the new one. :class:`RefusedError` if it does not suffice."""
-        return await self.change(Command("use", user, amount, secrets.token_hex(16)))
+        return await self._do("use", user, amount)
 
     async def reserve(self, user: int, seat: int) -> None:
         """Take a seat. :class:`RefusedError` if somebody has it."""
-        row = SEATS_FROM + seat
-        await self.change(Command("reserve", row, user + 1, secrets.token_hex(16)))
+        await self._do("reserve", SEATS_FROM + seat, user + 1)

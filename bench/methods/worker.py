@@ -1,25 +1,16 @@
-"""One process of callers: ``python -m bench.methods.worker WAY INDEX OF URLS``.
-
-It reads orders, one line of JSON each, from standard input, and answers each with a line. It ends
-with its input.
-"""
-
-from __future__ import annotations
+"""One process of callers: it takes orders, and tells what came of each."""
 
 import asyncio
-import logging
 import os
-import resource
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
-import uvloop
 
+from bench.methods.forked import Pipe
 from bench.methods.way import RefusedError, Totals, Way, interruptions
 from bench.methods.ways import way_named
 from bench.methods.ways.broker import BrokerWay
@@ -35,7 +26,7 @@ class Order(msgspec.Struct):
     """Money of so many users, each charged and used in turn, or a race for seats."""
 
     work: str
-    """``prepare``, ``money``, ``race``, ``totals`` or ``callers``."""
+    """``prepare``, ``money``, ``race`` or ``totals``."""
     users: int = 0
     first_seat: int = 0
     seats: int = 0
@@ -59,35 +50,31 @@ class Tally(msgspec.Struct):
     charges: int = 0
     uses: int = 0
     holds: int = 0
-    refused: int = 0
-    errors: dict[str, int] = {}
+    errors: Counter[str] = msgspec.field(default_factory=Counter)
     attempts: int = 0
     began: float = 0.0
     ended: float = 0.0
     gap_s: float = 0.0
     """The longest time without a success."""
     cpu_s: float = 0.0
-    totals: Totals | None = None
+    totals: Totals = Totals(0, 0)
 
 
 def _calls(way: Way, order: Order) -> Iterator[tuple[str, int, int]]:
     """Kind of call, user, and amount or seat; a user's charge comes before its use."""
-    mine = range(way.index, order.count, way.of)
-    if order.work == "race":
-        for number in mine:
+    for number in range(way.index, order.count, way.of):
+        if order.work == "race":
             yield "holds", number, order.first_seat + number % order.seats
-        return
-    for number in mine:
-        yield "charges", number % order.users, CHARGE
-        if way.uses:
-            yield "uses", number % order.users, USE
+        else:
+            yield "charges", number % order.users, CHARGE
+            if way.uses:
+                yield "uses", number % order.users, USE
 
 
 async def _caller(
     way: Way, calls: Iterator[tuple[str, int, int]], tally: Tally, ends: float
 ) -> None:
     acts = {"charges": way.charge, "uses": way.use, "holds": way.reserve}
-    errors: Counter[str] = Counter()
     for kind, user, what in calls:
         sent = time.monotonic()
         if sent > ends:
@@ -96,16 +83,14 @@ async def _caller(
             await acts[kind](user, what)
             setattr(tally, kind, getattr(tally, kind) + 1)
         except RefusedError:
-            tally.refused += 1
+            pass
         except Exception as error:  # noqa: BLE001 - counted, and told in the row
-            errors[type(error).__name__] += 1
+            tally.errors[type(error).__name__] += 1
             await asyncio.sleep(ERROR_S)
             continue
         now = time.monotonic()
         tally.seconds.append(now - sent)
         tally.gap_s, tally.ended = max(tally.gap_s, now - tally.ended), now
-    for name, number in errors.items():
-        tally.errors[name] = tally.errors.get(name, 0) + number
 
 
 async def perform(way: Way, order: Order) -> Tally:
@@ -118,23 +103,27 @@ async def perform(way: Way, order: Order) -> Tally:
             seats = range(order.first_seat, order.first_seat + order.seats)
             tally.totals = await _totals(way, order.users, seats)
         case _:
-            if order.work == "race" and (admit := getattr(way, "admit", None)):
-                await admit(range(way.index, order.count, way.of))
-            await asyncio.sleep(order.begin - time.monotonic())
-            if order.stop == "before the write":
-                interruptions.append(lambda: os.kill(os.getpid(), signal.SIGSTOP))
-            if isinstance(way, BrokerWay):
-                way.idempotent = not order.forgetful
-                way.dies = order.stop == "before the acknowledgement"
-            calls, before, cpu = _calls(way, order), way.attempts, _cpu_s()
-            tally.began = tally.ended = time.monotonic()
-            ends = tally.began + order.limit_s
-            await asyncio.gather(*(_caller(way, calls, tally, ends) for _ in range(order.callers)))
-            now = time.monotonic()
-            tally.gap_s, tally.ended = max(tally.gap_s, now - tally.ended), now
-            tally.cpu_s = _cpu_s() - cpu
-            tally.attempts = way.attempts - before
+            await _measured(way, order, tally)
     return tally
+
+
+async def _measured(way: Way, order: Order, tally: Tally) -> None:
+    if order.work == "race":
+        await way.admit(range(way.index, order.count, way.of))
+    await asyncio.sleep(order.begin - time.monotonic())
+    if order.stop == "before the write":
+        interruptions.append(lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    if isinstance(way, BrokerWay):
+        way.idempotent = not order.forgetful
+        way.dies = order.stop == "before the acknowledgement"
+    calls, before, cpu = _calls(way, order), way.attempts, time.process_time()
+    tally.began = tally.ended = time.monotonic()
+    ends = tally.began + order.limit_s
+    await asyncio.gather(*(_caller(way, calls, tally, ends) for _ in range(order.callers)))
+    now = time.monotonic()
+    tally.gap_s, tally.ended = max(tally.gap_s, now - tally.ended), now
+    tally.cpu_s = time.process_time() - cpu
+    tally.attempts = way.attempts - before
 
 
 async def _totals(way: Way, users: int, seats: range) -> Totals:
@@ -149,25 +138,13 @@ async def _totals(way: Way, users: int, seats: range) -> Totals:
             await asyncio.sleep(ERROR_S)
 
 
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-async def main(name: str, index: str, of: str, urls: str) -> None:
-    """Connect, say so, and take orders."""
-    logging.disable()  # what goes wrong is counted
-    way = way_named(name)(msgspec.json.decode(urls), int(index), int(of))
+async def work(pipe: Pipe, name: str, urls: dict[str, list[str]], index: int, of: int) -> None:
+    """Connect, say so, and take orders until there are no more."""
+    way = way_named(name)(urls, index, of)
     await way.start()
-    print("{}", flush=True)
+    pipe.send(Tally())
     loop = asyncio.get_running_loop()
-    orders = msgspec.json.Decoder(Order)
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
-        tally = await perform(way, orders.decode(line))
-        print(msgspec.json.encode(tally).decode(), flush=True)
+    with suppress(EOFError):
+        while True:
+            pipe.send(await perform(way, await loop.run_in_executor(None, pipe.recv)))
     await way.stop()
-
-
-if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        uvloop.run(main(*sys.argv[1:]))

@@ -1,21 +1,17 @@
-"""One process of a queue that is not ours: ``python -m bench.methods.queues.edge NAME URL RUN``
-is its HTTP edge, on a free loopback port, which it prints. With ``PER_S POINT`` behind it lets
-people in instead, so many a second, and kills itself in the third promotion that gets to the point.
-Both end on SIGTERM, and when their standard input closes."""
-
-from __future__ import annotations
+"""The two processes of a queue that is not ours: its HTTP edge, and the one that lets people in.
+They have nothing in common but the component, and end when their pipe does."""
 
 import asyncio
 import os
 import signal
-import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
-import uvloop
 from aiohttp import web
 
 from bench.bare import BODIES
+from bench.methods.forked import Pipe
 from bench.methods.queues import log, mariadb, redis
 from bench.methods.queues.queue import Queue
 
@@ -59,41 +55,39 @@ def application(queue: Queue) -> web.Application:
     return app
 
 
-async def _serve(queue: Queue, stop: asyncio.Event) -> None:
-    runner = web.AppRunner(application(queue), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-    print(runner.addresses[0][1], flush=True)
-    await stop.wait()
-    await runner.cleanup()
-
-
-async def _promote(queue: Queue, stop: asyncio.Event, per_s: float, doom: Doom) -> None:
-    """Who is not there when it is their turn is not made up for later."""
-    print("promoting", flush=True)
-    loop = asyncio.get_running_loop()
-    began, due = loop.time(), 0
-    while not stop.is_set():
-        done, due = due, int((loop.time() - began) * per_s)
-        if due > done:
-            await queue.admit(due - done, doom)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _INTERVAL_S)
-
-
-async def _main(name: str, url: str, run: str, per_s: str = "", point: str = "") -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_reader(sys.stdin.fileno(), stop.set)
-    queue = QUEUES[name](url, run)
+@asynccontextmanager
+async def _opened(
+    pipe: Pipe, name: str, url: str, run: str
+) -> AsyncIterator[tuple[Queue, asyncio.Event]]:
+    stop, loop, queue = asyncio.Event(), asyncio.get_running_loop(), QUEUES[name](url, run)
+    loop.add_reader(pipe.fileno(), stop.set)
     await queue.open()
-    if per_s:
-        await _promote(queue, stop, float(per_s), Doom(point))
-    else:
-        await _serve(queue, stop)
+    yield queue, stop
     await queue.close()
-    loop.remove_reader(sys.stdin.fileno())
+    loop.remove_reader(pipe.fileno())
 
 
-if __name__ == "__main__":
-    uvloop.run(_main(*sys.argv[1:]))
+async def serve(pipe: Pipe, name: str, url: str, run: str) -> None:
+    """Answer on a free loopback port, which is told first."""
+    async with _opened(pipe, name, url, run) as (queue, stop):
+        runner = web.AppRunner(application(queue), access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+        pipe.send(runner.addresses[0][1])
+        await stop.wait()
+        await runner.cleanup()
+
+
+async def promote(pipe: Pipe, name: str, url: str, run: str, per_s: float, point: str) -> None:
+    """Let in so many a second, and die in the third promotion that gets to the point. Who is not
+    there when it is their turn is not made up for later."""
+    async with _opened(pipe, name, url, run) as (queue, stop):
+        pipe.send("promoting")
+        loop, doom = asyncio.get_running_loop(), Doom(point)
+        began, due = loop.time(), 0
+        while not stop.is_set():
+            done, due = due, int((loop.time() - began) * per_s)
+            if due > done:
+                await queue.admit(due - done, doom)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _INTERVAL_S)

@@ -1,7 +1,5 @@
 """The queue as a log: the offset of a user's message is the place."""
 
-from __future__ import annotations
-
 import asyncio
 from itertools import pairwise
 from typing import Any, ClassVar

@@ -1,11 +1,8 @@
 """The queue as rows of MariaDB: as it is first written, with indexes, and with a watermark."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
-import asyncmy
-
+from bench.methods.database import MariaDB
 from bench.methods.queues.queue import Place, Queue, Reached
 
 _CONNECTIONS = 32
@@ -27,29 +24,24 @@ class _Table(Queue):
     indexes: ClassVar[str] = ""
 
     async def open(self) -> None:
-        settings: dict[str, Any] = {"unix_socket": self.url, "user": "root", "autocommit": True}
-        settings["init_command"] = "SET SESSION tx_isolation = 'READ-COMMITTED', sql_notes = 0"
-        connection = await asyncmy.connect(**settings)
-        async with connection.cursor() as cursor:
-            await cursor.execute(f"CREATE DATABASE IF NOT EXISTS {self.run}")
-        await connection.ensure_closed()
-        self._pool = await asyncmy.create_pool(1, _CONNECTIONS, db=self.run, **settings)
-        for statement in (
-            "place (number BIGINT AUTO_INCREMENT PRIMARY KEY, user CHAR(36) CHARACTER SET ascii,"
+        self._database = MariaDB(self.url, _CONNECTIONS, self.run)
+        await self._database.open()
+        await self._database.run(
+            "CREATE TABLE IF NOT EXISTS place (number BIGINT AUTO_INCREMENT PRIMARY KEY,"
+            " user CHAR(36) CHARACTER SET ascii,"
             f" state ENUM('WAITING', 'ACTIVE') NOT NULL DEFAULT 'WAITING' {self.indexes})",
-            "pass (id BIGINT AUTO_INCREMENT PRIMARY KEY, number BIGINT NOT NULL)",
-            "gate (number BIGINT PRIMARY KEY)",
-        ):
-            await self._run(f"CREATE TABLE IF NOT EXISTS {statement}")
-        await self._run("INSERT IGNORE INTO gate VALUES (0)")
+            "CREATE TABLE IF NOT EXISTS pass (id BIGINT AUTO_INCREMENT PRIMARY KEY,"
+            " number BIGINT NOT NULL)",
+            "CREATE TABLE IF NOT EXISTS gate (number BIGINT PRIMARY KEY)",
+            "INSERT IGNORE INTO gate VALUES (0)",
+        )
 
     async def close(self) -> None:
-        self._pool.close()
-        await self._pool.wait_closed()
+        await self._database.close()
 
     async def _run(self, statement: str, *values: object) -> tuple[Any, int]:
         """The rows of one statement, and the number that it gave."""
-        async with self._pool.acquire() as connection, connection.cursor() as cursor:
+        async with self._database.session() as cursor:
             await cursor.execute(statement, values)
             return await cursor.fetchall(), cursor.lastrowid
 
@@ -105,8 +97,7 @@ class _Indexed(_Table):
         return (await self._run(insert + again, user))[1]
 
     async def admit(self, count: int, reached: Reached) -> None:
-        async with self._pool.acquire() as connection, connection.cursor() as cursor:
-            await connection.begin()
+        async with self._database.transaction() as cursor:
             await cursor.execute(f"{_NEXT} FOR UPDATE", (count,))
             numbers = tuple(row[0] for row in await cursor.fetchall())
             reached("locked")
@@ -115,8 +106,7 @@ class _Indexed(_Table):
                 reached("taken out")
                 await cursor.execute(_LET_IN, (numbers,))
                 reached("let in, not committed")
-            await connection.commit()
-            reached("committed")
+        reached("committed")
 
 
 class _Watermark(_Indexed):

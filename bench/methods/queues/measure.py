@@ -1,7 +1,5 @@
 """The load on one queue, and the deaths of its promoter."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import secrets
@@ -45,14 +43,17 @@ class Plan(msgspec.Struct, frozen=True):
     waiting: int = 5_000
     """In the line before the first pair, so that there is something to count."""
     people: int = 60
-    """Who line up around a death; 0 for no deaths."""
+    """Who line up around a death."""
+
+
+SMALLEST_PLAN = Plan((20,), seconds=0.5, waiting=5, people=30)
+"""For tests."""
 
 
 class Load(msgspec.Struct, frozen=True):
-    """One rate."""
+    """One rate, asked for in an open loop."""
 
     rate: float
-    """Asked for, in an open loop."""
     kept_up: bool
     reached: float
     """If it did not keep up, what a closed loop did as fast as it could."""

@@ -1,7 +1,5 @@
 """What a queue has to do, and where its promoter may be killed."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar

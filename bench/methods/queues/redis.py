@@ -1,7 +1,5 @@
 """The queue as sorted sets of Redis: with an atomic promotion by script, and without."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from redis.asyncio import ConnectionPool, Redis

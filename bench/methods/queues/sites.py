@@ -1,14 +1,9 @@
 """A queue with its processes: another's, and ours."""
 
-from __future__ import annotations
-
-import os
 import secrets
-import sys
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import Self
+from typing import Any, Self
 
 import asyncpg
 import msgspec
@@ -19,9 +14,10 @@ from actors.journal.contract import Batch
 from actors.journal.postgres import PostgresJournal
 from bench.client import Target
 from bench.methods.components import Components
-from bench.methods.queues.edge import QUEUES, Doom
+from bench.methods.forked import Fork
+from bench.methods.queues.edge import QUEUES, Doom, promote, serve
 from bench.processes import Child, cpu_seconds, family_cpu_seconds
-from bench.rig import ROOT, Rig, Setup, wait_until
+from bench.rig import Rig, Setup
 from bench.run import audit, say
 
 OURS = "ours"
@@ -39,6 +35,8 @@ class Site:
     """A queue over a component, which is there; its edge and its promoter are started here. Use as
     a context manager: they end with it."""
 
+    promoter: Fork | Child
+
     def __init__(self, name: str, components: Components, per_s: float) -> None:
         """``per_s`` people are let in each second."""
         self.queue = QUEUES[name]
@@ -46,44 +44,32 @@ class Site:
         self.points = self.queue.points
         self._per_s = per_s
         self._server = components[self.queue.component]
-        self._directory = Path(mkdtemp(prefix=f"{name}-", dir=components.directory))
-        self._run = f"line_{secrets.token_hex(4)}"
+        self._names = (name, self._server.url, f"line_{secrets.token_hex(4)}")
         self._stack = ExitStack()
-        self._started = 0
 
     def __enter__(self) -> Self:
-        self._edge, port = self._start()
-        self.target = Target("127.0.0.1", int(port))
+        self._edge = self._stack.enter_context(Fork(serve, *self._names))
+        self.target = Target("127.0.0.1", self._edge.answer())
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _start(self, *more: str) -> tuple[Child, str]:
-        """A process that has said its first line, and that line."""
-        self._started += 1
-        log = self._directory / f"{self._started}.log"
-        command = [sys.executable, "-m", "bench.methods.queues.edge", self.queue.name]
-        command += [self._server.url, self._run, *more]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "http")])}
-        child = Child(f"{self.queue.name} {more}", command, environment, log)
-        self._stack.callback(child.stop)
-        wait_until(child, lambda: log.read_text().endswith("\n"))
-        return child, log.read_text()
-
     def promote(self, die: str = "") -> None:
         """Start the process that lets people in (again); at the point ``die`` it dies."""
-        self.promoter, _ = self._start(str(self._per_s), die)
+        promoter = self._stack.enter_context(Fork(promote, *self._names, self._per_s, die))
+        promoter.answer()
+        self.promoter = promoter
 
     def cpu_s(self) -> dict[str, float]:
         """CPU time used so far, by part."""
         edge, promoter = cpu_seconds(self._edge.pid), cpu_seconds(self.promoter.pid)
-        servers = sum(map(family_cpu_seconds, self._server.pids[:1]))
+        servers = sum(map(family_cpu_seconds, self._server.pids()[:1]))
         return {"edge": edge, "promoter": promoter, "servers": servers}
 
     async def admissions(self) -> list[int]:
         """The numbers that were let in, each as often as it was, in that order."""
-        queue = self.queue(self._server.url, self._run)
+        queue = self.queue(*self._names[1:])
         await queue.open()
         try:
             return await queue.admissions()
@@ -133,7 +119,7 @@ class _Ours(Site):
         await connection.close()
         numbers: list[int] = []
         for row in rows:
-            event = msgspec.json.decode(row["payload"])
+            event: dict[str, Any] = msgspec.json.decode(row["payload"])
             if row["type"] == "Admitted":
                 numbers += range(event["first"], event["last"] + 1)
             elif row["type"] == "Entered":
@@ -159,14 +145,13 @@ def doomed(directory: str) -> None:
     dooms: dict[str, Doom] = {}
 
     async def watched(self: PostgresJournal, lane: int, batch: Batch) -> object:
-        admits = any(row.type == "Admitted" for row in batch.rows)
-        point = file.read_text() if admits and file.exists() else ""
+        if not any(row.type == "Admitted" for row in batch.rows):
+            return await append(self, lane, batch)
+        point = file.read_text() if file.exists() else ""
         doom = dooms.setdefault(point, Doom(point))
-        if admits:
-            doom(_COMMITS[0])
+        doom(_COMMITS[0])
         torn = await append(self, lane, batch)
-        if admits:
-            doom(_COMMITS[1])
+        doom(_COMMITS[1])
         return torn
 
     PostgresJournal.append = watched  # type: ignore[method-assign,assignment]

@@ -1,9 +1,9 @@
 """One way a file, and all of them by name."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from importlib import import_module
 
+from bench.methods.components import Components
 from bench.methods.way import Way
 
 NAMES = {
@@ -35,6 +35,7 @@ def way_named(name: str) -> type[Way]:
     return way
 
 
-def all_ways() -> dict[str, type[Way]]:
-    """Every way by its name."""
-    return {name: way_named(name) for name in NAMES}
+def chosen(components: Components, names: Iterable[str] = ()) -> list[type[Way]]:
+    """The ways of these names, or all, whose components are there."""
+    ways = map(way_named, names or NAMES)
+    return [way for way in ways if set(way.needs) <= set(components)]

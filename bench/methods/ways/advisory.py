@@ -1,7 +1,5 @@
 """PostgreSQL's lock on a number."""
 
-from __future__ import annotations
-
 from bench.methods.database import DatabaseWay
 from bench.methods.way import Command, decide
 
@@ -15,10 +13,8 @@ class AdvisoryWay(DatabaseWay):
     """
 
     name = "advisory lock, PostgreSQL"
-    needs = ("postgres",)
 
     async def change(self, command: Command) -> int:
-        self.attempts += 1
         async with self.database.transaction() as session:
             await session.execute("SELECT pg_advisory_xact_lock($1::bigint)", command.row)
             before, _ = await self.database.read(session, command.row)

@@ -1,7 +1,5 @@
 """What the ways over a broker share: commands are messages, one consumer does them in order."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import secrets
@@ -107,7 +105,6 @@ class BrokerWay(DatabaseWay):
             waiting.set_result(value)
 
     async def change(self, command: Command) -> int:
-        self.attempts += 1
         answer = self._waiting[command.id] = asyncio.get_running_loop().create_future()
         try:
             await self.publish(msgspec.json.encode(command), command.row)

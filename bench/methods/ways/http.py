@@ -1,56 +1,27 @@
 """The single writer as it ships: ``booking serve``, asked over HTTP."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any
 
-from bench.client import Connection, Response, Target
-from bench.methods.components import Components, fresh_database
+from bench.methods.components import Component, Components
+from bench.methods.database import fresh_database
 from bench.methods.way import Command, RefusedError, Totals, Way
 from bench.rig import SEATS_PER_DATE, Rig, Setup
-from bench.scenario import KEY_FIELD, charge, data_of, get, hold, issue
+from booking_client import AsyncBooking
+from booking_client.errors import SeatUnavailable
 
 DATES = 200
 LOOKER = 1_000_000
 """A user who only looks."""
 
 
-class _Caller:
-    """One keep-alive connection; a request at a time."""
-
-    def __init__(self) -> None:
-        self._answer: asyncio.Future[Response] | None = None
-
-    async def open(self, target: Target) -> _Caller:
-        loop = asyncio.get_running_loop()
-        _, self._connection = await loop.create_connection(
-            lambda: Connection(self), target.host, target.port
-        )
-        return self
-
-    async def ask(self, request: bytes) -> Response:
-        self._answer = asyncio.get_running_loop().create_future()
-        key = b"Idempotency-Key: %b\r\n" % secrets.token_hex(16).encode()
-        self._connection.send(request.replace(KEY_FIELD, key, 1))
-        return await self._answer
-
-    def answered(self, response: Response) -> None:
-        assert self._answer is not None
-        self._answer.set_result(response)
-
-    def lost(self, reason: str) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionError(reason))
-
-
 class HttpWay(Way):
     """Charges and holds of the service itself: two instances, each of which owns half of the rows
-    and sends on what is the other's. Each process of callers asks one of them.
+    and sends on what is the other's. Each process of callers asks one of them, through the client
+    that ships with it.
 
     Reviewed: this is the whole product, not a table: tokens are verified, limits counted, a hold is
     noted in the user's account as well, so it is two entities' work and two commits. The key is
@@ -59,8 +30,8 @@ class HttpWay(Way):
     """
 
     name = "single writer, HTTP"
-    needs = ("postgres",)
-    uses = False
+    serves = ("service",)
+    uses = interruptible = False
 
     @classmethod
     def serve(cls, components: Components, stack: ExitStack) -> dict[str, list[str]]:
@@ -72,73 +43,55 @@ class HttpWay(Way):
         )
         rig = stack.enter_context(Rig(setup, {"BOOKING_MAX_HOLDS": "50"}, lambda _: None))
         another, port = rig.start_another("ways")
-        components.own("service", lambda: [rig.running.pid, another.pid])
-        return {"service": [str(rig.port), str(port)]}
+        components["service"] = Component(pids=lambda: [rig.running.pid, another.pid])
+        return {"service": [f"http://127.0.0.1:{each}" for each in (rig.port, port)]}
 
     async def start(self) -> None:
-        """Connections are opened when they are needed."""
-        ports = self.urls["service"]
-        self._target = Target("127.0.0.1", int(ports[self.index % len(ports)]))
-        self._free: list[_Caller] = []
+        urls = self.urls["service"]
+        self._service = AsyncBooking(urls[self.index % len(urls)], connections_max=256)
         self._tokens: dict[int, str] = {}
         self._salt = secrets.randbits(32)
         """Of those who race: each does once, and no process has those of another."""
 
     async def stop(self) -> None:
-        """The service ends with the run."""
-
-    async def _ask(self, request: bytes) -> Response:
-        caller = self._free.pop() if self._free else await _Caller().open(self._target)
-        response = await caller.ask(request)
-        self._free.append(caller)
-        return response
+        await self._service.close()
 
     async def prepare(self, users: int, seats: int) -> None:
         """Nothing: a user is made when first asked for, and dates are in the catalogue."""
 
-    async def admit(self, users: Sequence[int]) -> None:
-        """Get the tokens that these users need to reserve."""
+    async def admit(self, users: Iterable[int]) -> None:
         for user in users:
             if user not in self._tokens:
-                answer = await self._ask(issue(_user(user, self._salt)))
-                self._tokens[user] = data_of(answer)["token"]
+                place = await self._service.issue(_user(user, self._salt))
+                self._tokens[user] = place.token
 
     async def totals(self, users: int, seats: Sequence[int]) -> Totals:
         """Ask for each balance, and for the dates of the seats."""
         await self.admit([LOOKER])
-        paths = [f"/user/check?userId={_user(user)}" for user in range(users)]
-        asked = [self._data(get(path)) for path in paths]
-        balances = [balance["balance"] for balance in await _in_turn(asked)]
-        dates = sorted({seat // SEATS_PER_DATE for seat in seats})
-        path = "/concert/available-seats?all=true&concertScheduleId="
-        maps = [await self._data(get(path + _date(date), self._tokens[LOOKER])) for date in dates]
-        taken = [seat for each in maps for seat in each if seat["state"] != "available"]
-        return Totals(sum(balances), len(taken))
-
-    async def _data(self, request: bytes) -> Any:
-        return data_of(await self._ask(request))
+        balances = await asyncio.gather(*(self._service.balance(_user(n)) for n in range(users)))
+        taken = 0
+        for date in {seat // SEATS_PER_DATE for seat in seats}:
+            all_seats = await self._service.seats(
+                self._tokens[LOOKER], _date(date), all_states=True
+            )
+            taken += sum(seat.state != "available" for seat in all_seats)
+        return Totals(sum(balances), taken)
 
     async def change(self, command: Command) -> int:
         """Not a row: see the calls."""
         raise NotImplementedError
 
     async def charge(self, user: int, amount: int) -> int:
-        """``POST /user/charge``."""
         self.attempts += 1
-        response = await self._ask(charge(_user(user), amount))
-        if response.status != 200:
-            raise ConnectionError(f"status {response.status}")
-        return int(data_of(response)["balance"])
+        return await self._service.charge(_user(user), amount)
 
     async def reserve(self, user: int, seat: int) -> None:
-        """``POST /reservation``."""
         self.attempts += 1
-        number = seat % SEATS_PER_DATE + 1
-        response = await self._ask(hold(_date(seat // SEATS_PER_DATE), number, self._tokens[user]))
-        if response.status == 409:
-            raise RefusedError("reserve")
-        if response.status != 201:
-            raise ConnectionError(f"status {response.status}: {response.body[:200]!r}")
+        date, number = _date(seat // SEATS_PER_DATE), seat % SEATS_PER_DATE + 1
+        try:
+            await self._service.reserve_number(self._tokens[user], date, number)
+        except SeatUnavailable:
+            raise RefusedError("reserve") from None
 
 
 def _user(number: int, salt: int = 0) -> str:
@@ -147,10 +100,3 @@ def _user(number: int, salt: int = 0) -> str:
 
 def _date(number: int) -> str:
     return f"bench-date-{number + 1}"
-
-
-async def _in_turn(asked: Sequence[Any], at_once: int = 64) -> list[Any]:
-    answers: list[Any] = []
-    for first in range(0, len(asked), at_once):
-        answers += await asyncio.gather(*asked[first : first + at_once])
-    return answers

@@ -1,7 +1,5 @@
 """NATS JetStream: a log with one consumer for each part of the rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

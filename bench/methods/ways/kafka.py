@@ -1,7 +1,5 @@
 """Kafka: a topic whose partitions are spread over the processes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Any

@@ -1,9 +1,6 @@
 """A lock in the process: simple, and without help from any server."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from bench.methods.database import DatabaseWay
@@ -19,20 +16,18 @@ class LockWay(DatabaseWay):
     """
 
     name = "simple lock"
-    needs: ClassVar[tuple[str, ...]] = ("postgres",)
     exact_in = 1
-    _locks: WeakValueDictionary[int, asyncio.Lock]
+    interruptible = False
 
     async def start(self) -> None:
         await super().start()
-        self._locks = WeakValueDictionary()
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def change(self, command: Command) -> int:
         lock = self._locks.get(command.row)
         if lock is None:
             lock = self._locks[command.row] = asyncio.Lock()
         async with lock:
-            self.attempts += 1
             return await self.update(command)
 
     async def update(self, command: Command) -> int:

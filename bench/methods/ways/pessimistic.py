@@ -1,7 +1,5 @@
 """The database's own lock on the row."""
 
-from __future__ import annotations
-
 from bench.methods.database import DatabaseWay
 from bench.methods.way import Command, decide
 
@@ -10,15 +8,14 @@ class PessimisticWay(DatabaseWay):
     """``SELECT ... FOR UPDATE``, then the write, in one transaction.
 
     Reviewed: one row is locked, by its key, so nobody locks two in different orders and deadlocks;
-    the write is one statement; the transaction ends at once. What holds it back is that every
-    waiter holds a connection, so a hot row takes the pool from all others.
+    the write is one statement; the transaction ends at once, and a wait for the lock has an end.
+    What holds it back is that every waiter holds a connection, so a hot row takes the pool from
+    all others.
     """
 
     name = "pessimistic, PostgreSQL"
-    needs = ("postgres",)
 
     async def change(self, command: Command) -> int:
-        self.attempts += 1
         async with self.database.transaction() as session:
             before, _ = await self.database.read(session, command.row, lock=True)
             value = decide(before, command)
@@ -30,7 +27,8 @@ class PessimisticMariaWay(PessimisticWay):
     """The same on MariaDB: InnoDB locks the row in the primary key, and the write takes two
     statements, because an ``INSERT`` there cannot follow from an ``UPDATE`` in one.
 
-    Reviewed: as above; both have to be in the transaction anyway.
+    Reviewed: as above; both have to be in the transaction anyway. ``READ COMMITTED``, so that
+    nobody locks gaps between rows.
     """
 
     name = "pessimistic, MariaDB"

@@ -1,19 +1,15 @@
 """A lock in one Redis, whose release is told to those who wait."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from bench.methods.way import WAIT_S, Command
 from bench.methods.ways.lock import LockWay
 
-LEASE_MS = 3_000
+LEASE_S = 3.0
 RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -27,21 +23,21 @@ class PubSubWay(LockWay):
     a channel; who waits asks again when told.
 
     Reviewed: one subscription for each process, not for each waiter; a local lock lets one waiter
-    of a process ask at a time, in order, so a release wakes one, not all; a lost release is
-    waited for no longer than the lease. The lock is synced, for one that a restart forgets is
-    granted twice. All locks share a channel, so a release is told also when nobody waits; one for
-    each would cost every waiter a subscription. No renewal: the work takes milliseconds of three
-    seconds.
+    of a process ask at a time, in order, so a release wakes one, not all; a release that is not
+    heard is waited for no longer than the lease. Locks are not synced: a Redis that was restarted
+    stays away for longer than a lease instead. All locks share a channel; one for each would cost
+    every waiter a subscription. No renewal: the work takes milliseconds of three seconds.
     A holder that is stopped for longer writes without the lock, because nothing asks at the write.
     """
 
     name = "pub/sub lock, Redis"
-    needs = ("postgres", "redis")
+    needs = ("postgres", "locks")
     exact_in = 2
+    interruptible = writes_stale = True
 
     async def start(self) -> None:
         await super().start()
-        pool = BlockingConnectionPool.from_url(self.urls["redis"][0], max_connections=32)
+        pool = BlockingConnectionPool.from_url(self.urls["locks"][0], max_connections=32)
         self._redis = Redis.from_pool(pool)
         self._release = self._redis.register_script(RELEASE)
         self._released: dict[str, asyncio.Event] = {}
@@ -63,24 +59,21 @@ class PubSubWay(LockWay):
 
     async def update(self, command: Command) -> int:
         """Under the local lock: take the one in Redis, and then do it."""
-        async with self._locked(f"lock:{command.row}"):
+        key, token = f"lock:{command.row}", secrets.token_hex(16)
+        async with asyncio.timeout(WAIT_S):
+            await self._take(key, token)
+        try:
             return await super().update(command)
+        finally:
+            await self._release(keys=[key], args=[token])
 
-    @asynccontextmanager
-    async def _locked(self, key: str) -> AsyncIterator[None]:
-        token, ends = secrets.token_hex(16), time.monotonic() + WAIT_S
+    async def _take(self, key: str, token: str) -> None:
         event = self._released[key] = asyncio.Event()
         try:
-            while not await self._redis.set(key, token, nx=True, px=LEASE_MS):
+            while not await self._redis.set(key, token, nx=True, px=int(LEASE_S * 1000)):
                 self.attempts += 1
-                if time.monotonic() > ends:
-                    raise TimeoutError(key)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(event.wait(), LEASE_MS / 1000)
+                    await asyncio.wait_for(event.wait(), LEASE_S)
                 event.clear()
         finally:
             del self._released[key]
-        try:
-            yield
-        finally:
-            await self._release(keys=[key], args=[token])

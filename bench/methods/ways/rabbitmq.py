@@ -1,7 +1,5 @@
 """RabbitMQ: a queue with a single active consumer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

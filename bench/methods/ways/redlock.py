@@ -1,18 +1,14 @@
 """A lock that a majority of five Redis servers grants."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import RedisError
 
-from bench.methods.way import WAIT_S, Command, decide, jitter
+from bench.methods.way import Command, decide
 from bench.methods.ways.lock import LockWay
 
 LEASE_S = 3.0
@@ -27,21 +23,23 @@ class RedlockWay(LockWay):
     """Ask all five at once; three that say yes in time are the lock; else give all back and wait.
 
     Reviewed: its authors' algorithm, with a token, clock drift taken off, all five asked at the
-    same time and released whatever they said, and random waits. Each server syncs before it says
-    yes, or a restarted one could grant twice. A local lock lets one waiter of a process ask at a
-    time. As published it has no fence: who is stopped past the lease still writes.
+    same time, each with a time limit, released whatever they said, and random waits. Locks are not
+    synced: a server that was restarted stays away for longer than a lease, as its authors advise. A
+    local lock lets one waiter of a process ask at a time. As published it has no fence: who is
+    stopped past the lease still writes.
     """
 
     name = "Redlock, five Redis"
-    needs = ("postgres", "redis")
+    needs = ("postgres", "locks")
     exact_in = 2
+    interruptible = writes_stale = True
 
     async def start(self) -> None:
         await super().start()
-        self._servers = [
-            Redis.from_pool(BlockingConnectionPool.from_url(url, max_connections=32))
-            for url in self.urls["redis"]
-        ]
+        settings = {"max_connections": 32, "socket_timeout": ASK_S}
+        pools = [BlockingConnectionPool.from_url(url, **settings) for url in self.urls["locks"]]
+        self._servers = [Redis.from_pool(pool) for pool in pools]
+        self._releases = [server.register_script(RELEASE) for server in self._servers]
 
     async def stop(self) -> None:
         await asyncio.gather(*(server.aclose() for server in self._servers))
@@ -49,43 +47,32 @@ class RedlockWay(LockWay):
 
     async def update(self, command: Command) -> int:
         """Under the local lock: take the distributed one, and then do it."""
-        async with self._locked(f"lock:{command.row}"):
+        async with self.locked(command.row):
             return await super().update(command)
 
     @asynccontextmanager
-    async def _locked(self, key: str) -> AsyncIterator[None]:
-        token, began = secrets.token_hex(16), time.monotonic()
-        for tries in count():
-            if await self._granted(key, token):
-                break
-            await self._give_back(key, token)
-            if time.monotonic() - began > WAIT_S:
-                raise TimeoutError(key)
-            await asyncio.sleep(jitter(tries))
-            self.attempts += 1
+    async def locked(self, row: int) -> AsyncIterator[None]:
+        """Hold the row's lock, for as long as the lease lasts."""
+        key, token = f"lock:{row}", secrets.token_hex(16)
+        await self.until_done(lambda: self._granted(key, token))
         try:
             yield
         finally:
             await self._give_back(key, token)
 
-    async def _granted(self, key: str, token: str) -> bool:
-        began = time.monotonic()
-        lease_ms = int(LEASE_S * 1000)
-        asked = [self._ask(each.set(key, token, nx=True, px=lease_ms)) for each in self._servers]
-        votes = sum(map(bool, await asyncio.gather(*asked)))
+    async def _granted(self, key: str, token: str) -> bool | None:
+        began, lease_ms = time.monotonic(), int(LEASE_S * 1000)
+        asked = (server.set(key, token, nx=True, px=lease_ms) for server in self._servers)
+        answers = await asyncio.gather(*asked, return_exceptions=True)  # one that is away: no vote
         left_s = LEASE_S - DRIFT_S - (time.monotonic() - began)
-        return votes > len(self._servers) // 2 and left_s > 0
+        if sum(answer is True for answer in answers) > len(self._servers) // 2 and left_s > 0:
+            return True
+        await self._give_back(key, token)
+        return None
 
     async def _give_back(self, key: str, token: str) -> None:
-        asked = (self._ask(each.eval(RELEASE, 1, key, token)) for each in self._servers)
-        await asyncio.gather(*asked)
-
-    async def _ask(self, answer: Awaitable[object]) -> object:
-        """One server's answer; ``None`` from one that is away."""
-        try:
-            return await asyncio.wait_for(answer, ASK_S)
-        except (RedisError, TimeoutError, OSError):
-            return None
+        asked = (release(keys=[key], args=[token]) for release in self._releases)
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 class FencedRedlockWay(RedlockWay):
@@ -96,14 +83,15 @@ class FencedRedlockWay(RedlockWay):
     """
 
     name = "Redlock with a fence"
+    writes_stale = False
 
     async def update(self, command: Command) -> int:
         """Write only on top of what was read; who is refused begins anew, with a fresh lock."""
-        for _ in count():
-            async with self._locked(f"lock:{command.row}"), self.database.session() as session:
-                before, version = await self.database.read(session, command.row)
-                value = decide(before, command)
-                if await self.database.write(session, command, value, version):
-                    return value
-            self.attempts += 1
-        raise AssertionError("unreachable")
+        return await self.until_done(lambda: self._attempt(command))
+
+    async def _attempt(self, command: Command) -> int | None:
+        async with self.locked(command.row), self.database.session() as session:
+            before, version = await self.database.read(session, command.row)
+            value = decide(before, command)
+            written = await self.database.write(session, command, value, version)
+        return value if written else None

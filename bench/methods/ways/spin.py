@@ -1,10 +1,6 @@
 """A lock in the process whose waiters ask again and again."""
 
-from __future__ import annotations
-
-import asyncio
-
-from bench.methods.way import Command, jitter
+from bench.methods.way import Command
 from bench.methods.ways.lock import LockWay
 
 
@@ -12,8 +8,9 @@ class SpinWay(LockWay):
     """The simple lock with a loop in place of a queue.
 
     Reviewed: a loop that never waits would take the only thread from the holder, so it waits
-    between tries, with jitter and longer each time. Nobody is served in order, and who comes late
-    may win; that is the way itself. Like the simple lock it ends at the process.
+    between tries, with jitter, longer each time up to 10 ms, which is about what a change takes.
+    Nobody is served in order, and who comes late may win; that is the way itself. Like the simple
+    lock it ends at the process.
     """
 
     name = "spin lock"
@@ -22,14 +19,14 @@ class SpinWay(LockWay):
         await super().start()
         self._taken: set[int] = set()
 
+    async def _take(self, row: int) -> bool | None:
+        if row in self._taken:
+            return None
+        self._taken.add(row)
+        return True
+
     async def change(self, command: Command) -> int:
-        tries = 0
-        self.attempts += 1
-        while command.row in self._taken:
-            await asyncio.sleep(jitter(tries, 0.0002, 0.01))
-            tries += 1
-            self.attempts += 1
-        self._taken.add(command.row)
+        await self.until_done(lambda: self._take(command.row), 0.0002, 0.01)
         try:
             return await self.update(command)
         finally:

@@ -1,7 +1,5 @@
 """No lock of ours: the decision is in the statement."""
 
-from __future__ import annotations
-
 from bench.methods.database import DatabaseWay
 from bench.methods.way import Command, RefusedError
 
@@ -22,10 +20,9 @@ class StatementWay(DatabaseWay):
     """
 
     name = "one statement, PostgreSQL"
-    needs = ("postgres",)
+    interruptible = False
 
     async def change(self, command: Command) -> int:
-        self.attempts += 1
         value, condition = CHANGES[command.kind]
         async with self.database.session() as session:
             changed = await session.fetchval(

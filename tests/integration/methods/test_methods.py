@@ -12,6 +12,7 @@ import pytest
 
 from bench.methods import report
 from bench.methods.components import Components, running
+from bench.methods.queues.measure import SMALLEST_PLAN
 from bench.methods.run import SMALLEST, WORKS, differences, measure
 from bench.methods.way import Way
 from bench.methods.ways import NAMES, redlock, way_named
@@ -36,9 +37,8 @@ async def instances(
     """As many as the way is exact in, each with locks and connections of its own, as a process
     has; and rows to work on."""
     kind = way_named(name)
-    for component in kind.needs:
-        if component in components.missing:
-            pytest.skip(components.missing[component])
+    if not set(kind.needs) <= set(components):
+        pytest.skip(f"without {kind.needs}: {components.missing}")
     count = count or kind.exact_in
     with ExitStack() as stack:
         urls = await asyncio.to_thread(kind.serve, components, stack)
@@ -109,7 +109,8 @@ def test_a_run_makes_both_pages(components: Components, tmp_path: Path) -> None:
     size = SMALLEST
     results = measure(components, size, lambda _: None, ["simple lock"])
     assert {each.cell.work for each in results} == set(WORKS)
-    run = report.Run(report.surroundings(), {}, 1.0, size, {}, results, [])
+    run = report.Run(report.surroundings(), {}, size, SMALLEST_PLAN, {}, results)
+    assert not run.problems()
     pages = [path for path in report.write(run, tmp_path) if path.suffix == ".md"]
     assert len(pages) == 2
     for page in pages:
