@@ -17,12 +17,12 @@ from bench.methods.ways import chosen
 from bench.methods.ways.broker import BrokerWay
 from bench.methods.worker import Order, Tally
 
-STOPPED_S = 5.0
-"""Longer than the leases of three seconds."""
-KILLED_S = 7.0
+STOPPED_S = 3.5
+"""Longer than the leases of two seconds."""
+KILLED_S = 4.0
 """After which an unacknowledged message has come again."""
 MONEY = Order("money", users=1, seats=1, count=1, callers=1, limit_s=STOPPED_S - 0.5)
-RESTART = Order("money", users=100, seats=1, count=1_000_000, callers=16, limit_s=8.0)
+RESTART = Order("money", users=100, seats=1, count=1_000_000, callers=16, limit_s=6.0)
 
 
 class Fault(msgspec.Struct):

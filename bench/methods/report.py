@@ -20,6 +20,7 @@ from bench.methods.queues.compare import ADMIT_PER_S, QueueReport
 from bench.methods.queues.measure import CONNECTIONS, Plan
 from bench.methods.run import WORKS, Cell, Result, Size
 from bench.methods.ways import way_named
+from bench.methods.ways.redlock import LEASE_S
 from bench.report import machine
 from bench.rig import ROOT
 
@@ -118,7 +119,12 @@ def write(run: Run, root: Path = ROOT) -> list[Path]:
     )
     templates.filters |= {"middle": middle, "span": span, "number": "{:,.0f}".format}
     templates.globals |= {"run": run, "groups": run.groups(), "Cell": Cell, "pictured": PICTURED}
-    templates.globals |= {"stopped_s": STOPPED_S, "admit": ADMIT_PER_S, "connections": CONNECTIONS}
+    templates.globals |= {
+        "stopped_s": STOPPED_S,
+        "lease_s": LEASE_S,
+        "admit": ADMIT_PER_S,
+        "connections": CONNECTIONS,
+    }
     pages: dict[str, tuple[str, dict[str, Any]]] = {
         f"explanation/{page}": (f"{name}.txt", {}) for name, page in PAGES.items()
     }

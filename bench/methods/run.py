@@ -36,9 +36,9 @@ class Size(msgspec.Struct, frozen=True):
     seats: int = 50
     callers: tuple[int, ...] = (1, 16, 128)
     rounds: int = 3
-    limit_s: float = 0.5
+    limit_s: float = 0.25
     """A cell ends then, with what it has done."""
-    race_limit_s: float = 2.0
+    race_limit_s: float = 1.0
 
 
 SMALLEST = Size(20, 20, racers=20, seats=5, callers=(8,), rounds=1, limit_s=5.0, race_limit_s=5.0)
@@ -124,6 +124,7 @@ def _one_round(
 ) -> Iterator[Result]:
     with ExitStack() as stack:
         urls, races = way.serve(components, stack), count()
+        meters = _Meters(components, way, syncs)
         for processes in range(1, way.processes + 1):
             with Callers(way, urls, processes) as callers:
                 if processes == 1:
@@ -134,7 +135,7 @@ def _one_round(
                     for name in WORKS if many >= processes else ():
                         cell = Cell(name, many, processes)
                         order = _order(size, cell, first)
-                        yield _measure(way, callers, cell, order, components, syncs)
+                        yield _measure(callers, cell, order, meters)
 
 
 def _order(size: Size, cell: Cell, first_seat: int) -> Order:
@@ -150,28 +151,35 @@ def _order(size: Size, cell: Cell, first_seat: int) -> Order:
     )
 
 
-def _measure(
-    way: type[Way],
-    callers: Callers,
-    cell: Cell,
-    order: Order,
-    components: Components,
-    syncs: SyncCounter,
-) -> Result:
-    before, committed = callers.totals(order), commits(components, way.needs[0])
-    pids = [pid for name in {*way.needs, *way.serves} for pid in components[name].pids()]
-    syncs.watch(pids)
-    cpu_s = sum(map(family_cpu_seconds, pids))
+class _Meters:
+    """What is read before and after a cell."""
+
+    def __init__(self, components: Components, way: type[Way], syncs: SyncCounter) -> None:
+        self.way, self._components, self._syncs = way.name, components, syncs
+        names = {*way.needs, *way.serves}
+        self._pids = [pid for name in names for pid in components[name].pids()]
+        self._rows = way.needs[0]
+        syncs.watch(self._pids)
+        self.counts_syncs = syncs.count() is not None
+
+    def read(self) -> tuple[int, int, float]:
+        """Commits, syncs and seconds of the servers' CPU so far."""
+        cpu_s = sum(map(family_cpu_seconds, self._pids))
+        return commits(self._components, self._rows), self._syncs.count() or 0, cpu_s
+
+
+def _measure(callers: Callers, cell: Cell, order: Order, meters: _Meters) -> Result:
+    if order.work == "race":
+        callers.ask(msgspec.structs.replace(order, work="admit"), cell.processes)
+    before, read = callers.totals(order), meters.read()
     order.begin = time.monotonic() + BEGIN_S
     tallies = callers.ask(order, cell.processes)
-    synced = syncs.count()
-    cpu_s = sum(map(family_cpu_seconds, pids)) - cpu_s
-    committed = commits(components, way.needs[0]) - committed
+    committed, synced, cpu_s = (b - a for a, b in zip(read, meters.read(), strict=True))
     after = callers.totals(order)
     seconds = [each for tally in tallies for each in tally.seconds]
     done = max(1, len(seconds))
     return Result(
-        way=way.name,
+        way=meters.way,
         cell=cell,
         done=len(seconds),
         seconds=max(each.ended for each in tallies) - min(each.began for each in tallies),
@@ -182,7 +190,7 @@ def _measure(
         sold=after.taken - before.taken,
         client_cpu_us=sum(tally.cpu_s for tally in tallies) / done * 1e6,
         server_cpu_us=cpu_s / done * 1e6,
-        syncs=None if synced is None else synced / done,
+        syncs=synced / done if meters.counts_syncs else None,
         commits=committed / done,
     )
 

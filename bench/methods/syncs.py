@@ -17,18 +17,16 @@ class SyncCounter:
         self._instance = instance
 
     def watch(self, pids: Iterable[int]) -> None:
-        """Count these from now on."""
-        if self._instance is not None:
-            pids = {each for pid in pids for each in _family(pid)}
-            file = os.open(self._instance / "set_event_pid", os.O_WRONLY | os.O_TRUNC)
-            for pid in pids:
-                with suppress(ProcessLookupError):  # it has ended meanwhile
-                    os.write(file, b"%d\n" % pid)
-            os.close(file)
-            (self._instance / "trace").write_text("")
+        """Count these from now on, and all that they fork. Each write costs the kernel tens of
+        milliseconds, so it is one for all, and once more if one of them has ended meanwhile."""
+        while self._instance is not None:
+            family = {each for pid in pids for each in _family(pid)}
+            with suppress(ProcessLookupError):
+                (self._instance / "set_event_pid").write_text(" ".join(map(str, family)))
+                return
 
     def count(self) -> int | None:
-        """How many since :meth:`watch`; ``None`` where the kernel does not say."""
+        """How many there were so far; ``None`` where the kernel does not say."""
         if self._instance is None:
             return None
         stats = [path.read_text() for path in self._instance.glob("per_cpu/cpu*/stats")]

@@ -26,7 +26,7 @@ class Order(msgspec.Struct):
     """Money of so many users, each charged and used in turn, or a race for seats."""
 
     work: str
-    """``prepare``, ``money``, ``race`` or ``totals``."""
+    """``prepare``, ``admit``, ``money``, ``race`` or ``totals``."""
     users: int = 0
     first_seat: int = 0
     seats: int = 0
@@ -99,6 +99,8 @@ async def perform(way: Way, order: Order) -> Tally:
     match order.work:
         case "prepare":
             await way.prepare(order.users, order.seats)
+        case "admit":
+            await way.admit(range(way.index, order.count, way.of))
         case "totals":
             seats = range(order.first_seat, order.first_seat + order.seats)
             tally.totals = await _totals(way, order.users, seats)
@@ -108,8 +110,6 @@ async def perform(way: Way, order: Order) -> Tally:
 
 
 async def _measured(way: Way, order: Order, tally: Tally) -> None:
-    if order.work == "race":
-        await way.admit(range(way.index, order.count, way.of))
     await asyncio.sleep(order.begin - time.monotonic())
     if order.stop == "before the write":
         interruptions.append(lambda: os.kill(os.getpid(), signal.SIGSTOP))

@@ -1,13 +1,12 @@
 """The single writer as it ships: ``booking serve``, asked over HTTP."""
 
-import asyncio
 import secrets
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 from bench.methods.components import Component, Components
-from bench.methods.database import fresh_database
+from bench.methods.database import Postgres, fresh_database
 from bench.methods.way import Command, RefusedError, Totals, Way
 from bench.rig import SEATS_PER_DATE, Rig, Setup
 from booking_client import AsyncBooking
@@ -16,6 +15,8 @@ from booking_client.errors import SeatUnavailable
 DATES = 200
 LOOKER = 1_000_000
 """A user who only looks."""
+CHARGED = """SELECT coalesce(sum((payload->>'amount')::bigint), 0) FROM journal
+WHERE type = 'Charged'"""
 
 
 class HttpWay(Way):
@@ -44,16 +45,20 @@ class HttpWay(Way):
         rig = stack.enter_context(Rig(setup, {"BOOKING_MAX_HOLDS": "50"}, lambda _: None))
         another, port = rig.start_another("ways")
         components["service"] = Component(pids=lambda: [rig.running.pid, another.pid])
-        return {"service": [f"http://127.0.0.1:{each}" for each in (rig.port, port)]}
+        urls = [f"http://127.0.0.1:{each}" for each in (rig.port, port)]
+        return {"service": urls, "journal": [setup.database_url]}
 
     async def start(self) -> None:
         urls = self.urls["service"]
         self._service = AsyncBooking(urls[self.index % len(urls)], connections_max=256)
+        self._journal = Postgres(self.urls["journal"][0], 1)
+        await self._journal.open()
         self._tokens: dict[int, str] = {}
         self._salt = secrets.randbits(32)
         """Of those who race: each does once, and no process has those of another."""
 
     async def stop(self) -> None:
+        await self._journal.close()
         await self._service.close()
 
     async def prepare(self, users: int, seats: int) -> None:
@@ -66,16 +71,13 @@ class HttpWay(Way):
                 self._tokens[user] = place.token
 
     async def totals(self, users: int, seats: Sequence[int]) -> Totals:
-        """Ask for each balance, and for the dates of the seats."""
+        """What the journal says of money, and the service of seats."""
         await self.admit([LOOKER])
-        balances = await asyncio.gather(*(self._service.balance(_user(n)) for n in range(users)))
         taken = 0
-        for date in {seat // SEATS_PER_DATE for seat in seats}:
-            all_seats = await self._service.seats(
-                self._tokens[LOOKER], _date(date), all_states=True
-            )
-            taken += sum(seat.state != "available" for seat in all_seats)
-        return Totals(sum(balances), taken)
+        for date in {_date(seat // SEATS_PER_DATE) for seat in seats}:
+            found = await self._service.seats(self._tokens[LOOKER], date, all_states=True)
+            taken += sum(seat.state != "available" for seat in found)
+        return Totals(await self._journal.number(CHARGED), taken)
 
     async def change(self, command: Command) -> int:
         """Not a row: see the calls."""

@@ -9,7 +9,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from bench.methods.ways.broker import PREFETCH, BrokerWay
 
-ACK_WAIT_S = 5.0
+ACK_WAIT_S = 2.0
 
 
 class JetStreamWay(BrokerWay):

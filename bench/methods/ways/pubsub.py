@@ -9,7 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from bench.methods.way import WAIT_S, Command
 from bench.methods.ways.lock import LockWay
 
-LEASE_S = 3.0
+LEASE_S = 2.0
 RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -26,7 +26,7 @@ class PubSubWay(LockWay):
     of a process ask at a time, in order, so a release wakes one, not all; a release that is not
     heard is waited for no longer than the lease. Locks are not synced: a Redis that was restarted
     stays away for longer than a lease instead. All locks share a channel; one for each would cost
-    every waiter a subscription. No renewal: the work takes milliseconds of three seconds.
+    every waiter a subscription. No renewal: the work takes milliseconds of two seconds.
     A holder that is stopped for longer writes without the lock, because nothing asks at the write.
     """
 

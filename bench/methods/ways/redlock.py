@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from bench.methods.way import Command, decide
 from bench.methods.ways.lock import LockWay
 
-LEASE_S = 3.0
+LEASE_S = 2.0
 ASK_S = 0.5
 """What one server may take to answer: much less than the lease."""
 DRIFT_S = 0.002 + LEASE_S * 0.01

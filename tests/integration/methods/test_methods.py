@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from bench.methods import components as components_module
 from bench.methods import report
 from bench.methods.components import Components, running
+from bench.methods.faults import find_faults
 from bench.methods.queues.measure import SMALLEST_PLAN
 from bench.methods.run import SMALLEST, WORKS, differences, measure
 from bench.methods.way import Way
-from bench.methods.ways import NAMES, redlock, way_named
+from bench.methods.ways import NAMES, chosen, redlock, way_named
 from bench.methods.worker import Order, perform
 
 WAYS = [name for name in NAMES if name != "single writer, HTTP"]
@@ -115,3 +117,25 @@ def test_a_run_makes_both_pages(components: Components, tmp_path: Path) -> None:
     assert len(pages) == 2
     for page in pages:
         assert "simple lock" in page.read_text("utf-8")
+
+
+def test_a_run_without_what_cannot_be_had_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given no program of MariaDB's or NATS', when the servers are started, then the run goes on
+    without them and says what is missing."""
+    monkeypatch.setattr(components_module, "_find", lambda _: None)
+    monkeypatch.setattr(components_module, "_is_installed", lambda _: False)
+    monkeypatch.delenv("BOOKING_TEST_KAFKA", raising=False)
+    with running(["mariadb", "rabbitmq", "kafka"]) as started:
+        assert not started
+        assert "apt-get install mariadb-server-core" in started.missing["mariadb"]
+        assert "apt-get install rabbitmq-server" in started.missing["rabbitmq"]
+        assert "not measured" in started.missing["kafka"]
+        assert chosen(started) == []
+
+
+@pytest.mark.slow
+def test_faults_do_what_the_page_says_of_them(components: Components) -> None:
+    names = ["pub/sub lock, Redis", "Redlock with a fence", "NATS JetStream", "optimistic, MariaDB"]
+    found = find_faults(components, lambda _: None, names)
+    assert {each.fault.partition(",")[0] for each in found} == {"stopped", "killed", "restarted"}
+    assert [each.problem(way_named(each.way)) for each in found] == [""] * len(found)
