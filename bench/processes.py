@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 RUN_S_MAX = 1800.0
@@ -79,9 +79,15 @@ class Child:
 
 
 def run_to_end(
-    name: str, command: Sequence[str], environment: Mapping[str, str], timeout_s: float = RUN_S_MAX
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    timeout_s: float = RUN_S_MAX,
+    *,
+    well: Collection[int] = (0,),
 ) -> str:
-    """Run a command and return what it printed; :class:`ProcessFailedError` if it failed."""
+    """Run a command and return what it printed; :class:`ProcessFailedError` if its exit status is
+    none of ``well``."""
     done = subprocess.run(  # noqa: S603 - our own command lines
         list(command),
         env=dict(environment),
@@ -90,7 +96,7 @@ def run_to_end(
         timeout=timeout_s,
         check=False,
     )
-    if done.returncode != 0:
+    if done.returncode not in well:
         raise ProcessFailedError(
             f"{name} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         )

@@ -4,7 +4,8 @@
 answers that has to be loaded first, how much memory the service has after all were asked for, for
 how long its event loop stood still at most meanwhile, and how long an audit takes. ``--large`` does
 the same with 1,000,000 users and 10,000,000 events, of whom 200,000 are asked for: three times as
-many as the service keeps in memory.
+many as the service keeps in memory; and ``bench waiting`` with a queue of 1,000,000, in a process
+of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import signal
 import sys
@@ -25,8 +27,9 @@ import msgspec
 import uvloop
 
 from actors.address import SLOT_COUNT, stable_hash
+from bench import waiting
 from bench.load import Pool
-from bench.processes import memory_mb
+from bench.processes import cpu_seconds, memory_mb, run_to_end
 from bench.record import Latencies, latencies
 from bench.report import machine, verdict_lines
 from bench.rig import Rig, Setup
@@ -78,6 +81,9 @@ class Finding(msgspec.Struct, frozen=True):
     """From start to ready, after an orderly stop."""
     restart_after_kill_s: float
     """The same after kill -9."""
+    restart_cpu_s: float
+    """What the service itself computed until then, at most. On a busy machine the rest is waiting
+    for its turn."""
     cold: Latencies
     """Of single requests, one after the other, each for a user not asked for since the start."""
     others_per_s: float
@@ -90,6 +96,8 @@ class Finding(msgspec.Struct, frozen=True):
     audit_s: float
     """`booking audit` over all events."""
     problems: list[str]
+    queue: waiting.Finding | None = None
+    """Of a queue of so many waiting."""
 
     def verdicts(self) -> list[tuple[str, bool]]:
         """Each claim in words, and whether it holds."""
@@ -105,6 +113,7 @@ class Finding(msgspec.Struct, frozen=True):
                 all(self.stops[part].work_ms <= STOP_MS_MAX for part in (BOOKINGS, ALL_ASKED)),
             ),
             ("balances and audit", not self.problems),
+            *(self.queue.verdicts() if self.queue is not None else ()),
         ]
 
 
@@ -118,13 +127,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--asked", type=int, default=200_000, help="users asked for, at most")
     parse.add_argument("--bookings", type=int, default=5_000, help="made over HTTP, part of these")
     parse.add_argument("--cold", type=int, default=5_000, help="users asked for one by one")
+    parse.add_argument("--waiting", type=int, default=0, help="in a queue of its own; 0 for none")
     parse.add_argument(
-        "--large", action="store_true", help="with 1,000,000 users and 10,000,000 events"
+        "--large",
+        action="store_true",
+        help="with 1,000,000 users, 10,000,000 events and 1,000,000 waiting",
     )
     add_common_options(parse)
     options = parse.parse_args(arguments)
     if options.large:
-        options.users, options.events = 1_000_000, 10_000_000
+        options.users, options.events, options.waiting = 1_000_000, 10_000_000, 1_000_000
     if not 0 < options.cold <= min(options.users, options.asked) <= options.users <= USERS_MAX:
         parse.error(f"1 to {USERS_MAX} users, and no more cold ones than are asked for")
     if not options.users + options.bookings * EVENTS_PER_BOOKING <= options.events <= EVENTS_MAX:
@@ -134,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     with interruptible():
         finding = measure(options)
+        if options.waiting:
+            finding = msgspec.structs.replace(finding, queue=measure_queue(options.waiting))
     print(json.dumps(msgspec.to_builtins(finding), indent=1) if options.json else table(finding))
     return 0 if all(holds for _, holds in finding.verdicts()) else 1
 
@@ -159,9 +173,11 @@ def measure(options: argparse.Namespace) -> Finding:
         balances = runner.run(_seed(rig.database_url, users, options.events - before))
         say("restarting")
         restart_s = rig.start_service()
+        restart_cpu_s = cpu_seconds(rig.running.pid)
         take("restart")
         rig.stop_service(signal.SIGKILL)
         restart_after_kill_s = rig.start_service()
+        restart_cpu_s = max(restart_cpu_s, cpu_seconds(rig.running.pid))
         take("restart after kill -9")
         memory_ready_mb = memory_mb(rig.running.pid)
         random.Random(1).shuffle(users)
@@ -181,6 +197,7 @@ def measure(options: argparse.Namespace) -> Finding:
             stop_s=stop_s,
             restart_s=restart_s,
             restart_after_kill_s=restart_after_kill_s,
+            restart_cpu_s=restart_cpu_s,
             cold=cold,
             others_per_s=others_per_s,
             memory_ready_mb=memory_ready_mb,
@@ -189,6 +206,14 @@ def measure(options: argparse.Namespace) -> Finding:
             audit_s=audit_s,
             problems=problems,
         )
+
+
+def measure_queue(users: int) -> waiting.Finding:
+    """What `bench waiting` finds. It measures its own process, so it has one."""
+    say(f"a queue of {users:,}")
+    command = [sys.executable, "-m", "bench", "waiting", "--waiting", str(users), "--json"]
+    told = run_to_end("bench waiting", command, os.environ, well=(0, 1))
+    return msgspec.json.decode(told, type=waiting.Finding)
 
 
 def _taker(rig: Rig, stops: dict[str, Stop]) -> Callable[[str], None]:
@@ -242,7 +267,7 @@ def table(finding: Finding) -> str:
         f"{finding.users:,} users, {finding.events:,} events ({finding.bookings:,} bookings among "
         f"them); {finding.machine}",
         f"stop {finding.stop_s:.2f} s; restart {finding.restart_s:.2f} s, after kill -9 "
-        f"{finding.restart_after_kill_s:.2f} s",
+        f"{finding.restart_after_kill_s:.2f} s ({finding.restart_cpu_s:.2f} s of it computing)",
         f"cold entity: p50 {cold.p50_ms:.2f} ms, p95 {cold.p95_ms:.2f} ms, p99 {cold.p99_ms:.2f} "
         f"ms, max {cold.max_ms:.2f} ms ({cold.count:,} one by one); "
         f"{finding.others_per_s:,.0f}/s over 64 connections",
@@ -253,6 +278,7 @@ def table(finding: Finding) -> str:
             for part, stop in finding.stops.items()
         ),
         f"audit {finding.audit_s:.1f} s ({finding.events / finding.audit_s:,.0f} events/s)",
+        *(waiting.lines(finding.queue) if finding.queue is not None else ()),
         "",
     ]
     lines += verdict_lines(finding.verdicts())

@@ -384,9 +384,14 @@ def _memory() -> int:
 
 def table(finding: Finding) -> str:
     """The finding for people."""
+    return "\n".join([*lines(finding), "", *verdict_lines(finding.verdicts())])
+
+
+def lines(finding: Finding) -> list[str]:
+    """What was measured, for people."""
     pauses, computed = sorted(finding.pauses_ms), sorted(finding.pauses_cpu_ms)
     stops = ", ".join(f"{part} {ms:.0f} ms" for part, ms in finding.stops_ms.items())
-    lines = [
+    return [
         f"{finding.waiting:,} waiting; {finding.machine}",
         f"takeover {finding.takeover_s:.2f} s ({finding.takeover_cpu_s:.2f} s of it computing), "
         f"another instance's view {finding.replica_s:.2f} s; "
@@ -397,6 +402,4 @@ def table(finding: Finding) -> str:
         f"{pauses[-1]:.0f} ms of {len(pauses)}; computing {computed[len(computed) // 2]:.0f} and "
         f"{computed[-1]:.0f} ms",
         f"largest stops of the loop: {stops}",
-        "",
     ]
-    return "\n".join([*lines, *verdict_lines(finding.verdicts())])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bench import run, scale
+from bench import run, scale, waiting
 from bench.record import Latencies, Recorder, Side
 from bench.report import Report, side_report, slice_ratios, table
 from bench.watchdog import Stop
@@ -100,6 +100,7 @@ def finding(**changes: object) -> scale.Finding:
         stop_s=1.0,
         restart_s=1.5,
         restart_after_kill_s=2.5,
+        restart_cpu_s=1.0,
         cold=Latencies(5_000, 1.0, 2.0, 9.9, 12.0),
         others_per_s=3_000.0,
         memory_ready_mb=150.0,
@@ -107,6 +108,25 @@ def finding(**changes: object) -> scale.Finding:
         stops={"restart": Stop(90.0, 60.0)} | dict.fromkeys(("bookings", "all asked for"), FINE),
         audit_s=10.0,
         problems=[],
+    )
+    return msgspec.structs.replace(good, **changes)
+
+
+def queue(**changes: object) -> waiting.Finding:
+    good = waiting.Finding(
+        machine="a machine",
+        waiting=1_000_000,
+        user_bytes=189.0,
+        takeover_s=2.0,
+        takeover_cpu_s=1.4,
+        joins_per_s=9_000.0,
+        status_us=9.0,
+        admission_s=0.5,
+        leaves_per_s=5_000.0,
+        pauses_ms=[40.0, 60.0],
+        pauses_cpu_ms=[30.0, 50.0],
+        replica_s=2.0,
+        stops_ms={"takeover": 12.0},
     )
     return msgspec.structs.replace(good, **changes)
 
@@ -121,7 +141,26 @@ def test_every_claim_of_size_is_held_to_its_limit() -> None:
         {"restart_after_kill_s": 3.0},
         {"stops": {"bookings": FINE, "all asked for": Stop(70.0, 51.0)}},
         {"problems": ["audit"]},
+        {"queue": queue(stops_ms={"takeover": 51.0})},
     ):
         verdicts = finding(**changes).verdicts()
         assert [holds for _, holds in verdicts].count(False) == 1
         assert "FAIL" in scale.table(finding(**changes))
+
+
+def test_the_large_size_has_a_queue_of_a_million(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its part of the table is what `bench waiting` says, which runs in a process of its own."""
+    ran: list[list[str]] = []
+
+    def run_to_end(name: str, command: list[str], *_: object, **options: object) -> str:
+        ran.append(command[1:])
+        assert options["well"] == (0, 1), "a claim that does not hold is no failure to measure"
+        return msgspec.json.encode(queue()).decode()
+
+    monkeypatch.setattr(scale, "run_to_end", run_to_end)
+    monkeypatch.setattr(scale, "measure", lambda options: finding(users=options.users))
+    assert scale.main(["--large", "--json"]) == 0
+    assert ran == [["-m", "bench", "waiting", "--waiting", "1000000", "--json"]]
+    told = scale.table(finding(queue=queue()))
+    assert "1,000,000 waiting; a machine" in told
+    assert "pass  takeover 2.00 s, below 3 s" in told
