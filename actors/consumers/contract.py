@@ -7,6 +7,7 @@ function is given: what it writes with that happens exactly once, all else at le
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
@@ -15,6 +16,7 @@ import msgspec
 
 from actors.address import Address
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 BATCH_MAX = 500
 """Events of one call: some 5 ms of the event loop to read and decode them, in pieces."""
 LIMIT_S = 5.0
@@ -57,6 +59,11 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     """Of the journal: where one begins that was never seen before."""
     batch_max: int = BATCH_MAX
     limit_s: float = LIMIT_S
+
+    def __post_init__(self) -> None:
+        """Refuse a name that does not fit into a path or a label."""
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"a consumer's name is letters, digits, dots, dashes: {self.name!r}")
 
 
 class Skip(msgspec.Struct, frozen=True):

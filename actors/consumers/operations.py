@@ -11,7 +11,7 @@ from attrs import define, field
 from actors.address import SLOT_COUNT
 from actors.consumers.contract import Offset, Offsets
 from actors.consumers.runner import ConsumerRunner
-from actors.journal.contract import Journal
+from actors.journal.contract import Journal, JournalError
 from actors.subscription import Change, Subscription
 from actors.tasks import Tasks
 
@@ -45,8 +45,8 @@ class ConsumerView(msgspec.Struct, frozen=True):
     """How a consumer is doing, in all shards."""
 
     name: str
-    state: Literal["running", "paused", "stopped"]
-    """``stopped``: in some shards, by itself."""
+    state: Literal["running", "paused", "stopped", "away"]
+    """``stopped``: in some shards, by itself. ``away``: its database cannot be asked."""
     behind: int
     """Events in the journal that are not done."""
     stopped: list[StoppedShard]
@@ -105,9 +105,7 @@ class Consumers(Subscription):
         if not self.runners:
             return []
         ends = await self._journal.ends(range(SLOT_COUNT))
-        return [
-            _view(runner.consumer.name, await runner.offsets.all(), ends) for runner in self.runners
-        ]
+        return [await _view(runner.consumer.name, runner.offsets, ends) for runner in self.runners]
 
     async def lowest(self) -> dict[int, int]:
         """Of each shard the last event that all consumers are done with."""
@@ -155,7 +153,11 @@ class Consumers(Subscription):
         self._announce()
 
 
-def _view(name: str, offsets: Sequence[Offset], ends: dict[int, int]) -> ConsumerView:
+async def _view(name: str, where: Offsets, ends: dict[int, int]) -> ConsumerView:
+    try:
+        offsets = await where.all()
+    except JournalError:
+        return ConsumerView(name, "away", 0, [], [])
     stopped = [
         StoppedShard(one.shard, one.seq, one.poison_seq, one.trouble)
         for one in offsets
