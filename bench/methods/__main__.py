@@ -19,7 +19,7 @@ from bench.methods.queues.edge import QUEUES
 from bench.methods.queues.measure import SMALLEST_PLAN, Plan
 from bench.methods.queues.sites import OURS
 from bench.methods.report import Run, surroundings, write
-from bench.methods.run import SMALLEST, Size, measure
+from bench.methods.run import SMALLEST, Progress, Size, measure
 from bench.methods.ways import NAMES
 from bench.run import interruptible
 
@@ -59,6 +59,7 @@ def _measured(options: argparse.Namespace) -> Run:
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
 
+    progress = Progress(say)
     size = SMALLEST if options.smallest else Size()
     plan = SMALLEST_PLAN if options.smallest else Plan()
     run = Run(surroundings(), {}, size, plan, {}, [])
@@ -69,11 +70,12 @@ def _measured(options: argparse.Namespace) -> Run:
         for name, why in components.missing.items():
             say(f"without {name}: {why}")
         if "ways" in options.parts:
-            run.results = measure(components, size, say, options.ways)
+            run.results = measure(components, size, progress, options.ways)
         if "faults" in options.parts:
-            run.faults = find_faults(components, say, options.ways)
+            run.faults = find_faults(components, progress, options.ways)
         if "queues" in options.parts:
-            run.queues = compare(components, plan, say, options.queues)
+            run.queues = compare(components, plan, progress, options.queues)
+    run.failed = progress.failed
     run.minutes = (time.monotonic() - began) / 60
     say("done")
     return run

@@ -201,7 +201,7 @@ def _postgres(components: Components, directory: Path, stack: ExitStack) -> None
         return [servers.pids[name]] if name in servers.pids else []
 
     def crash() -> None:
-        os.kill(servers.pids["postgres"], signal.SIGQUIT)
+        os.kill(pids("postgres")[0], signal.SIGQUIT)
 
     postgres = Component([servers.database_url], partial(pids, "postgres"), crash)
     components["postgres"] = postgres

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bench.methods.components import Components
-from bench.methods.run import Callers, differences
+from bench.methods.run import Callers, Progress, differences
 from bench.methods.way import Way
 from bench.methods.ways import chosen
 from bench.methods.ways.broker import BrokerWay
@@ -52,7 +52,7 @@ class Fault(msgspec.Struct):
 
 
 def find_faults(
-    components: Components, say: Callable[[str], None], names: Sequence[str] = ()
+    components: Components, progress: Progress, names: Sequence[str] = ()
 ) -> list[Fault]:
     """All that can be tried here."""
     found = []
@@ -65,8 +65,8 @@ def find_faults(
         if way.uses and way.exact_in >= way.processes:
             tries.append(("restarted", restarted))
         for name, one in tries:
-            say(f"{name}: {way.name}")
-            found.append(one(components, way, name))
+            with progress.of(f"{name}: {way.name}"):
+                found.append(one(components, way, name))
     return found
 
 

@@ -45,6 +45,8 @@ class Run(msgspec.Struct):
     faults: list[Fault] = []
     queues: list[QueueReport] = []
     minutes: float = 0.0
+    failed: list[str] = []
+    """What could not be measured."""
 
     def problems(self) -> list[str]:
         """Where a way or a queue lost what it is made to keep, or kept what is said to be lost."""
@@ -56,7 +58,7 @@ class Run(msgspec.Struct):
         ]
         faults = [each.problem(way_named(each.way)) for each in self.faults]
         queues = [f"{each.title}: {it}" for each in self.queues for it in each.problems]
-        return lost + list(filter(None, faults)) + queues
+        return self.failed + lost + list(filter(None, faults)) + queues
 
     def groups(self) -> dict[str, dict[str, dict[Cell, Group]]]:
         """The results by work, way and cell."""

@@ -6,7 +6,7 @@ A round does every cell of every way once, so that a slow minute of the machine 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import count
 
 import msgspec
@@ -106,16 +106,34 @@ class Callers(list[Fork]):
         return self.ask(msgspec.structs.replace(order, work="totals"))[0].totals
 
 
+class Progress:
+    """Tells what is under way, and goes on after what could not be measured."""
+
+    def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
+        self._say = say
+        self.failed: list[str] = []
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        """Whatever is raised is told at the end."""
+        self._say(what)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the rest of a long run is worth having
+            self.failed.append(f"{what}: {type(error).__name__}: {error}")
+            self._say(f"FAILED: {self.failed[-1]}")
+
+
 def measure(
-    components: Components, size: Size, say: Callable[[str], None], names: Iterable[str] = ()
+    components: Components, size: Size, progress: Progress, names: Iterable[str] = ()
 ) -> list[Result]:
     """Every way that can be had, in rounds."""
     results: list[Result] = []
     with counting() as syncs:
         for number in range(size.rounds):
             for way in chosen(components, names):
-                say(f"round {number + 1} of {size.rounds}: {way.name}")
-                results += _one_round(components, way, size, syncs)
+                with progress.of(f"round {number + 1} of {size.rounds}: {way.name}"):
+                    results += _one_round(components, way, size, syncs)
     return results
 
 

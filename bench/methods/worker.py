@@ -144,7 +144,7 @@ async def work(pipe: Pipe, name: str, urls: dict[str, list[str]], index: int, of
     await way.start()
     pipe.send(Tally())
     loop = asyncio.get_running_loop()
-    with suppress(EOFError):
+    with suppress(EOFError, BrokenPipeError):
         while True:
             pipe.send(await perform(way, await loop.run_in_executor(None, pipe.recv)))
     await way.stop()

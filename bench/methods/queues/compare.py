@@ -1,7 +1,7 @@
 """All queues, one after the other, and what is told of them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import uvloop
@@ -10,6 +10,7 @@ from bench.methods.components import Components
 from bench.methods.queues.edge import QUEUES
 from bench.methods.queues.measure import OUTSIDE, Death, Load, Plan, die, load
 from bench.methods.queues.sites import OURS, site
+from bench.methods.run import Progress
 
 COMPONENTS = ("mariadb", "redis", "nats", "kafka")
 """Those that the queues need. Ours starts its own."""
@@ -35,15 +36,15 @@ class QueueReport(msgspec.Struct, frozen=True):
 
 
 def compare(
-    components: Components, plan: Plan, say: Callable[[str], None], names: Sequence[str] = ()
+    components: Components, plan: Plan, progress: Progress, names: Sequence[str] = ()
 ) -> list[QueueReport]:
     """Measure all queues that can be had, or the named ones."""
     wanted = names or (*QUEUES, OURS)
     there = [name for name in wanted if name == OURS or QUEUES[name].component in components]
     found = []
     for name in there:
-        say(f"queue: {name}")
-        found.append(_queue(name, components, plan))
+        with progress.of(f"queue: {name}"):
+            found.append(_queue(name, components, plan))
     return found
 
 

@@ -15,7 +15,7 @@ from bench.methods import report
 from bench.methods.components import Components, running
 from bench.methods.faults import find_faults
 from bench.methods.queues.measure import SMALLEST_PLAN
-from bench.methods.run import SMALLEST, WORKS, differences, measure
+from bench.methods.run import SMALLEST, WORKS, Progress, differences, measure
 from bench.methods.way import Way
 from bench.methods.ways import NAMES, chosen, redlock, way_named
 from bench.methods.worker import Order, perform
@@ -109,7 +109,7 @@ async def test_a_stale_holder_writes_unless_there_is_a_fence(
 
 def test_a_run_makes_both_pages(components: Components, tmp_path: Path) -> None:
     size = SMALLEST
-    results = measure(components, size, lambda _: None, ["simple lock"])
+    results = measure(components, size, Progress(), ["simple lock"])
     assert {each.cell.work for each in results} == set(WORKS)
     run = report.Run(report.surroundings(), {}, size, SMALLEST_PLAN, {}, results)
     assert not run.problems()
@@ -136,6 +136,6 @@ def test_a_run_without_what_cannot_be_had_names_it(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_faults_do_what_the_page_says_of_them(components: Components) -> None:
     names = ["pub/sub lock, Redis", "Redlock with a fence", "NATS JetStream", "optimistic, MariaDB"]
-    found = find_faults(components, lambda _: None, names)
+    found = find_faults(components, Progress(), names)
     assert {each.fault.partition(",")[0] for each in found} == {"stopped", "killed", "restarted"}
     assert [each.problem(way_named(each.way)) for each in found] == [""] * len(found)

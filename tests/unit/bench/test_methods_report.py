@@ -12,7 +12,7 @@ from bench.methods.faults import Fault
 from bench.methods.queues.compare import QueueReport, wrong
 from bench.methods.queues.measure import OUTSIDE, Death, Load, Plan
 from bench.methods.report import Axis, Run, middle, span, write
-from bench.methods.run import WORKS, Cell, Result, Size, differences
+from bench.methods.run import WORKS, Cell, Progress, Result, Size, differences
 from bench.methods.way import Totals
 from bench.methods.ways import NAMES, way_named
 from bench.methods.worker import CHARGE, Tally
@@ -128,6 +128,18 @@ def test_a_lock_in_the_process_may_lose_in_two_and_not_in_one() -> None:
     assert run([result("simple lock", two, lost=9)]).problems() == []
     assert len(run([result("simple lock", one, lost=9)]).problems()) == 1
     assert len(run([result("RabbitMQ", two, lost=1)]).problems()) == 1
+
+
+def test_what_could_not_be_measured_is_told_and_the_rest_goes_on() -> None:
+    said: list[str] = []
+    progress, one = Progress(said.append), run()
+    for name in ("first", "second"):
+        with progress.of(name):
+            if name == "first":
+                raise OSError("no disk")
+    assert said == ["first", "FAILED: first: OSError: no disk", "second"]
+    one.failed = progress.failed
+    assert one.problems() == ["first: OSError: no disk"]
 
 
 def test_more_seats_sold_than_there_are_is_a_failure_for_all() -> None:
