@@ -51,21 +51,21 @@ class Pushes:
         async def are_answered() -> bool:
             return self.polls == self.answered
 
-        await eventually(are_answered, within_s=15)
+        await eventually(are_answered)
         return self.polls
 
     async def opened(self, count: int) -> WebSocketRoute:
         async def are_there() -> bool:
             return len(self.sockets) >= count
 
-        await eventually(are_there, within_s=15)
+        await eventually(are_there)
         return self.sockets[count - 1]
 
     async def polled(self, more_than: int) -> None:
         async def has_asked() -> bool:
             return self.polls > more_than
 
-        await eventually(has_asked, within_s=15)
+        await eventually(has_asked)
 
     def push(self, frame: dict[str, Any]) -> None:
         self.sockets[-1].send(json.dumps(frame))

@@ -56,7 +56,7 @@ class Leavers:
                 replies = await asyncio.gather(*(api.leave(token) for token in self.tokens))
                 return all(reply.status in (204, 401) for reply in replies)
 
-            await eventually(gone, within_s=10)
+            await eventually(gone)
 
     async def stale_at(self, victim: Served) -> int:
         """How many of them it still takes for people in the queue."""

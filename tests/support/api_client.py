@@ -128,7 +128,7 @@ def new_user() -> str:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[bool]], *, within_s: float = 5.0, every_s: float = 0.02
+    look: Callable[[], Awaitable[bool]], *, within_s: float = 30.0, every_s: float = 0.02
 ) -> None:
     """Wait for a condition, with a limit."""
     end = time.monotonic() + within_s

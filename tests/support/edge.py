@@ -168,7 +168,7 @@ class Condition(Protocol):
 
 async def eventually(
     condition: Condition,
-    within_s: float = 5.0,
+    within_s: float = 30.0,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Waits for the condition, with a limit."""

@@ -66,7 +66,7 @@ def timer(address: Address, armed: bool = True, epoch: int = 1) -> TimerEntry:
     return TimerEntry(address.slot, epoch, address, armed)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], limit_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], limit_s: float = 30.0) -> None:
     """Wait until the condition holds; fails after the limit."""
     deadline = time.monotonic() + limit_s
     while not await condition():

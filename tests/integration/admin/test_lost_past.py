@@ -55,7 +55,7 @@ async def test_a_loss_is_noticed_told_and_accepted(
         answer = await operate(api, "GET", "/admin/losses")
         return answer.status == 200 and bool(answer.data["items"])
 
-    await eventually(noticed, within_s=5.0)
+    await eventually(noticed)
     [loss] = await losses(api)
     assert (loss["shard"], loss["firstSeq"], loss["lastSeq"]) == (SHARD, 4, 5)
     assert loss["entities"] == [f"account/{USER}"]
@@ -70,7 +70,7 @@ async def test_a_loss_is_noticed_told_and_accepted(
     async def served() -> bool:
         return (await check(api)).status == 200
 
-    await eventually(served, within_s=10.0)
+    await eventually(served)
     assert (await check(api)).data["balance"] == 3_000
     assert (await api.charge(USER, 500)).status == 200
     report = await audit(database_url)

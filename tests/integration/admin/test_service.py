@@ -41,7 +41,7 @@ async def test_a_paused_queue_lets_nobody_in_and_a_resumed_one_does(
     async def inside() -> bool:
         return bool((await api.status(token)).data["status"] == "active")
 
-    await eventually(inside, within_s=5.0)
+    await eventually(inside)
     log = (await operate(api, "GET", "/admin/log")).data["items"]
     assert [line["detail"].get("mode") for line in log if line["what"] == "queue"] == [
         "open",
@@ -61,7 +61,7 @@ async def test_a_concert_that_is_put_can_be_booked_a_moment_later(
     async def listed() -> bool:
         return "beta-1" in [each["id"] for each in (await api.dates(token)).data]
 
-    await eventually(listed, within_s=10.0)
+    await eventually(listed)
     assert (await api.reserve(token, "beta-1-7")).status == 201
     gone = await operate(api, "PUT", "/admin/concerts/beta", concert("beta"))
     assert (gone.status, gone.code) == (409, "catalogue_conflict")

@@ -180,7 +180,7 @@ async def test_an_expired_hold_cannot_be_paid_and_frees_its_seat_at_once(
     async def free_again() -> bool:
         return len((await api.seats(token, "alpha-1")).data) == 50
 
-    await eventually(free_again, within_s=2.0)
+    await eventually(free_again)
     late = await api.pay(token, SEAT)
     assert (late.status, late.code) == (410, "hold_expired")
     assert await api.balance(user) == 5_000
@@ -257,5 +257,5 @@ async def test_active_time_is_limited(start_service: StartService) -> None:
     async def let_in() -> bool:
         return bool((await api.status(second)).data["status"] == "active")
 
-    await eventually(let_in, within_s=3.0)
+    await eventually(let_in)
     assert (await api.dates(first)).code == "token_expired"

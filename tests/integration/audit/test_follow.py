@@ -310,7 +310,7 @@ async def test_the_brake_pauses_the_queue_of_the_date_and_tells_why(
         assert process.stderr is not None
         assert "each as it comes" in await asyncio.to_thread(process.stderr.readline)
         await append_by_hand(database_url, Address("ledger", "beta-1"))
-        await eventually(paused, within_s=20)
+        await eventually(paused)
         assert await modes() == {"main": "open", "vip": "paused"}
         status, out, err = await ended(process)
     assert (status, out.count("VIOLATION")) == (1, 1)

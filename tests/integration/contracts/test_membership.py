@@ -65,4 +65,4 @@ async def test_who_falls_silent_is_forgotten(join: Join) -> None:
     async def only_bert() -> bool:
         return await membership.members() == [BERT]
 
-    await until(only_bert, limit_s=2)
+    await until(only_bert)

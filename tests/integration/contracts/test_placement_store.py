@@ -126,7 +126,7 @@ async def test_a_lease_ends_by_the_stores_own_clock_and_a_yielded_one_at_once(
     async def expired() -> bool:
         return (await store.leadership()).expired
 
-    await until(expired, limit_s=2)
+    await until(expired)
     term = await raised(store)
     assert not await expired()
     await store.yield_term(term)
@@ -271,7 +271,7 @@ async def test_a_plan_waits_for_a_new_term_under_way_and_writes_nothing(database
     async def waits() -> bool:
         return bool(await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
-    await until(waits, limit_s=1.5)
+    await until(waits)
     await raising.commit()
     assert await writing == WriteResult(current=False)
     await other.close()
@@ -293,7 +293,7 @@ async def test_a_plan_waits_for_a_claim_under_way_and_leaves_its_shard_out(
     async def waits() -> bool:
         return bool(await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
-    await until(waits, limit_s=1.5)
+    await until(waits)
     await claiming.commit()
     assert await writing == WriteResult(True, frozenset({2}))
     await other.close()

@@ -100,7 +100,7 @@ async def refused(storm: Storm, status: int) -> None:
     async def seen() -> bool:
         return any(one.status == status for one in storm.failures)
 
-    await eventually(seen, within_s=10)
+    await eventually(seen)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ async def announced(redis_url: str, database_url: str) -> None:
             return False
 
     try:
-        await eventually(known, within_s=20)
+        await eventually(known)
     finally:
         await membership.close()
 
@@ -169,4 +169,4 @@ async def said(instance: Served, words: str) -> None:
     async def there() -> bool:
         return words in instance.said
 
-    await eventually(there, within_s=20)
+    await eventually(there)

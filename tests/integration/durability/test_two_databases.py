@@ -49,7 +49,7 @@ async def test_bookings_over_two_databases_outlive_the_loss_of_one_and_a_kill(
             async def refused() -> bool:
                 return any(one.status == 503 for one in storm.failures)
 
-            await eventually(refused, within_s=10)
+            await eventually(refused)
             # Its guardian starts it again on the same data directory.
             await storm.answers(300)
             assert {one.status for one in storm.failures} == {503}, storm.tries
@@ -82,13 +82,13 @@ async def test_two_instances_over_two_databases_take_each_others_shards_over(
         await two.start()
         async with Storm([one.url, two.url], seats, clients=CLIENTS, seed=SEED) as storm:
             await storm.answers(300)
-            await eventually(lambda: both_own(urls), within_s=15)
+            await eventually(lambda: both_own(urls))
             one.kill()
 
             async def taken_over() -> bool:
                 return await owners_in(urls) == {"two"}
 
-            await eventually(taken_over, within_s=20)
+            await eventually(taken_over)
             await one.start()
             await storm.answers(300)
             await storm.settle()

@@ -64,7 +64,7 @@ async def test_a_leader_survives_a_lost_key_and_hands_over_when_it_stops(
     async def one_leads() -> bool:
         return [one.term is None for one in candidates].count(False) == 1
 
-    await until(one_leads, limit_s=5)
+    await until(one_leads)
     first, second = sorted(candidates, key=lambda one: one.term is None)
     assert first.term == 1
     assert (await store.write_desired(1, {9: (0, "anna")})).shards == {9}
@@ -75,7 +75,7 @@ async def test_a_leader_survives_a_lost_key_and_hands_over_when_it_stops(
         async def the_key_is_back() -> bool:
             return await redis.get("booking:leader") == first.view().holder.encode()
 
-        await until(the_key_is_back, limit_s=5)
+        await until(the_key_is_back)
     assert (first.term, second.term) == (1, None)
 
     first.stop()
@@ -83,6 +83,6 @@ async def test_a_leader_survives_a_lost_key_and_hands_over_when_it_stops(
     async def second_leads() -> bool:
         return second.term == 2
 
-    await until(second_leads, limit_s=5)
+    await until(second_leads)
     assert not (await store.write_desired(1, {9: (0, "anna")})).current
     assert (await store.leadership()).holder == second.view().holder

@@ -66,7 +66,7 @@ class Traced:
             return self.collector.tree(TRACE, ROOT) == expected
 
         try:
-            await eventually(whole, within_s=15.0)
+            await eventually(whole)
         except AssertionError:
             assert self.collector.tree(TRACE, ROOT) == expected
             raise

@@ -84,7 +84,7 @@ async def test_a_real_prometheus_scrapes_and_understands_it_all(
             found = await running.query('count_over_time(booking_shards_owned{job="booking"}[1m])')
             return bool(found) and float(found[0]["value"][1]) >= 2
 
-        await eventually(scraped_twice, within_s=20)
+        await eventually(scraped_twice)
         (target,) = (await running.get("/api/v1/targets"))["activeTargets"]
         assert (target["health"], target["lastError"]) == ("up", "")
         assert await running.value("sum(booking_shards_owned)") == 256
@@ -101,7 +101,7 @@ async def test_a_real_prometheus_scrapes_and_understands_it_all(
             groups = (await running.get("/api/v1/rules"))["groups"]
             return all(rule["health"] == "ok" for group in groups for rule in group["rules"])
 
-        await eventually(evaluated, within_s=20)
+        await eventually(evaluated)
         assert (await running.get("/api/v1/alerts"))["alerts"] == []
         empty = [query for query in board_queries() if not await running.query(query)]
         assert empty == []

@@ -79,12 +79,12 @@ async def test_a_new_connection_may_still_send_its_first_request_during_a_stop()
     async with running() as edge:
         client = await edge.connect()
         await eventually(lambda: edge.server.connections == 1)
-        stopping = asyncio.create_task(edge.server.stop(5.0))
+        stopping = asyncio.create_task(edge.server.stop(60.0))
         await asyncio.sleep(0)
         await client.send(GET)
         status, headers, _ = await client.answer()
         assert (status, headers["connection"]) == (200, "close")
-        await asyncio.wait_for(stopping, 2)
+        await asyncio.wait_for(stopping, 30)
 
 
 async def test_a_new_connection_without_a_request_does_not_hold_up_a_stop() -> None:
