@@ -14,7 +14,7 @@ import struct
 from array import array
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -188,11 +188,15 @@ class Freshness:
         if not self._node.replication.replicas.ready(address):
             raise StaleError("not loaded yet", 0.2)
 
-    def check_here(self, address: Address) -> None:
+    def check_here(self, addresses: Iterable[Address]) -> None:
         """Raise it if this instance heard nothing for a while and has not caught up yet."""
-        self._node.availability.check_here(address.slot)
-        if self._node.replication.replicas.doubts(address):
-            raise StaleError("looking again at what others decided meanwhile", 0.2)
+        node = self._node
+        if node.runtime.shards.verified and not node.replication.replicas.in_doubt:
+            return
+        for address in addresses:
+            node.availability.check_here(address.slot)
+            if node.replication.replicas.doubts(address):
+                raise StaleError("looking again at what others decided meanwhile", 0.2)
 
     def newest(self, address: Address) -> bool:
         """Whether no other instance knows more of the entity than this one."""

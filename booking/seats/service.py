@@ -6,6 +6,8 @@ what is held and what the key was used for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from actors.transport import Answer
@@ -30,7 +32,7 @@ from booking.calls import (
     new_id,
     step_key,
 )
-from booking.catalogue.domain import Catalogue
+from booking.catalogue.domain import Catalogue, Schedule
 from booking.domain.decision import Rejected
 from booking.entities import account_address, ledger_address, seat_address
 from booking.seats.domain.seat import GetHold, HoldEnded, HoldGranted, HoldSeat, ReleaseSeat
@@ -53,18 +55,22 @@ class SeatService:
         """The catalogue in force."""
         return self._maps.catalogue
 
-    def seat_map(self, schedule: str, *, fresh: bool = True) -> SeatMap:
-        """The date's seats, from memory; :class:`~booking.calls.UnknownError` for an unknown date.
-
-        With ``fresh``, :class:`actors.errors.UnavailableError` if this instance's knowledge is
-        older than two seconds.
-        """
+    def seat_map(self, schedule: str) -> SeatMap:
+        """The date's seats, from memory; :class:`~booking.calls.UnknownError` for an unknown date,
+        :class:`actors.errors.UnavailableError` if this instance's knowledge is older than two
+        seconds."""
         seats = self._maps.get(schedule)
         if seats is None:
             raise UnknownError(f"date {schedule}")
-        check = self._freshness.check if fresh else self._freshness.check_here
-        check(ledger_address(schedule))
+        self._freshness.check(ledger_address(schedule))
         return seats
+
+    def seat_maps(self, schedules: Iterable[Schedule]) -> list[SeatMap]:
+        """The seats of dates of the catalogue, as this instance heard of them last; raises
+        :class:`actors.errors.UnavailableError` after a pause, until it has caught up."""
+        maps = [self._maps[schedule.id] for schedule in schedules]
+        self._freshness.check_here(ledger_address(seats.schedule.id) for seats in maps)
+        return maps
 
     def check_opens(self, token: QueueToken, schedule: str) -> None:
         """Raise :class:`~booking.calls.UnknownError` unless the token's queue is the date's."""

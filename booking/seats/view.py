@@ -52,6 +52,9 @@ class SeatMaps:
         """The date's map, or ``None`` for an unknown date."""
         return self._maps.get(schedule)
 
+    def __getitem__(self, schedule: str) -> SeatMap:
+        return self._maps[schedule]
+
     def __iter__(self) -> Iterator[SeatMap]:
         return iter(self._maps.values())
 

@@ -69,7 +69,7 @@ class DateListings:
         if catalogue is not kept.catalogue or not kept.chosen_ms <= now_ms < kept.changes_ms:
             self._choose(kept, wanted, catalogue, now_ms)
         self._remember(wanted, kept)
-        maps = [self._services.seats.seat_map(schedule.id, fresh=False) for schedule in kept.open]
+        maps = self._services.seats.seat_maps(kept.open)
         versions = [seats.version for seats in maps]
         if kept.listing is None or versions != kept.versions:
             kept.versions = versions
