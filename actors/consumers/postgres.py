@@ -12,6 +12,10 @@ import msgspec
 from actors.connections.postgres import TROUBLE, Link, statements, trouble
 from actors.consumers.contract import Consumer, Offset, Skip, Step
 
+GRACE_S = 1.0
+"""After the limit of a call the server ends its transaction, whatever has become of the caller. Not
+before: a statement that the server ends was waiting for another owner's."""
+
 _SQL = statements("actors.consumers", "offsets.sql")
 
 
@@ -23,8 +27,8 @@ class PostgresOffsets:
         self._name = consumer.name
         self._tables = consumer.tables
         where = consumer.dsn or dsn
-        self._effects = Link(where, consumer.limit_s)
-        self._rest = Link(where, consumer.limit_s)
+        self._effects = Link(where, consumer.limit_s + GRACE_S)
+        self._rest = Link(where, consumer.limit_s + GRACE_S)
         self._prepared = False
 
     async def _prepare(self) -> None:

@@ -21,7 +21,6 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
-import asyncpg
 from attrs import define, field
 from msgspec.structs import replace
 
@@ -318,8 +317,6 @@ class ConsumerRunner:
 
 def passes(error: BaseException) -> bool:
     """Whether an error says nothing of an event: something is out of reach, or in the way."""
-    if isinstance(error, asyncpg.QueryCanceledError):
-        return False  # Too slow, every time.
     return isinstance(error, (JournalError, *TROUBLE)) and not is_ours(error)
 
 

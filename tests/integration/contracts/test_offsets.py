@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable
 import asyncpg
 import pytest
 
+from actors.connections.postgres import TROUBLE
 from actors.consumers.contract import Consumer, Offset, Offsets, Skip, Step
 from actors.consumers.memory import MemoryOffsets
 from actors.consumers.postgres import PostgresOffsets
+from actors.consumers.runner import passes
 from tests.support.consumers import note
 
 Open = Callable[[], Offsets]
@@ -154,3 +156,29 @@ async def test_a_failed_statement_that_nobody_noticed_fails_the_step(
     with pytest.raises(AssertionError):
         await careless()
     assert await offsets.all() == [Offset(1)]
+
+
+async def test_an_owner_that_stands_still_in_its_transaction_is_not_waited_for(
+    database_url: str,
+) -> None:
+    """Given an owner that stands still with its effects not committed, when another takes the same
+    step, then the server ends the first one's transaction, and only the second one's counts."""
+    consumer = Consumer(name="notes", handle=note, limit_s=0.1)
+    still, other = (PostgresOffsets(consumer, database_url) for _ in range(2))
+    await still.open({1: 0})
+    await other.open({1: 0})
+
+    async def stand_still() -> None:
+        async with still.moving({1: Step(0, 5, 1)}) as (_, connection):
+            await connection.execute("CREATE TABLE effects (seq bigint)")
+            async with other.moving({1: Step(0, 7, 2)}) as (live, _):
+                assert set(live) == {1}
+
+    with pytest.raises(TROUBLE) as raised:
+        await stand_still()
+    assert passes(raised.value)
+    assert await other.all() == [Offset(1, 7, 2)]
+    async with other.moving({1: Step(7, 8, 2)}) as (_, connection):
+        assert await connection.fetchval("SELECT to_regclass('effects')") is None
+    await still.close()
+    await other.close()
