@@ -1,4 +1,4 @@
--- What queries need at ten million reservations.
+-- What queries need at ten million reservations: docs/explanation/queries.md has the measurements.
 -- compatible_from: 1
 
 -- Reservations of a user, pending ones among them, and of a seat. Who asks for either gets both

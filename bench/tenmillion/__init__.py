@@ -1,0 +1,1 @@
+"""What queries on ten million reservations cost, before and after their indexes."""
