@@ -31,9 +31,13 @@ class Postgres:
     commits = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
     """How many transactions have written, by the numbers they take."""
 
-    def __init__(self, url: str, connections: int = POOL, name: str = "ways") -> None:
-        """``name`` is a database that MariaDB makes if there is none; else the URL has it."""
+    def __init__(
+        self, url: str, connections: int = POOL, name: str = "ways", opened: int = 0
+    ) -> None:
+        """``name`` is a database that MariaDB makes if there is none; else the URL has it. All
+        connections are opened at once, unless ``opened`` are enough to begin with."""
         self.url, self.connections, self.name = url, connections, name
+        self.opened = opened or connections
 
     async def open(self) -> None:
         """Connect."""
@@ -44,7 +48,7 @@ class Postgres:
         settings = {"lock_timeout": f"{WAIT_S:.0f}s"}
         self._pool: Any = await asyncpg.create_pool(
             self.url,
-            min_size=self.connections,
+            min_size=self.opened,
             max_size=self.connections,
             reset=reset,
             server_settings=settings,
@@ -140,7 +144,7 @@ class MariaDB(Postgres):
             await cursor.execute(f"CREATE DATABASE IF NOT EXISTS {self.name}")
         await first.ensure_closed()
         settings["init_command"] = f"SET innodb_lock_wait_timeout = {WAIT_S:.0f}, sql_notes = 0"
-        settings |= {"db": self.name, "minsize": self.connections, "maxsize": self.connections}
+        settings |= {"db": self.name, "minsize": self.opened, "maxsize": self.connections}
         self._pool = await asyncmy.create_pool(**settings)
 
     async def close(self) -> None:

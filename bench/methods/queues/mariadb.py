@@ -24,7 +24,7 @@ class _Table(Queue):
     indexes: ClassVar[str] = ""
 
     async def open(self) -> None:
-        self._database = MariaDB(self.url, _CONNECTIONS, self.run)
+        self._database = MariaDB(self.url, _CONNECTIONS, self.run, opened=1)
         await self._database.open()
         await self._database.run(
             "CREATE TABLE IF NOT EXISTS place (number BIGINT AUTO_INCREMENT PRIMARY KEY,"
@@ -33,7 +33,7 @@ class _Table(Queue):
             "CREATE TABLE IF NOT EXISTS pass (id BIGINT AUTO_INCREMENT PRIMARY KEY,"
             " number BIGINT NOT NULL)",
             "CREATE TABLE IF NOT EXISTS gate (number BIGINT PRIMARY KEY)",
-            "INSERT IGNORE INTO gate VALUES (0)",
+            "REPLACE INTO gate VALUES (0)",
         )
 
     async def close(self) -> None:
