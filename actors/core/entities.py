@@ -300,7 +300,7 @@ class Entities:
             commit.timers = [TimerEntry(shard.number, shard.epoch, a, False) for a in addresses]
             for address in addresses:
                 del shard.disarmed[address]
-                shard.armed.discard(address)
+                shard.armed.pop(address, None)
             shard.submit(commit)
         return len(addresses)
 

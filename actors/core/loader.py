@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import repeat
 
 from actors.address import Address
 from actors.behaviour import Behaviour, Folded
@@ -68,7 +69,7 @@ class Loader:
         """Queue entities that are loaded when no caller waits."""
         room = self._limits.recovery_queue_max - len(self._recovery)
         assert len(addresses) <= room, "more marked entities than can be recovered"
-        self._recovery.extend((shard, address) for address in addresses)
+        self._recovery.extend(zip(repeat(shard), addresses, strict=False))
         self._rouse()
 
     def pause(self) -> None:

@@ -290,7 +290,7 @@ class Shard:
         """Entities that could not be read the last time."""
         self.warm: dict[Address, Folded] = {}
         """Entities that were read before the shard was claimed; only what came since is missing."""
-        self.armed: set[Address] = set()
+        self.armed: dict[Address, None] = {}
         """Entities with a timer entry, in the journal or on the way there."""
         self.disarmed: dict[Address, None] = {}
         """Those of them that have neither a timer nor a saga any more."""
@@ -397,7 +397,7 @@ class Shard:
         self.seq += len(commit.rows)
         for timer in commit.timers:
             if timer.armed:
-                self.armed.add(timer.address)
+                self.armed[timer.address] = None
         self._tail = commit
         self._submit(commit)
 

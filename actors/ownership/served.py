@@ -2,7 +2,7 @@
 that it served."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define, field
 
@@ -69,10 +69,11 @@ class ServedShards:
         self,
         lease: Lease,
         loader: Loader,
-        armed: Collection[Address],
+        armed: dict[Address, None],
         warm: Mapping[Address, Folded],
     ) -> None:
-        """Serve a claimed shard; ``armed`` have a timer entry, ``warm`` were read before."""
+        """Serve a claimed shard; ``armed`` have a timer entry, ``warm`` were read before. What is
+        done with each of the armed is to cost next to nothing: there may be a hundred thousand."""
         # The older of two writers would answer reads from its past until it wrote something.
         assert lease.shard not in self.shards, f"shard {lease.shard} is served already"
         self.known.pop(lease.shard, None)
@@ -81,15 +82,11 @@ class ServedShards:
         began_ms = 0 if old is None else old.now_ms()
         submit = self.lanes[lease.shard % len(self.lanes)].submit
         shard = self.shards[lease.shard] = Shard(lease, self._context, loader, submit, began_ms)
-        for address in [a for a in armed if a.kind not in self._context.behaviours]:
-            # Of a newer release, which will find it again.
-            log.warning("%s has a timer, and a kind that is not known here", address.text)
-        armed = [address for address in armed if address.kind in self._context.behaviours]
-        shard.armed.update(armed)
+        shard.armed = armed
         shard.warm.update(warm)
         self.lost.discard(lease.shard)
         self._tasks.spawn(self._writer.run(shard), f"shard-{lease.shard}-{lease.epoch}")
-        loader.recover(shard, armed)
+        loader.recover(shard, list(armed))
 
     def close(self, shard: Shard, refusal: Callable[[], Exception]) -> None:
         """Serve the shard no longer."""

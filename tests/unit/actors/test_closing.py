@@ -1,4 +1,4 @@
-"""Shards with many entities leave memory a few entities at a time, and the loop goes on between."""
+"""Shards with many entities come and go a few entities at a time, and the loop goes on between."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from actors.core import entities
 from actors.core.context import Limits
 from actors.core.entities import Entities, Pool
 from actors.core.shard import Activation
+from actors.ownership import partition
 from tests.support.runtimes import Cluster, pass_time, same_shard
 
 FEW = 10
@@ -76,3 +77,28 @@ async def test_empty_places_of_the_ring_are_cleared_as_others_come(cluster: Clus
         assert await one.runtime.shards.release(number, 0.2)
     assert pool.size == 0
     assert len(pool._ring) <= 3 * FEW
+
+
+async def test_a_claim_looks_at_entities_with_timers_some_at_a_time(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a shard with 45 timer entries (a hall of 100,000 held seats has as many as seats), when
+    it is claimed, then the loop has turns between each ten, and all of them are recovered."""
+    monkeypatch.setattr(partition, "ARMED_TOGETHER", FEW)
+    addresses = same_shard("counter", 45)
+
+    async def turns_of(armed: int) -> int:
+        cluster.store.timers = {address: address.slot for address in addresses[:armed]}
+        one, turns = cluster.new(f"one-{armed}"), 0
+        claiming = asyncio.ensure_future(one.runtime.start([addresses[0].slot]))
+        while not claiming.done():
+            turns += 1
+            await asyncio.sleep(0)
+        shard = one.runtime.shards.by_number[addresses[0].slot]
+        assert list(shard.armed) == addresses[:armed]
+        await pass_time(1.0)
+        assert len(shard.activations) == armed
+        await cluster.stop(one)
+        return turns
+
+    assert await turns_of(45) >= await turns_of(0) + 4
