@@ -213,13 +213,16 @@ def test_a_test_that_hangs_is_shown_and_ends_the_run_though_it_catches_it(
         "        try: time.sleep(60)\n"
         "        except BaseException: pass\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    # Only the plugins concerned: the others take seconds to load, in two processes.
+    plugins = ["-p", "xdist.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *plugins, "-c", "/dev/null"]
     done = subprocess.run(
         [*command, *checks.never_hanging(), "-n", "1", "--timeout=1", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
     )
     assert done.returncode != 0
     assert "crashed while running" in done.stdout
