@@ -7,6 +7,7 @@ needs it is left out. No package has Kafka: ``BOOKING_TEST_KAFKA`` names a broke
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -211,7 +212,7 @@ def _postgres(components: Components, directory: Path, stack: ExitStack) -> None
 def _mariadb(components: Components, directory: Path, _: ExitStack) -> None:
     data, path = directory / "data", directory / "socket"
     data.mkdir()
-    account = "root" if os.geteuid() == 0 else os.environ.get("USER", "")
+    account = pwd.getpwuid(os.geteuid()).pw_name
     server = [_find("mariadbd") or "", "--no-defaults", f"--datadir={data}", f"--user={account}"]
     tables = f"CREATE DATABASE mysql;\nUSE mysql;\n{MARIADB_TABLES.read_text()}"
     run = partial(subprocess.run, capture_output=True, check=True)
