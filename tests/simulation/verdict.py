@@ -188,11 +188,10 @@ def _key_of(call: Call) -> bytes:
 
 
 def _outcome_lost(story: Story, call: Call) -> bool:
-    """Whether the store forgot what it was told. A place in the queue tells its key itself; why the
-    queue refused one is stored with the step, and nowhere else."""
-    stored = {key := _key_of(call)}
-    if call.ask.route == "issue":
-        stored.add(step_key(CommandKey(key, b"")).id)
+    """Whether the store forgot what it was told, by the account or by whom the account asked: why
+    the queue refused one is stored with that step alone, and a lost hold is held again."""
+    key = _key_of(call)
+    stored = {key, step_key(CommandKey(key, b"")).id}
     return not stored.isdisjoint(story.lost_commands)
 
 
