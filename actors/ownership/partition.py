@@ -274,11 +274,11 @@ class JournalPartition:
             served = 0 if reclaim.old is None else reclaim.old.epoch
             if info.lost:
                 del self._table.pending[info.shard]
-            elif served == 0 or self._is_ours(info):
+            elif served == 0 or self._is_ours(info) or info.epoch <= served:
                 wanted.append((info.shard, info.epoch))
-            elif info.epoch <= served:  # The journal has forgotten our claim.
-                wanted.append((info.shard, info.epoch))
-                above = max(above, served)
+                if info.epoch < served or not self._is_ours(info):
+                    # The journal has forgotten our claim, of which others have heard.
+                    above = max(above, served)
             else:
                 del self._table.pending[info.shard]
                 self._table.lose(info.shard)

@@ -204,3 +204,22 @@ async def test_many_shards_lose_at_once(cluster: Cluster, one: Instance) -> None
     assert {found.loss.shard for found in cluster.store.losses} == lost
     named = {text for found in cluster.store.losses for text in found.loss.entities}
     assert named == {address.text for address in everybody}
+
+
+async def test_an_epoch_that_others_have_heard_of_is_not_gone_below(
+    cluster: Cluster, one: Instance
+) -> None:
+    """Given an owner whose last claims a fail-over forgot, so that the lease is of an earlier claim
+    of its own, when it claims again, then under a higher epoch than it ever served: others remember
+    the highest they heard of, and would ask for that one for ever."""
+    shards, standby = one.runtime.shards, cluster.store.standby()
+
+    async def claim_again() -> int:
+        shards._table.reclaim(shards.by_number[ANN.slot], NotOwnedError)
+        shards._part_of(ANN.slot).claim_soon()
+        await until(lambda: shards.epoch_of(ANN.slot))
+        return shards.epoch_of(ANN.slot)
+
+    assert [await claim_again() for _ in range(3)] == [2, 3, 4]
+    cluster.store.promote(standby)
+    assert await claim_again() == 5
