@@ -171,14 +171,7 @@ def measure(options: argparse.Namespace) -> Finding:
         say(f"writing {options.events - before:,} charges for {options.users:,} users")
         users = Users().take(options.users)
         balances = runner.run(_seed(rig.database_url, users, options.events - before))
-        say("restarting")
-        restart_s = rig.start_service()
-        restart_cpu_s = cpu_seconds(rig.running.pid)
-        take("restart")
-        rig.stop_service(signal.SIGKILL)
-        restart_after_kill_s = rig.start_service()
-        restart_cpu_s = max(restart_cpu_s, cpu_seconds(rig.running.pid))
-        take("restart after kill -9")
+        restart_s, restart_after_kill_s, restart_cpu_s = _restart(rig, take)
         memory_ready_mb = memory_mb(rig.running.pid)
         random.Random(1).shuffle(users)
         asked = users[: options.asked]
@@ -206,6 +199,18 @@ def measure(options: argparse.Namespace) -> Finding:
             audit_s=audit_s,
             problems=problems,
         )
+
+
+def _restart(rig: Rig, take: Callable[[str], None]) -> tuple[float, float, float]:
+    """Seconds that a restart takes after a stop and after kill -9, and the most of CPU in one."""
+    say("restarting")
+    restart_s = rig.start_service()
+    cpu_s = cpu_seconds(rig.running.pid)
+    take("restart")
+    rig.stop_service(signal.SIGKILL)
+    after_kill_s = rig.start_service()
+    take("restart after kill -9")
+    return restart_s, after_kill_s, max(cpu_s, cpu_seconds(rig.running.pid))
 
 
 def measure_queue(users: int) -> waiting.Finding:
