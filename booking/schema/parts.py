@@ -90,7 +90,10 @@ async def restored(dsns: Sequence[str], *, noticed: bool = False) -> bool:
             await _fetch(dsn, "settle")
         return False
     if live:
-        raise SchemaMismatch("instances still run on this journal: stop every one of them first")
+        raise SchemaMismatch(
+            "instances still run on this journal, or did some seconds before: stop every one of "
+            "them first, and then repeat this"
+        )
     generation = secrets.randbits(GENERATION_BITS) or 1
     for dsn in dsns:
         await _fetch(dsn, "renew", generation)
