@@ -187,7 +187,9 @@ async def test_rows_that_a_standby_lacks_are_named_and_wait_for_an_operator(
         await charged(api, lost)
         report = await run(patroni.database_url)
         assert report.ok, report.verdicts
-        assert len(report.losses) == len(gone)
+        # More than one instance may have noticed the same loss, each as far as it knew.
+        told = {int(loss.split(":")[0].removeprefix("shard ")) for loss in report.losses}
+        assert told == gone.keys()
 
 
 def urls_of(cluster: Cluster) -> list[str]:
