@@ -33,7 +33,7 @@ from tests.support.servers import own_servers
 from tests.support.stock import import_catalogue, seats_to_draw
 from tests.support.told import Tell
 
-SHORT_S, LONG_S = 25.0, 600.0
+SHORT_S, LONG_S = 60.0, 600.0
 """The short form is long enough for a fault of each kind."""
 SHORT_LIMIT_S, LONG_LIMIT_S = 360, 1_200
 INSTANCES = ("c-1", "c-2", "c-3")
