@@ -11,7 +11,7 @@ import pytest
 from scripts import measure
 
 NOT_YET = {
-    "lines of source": 49_300,
+    "lines of source": 51_500,
     "lines of tests for each line of source": 1.08,
 }
 """Figures on their way to the limit, with the limit of today."""
