@@ -49,7 +49,9 @@ class ReadBatch:
         self._reservations: dict[tuple[str, str], list[Any]] = {}
         self._ended: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._seats: dict[str, bool] = {}
-        self._joined: list[tuple[Any, ...]] = []
+        self._joined: dict[tuple[str, int], list[Any]] = {}
+        self._first: dict[str, int] = {}
+        """Of each queue the first number that lined up in this batch. So did all after it."""
         self._drawn: list[DrawRow] = []
         self._admitted: list[tuple[Any, ...]] = []
         self._gone: dict[tuple[str, int], tuple[str, int, int]] = {}
@@ -63,10 +65,11 @@ class ReadBatch:
         """The arguments of each statement that has something to write, in the order to run them:
         who comes in has lined up before, and who has gone may have come in. ``draws`` are those of
         the batches before."""
-        gone = [(*key, *rest) for key, rest in self._gone.items()]
-        ends = _columns([(name, number, seq) for name, number, _, _, seq in gone], 3)
         known = [*draws, *self._drawn]
-        admitted = _columns([one for row in self._admitted for one in _numbers(row, known)])
+        earlier = [self._let_in(one) for row in self._admitted for one in _numbers(row, known)]
+        admitted = [row for row in earlier if row]
+        gone = [(*key, *rest) for key, rest in self._gone.items() if not self._has_gone(key, *rest)]
+        before = _columns([(name, number, seq) for name, number, _, _, seq in gone], 3)
         found = {
             "users": _columns(sorted(self._users.items())),
             "cash": _columns([(user, *rest) for user, rest in self._cash.items()]),
@@ -76,9 +79,9 @@ class ReadBatch:
             "reservations": _columns([(*key, *rest) for key, rest in self._reservations.items()]),
             "ended": _columns([(*key, *rest) for key, rest in self._ended.items()]),
             "seats": _columns(list(self._seats.items())),
-            "joined": _columns(self._joined),
+            "joined": _columns([(*key, *rest) for key, rest in self._joined.items()]),
             "drawn": _columns(self._drawn),
-            "admitted": (*admitted, *ends) if admitted else (),
+            "admitted": (*_columns(admitted), *before) if admitted else (),
             "gone": _columns([row[:4] for row in gone]),
         }
         return {name: columns for name, columns in found.items() if columns}
@@ -149,12 +152,15 @@ class ReadBatch:
     # -- queues ------------------------------------------------------------------------------------
 
     def _join(self, at: Address, at_ms: int, event: queue.Joined, _: Any) -> None:
-        self._user(event.user, event.at_ms)
-        self._joined.append((at.key, event.number, event.user, event.at_ms, None))
+        self._line_up(at.key, event, None, None, "PENDING")
 
     def _enter(self, at: Address, at_ms: int, event: queue.Entered, _: Any) -> None:
+        self._line_up(at.key, event, event.at_ms, event.until_ms, "ACTIVE")
+
+    def _line_up(self, name: str, event: queue.Joined | queue.Entered, *inside: Any) -> None:
         self._user(event.user, event.at_ms)
-        self._joined.append((at.key, event.number, event.user, event.at_ms, event.until_ms))
+        self._first.setdefault(name, event.number)
+        self._joined[name, event.number] = [event.user, event.at_ms, *inside, event.at_ms]
 
     def _admit(self, at: Address, at_ms: int, event: queue.Admitted, place: Any) -> None:
         self.admitting.add(at.key)
@@ -168,6 +174,23 @@ class ReadBatch:
     def _leave(self, at: Address, at_ms: int, event: Any, place: Any) -> None:
         for number in getattr(event, "numbers", None) or (event.number,):
             self._gone[at.key, number] = _LEAVES[type(event)], at_ms, place[1]
+
+    def _let_in(self, admission: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Admit who lined up in this batch; what is left for those of the batches before, if
+        anything."""
+        name, first, last, at_ms, until_ms, seq = admission
+        new = self._first.get(name, last + 1)
+        for number in range(max(first, new), last + 1):
+            gone = self._gone.get((name, number))
+            if gone is None or gone[2] > seq:
+                self._joined[name, number][2:] = at_ms, until_ms, "ACTIVE", at_ms
+        return (name, first, min(last, new - 1), *admission[3:]) if first < new else ()
+
+    def _has_gone(self, key: tuple[str, int], status: str, at_ms: int, _: int) -> bool:
+        """Whether who has gone lined up in this batch."""
+        if (row := self._joined.get(key)) is not None:
+            row[4:] = status, at_ms
+        return row is not None
 
     HANDLERS: ClassVar[Mapping[type, Callable[..., None]]] = {
         account.Charged: _charged,

@@ -62,13 +62,12 @@ UPDATE seat AS known SET is_active = new.is_active
 -- name: joined
 INSERT INTO waiting_queue (queue, number, user_id, status, created_at, activated_at, expires_at,
                            updated_at)
-SELECT queue, number, user_id::uuid,
-       CASE WHEN until_ms IS NULL THEN 'PENDING' ELSE 'ACTIVE' END,
-       to_timestamp(at_ms / 1000.0),
-       CASE WHEN until_ms IS NOT NULL THEN to_timestamp(at_ms / 1000.0) END,
-       to_timestamp(until_ms / 1000.0), to_timestamp(at_ms / 1000.0)
-  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])
-       AS new (queue, number, user_id, at_ms, until_ms)
+SELECT queue, number, user_id::uuid, status, to_timestamp(at_ms / 1000.0),
+       to_timestamp(active_ms / 1000.0), to_timestamp(until_ms / 1000.0),
+       to_timestamp(updated_ms / 1000.0)
+  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+              $7::text[], $8::bigint[])
+       AS new (queue, number, user_id, at_ms, active_ms, until_ms, status, updated_ms)
 
 -- name: drawn
 INSERT INTO queue_draw (queue, seed, first_number, last_number)
@@ -79,19 +78,26 @@ SELECT queue, seed, first_number, last_number FROM queue_draw
  WHERE queue = ANY($1::text[]) ORDER BY queue, first_number
 
 -- name: admitted
--- But not those who have ended before, in the same batch.
+-- But not those who have ended before, in the same batch. Who is waiting is looked up for each range
+-- by itself: OFFSET keeps the planner from comparing every range with everybody in the queue.
+WITH come AS MATERIALIZED (
+    SELECT new.queue, waits.number, new.at_ms, new.until_ms, new.seq
+      FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+           AS new (queue, first, last, at_ms, until_ms, seq)
+     CROSS JOIN LATERAL (SELECT number FROM waiting_queue AS known
+                          WHERE known.queue = new.queue AND known.status = 'PENDING'
+                            AND known.number BETWEEN new.first AND new.last OFFSET 0) AS waits
+)
 UPDATE waiting_queue AS known
-   SET status = 'ACTIVE', activated_at = to_timestamp(new.at_ms / 1000.0),
-       expires_at = to_timestamp(new.until_ms / 1000.0),
-       updated_at = to_timestamp(new.at_ms / 1000.0)
-  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-       AS new (queue, first, last, at_ms, until_ms, seq)
- WHERE known.queue = new.queue AND known.number BETWEEN new.first AND new.last
-   AND known.status = 'PENDING'
+   SET status = 'ACTIVE', activated_at = to_timestamp(come.at_ms / 1000.0),
+       expires_at = to_timestamp(come.until_ms / 1000.0),
+       updated_at = to_timestamp(come.at_ms / 1000.0)
+  FROM come
+ WHERE known.queue = come.queue AND known.number = come.number
    AND NOT EXISTS (SELECT FROM unnest($7::text[], $8::bigint[], $9::bigint[])
                                AS gone (queue, number, seq)
-                    WHERE gone.queue = known.queue AND gone.number = known.number
-                      AND gone.seq < new.seq)
+                    WHERE gone.queue = come.queue AND gone.number = come.number
+                      AND gone.seq < come.seq)
 
 -- name: gone
 UPDATE waiting_queue AS known

@@ -115,7 +115,34 @@ def test_users_are_written_in_an_order_of_theirs() -> None:
 
 def test_who_enters_is_inside_at_once() -> None:
     found = rows(batch((MAIN, queue.Entered(USER, 5, 100, 900)), (MAIN, queue.Joined(OTHER, 6, 7))))
-    assert found["joined"] == [("main", 5, USER, 100, 900), ("main", 6, OTHER, 7, None)]
+    assert found["joined"] == [
+        ("main", 5, USER, 100, 100, 900, "ACTIVE", 100),
+        ("main", 6, OTHER, 7, None, None, "PENDING", 7),
+    ]
+
+
+def test_whose_whole_stay_is_in_a_batch_is_written_once() -> None:
+    """Given five who line up, one who leaves, an admission of a range that begins before the batch,
+    and two who are done, each of them is one row, and only the range before the batch is asked
+    for."""
+    lined_up = [queue.Joined(USER, number, number) for number in range(10, 15)]
+    told = [queue.Left(USER, 11), queue.Admitted(8, 13, 5, 50, 90), queue.TokenUsed(USER, 12)]
+    taken = batch(*((MAIN, each) for each in (*lined_up, *told, queue.TokensExpired((13, 9)))))
+    found = taken.rows()
+    assert list(zip(*found["joined"], strict=True)) == [
+        ("main", 10, USER, 10, 50, 90, "ACTIVE", 50),
+        ("main", 11, USER, 11, None, None, "LEFT", AT_MS + 6),
+        ("main", 12, USER, 12, 50, 90, "USED", AT_MS + 8),
+        ("main", 13, USER, 13, 50, 90, "EXPIRED", AT_MS + 9),
+        ("main", 14, USER, 14, None, None, "PENDING", 14),
+    ]
+    assert found["admitted"][:6] == (["main"], [8], [9], [50], [90], [7])
+    assert found["gone"] == (["main"], [9], ["EXPIRED"], [AT_MS + 9])
+
+
+def test_an_admission_of_a_batch_of_its_own_is_all_its_own() -> None:
+    told = [queue.Joined(USER, 1, 7), queue.Admitted(1, 1, 1, 50, 90)]
+    assert rows(batch(*((MAIN, each) for each in told))).keys() == {"users", "joined"}
 
 
 @pytest.mark.parametrize(
