@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import time
 import tracemalloc
 import uuid
@@ -29,7 +28,7 @@ from actors.clock import SystemClock
 from actors.core.context import Limits
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
-from bench.report import machine, verdict_lines
+from bench.report import conclude, machine
 from bench.watchdog import TICK_S, Stops, watch
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.cli.serving import GC_ALLOCATIONS
@@ -191,8 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         watch(str(Path(folder) / "stops"))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             finding = runner.run(measure(options.seats, seen))
-    print(json.dumps(msgspec.to_builtins(finding), indent=1) if options.json else table(finding))
-    return 0 if all(holds for _, holds in finding.verdicts()) else 1
+    return conclude(finding, "hall.txt", as_json=options.json)
 
 
 async def measure(seats: int, seen: Stops) -> Finding:
@@ -293,21 +291,3 @@ def ledger_bytes(seats: int) -> tuple[float, float]:
     sold, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return held / seats, sold / seats
-
-
-def table(finding: Finding) -> str:
-    """The finding for people."""
-    stops = ", ".join(f"{part} {ms:.0f} ms" for part, ms in finding.stops_ms.items())
-    lines = [
-        f"a date of {finding.seats:,} seats; {finding.machine}",
-        f"holds {finding.holds_per_s:,.0f}/s, {finding.hold_ratio:.2f} of the cost in dates of 50; "
-        f"sales {finding.sales_per_s:,.0f}/s, {finding.sale_ratio:.2f}",
-        f"ledger: {finding.held_bytes:.0f} bytes a held seat, {finding.sold_bytes:.0f} a sold one",
-        f"list {finding.list_s:.2f} s, after a change {finding.list_again_s:.2f} s; "
-        f"takeover {finding.takeover_s:.2f} s",
-        f"largest stops of the loop: {stops}",
-        "",
-    ]
-    lines += verdict_lines(finding.verdicts())
-    lines += [f"WRONG: {problem}" for problem in finding.problems]
-    return "\n".join(lines)

@@ -20,6 +20,7 @@ import msgspec
 from actors.address import slot_of
 from bench.load import Pool
 from bench.processes import ProcessFailedError, cpu_seconds, family_cpu_seconds
+from bench.report import told
 from bench.rig import Rig, Setup
 from bench.run import interruptible, say
 from bench.scenario import charge, single
@@ -108,17 +109,10 @@ async def _compare(rig: Rig, options: argparse.Namespace) -> tuple[list[Slice], 
 
 def _show(local: Sequence[Slice], remote: Sequence[Slice]) -> float:
     """Print the table; the ratio of the medians."""
-    print("hop: POST /user/charge at one of two instances, for its own users and the other's\n")
-    print(f"{'':<10}{'requests/s':>12}{'both services us':>18}{'PostgreSQL us':>15}")
-    medians = []
-    for name, slices in (("local", local), ("remote", remote)):
-        rate = sum(s.requests for s in slices) / sum(s.seconds for s in slices)
-        medians.append(median(s.service_us for s in slices))
-        journal = median(s.journal_us for s in slices)
-        print(f"{name:<10}{rate:>12,.0f}{medians[-1]:>18.1f}{journal:>15.1f}")
     pairs = [far.service_us / near.service_us for near, far in zip(local, remote, strict=True)]
-    ratio = medians[1] / medians[0]
-    print(f"\nratio {ratio:.2f} of the CPU (slices {min(pairs):.2f} to {max(pairs):.2f})")
+    ratio = median(s.service_us for s in remote) / median(s.service_us for s in local)
+    sides = {"local": local, "remote": remote}
+    print(told("hop.txt", sides=sides, ratio=ratio, low=min(pairs), high=max(pairs)))
     return ratio
 
 

@@ -1,10 +1,14 @@
 """What a run found, as a table for people and as JSON for scripts."""
 
+import json
 import os
 import platform
+from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from bench.record import Latencies, Side, latencies
 
@@ -93,74 +97,33 @@ def slice_ratios(service: Side, bare: Side | None) -> list[float]:
     return [a / b for a, b in zip(service.rates, bare.rates, strict=True) if b > 0]
 
 
-def table(report: Report) -> str:
-    """The report for people."""
-    keys = "a key with each POST" if report.keys else "no keys"
-    kind = f"open loop, {report.rate:g}/s" if report.rate else "closed loop"
-    lines = [
-        f"{report.workload}: {report.title}",
-        f"{kind}, {report.connections} connections, {keys}; {report.machine}",
-        "",
-        f"{'':16}{report.unit + 's/s':>13}{'requests/s':>12}"
-        f"{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'max ms':>9}{'failed':>8}",
-    ]
-    for name, side in _sides(report):
-        failed = sum(side.failures.values())
-        lines.append(
-            f"{name:16}{side.units_per_s:13,.0f}{side.requests_per_s:12,.0f}"
-            f"{_columns(side.latency)}{failed:8,}"
-        )
-        if len(side.steps) > 1:
-            for step, found in side.steps.items():
-                lines.append(f"  {step:14}{'':25}{_columns(found.latency)}")
-    if report.ratio and not report.rate:
-        low, high = min(report.slice_ratios), max(report.slice_ratios)
-        lines += [
-            "",
-            f"ratio {report.ratio:.2f} of the bare route "
-            f"(slices {low:.2f} to {high:.2f}, median {median(report.slice_ratios):.2f})",
-        ]
-    lines += _notes(report)
-    return "\n".join(lines)
+class Judged(Protocol):
+    """A finding that makes claims."""
+
+    def verdicts(self) -> list[tuple[str, bool]]:
+        """Each claim in words, and whether it holds."""
 
 
-def _sides(report: Report) -> list[tuple[str, SideReport]]:
-    sides = [("service", report.service)]
-    return sides if report.bare is None else [*sides, ("bare route", report.bare)]
+def told(template: str, **figures: object) -> str:
+    """What was found, in the words of one of the templates in ``pages/``."""
+    return _TEMPLATES.get_template(template).render(figures).rstrip("\n")
 
 
-def _columns(found: Latencies) -> str:
-    values = (found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms)
-    return "".join(f"{value:9.2f}" for value in values)
+def conclude(found: Judged, template: str, *, as_json: bool) -> int:
+    """Print what was found, for scripts or for people. 0: every claim holds; 1: one does not."""
+    print(json.dumps(msgspec.to_builtins(found), indent=1) if as_json else told(template, it=found))
+    return 0 if all(holds for _, holds in found.verdicts()) else 1
 
 
-def _notes(report: Report) -> list[str]:
-    lines = []
-    for name, side in _sides(report):
-        if side.server_cpu_us:
-            database = f"PostgreSQL {side.database_cpu_us:.1f} us, " if side.database_cpu_us else ""
-            lines.append(
-                f"CPU a request, {name}: server {side.server_cpu_us:.1f} us, "
-                f"{database}generator {side.generator_cpu_us:.1f} us"
-            )
-        if side.send_lag.count:
-            lag = side.send_lag
-            lines.append(
-                f"sent late by the generator, {name}: p50 {lag.p50_ms:.2f} ms, "
-                f"p99 {lag.p99_ms:.2f} ms (part of the latencies)"
-            )
-        statuses = {step: found.statuses for step, found in side.steps.items()}
-        lines.append(f"statuses, {name}: " + "; ".join(_spell(*item) for item in statuses.items()))
-        if side.failures:
-            lines.append(f"failures, {name}: {side.failures}")
-    lines += [f"WRONG: {problem}" for problem in report.problems]
-    return lines
+def _number(value: float, digits: int = 0) -> str:
+    return f"{value:,.{digits}f}"
 
 
-def _spell(step: str, statuses: dict[int, int]) -> str:
-    return f"{step} " + " ".join(f"{status}: {n:,}" for status, n in sorted(statuses.items()))
-
-
-def verdict_lines(verdicts: list[tuple[str, bool]]) -> list[str]:
-    """Claims in words, each with whether it holds."""
-    return [f"{'pass' if holds else 'FAIL'}  {claim}" for claim, holds in verdicts]
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "pages"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=select_autoescape(["html", "svg"]),
+)
+_TEMPLATES.filters |= {"number": _number, "median": median}

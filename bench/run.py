@@ -27,7 +27,7 @@ from bench.client import Target, TargetError
 from bench.load import Kind, Pool, arrivals
 from bench.processes import ProcessFailedError, cpu_seconds, family_cpu_seconds
 from bench.record import Recorder, Side
-from bench.report import Report, machine, side_report, slice_ratios, table
+from bench.report import Report, machine, side_report, slice_ratios, told
 from bench.rig import Rig, Setup, start_bare
 from bench.scenario import Scenario, Supply, route_of
 from bench.workloads import WORKLOADS, Workload
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = _one(WORKLOADS[name](), options)
             reports.append(report)
             if not options.json:
-                print(f"{table(report)}\n", flush=True)
+                print(f"{told('workload.txt', it=report)}\n", flush=True)
     if options.json:
         print(json.dumps(msgspec.to_builtins(reports), indent=1))
     return 1 if any(report.problems for report in reports) else 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import signal
@@ -31,7 +30,7 @@ from bench import waiting
 from bench.load import Pool
 from bench.processes import cpu_seconds, memory_mb, run_to_end
 from bench.record import Latencies, latencies
-from bench.report import machine, verdict_lines
+from bench.report import conclude, machine
 from bench.rig import Rig, Setup
 from bench.run import add_common_options, audit, interruptible, say
 from bench.scenario import Scenario, data_of, expect, get
@@ -148,8 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finding = measure(options)
         if options.waiting:
             finding = msgspec.structs.replace(finding, queue=measure_queue(options.waiting))
-    print(json.dumps(msgspec.to_builtins(finding), indent=1) if options.json else table(finding))
-    return 0 if all(holds for _, holds in finding.verdicts()) else 1
+    return conclude(finding, "scale.txt", as_json=options.json)
 
 
 def measure(options: argparse.Namespace) -> Finding:
@@ -263,32 +261,6 @@ async def _ask(
     (first, _), (others, seconds) = results
     rate = len(others.units) / seconds if seconds > 0 else 0.0
     return latencies(first.units), rate, wrong[:20]
-
-
-def table(finding: Finding) -> str:
-    """The finding for people."""
-    cold = finding.cold
-    lines = [
-        f"{finding.users:,} users, {finding.events:,} events ({finding.bookings:,} bookings among "
-        f"them); {finding.machine}",
-        f"stop {finding.stop_s:.2f} s; restart {finding.restart_s:.2f} s, after kill -9 "
-        f"{finding.restart_after_kill_s:.2f} s ({finding.restart_cpu_s:.2f} s of it computing)",
-        f"cold entity: p50 {cold.p50_ms:.2f} ms, p95 {cold.p95_ms:.2f} ms, p99 {cold.p99_ms:.2f} "
-        f"ms, max {cold.max_ms:.2f} ms ({cold.count:,} one by one); "
-        f"{finding.others_per_s:,.0f}/s over 64 connections",
-        f"memory {finding.memory_ready_mb:.0f} MB when ready, {finding.memory_mb:.0f} MB after "
-        f"{finding.asked:,} users were asked for",
-        *(
-            f"longest stop of the event loop, {part}: {stop}"
-            for part, stop in finding.stops.items()
-        ),
-        f"audit {finding.audit_s:.1f} s ({finding.events / finding.audit_s:,.0f} events/s)",
-        *(waiting.lines(finding.queue) if finding.queue is not None else ()),
-        "",
-    ]
-    lines += verdict_lines(finding.verdicts())
-    lines += [f"WRONG: {problem}" for problem in finding.problems]
-    return "\n".join(lines)
 
 
 # -- filling the journal ---------------------------------------------------------------------------

@@ -5,7 +5,6 @@ All listen in one queue and move up by one, again and again; then some stop read
 
 import argparse
 import asyncio
-import json
 import resource
 import sys
 import time
@@ -21,7 +20,7 @@ from bench.listener import Listener, Moves, connect
 from bench.load import Pool
 from bench.processes import cpu_seconds, memory_mb
 from bench.record import Latencies, latencies
-from bench.report import machine, verdict_lines
+from bench.report import conclude, machine
 from bench.rig import Rig, Setup
 from bench.run import add_common_options, interruptible, say
 from bench.scenario import get, request
@@ -116,8 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interruptible():
         allow_files(options.clients + SPARE_FILES)
         finding = measure(options)
-    print(json.dumps(msgspec.to_builtins(finding), indent=1) if options.json else table(finding))
-    return 0 if all(holds for _, holds in finding.verdicts()) else 1
+    return conclude(finding, "sockets.txt", as_json=options.json)
 
 
 def allow_files(count: int) -> None:
@@ -237,30 +235,6 @@ class _Run:
         text = (await self._world.ask("metrics", get("/metrics"))).body.decode()
         lines = (line.rsplit(" ", 1) for line in text.splitlines())
         return {name: float(value) for name, value in lines if name.startswith("booking_socket")}
-
-
-def table(finding: Finding) -> str:
-    """The finding for people."""
-    lines = [
-        f"{finding.clients:,} listening clients, connected in {finding.connect_s:.1f} s; "
-        f"{finding.machine}",
-        f"memory {finding.memory_before_mb:.0f} MB before, {finding.memory_mb:.0f} MB with them, "
-        f"{finding.memory_after_mb:.0f} MB at the end: {finding.kb_per_client:.1f} and "
-        f"{finding.kb_per_client_after:.1f} kB a client",
-    ]
-    for phase in finding.phases:
-        late, probe = phase.lateness, phase.probe
-        lines.append(
-            f"{phase.name}: {phase.reading:,} read, {phase.changes} changes; lateness p50 "
-            f"{late.p50_ms:.0f} ms, p95 {late.p95_ms:.0f} ms, p99 {late.p99_ms:.0f} ms, max "
-            f"{late.max_ms:.0f} ms; {phase.frames_per_s:.2f} frames/s each; status p50 "
-            f"{probe.p50_ms:.1f} ms, p99 {probe.p99_ms:.1f} ms; server {phase.server_cpu:.0%} of a "
-            f"core; {phase.untold} not told"
-        )
-    lines += [f"{name} {value:g}" for name, value in finding.numbers.items()]
-    lines.append("")
-    lines += verdict_lines(finding.verdicts())
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

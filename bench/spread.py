@@ -21,7 +21,7 @@ from bench.client import Target
 from bench.load import Pool, arrivals
 from bench.processes import ProcessFailedError, cpu_seconds, family_cpu_seconds, memory_mb
 from bench.record import Recorder
-from bench.report import machine, verdict_lines
+from bench.report import machine, told
 from bench.rig import Rig, Setup
 from bench.run import OPEN_LOOP_SEED, interruptible, say
 from bench.scenario import Scenario
@@ -129,19 +129,6 @@ async def _book(
     return sum(len(run.units) for run in runs), dict(failures)
 
 
-def _table(costs: Sequence[Cost]) -> str:
-    lines = [
-        f"{'instances':>9}{'bookings':>10}{'idle ms/s':>11}{'services ms':>13}{'PostgreSQL ms':>15}"
-        f"{'links kB':>10}{'memory MB':>11}"
-    ]
-    lines += [
-        f"{cost.instances:9}{cost.bookings:10,}{cost.idle_ms_per_s:11.1f}{cost.services_ms:13.2f}"
-        f"{cost.postgres_ms:15.2f}{cost.peer_kb:10.1f}{cost.memory_mb:11.0f}"
-        for cost in costs
-    ]
-    return "\n".join(lines)
-
-
 def _cost(count: int, options: argparse.Namespace) -> Cost:
     """Start so many instances on servers of their own, and measure."""
     setup = Setup(dates=options.dates)
@@ -169,13 +156,12 @@ def main(arguments: Sequence[str]) -> int:
     with interruptible():
         costs = [_cost(count, options) for count in counts]
     ratio = costs[-1].services_ms / costs[0].services_ms
-    if options.json:
-        print(json.dumps(msgspec.to_builtins(costs), indent=1))
-        return int(ratio > RATIO_MAX)
-    print(f"spread: {options.rate:g} whole bookings a second, spread evenly; {machine()}\n")
-    print(_table(costs))
     claim = (
         f"a booking on {counts[-1]} costs at most {RATIO_MAX} times one on {counts[0]}: {ratio:.2f}"
     )
-    print("\n".join(verdict_lines([(claim, ratio <= RATIO_MAX)])))
+    if options.json:
+        print(json.dumps(msgspec.to_builtins(costs), indent=1))
+    else:
+        figures = {"rate": options.rate, "machine": machine(), "costs": costs}
+        print(told("spread.txt", verdicts=[(claim, ratio <= RATIO_MAX)], **figures))
     return int(ratio > RATIO_MAX)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import random
 import time
 import uuid
@@ -30,7 +29,7 @@ from actors.journal.postgres import PostgresJournal, located
 from actors.replication.replicas import ViewReplicas
 from actors.runtime import Runtime
 from actors.tasks import Tasks
-from bench.report import machine, verdict_lines
+from bench.report import conclude, machine
 from bench.run import say
 from bench.watchdog import TICK_S, Stops, watch
 from booking.calls import QueueToken
@@ -183,8 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 finding = runner.run(measure(servers.database_url, options.waiting, seen))
         finally:
             servers.stop()
-    print(json.dumps(msgspec.to_builtins(finding), indent=1) if options.json else table(finding))
-    return 0 if all(holds for _, holds in finding.verdicts()) else 1
+    return conclude(finding, "waiting.txt", as_json=options.json)
 
 
 async def measure(dsn: str, waiting: int, seen: Stops) -> Finding:
@@ -380,26 +378,3 @@ async def write_queue(dsn: str, waiting: int, tail: int) -> None:
 def _memory() -> int:
     """Bytes of this process that are in memory."""
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096
-
-
-def table(finding: Finding) -> str:
-    """The finding for people."""
-    return "\n".join([*lines(finding), "", *verdict_lines(finding.verdicts())])
-
-
-def lines(finding: Finding) -> list[str]:
-    """What was measured, for people."""
-    pauses, computed = sorted(finding.pauses_ms), sorted(finding.pauses_cpu_ms)
-    stops = ", ".join(f"{part} {ms:.0f} ms" for part, ms in finding.stops_ms.items())
-    return [
-        f"{finding.waiting:,} waiting; {finding.machine}",
-        f"takeover {finding.takeover_s:.2f} s ({finding.takeover_cpu_s:.2f} s of it computing), "
-        f"another instance's view {finding.replica_s:.2f} s; "
-        f"{finding.user_bytes:.0f} bytes a user",
-        f"joins {finding.joins_per_s:,.0f}/s, leaves {finding.leaves_per_s:,.0f}/s, status "
-        f"{finding.status_us:.1f} us, {ADMITTED:,} admitted in {finding.admission_s:.2f} s",
-        f"pause of a planned move: median {pauses[len(pauses) // 2]:.0f} ms, longest "
-        f"{pauses[-1]:.0f} ms of {len(pauses)}; computing {computed[len(computed) // 2]:.0f} and "
-        f"{computed[-1]:.0f} ms",
-        f"largest stops of the loop: {stops}",
-    ]

@@ -1,6 +1,6 @@
 """The page ``docs/explanation/eight-ways.md`` and its Korean twin, made from a run.
 
-The words, tables and pictures are templates in ``pages/``.
+The words, tables and pictures are templates in ``bench/pages/``.
 """
 
 import math
@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from bench.methods.faults import STOPPED_S, Fault
 from bench.methods.queues.compare import ADMIT_PER_S, QueueReport
@@ -21,10 +20,11 @@ from bench.methods.queues.measure import CONNECTIONS, Plan
 from bench.methods.run import WORKS, Cell, Result, Size
 from bench.methods.ways import way_named
 from bench.methods.ways.redlock import LEASE_S
-from bench.report import machine
+from bench.report import machine, told
 from bench.rig import ROOT
 
-PAGES = {"en": "eight-ways.md", "ko": "eight-ways.ko.md"}
+PAGES = {"eight-ways.en.txt": "eight-ways.md", "eight-ways.ko.txt": "eight-ways.ko.md"}
+"""By their templates."""
 PICTURED = (16, 1)
 """Sixteen callers in one process: where each way is made for."""
 
@@ -112,29 +112,24 @@ class Axis:
 
 def write(run: Run, root: Path = ROOT) -> list[Path]:
     """Write both pages and their pictures; what was written."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "pages"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=select_autoescape(["svg"]),
-    )
-    templates.filters |= {"middle": middle, "span": span, "number": "{:,.0f}".format}
-    templates.globals |= {"run": run, "groups": run.groups(), "Cell": Cell, "pictured": PICTURED}
-    templates.globals |= {
+    figures = {
+        "run": run,
+        "groups": run.groups(),
+        "Cell": Cell,
+        "pictured": PICTURED,
+        "middle": middle,
+        "span": span,
         "stopped_s": STOPPED_S,
         "lease_s": LEASE_S,
         "admit": ADMIT_PER_S,
         "connections": CONNECTIONS,
     }
-    pages: dict[str, tuple[str, dict[str, Any]]] = {
-        f"explanation/{page}": (f"{name}.txt", {}) for name, page in PAGES.items()
-    }
+    pages = {f"explanation/{page}": (template, figures) for template, page in PAGES.items()}
     written = []
-    for name, (template, figures) in (pages | dict(_pictures(run))).items():
+    for name, (template, each) in (pages | dict(_pictures(run))).items():
         path = root / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(templates.get_template(template).render(figures), "utf-8")
+        path.write_text(told(template, **each), "utf-8")
         written.append(path)
     return written
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import uvloop
 
 from bench.load import arrivals
-from bench.report import machine
+from bench.report import machine, told
 from bench.rig import SEATS_PER_DATE, Setup
 from bench.run import audit, interruptible, say
 from bench.slo.page import page
 from bench.slo.rig import PAUSED_S, PatientPool, Timeline, UpRig
-from bench.slo.verdict import RATE_PER_S, Phases, judge, table
+from bench.slo.verdict import RATE_PER_S, Phases, judge
 from bench.stories import Stories
 from bench.world import World
 
@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> int:
         problems = audit(rig)
         verdict = judge(timeline, phases, options.rate, rig.instances)
         verdict.notes.append("; ".join(problems) or "`booking audit` is clean")
-    print(table(verdict))
+    print(told("slo.txt", it=verdict))
     if options.report is not None:
         title = f"Service levels at {options.rate:.0f} bookings a second"
         options.report.write_text(page(title, machine(), verdict, timeline, phases))

@@ -162,15 +162,3 @@ def _notes(timeline: Timeline, phases: Phases, instances: int) -> list[str]:
     if lag:
         notes.append(f"the load itself began {percentile(lag, 0.5) * 1000:.1f} ms late (p50)")
     return notes
-
-
-def table(verdict: Verdict) -> str:
-    """For a terminal."""
-    cells = [(row.what, row.promised, row.measured) for row in verdict.rows]
-    what, promised, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
-    lines = [
-        f"{'kept  ' if row.kept else 'BROKEN'}  {row.what:<{what}}  {row.promised:<{promised}}  "
-        f"{row.measured}"
-        for row in verdict.rows
-    ]
-    return "\n".join((*lines, "", *verdict.notes))

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.methods.report import surroundings
-from bench.report import verdict_lines
+from bench.report import told
 from bench.run import interruptible, say
 from bench.tenmillion import page
 from bench.tenmillion.data import Sizes
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.report:
         page.write(found, page.PAGE)
     verdicts = page.verdicts(found)
-    print("\n".join(verdict_lines(verdicts)))
+    print(told("claims.txt", verdicts=verdicts))
     return 0 if all(holds for _, holds in verdicts) else 1
 
 

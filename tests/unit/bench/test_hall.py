@@ -7,7 +7,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bench.hall import measure, table
+from bench.hall import measure
+from bench.report import told
 from bench.watchdog import Stops
 
 
@@ -16,7 +17,7 @@ def test_a_date_is_sold_out_listed_and_taken_over(tmp_path: Path) -> None:
     assert finding.problems == []
     assert finding.seats == 1_000
     assert set(finding.stops_ms) == {"holds", "list", "list again", "sales", "takeover"}
-    assert "1,000 seats" in table(finding)
+    assert "1,000 seats" in told("hall.txt", it=finding)
 
 
 def test_a_claim_that_does_not_hold_is_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bench import run, scale, waiting
 from bench.record import Latencies, Recorder, Side
-from bench.report import Report, side_report, slice_ratios, table
+from bench.report import Report, side_report, slice_ratios, told
 from bench.watchdog import Stop
 
 
@@ -42,7 +42,7 @@ def report(problems: list[str]) -> Report:
 
 
 def test_the_table_has_rates_latencies_ratio_and_failures() -> None:
-    text = table(report(["balance is off"]))
+    text = told("workload.txt", it=report(["balance is off"]))
     assert "ratio 0.25 of the bare route (slices 0.25 to 0.25" in text
     (line,) = [line for line in text.splitlines() if line.startswith("service ")]
     assert line.split() == ["service", "50", "50", "4.00", "4.00", "4.00", "4.00", "7"]
@@ -133,7 +133,7 @@ def queue(**changes: object) -> waiting.Finding:
 
 def test_every_claim_of_size_is_held_to_its_limit() -> None:
     assert all(holds for _, holds in finding().verdicts())
-    assert "FAIL" not in scale.table(finding())
+    assert "FAIL" not in told("scale.txt", it=finding())
     for changes in (
         {"cold": Latencies(5_000, 1.0, 2.0, 10.0, 12.0)},
         {"memory_mb": 300.0},
@@ -145,7 +145,7 @@ def test_every_claim_of_size_is_held_to_its_limit() -> None:
     ):
         verdicts = finding(**changes).verdicts()
         assert [holds for _, holds in verdicts].count(False) == 1
-        assert "FAIL" in scale.table(finding(**changes))
+        assert "FAIL" in told("scale.txt", it=finding(**changes))
 
 
 def test_the_large_size_has_a_queue_of_a_million(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +161,6 @@ def test_the_large_size_has_a_queue_of_a_million(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(scale, "measure", lambda options: finding(users=options.users))
     assert scale.main(["--large", "--json"]) == 0
     assert ran == [["-m", "bench", "waiting", "--waiting", "1000000", "--json"]]
-    told = scale.table(finding(queue=queue()))
-    assert "1,000,000 waiting; a machine" in told
-    assert "pass  takeover 2.00 s, below 3 s" in told
+    text = told("scale.txt", it=finding(queue=queue()))
+    assert "1,000,000 waiting; a machine" in text
+    assert "pass  takeover 2.00 s, below 3 s" in text

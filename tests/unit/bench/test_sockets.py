@@ -10,7 +10,8 @@ import pytest
 from bench.client import Target
 from bench.listener import Listener, Moves, connect, handshake
 from bench.record import Latencies
-from bench.sockets import Finding, Phase, main, table
+from bench.report import told
+from bench.sockets import Finding, Phase, main
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
 from tests.support.instance import Instance
 from tests.support.websockets import FAST
@@ -88,7 +89,7 @@ def test_the_claims_are_checked() -> None:
     assert [holds for _, holds in finding(1_001, 72).verdicts()].count(False) == 1
     assert [holds for _, holds in finding(900, 74).verdicts()].count(False) == 1
     assert [holds for _, holds in finding(900, 72, untold=1).verdicts()].count(False) == 1
-    text = table(finding(900, 74))
+    text = told("sockets.txt", it=finding(900, 74))
     assert "FAIL  memory 40.0 kB a client" in text
     assert "pass  push lateness p99 900 ms" in text
 
