@@ -13,12 +13,10 @@ from actors.address import Address
 from booking.accounts.domain import account
 from booking.catalogue.domain import seat_id
 from booking.queue.domain import events as queue
-from booking.queue.domain.lots import draw
+from booking.queue.domain.lots import DrawRow, numbers_of
 from booking.seats.domain import seat
 
 Columns: TypeAlias = tuple[list[Any], ...]
-DrawRow: TypeAlias = tuple[str, str, int, int]
-"""Queue, seed, first and last number of a draw."""
 
 _ENDS: Mapping[type, str] = {
     seat.HoldReleased: "CANCELLED",
@@ -214,17 +212,8 @@ _HANDLERS = ReadBatch.HANDLERS
 def _numbers(row: tuple[Any, ...], draws: Iterable[DrawRow]) -> Iterator[tuple[Any, ...]]:
     """An admission of places as admissions of ranges of numbers."""
     name, first, last, *rest = row
-    for of, seed, begin, end in draws:
-        low, high = max(first, begin), min(last, end)
-        if of == name and low <= high:
-            if first < low:
-                yield (name, first, low - 1, *rest)
-            lots = draw(seed, begin, end)
-            for place in range(low, high + 1):
-                yield (name, lots.number(place), lots.number(place), *rest)
-            first = high + 1
-    if first <= last:
-        yield (name, first, last, *rest)
+    for low, high in numbers_of(name, first, last, draws):
+        yield (name, low, high, *rest)
 
 
 def _columns(rows: Iterable[Sequence[Any]], count: int = 0) -> Columns:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 from attrs import define
 
@@ -20,13 +19,10 @@ from actors.address import SLOT_COUNT
 from actors.consumers.contract import Consumer, Event, Step
 from actors.consumers.postgres import PostgresOffsets
 from actors.journal.contract import Journal, Row
-from booking.accounts.domain.account import AccountEvent
-from booking.entities import Codec
-from booking.queue.domain.events import QueueEvent
+from booking.events.mapping import decode
 from booking.readmodel import store
 from booking.readmodel.consumer import ReadModel
 from booking.schema import migrate
-from booking.seats.domain.seat import SeatEvent
 
 BATCH = 4_000
 """Events of one transaction: fewer are more round trips, more are no faster."""
@@ -37,10 +33,6 @@ WORKERS = 2
 
 Progress = Callable[[str, int, int], None]
 """Takes what is done now, and how many events of how many are in the tables."""
-
-_decode = Codec(
-    states=Any, events=AccountEvent | SeatEvent | QueueEvent, commands=Any, replies=Any
-).decode_event
 
 
 async def rebuild(dsn: str, journal_dsn: str, journal: Journal, progress: Progress) -> int:
@@ -130,5 +122,5 @@ def events_of(rows: Sequence[Row], kinds: Collection[str]) -> list[Event]:
         Event(row.shard, row.seq, row.address, row.at_ms, row.type, data, row.command)
         for row in rows
         if row.address.kind in kinds
-        for data in (_decode(row.type, row.version, row.payload),)
+        for data in (decode(row.type, row.version, row.payload),)
     ]

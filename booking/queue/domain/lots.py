@@ -10,11 +10,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import shake_256
 from itertools import accumulate
+from typing import TypeAlias
 
 from booking.queue.domain.number_set import NumberSet
 
@@ -137,3 +138,24 @@ class Lots:
 def draw(seed: str, first: int, last: int) -> Lots:
     """The draw over these numbers."""
     return Lots(seed, first, last)
+
+
+DrawRow: TypeAlias = tuple[str, str, int, int]
+"""Queue, seed, first and last number of a draw."""
+
+
+def numbers_of(
+    queue: str, first: int, last: int, draws: Iterable[DrawRow]
+) -> Iterator[tuple[int, int]]:
+    """The numbers that have these places, as ranges; of each queue the earlier draws first."""
+    for of, seed, begin, end in draws:
+        low, high = max(first, begin), min(last, end)
+        if of == queue and low <= high:
+            if first < low:
+                yield first, low - 1
+            lots = draw(seed, begin, end)
+            for place in range(low, high + 1):
+                yield lots.number(place), lots.number(place)
+            first = high + 1
+    if first <= last:
+        yield first, last

@@ -1,5 +1,5 @@
-"""The AsyncAPI 3.1 document of the websockets, written from the rows that serve and the Structs
-that encode."""
+"""The AsyncAPI 3.1 document of the websockets and the public events, written from the rows that
+serve and the Structs that encode."""
 
 from collections import ChainMap
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from booking.events.contract import MEDIA_TYPE, TYPES, CloudEvent
 from booking_http.routes import Route
 from booking_http.settings import EdgeSettings
 from booking_http.sockets.codes import CLOSE_CODES
@@ -40,22 +41,24 @@ def asyncapi(routes: Sequence[Route], version: str, settings: EdgeSettings) -> b
     said: set[type[msgspec.Struct]] = {Ping}
     said.update(*(CHANNELS[route.path][1] for route in shown))
     kinds = sorted(said, key=lambda kind: kind.__name__)
-    _, schemas = msgspec.json.schema_components(kinds, ref_template=_SCHEMA)
+    every = [*kinds, CloudEvent, *TYPES]
+    _, schemas = msgspec.json.schema_components(every, ref_template=_SCHEMA)
     return msgspec.json.encode(
         {
             "asyncapi": "3.1.0",
             "info": {
-                "title": "booking: websockets",
+                "title": "booking: websockets and events",
                 "version": version,
                 "description": _description(settings),
                 "license": {"name": "Apache-2.0"},
             },
             "defaultContentType": "application/json",
-            "channels": dict(map(_channel, shown)),
-            "operations": dict(ChainMap(*map(_operations, shown))),
+            "channels": {**dict(map(_channel, shown)), "events": _EVENTS},
+            "operations": {**ChainMap(*map(_operations, shown)), "tell_events": _TELL_EVENTS},
             "components": {
                 "schemas": schemas,
-                "messages": {kind.__name__: _message(kind) for kind in kinds},
+                "messages": {kind.__name__: _message(kind) for kind in kinds}
+                | {kind.__name__: _event(kind, name) for kind, name in TYPES.items()},
             },
             "x-close-codes": msgspec.to_builtins(CLOSE_CODES),
         }
@@ -113,6 +116,34 @@ def _operation(action: str, channel: str, summary: str, kinds: Kinds) -> Json:
         "channel": {"$ref": f"#/channels/{channel}"},
         "summary": summary,
         "messages": [{"$ref": f"#/channels/{channel}/messages/{kind.__name__}"} for kind in kinds],
+    }
+
+
+_EVENTS: Json = {
+    "address": "booking.events.{noun}.{verb}",
+    "title": "Public events, as CloudEvents 1.0",
+    "description": "The subject in NATS; in Kafka the topic is booking.events, and the key is the "
+    "event's subject.",
+    "parameters": {
+        word: {"enum": sorted({name.split(".")[at] for name in TYPES.values()})}
+        for at, word in ((1, "noun"), (2, "verb"))
+    },
+    "messages": {
+        kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"} for kind in TYPES
+    },
+    "bindings": {"kafka": {"topic": "booking.events", "bindingVersion": "0.5.0"}},
+}
+_TELL_EVENTS = _operation("send", "events", _EVENTS["title"], tuple(TYPES))
+
+
+def _event(kind: type[msgspec.Struct], name: str) -> Json:
+    data = {"type": {"const": name}, "data": {"$ref": _SCHEMA.format(name=kind.__name__)}}
+    return {
+        "name": name,
+        "title": kind.__name__,
+        "summary": " ".join((kind.__doc__ or "").split()),
+        "contentType": MEDIA_TYPE,
+        "payload": {"allOf": [{"$ref": _SCHEMA.format(name="CloudEvent")}, {"properties": data}]},
     }
 
 

@@ -74,6 +74,12 @@ def test_the_domain_imports_only_the_standard_library_and_msgspec() -> None:
     assert wrong_imports_of(DOMAIN, DOMAIN_PACKAGES | {"msgspec"}) == []
 
 
+def test_public_events_are_made_without_io() -> None:
+    paths = [path for path in modules_in("booking/events") if path.stem != "places"]
+    inward = {"actors.consumers.contract", "booking.entities", "booking.events", "attrs", "msgspec"}
+    assert wrong_imports_of(paths, DOMAIN_PACKAGES | inward) == []
+
+
 @pytest.mark.parametrize(
     "module",
     ["asyncio", "datetime", "logging", "os", "random", "secrets", "socket", "time", "uuid"],
