@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("booking", "actors", "http", "clients", "tests", "scripts", "bench")
+CODE = ("booking", "actors", "http", "clients", "tests", "scripts", "bench", "examples")
 """Folders that ruff looks at, if they exist."""
 BROWSER = "browser"
 """The folder of tests that need a Chromium."""
