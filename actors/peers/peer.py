@@ -65,6 +65,11 @@ class PeerStatistics(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     """Sent and received."""
 
+    @property
+    def round_trip_avg_s(self) -> float:
+        """The same in seconds; 0 before the first ping."""
+        return (self.round_trip_avg_ms or 0.0) / 1000
+
 
 class LinkSocket(aiohttp.ClientWebSocketResponse):
     """A websocket that can be cut without waiting for what a dead peer will never read."""

@@ -177,7 +177,47 @@ def gauges(
     return numbers
 
 
-_PEER, _CONSUMER = ("peer",), ("consumer",)
+Labelled = tuple[tuple[str, str, str], ...]
+"""Name, meaning, and the attribute that has it. A name that ends in ``_total`` is a counter's."""
+
+_OF_PEERS: Labelled = (
+    ("connected", "1 while there is a link to the instance.", "connected"),
+    (
+        "round_trip_seconds",
+        "From a ping to its answer, smoothed; 0 before the first.",
+        "round_trip_avg_s",
+    ),
+    ("asks_in_flight", "Asks that wait for an answer.", "in_flight"),
+    ("asks_total", "Asks sent.", "asks"),
+    ("refused_total", "Asks refused before they were sent.", "refused"),
+    ("reconnects_total", "Links that replaced a lost one.", "reconnects"),
+    ("bytes_total", "Bytes sent and received over the link.", "bytes"),
+)
+_OF_CONSUMERS: Labelled = (
+    ("events_total", "Events that the consumer is done with.", "events"),
+    ("failures_total", "Times that it failed, and went on later.", "failures"),
+    (
+        "stopped_shards",
+        "Shards in which it stopped by itself, until an operator says so.",
+        "stopped",
+    ),
+    ("behind_events", "Events that are committed here and not done.", "behind"),
+    (
+        "behind_seconds",
+        "For how long there has always been something to do, but for halted shards.",
+        "behind_s",
+    ),
+)
+
+
+def _labelled(label: str, numbers: Labelled, things: Mapping[str, Any]) -> Iterable[Metric]:
+    """A family for each number, with one value for each of the things by name."""
+    for name, words, attribute in numbers:
+        kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+        family = kind(f"booking_{label}_{name}", words, labels=(label,))
+        for each, thing in things.items():
+            family.add_metric((each,), float(getattr(thing, attribute)))
+        yield family
 
 
 class ClusterNumbers(Collector):
@@ -210,71 +250,6 @@ class ClusterNumbers(Collector):
         for cause, count in self._node.runtime.health.journal_errors.items():
             errors.add_metric((cause,), count)
         yield errors
-        yield from self._links()
-        yield from self._followed()
-
-    def _followed(self) -> Iterable[Metric]:
-        done = CounterMetricFamily(
-            "booking_consumer_events", "Events that the consumer is done with.", labels=_CONSUMER
-        )
-        failures = CounterMetricFamily(
-            "booking_consumer_failures",
-            "Times that it failed, and went on later.",
-            labels=_CONSUMER,
-        )
-        stopped = GaugeMetricFamily(
-            "booking_consumer_stopped_shards",
-            "Shards in which it stopped by itself, until an operator says so.",
-            labels=_CONSUMER,
-        )
-        behind = GaugeMetricFamily(
-            "booking_consumer_behind_events",
-            "Events that are committed here and not done.",
-            labels=_CONSUMER,
-        )
-        behind_s = GaugeMetricFamily(
-            "booking_consumer_behind_seconds",
-            "For how long there has always been something to do, but for halted shards.",
-            labels=_CONSUMER,
-        )
-        for runner in self._consumers.runners:
-            name = (runner.consumer.name,)
-            done.add_metric(name, runner.events)
-            failures.add_metric(name, runner.failures)
-            stopped.add_metric(name, runner.stopped)
-            behind.add_metric(name, runner.behind)
-            behind_s.add_metric(name, runner.behind_s)
-        return (done, failures, stopped, behind, behind_s)
-
-    def _links(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily(
-            "booking_peer_connected", "1 while there is a link to the instance.", labels=_PEER
-        )
-        trip = GaugeMetricFamily(
-            "booking_peer_round_trip_seconds",
-            "From a ping to its answer, smoothed; 0 before the first.",
-            labels=_PEER,
-        )
-        waiting = GaugeMetricFamily(
-            "booking_peer_asks_in_flight", "Asks that wait for an answer.", labels=_PEER
-        )
-        asks = CounterMetricFamily("booking_peer_asks", "Asks sent.", labels=_PEER)
-        refused = CounterMetricFamily(
-            "booking_peer_refused", "Asks refused before they were sent.", labels=_PEER
-        )
-        again = CounterMetricFamily(
-            "booking_peer_reconnects", "Links that replaced a lost one.", labels=_PEER
-        )
-        size = CounterMetricFamily(
-            "booking_peer_bytes", "Bytes sent and received over the link.", labels=_PEER
-        )
-        for peer in self._peers():
-            name = (peer.instance,)
-            up.add_metric(name, float(peer.connected))
-            trip.add_metric(name, (peer.round_trip_avg_ms or 0.0) / 1000)
-            waiting.add_metric(name, peer.in_flight)
-            asks.add_metric(name, peer.asks)
-            refused.add_metric(name, peer.refused)
-            again.add_metric(name, peer.reconnects)
-            size.add_metric(name, peer.bytes)
-        return (up, trip, waiting, asks, refused, again, size)
+        yield from _labelled("peer", _OF_PEERS, {peer.instance: peer for peer in self._peers()})
+        runners = {runner.consumer.name: runner for runner in self._consumers.runners}
+        yield from _labelled("consumer", _OF_CONSUMERS, runners)
