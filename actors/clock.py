@@ -88,28 +88,6 @@ class DatabaseClock:
         return told_ms - self.monotonic() * 1000, told_ms - sent_s * 1000
 
 
-class ManualClock:
-    """A clock that a test moves."""
-
-    def __init__(self, now_ms: int = 1_800_000_000_000) -> None:
-        self._start_ms = now_ms
-        self._passed_ms = 0
-
-    def now_ms(self) -> int:
-        """The time to which a test has moved the clock, in milliseconds since the epoch."""
-        return self._start_ms + self._passed_ms
-
-    def monotonic(self) -> float:
-        """Seconds that a test has let pass."""
-        return self._passed_ms / 1000
-
-    def advance(self, ms: int) -> None:
-        """Let milliseconds pass."""
-        if ms < 0:
-            raise ValueError("time does not run backwards")
-        self._passed_ms += ms
-
-
 TICK_EVERY_S = 0.1
 JUMP_S = 1.0
 """Nobody is declared dead for a silence as short as this, so a shorter pause took no shard away."""

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from actors.consumers.contract import Consumer, Event, Step
-from actors.consumers.memory import MemoryOffsets
 from actors.consumers.runner import ConsumerRunner
 from actors.journal.contract import Batch, Journal, Row
 from actors.journal.memory import MemoryJournal, MemoryStore
 from tests.support.instance import WallClock
 from tests.support.journal_rows import address_in, event
+from tests.support.twins.offsets import MemoryOffsets
 
 LIMIT_S = 60.0
 

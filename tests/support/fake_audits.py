@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from actors.clock import Clock, ManualClock
+from actors.clock import Clock
 from booking.audit.report import AuditRun, AuditRunningError, AuditState, Findings
+from tests.support.manual_clock import ManualClock
 
 
 class FakeAudits:

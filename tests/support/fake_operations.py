@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from actors.clock import Clock, ManualClock
+from actors.clock import Clock
 from actors.cluster.admin import ClusterAdmin
 from actors.cluster.admin_views import (
     ClusterView,
@@ -25,6 +25,7 @@ from actors.cluster.admin_views import (
 from actors.placement.contract import OperatorLogEntry
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.plan import Plan, make_plan, stale_reason
+from tests.support.manual_clock import ManualClock
 
 HANDOVERS_MAX = 50
 

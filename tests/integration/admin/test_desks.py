@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from actors.clock import ManualClock, SystemClock
+from actors.clock import SystemClock
 from actors.journal.contract import JournalError
 from booking.audit.report import AuditRun, AuditRunningError, AuditState, Findings
 from booking.audit.schedule import PERIOD_MIN_MS, REST_FACTOR, Audits
@@ -19,6 +19,7 @@ from booking.catalogue.store import PostgresCatalogue
 from tests.support.api_client import eventually
 from tests.support.catalogues import catalogue, concert, date
 from tests.support.journals import season, write
+from tests.support.manual_clock import ManualClock
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,10 +10,10 @@ import pytest
 
 from actors.connections.postgres import TROUBLE
 from actors.consumers.contract import Consumer, Offset, Offsets, Skip, Step
-from actors.consumers.memory import MemoryOffsets
 from actors.consumers.postgres import PostgresOffsets
 from actors.consumers.runner import passes
 from tests.support.consumers import note
+from tests.support.twins.offsets import MemoryOffsets
 
 Open = Callable[[], Offsets]
 

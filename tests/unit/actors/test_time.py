@@ -8,10 +8,11 @@ import pytest
 
 from actors.address import Address
 from actors.behaviour import Folded
-from actors.clock import SKEW_MAX_MS, DatabaseClock, ManualClock
+from actors.clock import SKEW_MAX_MS, DatabaseClock
 from actors.core.shard import LEAD_MAX_MS
 from actors.journal.contract import Batch, Row, SnapshotRow
 from actors.journal.memory import MemoryStore
+from tests.support.manual_clock import ManualClock
 from tests.support.runtimes import Cluster, Instance, until
 from tests.support.toys import Alarm
 from tests.support.virtual_time import START_MS, VirtualClock

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from actors.consumers.contract import Consumer, Offset
-from actors.consumers.memory import MemoryOffsets
 from actors.consumers.operations import Consumers, UnknownConsumerError
 from actors.journal.contract import JournalError
 from actors.journal.memory import MemoryJournal
 from actors.subscription import Change
 from tests.support.consumers import Following, note, until
 from tests.support.journal_rows import address_in
+from tests.support.twins.offsets import MemoryOffsets
 
 
 class _Away(MemoryOffsets):

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from actors.clock import ManualClock
 from booking.queue.domain.events import Policy
 from booking.queue.keeper import MISSED_AFTER_MS, REPORT_EVERY_S, PresenceReports
 from booking.queue.view import QueueView
+from tests.support.manual_clock import ManualClock
 from tests.support.virtual_time import START_MS
 
 IDLE_MS = 60_000

@@ -1,4 +1,4 @@
-"""The in-memory twin of :mod:`actors.consumers.postgres`."""
+"""The in-memory twin of the stored offsets, without a database."""
 
 from __future__ import annotations
 
