@@ -1,12 +1,13 @@
 """Processes that the bench starts: begun, waited for, measured and ended by their own id."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 RUN_S_MAX = 1800.0
 """Of one command: the audit of 10,000,000 events takes two minutes on an idle machine."""
@@ -104,36 +105,24 @@ def run_to_end(
 
 
 def cpu_seconds(pid: int | None) -> float:
-    """CPU time a process has used so far, in steps of 10 ms; 0 where the system does not tell."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+    """CPU time a process has used so far, in steps of 10 ms; 0 for one that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return 0.0 if pid is None else float(sum(psutil.Process(pid).cpu_times()[:2]))
+    return 0.0
 
 
 def family_cpu_seconds(pid: int | None) -> float:
     """CPU time of a process and its children, living or ended: of PostgreSQL, all its backends."""
-    fields = _stat(pid)
-    if not fields:
-        return 0.0
-    ended = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:  # a kernel without it
-        return 0.0
-    return cpu_seconds(pid) + ended + sum(cpu_seconds(int(child)) for child in children)
+    with suppress(psutil.NoSuchProcess):
+        if pid is not None:
+            process = psutil.Process(pid)
+            own = float(sum(process.cpu_times()[:4]))
+            return own + sum(cpu_seconds(child.pid) for child in process.children())
+    return 0.0
 
 
 def memory_mb(pid: int | None) -> float:
-    """Resident memory of a process in units of 10^6 bytes; 0 where the system does not tell."""
-    fields = _stat(pid)
-    return int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if fields else 0.0
-
-
-def _stat(pid: int | None) -> list[str]:
-    """The fields of ``/proc/PID/stat`` from the third on."""
-    if pid is None or sys.platform != "linux":
-        return []
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:  # it has just ended
-        return []
-    return text[text.rindex(")") + 2 :].split()
+    """Resident memory of a process in units of 10^6 bytes; 0 for one that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return 0.0 if pid is None else float(psutil.Process(pid).memory_info().rss / 1e6)
+    return 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import random
 import time
 import uuid
@@ -29,6 +30,7 @@ from actors.journal.postgres import PostgresJournal, located
 from actors.replication.replicas import ViewReplicas
 from actors.runtime import Runtime
 from actors.tasks import Tasks
+from bench.processes import memory_mb
 from bench.report import conclude, machine
 from bench.run import say
 from bench.watchdog import TICK_S, Stops, watch
@@ -192,11 +194,11 @@ async def measure(dsn: str, waiting: int, seen: Stops) -> Finding:
     one, two = Instance("one", dsn), Instance("two", dsn)
     await two.runtime.start([])
     async with part("takeover"):
-        before, began = _memory(), _Spent()
+        before_mb, began = memory_mb(os.getpid()), _Spent()
         await one.runtime.start([ME.slot])
         await one.ask(Join(str(uuid.uuid4()), "first"))
         takeover_s, takeover_cpu_s = began.since()
-        user_bytes = (_memory() - before) / waiting
+        user_bytes = (memory_mb(os.getpid()) - before_mb) * 1e6 / waiting
     async with part("joins"):
         joins = await _each(JOINS, lambda n: one.ask(Join(str(uuid.uuid4()), f"{n:032x}")))
     async with part("status"):
@@ -373,8 +375,3 @@ async def write_queue(dsn: str, waiting: int, tail: int) -> None:
     await database.copy_records_to_table("journal", records=rows, columns=_COLUMNS)
     await database.execute("ANALYZE journal")
     await database.close()
-
-
-def _memory() -> int:
-    """Bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096

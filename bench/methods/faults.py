@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
+import psutil
 
 from bench.methods.components import Components
 from bench.methods.run import Callers, Progress, differences
@@ -133,7 +133,7 @@ def _fault(name: str, way: type[Way], tallies: list[Tally], off: tuple[int, ...]
 
 def _await_stop(pid: int) -> None:
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         if time.monotonic() > deadline:
             raise RuntimeError("the process did not stop")
         time.sleep(0.01)

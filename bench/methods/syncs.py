@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 TRACING = Path("/sys/kernel/tracing")
 CALLS = ("fsync", "fdatasync")
 
@@ -54,8 +56,8 @@ def counting() -> Iterator[SyncCounter]:
 
 def _family(pid: int) -> Iterator[int]:
     """Threads of a process and of its children; some may end meanwhile."""
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            yield int(thread)
-            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
-                yield from _family(int(child))
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                yield from (thread.id for thread in each.threads())

@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+
+import psutil
 
 from bench.load import Pool, Worker
 from bench.processes import ProcessFailedError
@@ -80,11 +80,11 @@ class UpRig(Rig):
 
     def kill_instance(self) -> int:
         """Kill one with SIGKILL; its process id."""
-        serving = [pid for pid in _descendants(self.running.pid) if " serve " in _command(pid)]
-        if not serving:
-            raise ProcessFailedError("found no instance to kill")
-        os.kill(serving[0], signal.SIGKILL)
-        return serving[0]
+        for process in psutil.Process(self.running.pid).children(recursive=True):
+            if "serve" in process.cmdline():
+                process.kill()
+                return int(process.pid)
+        raise ProcessFailedError("found no instance to kill")
 
     def pause_redis(self) -> None:
         """Redis answers nobody from now on."""
@@ -98,16 +98,3 @@ class UpRig(Rig):
     def _valkey(self) -> int:
         assert self.redis_pid is not None, "a Redis of somebody else's is not ours to break"
         return self.redis_pid
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    """Children of all generations, of all threads (Linux)."""
-    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, tasks.read_text().split()):
-            yield child
-            yield from _descendants(child)
-
-
-def _command(pid: int) -> str:
-    raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return raw.replace(b"\0", b" ").decode("utf-8", "replace") + " "
