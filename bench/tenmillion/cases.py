@@ -9,9 +9,13 @@ from typing import Any
 
 import msgspec
 
+from actors.connections.postgres import texts
 from bench.tenmillion.data import HOLD, NOW, SEATS, Sizes, seat_id, user_id
 
 Values = Callable[[random.Random, Sizes], tuple[Any, ...]]
+
+
+_SQL = texts("bench.tenmillion", "cases.sql")
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -19,14 +23,18 @@ class Case(msgspec.Struct, frozen=True):
 
     key: str
     title: str
-    sql: str
     values: Values
     """Arguments by chance."""
-    indexes: tuple[str, ...]
-    """Without them it reads a whole table."""
     specified_ms: float | None
     """What the specification's author measured after tuning, on MySQL."""
+    indexes: tuple[str, ...]
+    """Without them it reads a whole table."""
     locks: bool = False
+
+    @property
+    def sql(self) -> str:
+        """The statement of this name in ``cases.sql``."""
+        return _SQL[self.key]
 
 
 def _user(chance: random.Random, sizes: Sizes) -> str:
@@ -45,69 +53,30 @@ def _moment(chance: random.Random, sizes: Sizes) -> tuple[Any, ...]:
     return (NOW - timedelta(microseconds=chance.randrange(1_000)),)
 
 
-_CASH = (
-    "SELECT u.id, u.created_at, c.balance, c.updated_at FROM users u"
-    " JOIN cash c ON c.user_id = u.id WHERE u.id = $1::uuid"
-)
+_BY_USER = "seat_reservation_user"
+_USER_OR_SEAT = (_BY_USER, "seat_reservation_seat")
 CASES = (
-    Case(
-        "either",
-        "reservations by user or by seat",
-        "SELECT * FROM seat_reservation WHERE user_id = $1::uuid OR seat_id = $2",
-        _user_and_seat,
-        ("seat_reservation_user", "seat_reservation_seat"),
-        836,
-    ),
-    Case(
-        "due",
-        "pending, and the time is over",
-        "SELECT * FROM seat_reservation WHERE status = 'PENDING' AND expires_at < $1",
-        _moment,
-        ("seat_reservation_pending",),
-        31,
-    ),
-    Case(
-        "pending",
-        "pending reservations of a user",
-        "SELECT * FROM seat_reservation WHERE user_id = $1::uuid AND status = 'PENDING'",
-        _user_alone,
-        ("seat_reservation_user",),
-        64,
-    ),
-    Case("cash", "a user with their cash", _CASH, _user_alone, ("cash_pkey",), 30),
-    Case(
-        "locked",
-        "the same, FOR UPDATE",
-        f"{_CASH} FOR UPDATE",
-        _user_alone,
-        ("cash_pkey",),
-        95,
-        True,
-    ),
-    Case(
-        "exists",
-        "whether a user has a pending reservation",
-        "SELECT EXISTS (SELECT FROM seat_reservation"
-        " WHERE user_id = $1::uuid AND status = 'PENDING')",
-        _user_alone,
-        ("seat_reservation_user",),
-        None,
-    ),
+    Case("either", "reservations by user or by seat", _user_and_seat, 836, _USER_OR_SEAT),
+    Case("due", "pending, and the time is over", _moment, 31, ("seat_reservation_pending",)),
+    Case("pending", "pending reservations of a user", _user_alone, 64, (_BY_USER,)),
+    Case("cash", "a user with their cash", _user_alone, 30, ("cash_pkey",)),
+    Case("locked", "the same, FOR UPDATE", _user_alone, 95, ("cash_pkey",), locks=True),
+    Case("exists", "whether a user has a pending reservation", _user_alone, None, (_BY_USER,)),
 )
 
-NOTHING = Case("nothing", "`SELECT 1`", "SELECT 1", lambda *_: (), (), None)
+NOTHING = Case("nothing", "`SELECT 1`", lambda *_: (), None, ())
 
 ALTERNATIVES = {
-    "user_pending": (
-        "CREATE INDEX user_pending ON seat_reservation (user_id) WHERE status = 'PENDING'",
-        ("pending", "exists"),
-    ),
-    "status_expires": (
-        "CREATE INDEX status_expires ON seat_reservation (status, expires_at)",
-        ("due",),
-    ),
+    "user_pending": (_BY_USER, ("pending", "exists")),
+    "status_expires": ("seat_reservation_pending", ("due",)),
 }
-"""Indexes that are tried and not kept, with the cases that they are for."""
+"""Indexes that are tried and not kept, with the one that would be taken first, and the cases that
+they are for."""
+
+
+def alternative(name: str) -> str:
+    """The statement that makes such an index."""
+    return _SQL[name]
 
 
 def samples(case: Case, sizes: Sizes, count: int, seed: int) -> Sequence[tuple[Any, ...]]:

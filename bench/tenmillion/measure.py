@@ -14,7 +14,15 @@ import msgspec
 from actors.connections.postgres import texts
 from bench.processes import cpu_seconds
 from bench.tenmillion import data, orm
-from bench.tenmillion.cases import ALTERNATIVES, CASES, NOTHING, Case, new_reservations, samples
+from bench.tenmillion.cases import (
+    ALTERNATIVES,
+    CASES,
+    NOTHING,
+    Case,
+    alternative,
+    new_reservations,
+    samples,
+)
 from bench.tenmillion.data import Sizes, user_id
 from bench.tenmillion.server import PrivateServer, take_indexes
 from bench.tenmillion.stopwatch import Stopwatch, Times
@@ -30,7 +38,8 @@ BATCH = 1_000
 
 _MAKING = "SET maintenance_work_mem = '512MB'"
 """For whoever makes an index."""
-_SQL = texts("booking.readmodel", "statements.sql")
+_SQL = texts("bench.tenmillion", "measure.sql")
+_WRITES = texts("booking.readmodel", "statements.sql")
 Say = Callable[[str], None]
 
 
@@ -207,10 +216,9 @@ class Run:
         """Other indexes, each alone beside those that are kept."""
         tried: dict[str, dict[str, Asked]] = {}
         made: list[IndexMade] = []
-        for name, (statement, keys) in ALTERNATIVES.items():
-            made.append(await self._make(name, statement))
-            # Those that are kept would be taken first.
-            async with _without(self._server, _rival(name), self._made):
+        for name, (rival, keys) in ALTERNATIVES.items():
+            made.append(await self._make(name, alternative(name)))
+            async with _without(self._server, rival):
                 tried[name] = {
                     case.key: await self._ask(case, cold=self._count // 10, warm=self._count)
                     for case in CASES
@@ -237,16 +245,14 @@ class Run:
             cpu = partial(cpu_seconds, connection.get_server_pid())
             began_s = cpu()
             for columns in batches:
-                await connection.execute(_SQL["reservations"], *columns)
+                await connection.execute(_WRITES["reservations"], *columns)
             inserted_s = cpu()
             for ids, seats, *_ in batches:
                 paid = ["COMPLETED"] * len(ids)
-                await connection.execute(_SQL["ended"], ids, seats, paid, [0] * len(ids))
+                await connection.execute(_WRITES["ended"], ids, seats, paid, [0] * len(ids))
             inserting_s, updating_s = inserted_s - began_s, cpu() - inserted_s
             share = await _hot_share(connection, "seat_reservation")
-            written = await connection.fetchval(
-                "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1)", log
-            )
+            written = await connection.fetchval(_SQL["log_since"], log)
         inserted, updated = (count / max(each, 0.01) for each in (inserting_s, updating_s))
         return Writing(indexes, inserted, updated, share, float(written) / count)
 
@@ -261,16 +267,11 @@ class Run:
             )
             if index:
                 await connection.execute("CREATE INDEX ON filled (balance)")
-            # The first users, whatever was read of the table before.
             await connection.execute("SET synchronize_seqscans = off")
-            await connection.execute(
-                "INSERT INTO filled (user_id, balance, created_at, updated_at)"
-                " SELECT user_id, balance, created_at, updated_at FROM cash LIMIT $1",
-                count,
-            )
+            await connection.execute(_SQL["filled"], count)
             await connection.execute("VACUUM (ANALYZE) filled")
             size = await _mb(connection, "filled")
-            change = _SQL["cash"].replace("INTO cash ", "INTO filled ")
+            change = _WRITES["cash"].replace("INTO cash ", "INTO filled ")
             began_s = cpu_seconds(connection.get_server_pid())
             for first in range(0, count, BATCH):
                 some = range(first, min(first + BATCH, count))
@@ -285,37 +286,25 @@ class Run:
     async def _columns(self) -> list[Column]:
         found = []
         async with self._server.connection() as connection:
-            total = await connection.fetchval(
-                "SELECT reltuples FROM pg_class WHERE relname = $1", "seat_reservation"
-            )
+            total = await connection.fetchval(_SQL["rows_believed"])
             for name in ("user_id", "seat_id", "status"):
-                believed = await connection.fetchval(
-                    "SELECT n_distinct FROM pg_stats WHERE tablename = 'seat_reservation'"
-                    " AND attname = $1",
-                    name,
-                )
+                believed = await connection.fetchval(_SQL["distinct_believed"], name)
                 counted = await connection.fetchval(
                     f"SELECT count(*) FROM (SELECT DISTINCT {name} FROM seat_reservation) AS each"
                 )
-                found.append(
-                    Column(name, believed if believed >= 0 else -believed * total, counted)
-                )
+                believed = believed if believed >= 0 else -believed * total
+                found.append(Column(name, believed, counted))
         return found
 
 
-def _rival(name: str) -> str:
-    return {"user_pending": "seat_reservation_user"}.get(name, "seat_reservation_pending")
-
-
 @asynccontextmanager
-async def _without(server: PrivateServer, name: str, made: dict[str, str]) -> AsyncIterator[None]:
-    """While one index is hidden from the planner, which costs nothing to undo."""
-    flag = "UPDATE pg_index SET indisvalid = $2 WHERE indexrelid = $1::text::regclass"
+async def _without(server: PrivateServer, name: str) -> AsyncIterator[None]:
+    """While one index is hidden from the planner."""
     async with server.connection() as connection:
-        await connection.execute(flag, name, False)
+        await connection.execute(_SQL["hide"], name, False)
     yield
     async with server.connection() as connection:
-        await connection.execute(flag, name, True)
+        await connection.execute(_SQL["hide"], name, True)
 
 
 async def _timed(
@@ -343,17 +332,11 @@ async def _plan(
 
 
 async def _mb(connection: asyncpg.Connection, relation: str) -> float:
-    size = await connection.fetchval("SELECT pg_relation_size($1::text::regclass)", relation)
-    return float(size) / 1e6
+    return float(await connection.fetchval(_SQL["size"], relation)) / 1e6
 
 
 async def _hot_share(connection: asyncpg.Connection, table: str) -> float:
     """Of the updates since the figures were reset."""
     await connection.execute("SELECT pg_stat_force_next_flush()")
-    row = await connection.fetchrow(
-        "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE relid = $1::text::regclass",
-        table,
-    )
-    assert row is not None
-    hot, every = row
+    [(hot, every)] = await connection.fetch(_SQL["updates"], table)
     return float(hot) / max(float(every), 1.0)

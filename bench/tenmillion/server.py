@@ -11,9 +11,11 @@ from pathlib import Path
 
 import asyncpg
 
+from actors.connections.postgres import texts
 from booking.embedded import EmbeddedServers
 from booking.readmodel import store
 
+_SQL = texts("bench.tenmillion", "measure.sql")
 NO_REDIS = "unix:///not-needed"
 GB_PER_MILLION = 2.0
 """Disk that a million reservations may take, with payments, indexes and the log of writing them."""
@@ -83,14 +85,7 @@ def private_server(where: str, rows: int) -> Iterator[PrivateServer]:
 
 async def take_indexes(connection: asyncpg.Connection, tables: Sequence[str]) -> dict[str, str]:
     """Drop every index of these tables; the statements that make them again, by name."""
-    rows = await connection.fetch(
-        "SELECT c.relname AS name, i.indrelid::regclass::text AS table_name,"
-        " pg_get_indexdef(i.indexrelid) AS index, pg_get_constraintdef(k.oid) AS key"
-        " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-        " LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid"
-        " WHERE i.indrelid = ANY($1::text[]::regclass[]) ORDER BY i.indexrelid",
-        list(tables),
-    )
+    rows = await connection.fetch(_SQL["indexes"], list(tables))
     made: dict[str, str] = {}
     for name, table, index, key in rows:
         if key is None:
