@@ -15,7 +15,7 @@ from actors.address import Address
 from actors.journal.contract import Row, SnapshotRow
 
 
-class CommandKey(msgspec.Struct, frozen=True, array_like=True):
+class CommandKey(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Makes a command safe to repeat. ``id`` is 16 bytes that name the try, ``fingerprint`` 16
     bytes that name its content: the same id with another fingerprint is refused."""
 
@@ -23,14 +23,14 @@ class CommandKey(msgspec.Struct, frozen=True, array_like=True):
     fingerprint: bytes
 
 
-class TimerFired(msgspec.Struct, frozen=True, tag=True):
+class TimerFired(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The command that the runtime sends an entity when its timer is due."""
 
 
 TIMER_FIRED = TimerFired()
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """A command for another entity: a saga's next step, or what goes out beside a decision."""
 
     to: Address
@@ -54,7 +54,7 @@ class Turn(msgspec.Struct):
     key: CommandKey | None = None
 
 
-class Decision(msgspec.Struct):
+class Decision(msgspec.Struct, gc=False):
     """The outcome of one turn. The reply leaves after the events are in the journal."""
 
     reply: Any = None
@@ -84,7 +84,7 @@ class Decision(msgspec.Struct):
     entity that came before is still on its way."""
 
 
-class Tell(msgspec.Struct, frozen=True):
+class Tell(msgspec.Struct, frozen=True, gc=False):
     """A saga's last step: this command for the saga's own entity, which settles it."""
 
     command: Any

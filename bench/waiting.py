@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import random
 import time
@@ -36,7 +35,7 @@ from bench.run import say
 from bench.watchdog import TICK_S, Stops, watch
 from booking.calls import QueueToken
 from booking.catalogue.domain import Catalogue
-from booking.cli.serving import GC_ALLOCATIONS, GC_MIDDLE
+from booking.cli.serving import calm_collector
 from booking.embedded import EmbeddedServers
 from booking.entities import QUEUE, queue_address
 from booking.instance.metrics import Tallies
@@ -167,9 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--waiting", type=int, default=1_000_000, help="users in the queue")
     parse.add_argument("--json", action="store_true", help="one JSON document on stdout")
     options = parse.parse_args(arguments)
-    gc.collect()
-    gc.freeze()  # as `booking serve` does
-    gc.set_threshold(GC_ALLOCATIONS, GC_MIDDLE, gc.get_threshold()[2])
+    calm_collector()
     with TemporaryDirectory(prefix="booking-bench-") as folder:
         Path(folder).chmod(0o711)
         seen = Stops(Path(folder) / "stops")

@@ -16,7 +16,7 @@ from actors.core.context import ShardContext
 from actors.core.envelope import PREPARE, Envelope
 from actors.core.folding import Leftovers
 from actors.core.sagas import Sagas
-from actors.core.shard import ABSENT, Activation, Commit, Reading, Shard, Timer
+from actors.core.shard import ABSENT, NOTHING_OWED, Activation, Commit, Reading, Shard, Timer
 from actors.core.snapshots import Snapshots
 from actors.core.supervision import Backoff, CrashWindow, where
 from actors.errors import EntityCrashedError, KeyReusedError, NotOwnedError, OverloadedError
@@ -273,7 +273,7 @@ class Entities:
     def _follow_up(self, activation: Activation, folded: Folded) -> None:
         """Run the follow-ups of a marked entity, of which nobody knows whether they were done."""
         follow_ups = activation.behaviour.follow_ups(folded.state)
-        activation.owed = frozenset(follow_ups)
+        activation.owed = frozenset(follow_ups) if follow_ups else NOTHING_OWED
         for saga in follow_ups:
             self._sagas.begin(activation, saga, follows=True)
         if folded.timer_ms is None and not (folded.unfinished or follow_ups):

@@ -8,6 +8,8 @@ the journal knows the outcome.
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from actors.behaviour import CommandKey
 from actors.core.envelope import Envelope
 from actors.errors import KeyInFlightError, KeyReusedError
@@ -20,8 +22,7 @@ class SagaHold:
     key: CommandKey
 
 
-@dataclass(slots=True, eq=False)
-class Known:
+class Known(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A stored outcome."""
 
     fingerprint: bytes

@@ -15,7 +15,7 @@ from actors.address import Address
 from actors.behaviour import Ask, CommandKey
 from actors.core.context import ShardContext
 from actors.core.envelope import Trace
-from actors.core.shard import ABSENT, Activation, Saga
+from actors.core.shard import ABSENT, NOTHING_OWED, Activation, Saga
 from actors.core.supervision import Backoff, where
 from actors.errors import UnavailableError
 from actors.transport import Answer
@@ -153,7 +153,7 @@ class Sagas:
 
 def _done(activation: Activation, follow_up: str) -> None:
     """Note that a follow-up is done: after the last one the entity need not be found again."""
-    activation.owed -= {follow_up}
+    activation.owed = (activation.owed - {follow_up}) or NOTHING_OWED
     shard, state, behaviour = activation.shard, activation.state, activation.behaviour
     if activation.owed or not activation.loaded or activation.address not in shard.armed:
         return

@@ -34,6 +34,9 @@ LEAD_MAX_MS = SKEW_MAX_MS // 2
 ABSENT: Final = Probe("ABSENT")
 """Stands for a state that is not in memory."""
 
+NOTHING_OWED: Final[frozenset[str]] = frozenset()
+"""The one empty set: an own one for each entity would be the largest part of most."""
+
 
 @dataclass(slots=True, eq=False)
 class SnapshotPages:
@@ -76,7 +79,7 @@ class Activation(Mailbox):
     """To be loaded again as soon as nothing of it is uncommitted."""
     uncommitted: int = 0
     """Decisions submitted and not yet committed."""
-    owed: frozenset[str] = frozenset()
+    owed: frozenset[str] = NOTHING_OWED
     """Follow-ups of decisions, committed or not, that are not done. Their entity stays marked."""
     seq: int = 0
     """Of its last event known to be in the journal."""

@@ -211,7 +211,8 @@ class Writer:
             armed = change.timer_ms is not None
             if armed or address in shard.timers:
                 self._entities.timers.arm(shard, address, change.timer_ms)
-            activation.owed = activation.owed.union(change.follow_ups)
+            if change.follow_ups:
+                activation.owed = activation.owed.union(change.follow_ups)
             if address in shard.armed:
                 if armed or change.unfinished or activation.owed:
                     shard.disarmed.pop(address, None)

@@ -28,8 +28,9 @@ GC_ALLOCATIONS = 10_000
 """Net allocations between two looks of the garbage collector at the young objects: a fifth of a
 second of full load, where the default of 700 means many looks a second. A look takes some
 milliseconds at most, also where each of the objects leads to thirty others."""
-GC_MIDDLE = 50
-"""Such looks between two at the middle generation."""
+GC_LOOK_S = 1.0
+"""Between two looks whatever the count says: entities that come into memory as others leave it
+never add up to a net allocation, and would all be looked at together one day."""
 
 OPEN_FILES_WANTED = 32_768
 """10,000 connections, 20,000 websockets, and room for the rest; a login often allows 1,024."""
@@ -85,6 +86,7 @@ def run_instance(
     """Run until a signal or a failure. ``shared`` is a listening socket of several instances.
     Exit status 0 after a drain, 1 after a failure."""
     allow_open_files()
+    calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings, exit_with_stdin=exit_with_stdin, shared=shared))
 
@@ -93,7 +95,7 @@ async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.so
     stop = _StopRequest()
     if exit_with_stdin:
         stop.watch_stdin()
-    _calm_the_collector()
+    _look_at_young()
     try:
         server = await Server.start(settings, shared)
     except asyncio.CancelledError:
@@ -131,12 +133,17 @@ def allow_open_files(wanted: int = OPEN_FILES_WANTED) -> int:
     return most
 
 
-def _calm_the_collector() -> None:
+def calm_collector() -> None:
     """What is there now stays for good, and reference counts free nearly all that comes: each look
     at tens of thousands of entities would hold up every caller for milliseconds."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, GC_MIDDLE, gc.get_threshold()[2])
+    gc.set_threshold(GC_ALLOCATIONS)
+
+
+def _look_at_young() -> None:
+    gc.collect(1)
+    asyncio.get_running_loop().call_later(GC_LOOK_S, _look_at_young)
 
 
 async def _run_until_stopped(server: Server, stop: _StopRequest) -> str | None:

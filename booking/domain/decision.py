@@ -32,7 +32,7 @@ class Code(StrEnum):
     QUEUE_FULL = "queue_full"
 
 
-class Rejected(msgspec.Struct, frozen=True, tag=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The command has no effect."""
 
     code: Code

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 
+import msgspec
+
 
 def size_of(*roots: object) -> int:
     """The bytes of these and all that they hold, as the allocator rounds them. Functions, classes
@@ -17,4 +19,6 @@ def size_of(*roots: object) -> int:
             seen.add(id(one))
             size += sys.getsizeof(one) + 15 & ~15
             ahead += gc.get_referents(one)
+            if isinstance(one, msgspec.Struct):  # which most keep from the collector
+                ahead += msgspec.structs.astuple(one)
     return size

@@ -22,7 +22,7 @@ ReservationStatus = Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
 # -- state -----------------------------------------------------------------------------------------
 
 
-class Reservation(msgspec.Struct, frozen=True):
+class Reservation(msgspec.Struct, frozen=True, gc=False):
     """A seat this user holds, held or bought. Its end is judged by :func:`reservation_status`."""
 
     id: str
@@ -39,14 +39,14 @@ class Reservation(msgspec.Struct, frozen=True):
     """Noted while the hold was on its way into the journal, which may have lost it."""
 
 
-class ReservationRecord(msgspec.Struct, frozen=True, tag=True):
+class ReservationRecord(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A reservation and its state at the time of asking."""
 
     reservation: Reservation
     status: ReservationStatus
 
 
-class PendingPayment(msgspec.Struct, frozen=True):
+class PendingPayment(msgspec.Struct, frozen=True, gc=False):
     """Money taken, seat not confirmed yet."""
 
     id: str
@@ -60,7 +60,7 @@ class PendingPayment(msgspec.Struct, frozen=True):
     key_fingerprint: bytes = b""
 
 
-class Account(msgspec.Struct, frozen=True):
+class Account(msgspec.Struct, frozen=True, gc=False):
     """A user's money in won, reservations, and payments under way."""
 
     balance: int = 0
@@ -75,14 +75,14 @@ class Account(msgspec.Struct, frozen=True):
 # -- commands --------------------------------------------------------------------------------------
 
 
-class Charge(msgspec.Struct, frozen=True, tag=True):
+class Charge(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Add ``amount`` won; idempotent by the command's key."""
 
     id: str
     amount: int
 
 
-class NoteReservation(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class NoteReservation(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """A seat was held for this user, or is just being held (:attr:`Reservation.beside`); idempotent
     by reservation id. Refused with :class:`SpentToken` if the token it was held with has been used
     up meanwhile."""
@@ -92,13 +92,13 @@ class NoteReservation(msgspec.Struct, frozen=True, tag=True, omit_defaults=True)
     number: int = 0
 
 
-class NoteCancellation(msgspec.Struct, frozen=True, tag=True):
+class NoteCancellation(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A hold of this user was released; idempotent."""
 
     reservation: str
 
 
-class Pay(msgspec.Struct, frozen=True, tag=True):
+class Pay(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Pay for the seat this user holds. The reply comes when the payment is settled."""
 
     payment: str
@@ -108,7 +108,7 @@ class Pay(msgspec.Struct, frozen=True, tag=True):
     number: int
 
 
-class SettlePayment(msgspec.Struct, frozen=True, tag=True):
+class SettlePayment(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The saga's end. ``refused`` is the seat's refusal, or ``None`` if it is sold."""
 
     payment: str
@@ -116,7 +116,7 @@ class SettlePayment(msgspec.Struct, frozen=True, tag=True):
     detail: str = ""
 
 
-class NoteOutcome(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class NoteOutcome(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """Store what another entity decided, for repeats with its key. The first one stays: it says
     what the key was used for."""
 
@@ -128,7 +128,7 @@ class NoteOutcome(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     counts if it gets there. Otherwise it is there, and this body is the answer to all."""
 
 
-class GetAccount(msgspec.Struct, frozen=True, tag=True):
+class GetAccount(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Ask for balance and reservations."""
 
 
@@ -139,7 +139,7 @@ AccountCommand = (
 # -- events ----------------------------------------------------------------------------------------
 
 
-class Charged(msgspec.Struct, frozen=True, tag=True):
+class Charged(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Money was added."""
 
     id: str
@@ -147,7 +147,7 @@ class Charged(msgspec.Struct, frozen=True, tag=True):
     balance: int
 
 
-class ReservationNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class ReservationNoted(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """The account learned of a hold of its user."""
 
     id: str
@@ -160,13 +160,13 @@ class ReservationNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True
     """While the hold was on its way into the journal: there may be none, which nobody was told."""
 
 
-class ReservationCancelled(msgspec.Struct, frozen=True, tag=True):
+class ReservationCancelled(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A hold of the user was given up."""
 
     id: str
 
 
-class PaymentStarted(msgspec.Struct, frozen=True, tag=True):
+class PaymentStarted(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Money taken and intent noted."""
 
     id: str
@@ -182,7 +182,7 @@ class PaymentStarted(msgspec.Struct, frozen=True, tag=True):
     key_fingerprint: bytes = b""
 
 
-class PaymentCompleted(msgspec.Struct, frozen=True, tag=True):
+class PaymentCompleted(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The seat is sold, and the money is spent."""
 
     id: str
@@ -193,7 +193,7 @@ class PaymentCompleted(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
-class PaymentRefunded(msgspec.Struct, frozen=True, tag=True):
+class PaymentRefunded(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The seat could not be sold, and the money is back."""
 
     id: str
@@ -216,19 +216,19 @@ AccountEvent = (
 # -- replies ---------------------------------------------------------------------------------------
 
 
-class ChargeDone(msgspec.Struct, frozen=True, tag=True):
+class ChargeDone(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The balance after a charge."""
 
     balance: int
 
 
-class ReservationKept(msgspec.Struct, frozen=True, tag=True):
+class ReservationKept(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The reservation as the account has it now."""
 
     reservation: Reservation
 
 
-class Cancelled(msgspec.Struct, frozen=True, tag=True):
+class Cancelled(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The reservation is given up, or was not pending any more."""
 
     reservation: str
@@ -241,13 +241,13 @@ class PaymentDone(PaymentCompleted, frozen=True, tag=True):
     """The payment used the token up."""
 
 
-class PaymentPending(msgspec.Struct, frozen=True, tag=True):
+class PaymentPending(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Not an answer for clients: the payment was started and its saga will settle it."""
 
     payment: str
 
 
-class OutcomeNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class OutcomeNoted(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """The outcome is stored under the command's key."""
 
     body: bytes
@@ -257,11 +257,11 @@ class OutcomeNoted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """As in :class:`NoteOutcome`."""
 
 
-class SpentToken(msgspec.Struct, frozen=True, tag=True):
+class SpentToken(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Nothing was done, because a payment has used the token up."""
 
 
-class AccountView(msgspec.Struct, frozen=True, tag=True):
+class AccountView(msgspec.Struct, frozen=True, gc=False, tag=True):
     """What :class:`GetAccount` asks for."""
 
     balance: int

@@ -45,7 +45,7 @@ from booking.domain.decision import BrokenInvariantError, Code, Rejected
 # -- decide ----------------------------------------------------------------------------------------
 
 
-class AccountDecision(msgspec.Struct, frozen=True):
+class AccountDecision(msgspec.Struct, frozen=True, gc=False):
     """What becomes true, the reply, and which payment's saga this begins or ends."""
 
     events: tuple[AccountEvent, ...]

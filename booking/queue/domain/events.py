@@ -12,7 +12,7 @@ SETTINGS = "settings"
 """Who made the rules as long as no operator has."""
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, frozen=True, gc=False):
     """The rules of a queue. The strategies are alone or together: the smaller wins."""
 
     max_active: int
@@ -78,7 +78,7 @@ class Left(msgspec.Struct, frozen=True, tag=True, gc=False):
     number: int
 
 
-class WentSilent(msgspec.Struct, frozen=True, tag=True):
+class WentSilent(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The users of these numbers gave no sign for too long: their places or slots have ended."""
 
     numbers: tuple[int, ...]
@@ -92,13 +92,13 @@ class TokenUsed(msgspec.Struct, frozen=True, tag=True, gc=False):
     number: int
 
 
-class TokensExpired(msgspec.Struct, frozen=True, tag=True):
+class TokensExpired(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The active time of these numbers was over."""
 
     numbers: tuple[int, ...]
 
 
-class PolicyChanged(msgspec.Struct, frozen=True, tag=True):
+class PolicyChanged(msgspec.Struct, frozen=True, gc=False, tag=True):
     """These rules are in force from now on."""
 
     policy: Policy
@@ -107,7 +107,7 @@ class PolicyChanged(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
-class Drawn(msgspec.Struct, frozen=True, tag=True):
+class Drawn(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The opening: numbers ``first`` to ``last`` came before it, and have the places that
     :mod:`booking.queue.domain.lots` draws with ``seed``. ``last < first`` if nobody came before."""
 

@@ -38,7 +38,7 @@ _DEFAULT_INTERVAL_MS = 60_000
 """The interval in journals from before rules were written into them."""
 
 
-class Outlook(msgspec.Struct, frozen=True, array_like=True):
+class Outlook(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What an instance makes of a place in the line: it comes with the command to line up and goes
     back with the place. So the stored answer is all of it, and a repeat is told the same to the
     letter."""
@@ -53,7 +53,7 @@ class Outlook(msgspec.Struct, frozen=True, array_like=True):
     seats_held: int | None = None
 
 
-class Place(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class Place(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """Where a user stands. ``until_ms`` is 0 while waiting."""
 
     user: str
@@ -65,7 +65,7 @@ class Place(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Of the command that it answers."""
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """The queue. No command or event costs more for a longer line, but for a logarithm; only the
     draw goes over all who take part."""
 

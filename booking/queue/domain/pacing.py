@@ -43,7 +43,7 @@ Entry = tuple[int, int]
 """``(at_ms, count)``."""
 
 
-class Pace(msgspec.Struct, frozen=True):
+class Pace(msgspec.Struct, frozen=True, gc=False):
     """The admissions of the last interval, and the ideal time of the next."""
 
     recent: tuple[tuple[Entry, ...], ...] = ()

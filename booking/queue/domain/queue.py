@@ -61,45 +61,45 @@ class Join(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
     key_fingerprint: bytes = b""
 
 
-class Leave(msgspec.Struct, frozen=True, tag=True):
+class Leave(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Give up the place or the active slot."""
 
     user: str
     number: int
 
 
-class UseToken(msgspec.Struct, frozen=True, tag=True):
+class UseToken(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The user has paid: the active slot ends. Idempotent."""
 
     user: str
     number: int
 
 
-class GetPlace(msgspec.Struct, frozen=True, tag="Look"):
+class GetPlace(msgspec.Struct, frozen=True, gc=False, tag="Look"):
     """Ask where a number stands, for instances that only have a view."""
 
     user: str
     number: int
 
 
-class Admit(msgspec.Struct, frozen=True, tag=True):
+class Admit(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Time has passed: end what is over, admit who may come in."""
 
 
-class DropSilent(msgspec.Struct, frozen=True, tag=True):
+class DropSilent(msgspec.Struct, frozen=True, gc=False, tag=True):
     """These numbers have given no sign for too long; those that have ended are passed over."""
 
     numbers: tuple[int, ...]
 
 
-class DrawPlaces(msgspec.Struct, frozen=True, tag=True):
+class DrawPlaces(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Make the draw of the opening that is due. Without one it does nothing: a draw is made once.
     ``seed`` has to be something that nobody could know or choose before the opening."""
 
     seed: str
 
 
-class ChangePolicy(msgspec.Struct, frozen=True, tag=True):
+class ChangePolicy(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Change rules; ``None`` leaves one as it is. The fields are those of :class:`Policy`."""
 
     who: str
@@ -117,23 +117,23 @@ QueueCommand = Join | Leave | UseToken | GetPlace | Admit | DropSilent | DrawPla
 # -- replies ---------------------------------------------------------------------------------------
 
 
-class TokenEnded(msgspec.Struct, frozen=True, tag=True):
+class TokenEnded(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The number has ended, now or earlier."""
 
     number: int
 
 
-class AdmissionsDone(msgspec.Struct, frozen=True, tag=True):
+class AdmissionsDone(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Nothing to say."""
 
 
-class RulesSet(msgspec.Struct, frozen=True, tag=True):
+class RulesSet(msgspec.Struct, frozen=True, gc=False, tag=True):
     """These rules are in force."""
 
     policy: Policy
 
 
-class RulesRefused(msgspec.Struct, frozen=True, tag=True):
+class RulesRefused(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The rules contradict each other; nothing has changed. ``detail`` is for the operator."""
 
     detail: str
@@ -168,7 +168,7 @@ def _room(line: Line, policy: Policy) -> int:
 # -- decide ----------------------------------------------------------------------------------------
 
 
-class QueueDecision(msgspec.Struct, frozen=True):
+class QueueDecision(msgspec.Struct, frozen=True, gc=False):
     """What becomes true, the reply, and the line after it: what :func:`evolve_queue` gives for the
     events, which deciding has worked out already."""
 

@@ -16,7 +16,7 @@ from booking.domain.persistent import PersistentArray, PersistentSorted, page_it
 # -- events ----------------------------------------------------------------------------------------
 
 
-class HoldCounted(msgspec.Struct, frozen=True, tag=True):
+class HoldCounted(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A seat of the date is held."""
 
     seat: int
@@ -25,7 +25,7 @@ class HoldCounted(msgspec.Struct, frozen=True, tag=True):
     until_ms: int
 
 
-class HoldUncounted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class HoldUncounted(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """A hold ended without a sale. Without a cool-down it reads as it did before there were any."""
 
     seat: int
@@ -36,7 +36,7 @@ class HoldUncounted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """How long from then on its last holder may not hold the seat again; 0: at once."""
 
 
-class SaleCounted(msgspec.Struct, frozen=True, tag=True):
+class SaleCounted(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A held seat was sold."""
 
     seat: int
@@ -48,7 +48,7 @@ LedgerEvent = HoldCounted | HoldUncounted | SaleCounted
 # -- state -----------------------------------------------------------------------------------------
 
 
-class LedgerHold(msgspec.Struct, frozen=True, array_like=True):
+class LedgerHold(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An open hold of one seat."""
 
     reservation: str
@@ -56,7 +56,7 @@ class LedgerHold(msgspec.Struct, frozen=True, array_like=True):
     until_ms: int
 
 
-class CoolDown(msgspec.Struct, frozen=True, array_like=True):
+class CoolDown(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Until when a free seat is not for ``user``, who held it last. For all others it is free."""
 
     user: str
@@ -70,7 +70,7 @@ Entry = LedgerHold | CoolDown | Literal[True]
 """What there is to say of a seat that is not simply free; ``True`` of a sold one."""
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class Ledger(msgspec.Struct, frozen=True, gc=False):
     """What a date counts of its seats.
 
     A change costs the same in a hall of any size, older versions stay as they were, and what

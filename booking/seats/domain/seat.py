@@ -38,11 +38,11 @@ from booking.seats.domain.ledger import (
 # -- seat state ------------------------------------------------------------------------------------
 
 
-class Free(msgspec.Struct, frozen=True, tag=True):
+class Free(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Nobody's."""
 
 
-class Held(msgspec.Struct, frozen=True, tag=True):
+class Held(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Held for one user until it is paid, given up or over."""
 
     reservation: str
@@ -53,7 +53,7 @@ class Held(msgspec.Struct, frozen=True, tag=True):
     held_at_ms: int = 0
 
 
-class Sold(msgspec.Struct, frozen=True, tag=True):
+class Sold(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Sold for good."""
 
     reservation: str
@@ -69,7 +69,7 @@ FREE = Free()
 # -- commands --------------------------------------------------------------------------------------
 
 
-class Terms(msgspec.Struct, frozen=True):
+class Terms(msgspec.Struct, frozen=True, gc=False):
     """What the catalogue and the settings say about this seat at the time of the command."""
 
     price: int
@@ -80,7 +80,7 @@ class Terms(msgspec.Struct, frozen=True):
     """How many seats of this date one user may hold unpaid at a time."""
 
 
-class HoldSeat(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class HoldSeat(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """Hold the seat for the user. Repeated with the same reservation it answers the same."""
 
     user: str
@@ -93,20 +93,20 @@ class HoldSeat(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     key_fingerprint: bytes = b""
 
 
-class GetHold(msgspec.Struct, frozen=True, tag=True):
+class GetHold(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Ask whether the reservation holds the seat."""
 
     reservation: str
 
 
-class ReleaseSeat(msgspec.Struct, frozen=True, tag=True):
+class ReleaseSeat(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Give the hold up. Repeated, or after its end, it does nothing and says so."""
 
     user: str
     reservation: str
 
 
-class ConfirmSale(msgspec.Struct, frozen=True, tag=True):
+class ConfirmSale(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Sell the held seat to its holder: the money is already taken. Idempotent by payment."""
 
     user: str
@@ -119,7 +119,7 @@ SeatCommand = HoldSeat | GetHold | ReleaseSeat | ConfirmSale
 # -- events ----------------------------------------------------------------------------------------
 
 
-class SeatHeld(msgspec.Struct, frozen=True, tag=True):
+class SeatHeld(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The seat is held."""
 
     reservation: str
@@ -129,21 +129,21 @@ class SeatHeld(msgspec.Struct, frozen=True, tag=True):
     held_at_ms: int = 0
 
 
-class HoldReleased(msgspec.Struct, frozen=True, tag=True):
+class HoldReleased(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The holder gave the seat back."""
 
     reservation: str
     user: str
 
 
-class HoldExpired(msgspec.Struct, frozen=True, tag=True):
+class HoldExpired(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The hold was over without a payment."""
 
     reservation: str
     user: str
 
 
-class SeatSold(msgspec.Struct, frozen=True, tag=True):
+class SeatSold(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The seat is sold for good."""
 
     reservation: str
@@ -157,7 +157,7 @@ SeatEvent = SeatHeld | HoldReleased | HoldExpired | SeatSold
 # -- replies ---------------------------------------------------------------------------------------
 
 
-class HoldGranted(msgspec.Struct, frozen=True, tag=True):
+class HoldGranted(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The seat is held for the user."""
 
     reservation: str
@@ -166,13 +166,13 @@ class HoldGranted(msgspec.Struct, frozen=True, tag=True):
     held_at_ms: int
 
 
-class HoldEnded(msgspec.Struct, frozen=True, tag=True):
+class HoldEnded(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The reservation holds the seat no longer (released now or earlier, or expired)."""
 
     reservation: str
 
 
-class SaleConfirmed(msgspec.Struct, frozen=True, tag=True):
+class SaleConfirmed(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The seat is sold to the user."""
 
     reservation: str
@@ -188,7 +188,7 @@ seat within some seconds is choosing, not keeping."""
 # -- decide ----------------------------------------------------------------------------------------
 
 
-class SeatDecision(msgspec.Struct, frozen=True):
+class SeatDecision(msgspec.Struct, frozen=True, gc=False):
     """What becomes true, and the reply, which may be a rejection although events are there."""
 
     seat_events: tuple[SeatEvent, ...]
@@ -196,7 +196,7 @@ class SeatDecision(msgspec.Struct, frozen=True):
     reply: SeatReply
 
 
-class DueDecision(msgspec.Struct, frozen=True):
+class DueDecision(msgspec.Struct, frozen=True, gc=False):
     """The holds of several seats of one date that the ledger's timer ends."""
 
     seat_events: tuple[tuple[int, HoldExpired], ...]
