@@ -19,7 +19,7 @@ from booking.accounts.service import AccountService
 from booking.calls import ActorClient, Freshness, TokenSigner
 from booking.entities import queue_address
 from booking.identity import Identity
-from booking.instance.background import CatalogueWatch, OutcomePurge, ViewLoader
+from booking.instance.background import CatalogueWatch, SegmentRotation, ViewLoader
 from booking.instance.consumers import Followers
 from booking.instance.health import ReadinessCheck, Succession
 from booking.instance.stores import LANES, Stores
@@ -163,7 +163,7 @@ class App:
         await self.loader.load(self.loader.shown())
         watch = CatalogueWatch(self.stores.catalogue, self.views, self.loader)
         self._tasks.spawn(watch.run(), "catalogue")
-        self._tasks.spawn(OutcomePurge(self.stores.journal).run(), "purge")
+        self._tasks.spawn(SegmentRotation(self.stores.journal).run(), "segments")
         self._tasks.spawn(self.keeper.run(), "queues")
         self._tasks.spawn(self._presence.run(), "presence")
         self.consumers.start(self._tasks)

@@ -7,7 +7,10 @@
 -- name: live
 -- Locks the leases of the batch and lets through the shards that are still its writer's under the
 -- batch's epoch, and whose journal has the row before their first one: what was decided on rows that
--- the journal has lost is not written behind the gap. None whose latest row is from the future by
+-- the journal has lost is not written behind the gap. That row is in the segment that is written to,
+-- but for the first one there: only for that one the others are asked, and then it has to be the last
+-- in all of them. So no seq is in two segments, as none is twice in one. A seq below 0 stands for a
+-- shard without rows in the batch. None whose latest row is from the future by
 -- this database's clock either: whoever decided it has a wrong one, and every later owner would have
 -- to go on from there. If a claim holds the row, this waits for it and then checks the lease again
 -- in the new version of the row (read committed). FOR SHARE conflicts with the claim's UPDATE; FOR
@@ -20,8 +23,9 @@ JOIN unnest(:batch_shards::smallint[], :batch_epochs::bigint[], :batch_ends::big
   ON s.shard = b.shard AND s.epoch = b.epoch
      AND b.at_ms <= extract(epoch FROM now()) * 1000 + :lead_max_ms::bigint
 WHERE s.incarnation = :incarnation::text
-  AND (b.seq = 0 OR (SELECT j.epoch FROM journal AS j
-                     WHERE j.shard = b.shard AND j.seq = b.seq) IS NOT NULL)
+  AND (b.seq < 0 OR coalesce((SELECT true FROM journal_current AS j
+                              WHERE j.shard = b.shard AND j.seq = b.seq),
+                             journal_ends_with(b.shard, b.seq)))
 ORDER BY s.shard
 FOR SHARE OF s
 
@@ -30,7 +34,7 @@ FOR SHARE OF s
 -- Columns come as texts, which the driver sends in a quarter of the time that arrays take it:
 -- numbers as array literals, words with a unit separator between, which neither JSON nor an
 -- address may contain.
-INSERT INTO journal (seq, epoch, entity, at_ms, shard, version, address, type, command, payload)
+INSERT INTO journal_current (seq, epoch, entity, at_ms, shard, version, address, type, command, payload)
 SELECT r.seq, l.epoch, r.entity, r.at_ms, r.shard, r.version, r.address, r.type, r.command,
        r.payload::json
 FROM unnest(

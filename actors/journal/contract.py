@@ -212,6 +212,10 @@ class JournalCorruptedError(AssertionError):
     """A row is already there that only this owner could have written: a broken invariant."""
 
 
+class ArchivedError(Exception):
+    """Events that are asked for are not in the journal any more: they are in an archive."""
+
+
 def part_number(shard: int, parts: int) -> int:
     """In which of so many databases a shard is: for the life of a journal."""
     return shard % parts
@@ -242,7 +246,8 @@ class Journal(Protocol):
         the first :func:`rows_each`, and :meth:`later` has more.
 
         With ``whole`` snapshots are left aside and every event is returned, for entities whose
-        snapshot has a format that is no longer read.
+        snapshot has a format that is no longer read. Raises :class:`ArchivedError` if the first of
+        them may be archived.
         """
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
@@ -302,6 +307,10 @@ class Journal(Protocol):
         """Forget the oldest of three segments of outcomes and begin another, unless that was done
         less than this ago by the journal's own clock; returns whether. So each outcome is kept for
         two to three times as long, and for one even if that clock leaps ahead."""
+
+    async def turn_journal(self, every_ms: int) -> bool:
+        """Begin another segment of the journal, which can be archived whole, unless that was done
+        less than this ago by the journal's own clock; returns whether."""
 
     async def ping(self) -> None:
         """Raise if the journal cannot be reached."""

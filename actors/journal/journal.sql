@@ -104,13 +104,17 @@ RETURNING shard, accepted_at IS NULL AS open
 
 -- name: read
 -- The first events of these shards above a seq each, in order: one step down the primary key for each
--- shard, and then along it.
+-- shard, and then along it. Segments before the seq are not looked into.
 SELECT j.shard, j.seq, j.epoch, j.address, j.type, j.version, j.payload::text AS payload, j.at_ms,
        j.command
 FROM unnest(:shards::smallint[], :seqs::bigint[]) AS w (shard, seq)
 CROSS JOIN LATERAL (
+    SELECT coalesce(max(c.segment), 0) AS segment FROM journal_cuts AS c
+    WHERE c.shard = w.shard AND c.first_seq <= w.seq + 1
+) AS since
+CROSS JOIN LATERAL (
     SELECT * FROM journal
-    WHERE shard = w.shard AND seq > w.seq
+    WHERE shard = w.shard AND seq > w.seq AND segment >= since.segment
     ORDER BY seq
     LIMIT :limit::bigint
 ) AS j
@@ -118,7 +122,8 @@ ORDER BY 1, 2
 
 -- name: load
 -- The stored state of each of these entities, if there is one, and the first events above it, oldest
--- first. One statement, because a cold entity costs mostly the way to the server and back.
+-- first. One statement, because a cold entity costs mostly the way to the server and back. Segments
+-- before the state are not looked into.
 WITH k AS MATERIALIZED (
     SELECT w.place, w.shard, w.entity, w.address, s.seq, s.epoch, s.state,
            CASE WHEN s.pages_seq = s.seq THEN s.pages ELSE 0 END AS pages
@@ -137,9 +142,13 @@ SELECT k.place, k.shard, j.seq, j.epoch, NULL, j.type, j.version, j.payload::tex
        j.command, 0
 FROM k
 CROSS JOIN LATERAL (
+    SELECT coalesce(max(c.segment), 0) AS segment FROM journal_cuts AS c
+    WHERE c.shard = k.shard AND c.first_seq <= coalesce(k.seq, 0) + 1
+) AS since
+CROSS JOIN LATERAL (
     SELECT * FROM journal
     WHERE entity = k.entity AND seq > coalesce(k.seq, 0) AND shard = k.shard
-      AND address = k.address
+      AND address = k.address AND segment >= since.segment
     ORDER BY seq
     LIMIT :limit::bigint
 ) AS j
@@ -152,8 +161,13 @@ SELECT w.place, w.shard, j.seq, j.epoch, NULL::bytea AS state, j.type, j.version
 FROM unnest(:shards::smallint[], :entities::bigint[], :addresses::text[], :seqs::bigint[])
      WITH ORDINALITY AS w (shard, entity, address, seq, place)
 CROSS JOIN LATERAL (
+    SELECT coalesce(max(c.segment), 0) AS segment FROM journal_cuts AS c
+    WHERE c.shard = w.shard AND c.first_seq <= w.seq + 1
+) AS since
+CROSS JOIN LATERAL (
     SELECT * FROM journal
     WHERE entity = w.entity AND seq > w.seq AND shard = w.shard AND address = w.address
+      AND segment >= since.segment
     ORDER BY seq
     LIMIT :limit::bigint
 ) AS j
@@ -201,7 +215,12 @@ LEFT JOIN (
     SELECT shard, count(*) AS losses, bool_or(accepted_at IS NULL) AS lost
     FROM losses GROUP BY shard
 ) AS x ON x.shard = s.shard
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(c.segment), 0) AS segment FROM journal_cuts AS c
+    WHERE c.shard = s.shard AND c.first_seq <= (:seqs::bigint[])[s.shard + 1]
+) AS since
 LEFT JOIN journal AS j ON j.shard = s.shard AND j.seq = (:seqs::bigint[])[s.shard + 1]
+                          AND j.segment >= since.segment
 LEFT JOIN epochs AS e ON e.shard = j.shard AND e.epoch = j.epoch
 ORDER BY s.shard
 
@@ -222,6 +241,15 @@ LIMIT :limit::bigint
 -- Forgets the oldest segment of outcomes and begins another, by this database's clock: no other may
 -- end what was promised. What somebody else is turning is theirs.
 SELECT turn_outcomes(:every_ms::bigint * interval '1 millisecond') AS turned
+
+-- name: turn_journal
+-- Begins another segment of the journal, by this database's clock. What somebody else is turning is
+-- theirs.
+SELECT turn_journal(:every_ms::bigint * interval '1 millisecond') AS turned
+
+-- name: archived
+-- Which of these shards have events in an archive.
+SELECT DISTINCT shard FROM journal_0 WHERE shard = ANY(:shards::smallint[])
 
 -- name: now_ms
 -- The clock that judges. The number of a transaction is given by a server that commits only: a

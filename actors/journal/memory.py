@@ -332,6 +332,10 @@ class MemoryJournal:
         """As the contract says; without a clock nothing is old."""
         return self.store.clock is not None and self.store.turn_outcomes(every_ms)
 
+    async def turn_journal(self, every_ms: int) -> bool:
+        """It has one segment."""
+        return False
+
     async def now_ms(self) -> float | None:
         """As the contract says."""
         return None if self.store.clock is None else float(self.store.clock.now_ms())

@@ -106,6 +106,10 @@ class PartitionedJournal:
         """As the contract says, each database by its own clock; whether any of them did."""
         return any(await together(part.turn_outcomes(every_ms) for part in self.parts))
 
+    async def turn_journal(self, every_ms: int) -> bool:
+        """As the contract says, as for outcomes."""
+        return any(await together(part.turn_journal(every_ms) for part in self.parts))
+
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
         """As the contract says."""
         slots = [address.slot for address in addresses]

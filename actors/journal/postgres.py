@@ -22,6 +22,7 @@ from actors.clock import SKEW_MAX_MS
 from actors.connections.postgres import Link, LinkPool, Statement, numbered, statements, texts
 from actors.journal.contract import (
     PAGES_MAX,
+    ArchivedError,
     Batch,
     JournalCorruptedError,
     Lease,
@@ -120,8 +121,18 @@ class PostgresJournal:
         turned: bool = record["turned"]
         return turned
 
+    async def turn_journal(self, every_ms: int) -> bool:
+        """As the contract says."""
+        [record] = await self._pool.fetch(_SQL["turn_journal"], every_ms=every_ms)
+        turned: bool = record["turned"]
+        return turned
+
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
         """As the contract says."""
+        if whole:
+            shards = [address.slot for address in addresses]
+            if found := await self._pool.fetch(_SQL["archived"], shards=shards):
+                raise ArchivedError(f"events of shard {found[0]['shard']} are archived")
         return await self._load("load", addresses, with_snapshots=not whole)
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
@@ -294,7 +305,7 @@ def _statement_for(batch: Batch, epochs: Mapping[int, int]) -> tuple[Statement, 
     values: dict[str, Any] = {
         "batch_shards": list(epochs),
         "batch_epochs": list(epochs.values()),
-        "batch_ends": [ends.get(shard, 0) for shard in epochs],
+        "batch_ends": [ends.get(shard, -1) for shard in epochs],
         "batch_at_ms": [latest.get(shard, 0) for shard in epochs],
         "lead_max_ms": SKEW_MAX_MS,
         "incarnation": batch.incarnation,

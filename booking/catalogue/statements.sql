@@ -53,7 +53,9 @@ DELETE FROM concert_schedule WHERE id = ANY($1::text[])
 
 -- name: journaled
 -- Which of these dates have events: every event of a seat has its counterpart in the date's ledger,
--- so one look at the ledger tells.
+-- so one look at the ledger tells. One whose events are all archived has a snapshot.
 SELECT d.id
-  FROM unnest($1::text[], $2::bigint[], $3::text[]) AS d (id, entity, ledger)
+  FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::text[])
+       AS d (id, shard, entity, ledger)
  WHERE EXISTS (SELECT FROM journal j WHERE j.entity = d.entity AND j.address = d.ledger)
+    OR EXISTS (SELECT FROM snapshots s WHERE s.shard = d.shard AND s.address = d.ledger)

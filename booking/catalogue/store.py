@@ -220,9 +220,10 @@ def refuse(change: Change, now: Catalogue, journaled: Iterable[str]) -> None:
 
 
 async def _journaled(conn: Connection, dates: Sequence[str]) -> set[str]:
-    ledgers = [ledger_address(date).text for date in dates]
-    entities = [stable_hash(ledger) for ledger in ledgers]
-    rows = await conn.fetch(_SQL["journaled"], dates, entities, ledgers)
+    ledgers = [ledger_address(date) for date in dates]
+    names = [ledger.text for ledger in ledgers]
+    shards, entities = [ledger.slot for ledger in ledgers], [stable_hash(name) for name in names]
+    rows = await conn.fetch(_SQL["journaled"], dates, shards, entities, names)
     return {row["id"] for row in rows}
 
 

@@ -27,7 +27,9 @@ LOAD_AGAIN_S = 0.2
 OUTCOME_SEGMENT_MS = 24 * 3600 * 1000
 """The promised time, for which an outcome is kept whatever the database's clock does, and two to
 three times as long if that is right."""
-OUTCOMES_TURN_EVERY_S = 600.0
+JOURNAL_SEGMENT_MS = 30 * 24 * 3600 * 1000
+"""A year without an archive is 12 partitions: each is asked for an entity without a snapshot."""
+TURN_EVERY_S = 600.0
 
 
 class ViewLoader:
@@ -108,19 +110,21 @@ class CatalogueWatch:
         await self._loader.load([each for each in self._loader.shown() if each not in known])
 
 
-class OutcomePurge:
-    """Forgets stored outcomes, a segment at a time, that are older than anybody was promised by
-    the journal's clock."""
+class SegmentRotation:
+    """Begins segments of the journal and of outcomes by the journal's clock, and forgets outcomes
+    that are older than anybody was promised."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     async def run(self) -> None:
-        """Look every :data:`OUTCOMES_TURN_EVERY_S`, for ever."""
+        """Look every :data:`TURN_EVERY_S`, for ever."""
         while True:
-            await asyncio.sleep(OUTCOMES_TURN_EVERY_S)
+            await asyncio.sleep(TURN_EVERY_S)
             try:
                 if await self._journal.turn_outcomes(OUTCOME_SEGMENT_MS):
                     log.info("the oldest stored outcomes are forgotten")
+                if await self._journal.turn_journal(JOURNAL_SEGMENT_MS):
+                    log.info("the journal goes on in another segment")
             except JournalError as error:
-                log.warning("old outcomes stay for now: %s", error)
+                log.warning("segments stay as they are for now: %s", error)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors.journal.memory import MemoryJournal, MemoryStore
-from booking.instance.background import OutcomePurge
+from booking.instance.background import SegmentRotation
 from tests.support import virtual_time
 from tests.support.journal_rows import batch, outcome
 from tests.support.virtual_time import VirtualClock
@@ -24,7 +24,7 @@ async def lifetimes(leap_ms: int) -> tuple[float, float]:
     journal = MemoryJournal(store)
     await journal.claim([(1, 0)], "one", "one-1")
     async with asyncio.TaskGroup() as group:
-        purging = [group.create_task(OutcomePurge(MemoryJournal(store)).run()) for _ in range(3)]
+        purging = [group.create_task(SegmentRotation(MemoryJournal(store)).run()) for _ in range(3)]
         await asyncio.sleep(23.9 * HOUR_S)
         await journal.append(0, batch(outcomes=[outcome(1, 1)]))
         await asyncio.sleep(0.3 * HOUR_S)
