@@ -20,6 +20,7 @@ from actors.tasks import Tasks
 from actors.transport import Transport
 from booking.app import App
 from booking.audit.schedule import Audits
+from booking.events.contract import source_of
 from booking.identity import Identity
 from booking.instance.consumers import followers_of
 from booking.instance.metrics import MEANINGS, ClusterNumbers, gauges
@@ -28,6 +29,9 @@ from booking.observability.tracing import Tracing
 from booking.readmodel import store as read_model
 from booking.schema import parts
 from booking.settings import Settings
+from booking.webhooks.numbers import WebhookNumbers
+from booking.webhooks.sending import Webhooks
+from booking.webhooks.store import WebhookStore
 from booking_http.admin import AdminParts
 from booking_http.metrics import EdgeMetrics
 from booking_http.server import EdgeServer, build_admin_server, build_server
@@ -53,6 +57,8 @@ class Server:
         self._tracing = Tracing.of(settings)
         self._foreign = ForeignInstances()
         self._peering = _Peering(settings, clock, self._tracing, self._foreign)
+        self._webhooks = _webhooks_of(settings, identity)
+        own = () if self._webhooks is None else (self._webhooks.consumer(),)
         stores = stores_of(settings, identity, self._journal, self._foreign)
         self.app = App(
             settings,
@@ -60,7 +66,7 @@ class Server:
             self._peering.links_of,
             clock,
             identity=identity,
-            followers=followers_of(settings),
+            followers=followers_of(settings, *own),
         )
         if self._tracing is not None:
             self._tracing.follow(self.app.node)
@@ -92,6 +98,7 @@ class Server:
             catalogue=self.app.stores.catalogue,
             audits=self._audits,
             consumers=self.app.consumers,
+            webhooks=self._webhooks,
         )
 
     def _make_metrics(self) -> EdgeMetrics:
@@ -105,6 +112,8 @@ class Server:
             MEANINGS,
         )
         metrics.add(ClusterNumbers(node, self.app.consumers, self._peering.links.statistics))
+        if self._webhooks is not None:
+            metrics.add(WebhookNumbers(self._webhooks))
         return metrics
 
     # -- life ----------------------------------------------------------------------------------
@@ -152,6 +161,8 @@ class Server:
         except MembershipError as error:
             raise ConnectionError(f"BOOKING_REDIS_URL: {error}") from error
         self._tasks.spawn(self._audits.run(), "audits")
+        if self._webhooks is not None:
+            self._tasks.spawn(self._webhooks.run(self._tasks), "webhooks")
 
     @property
     def port(self) -> int:
@@ -201,6 +212,8 @@ class Server:
 
     async def _close(self) -> None:
         await self._tasks.close()
+        if self._webhooks is not None:
+            await self._webhooks.close()
         await self._audits.close()
         await self._endpoint.close()
         await self.app.close()
@@ -270,6 +283,13 @@ class _Peering:
             owner_of=node.availability.owner_of,
             tracer=None if self._tracing is None else self._tracing.tracer,
         )
+
+
+def _webhooks_of(settings: Settings, identity: Identity) -> Webhooks | None:
+    if not settings.webhooks:
+        return None
+    store = WebhookStore(settings.database_url)
+    return Webhooks(store, settings.webhook_networks, source_of(identity.cluster))
 
 
 def _edge_settings(settings: Settings) -> EdgeSettings:

@@ -183,6 +183,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """``booking audit --follow`` pauses the queues that a violation concerns."""
     consumers: Names = field(name="BOOKING_CONSUMERS", default=())
     """Consumers of events that this instance runs besides the product's own."""
+    webhooks: bool = field(name="BOOKING_WEBHOOKS", default=False)
+    """Whether operators may have events posted to others."""
+    webhook_networks: Networks = field(name="BOOKING_WEBHOOK_ALLOW_PRIVATE", default=())
+    """Private networks that webhooks may reach, also without TLS."""
     user_auth: Literal["none", "token"] = field(name="BOOKING_USER_AUTH", default="none")
     log: Literal["json", "text"] = field(name="BOOKING_LOG", default="json")
     access_log: bool = field(name="BOOKING_ACCESS_LOG", default=False)

@@ -32,12 +32,15 @@ def consumers_of(settings: Settings) -> list[Consumer]:
     return consumers
 
 
-def followers_of(settings: Settings) -> Followers:
-    """They read the journal on one connection to each database that nobody else uses, opened when
-    it is needed."""
+def followers_of(settings: Settings, *more: Consumer) -> Followers:
+    """Those of the settings, and ``more``. They read the journal on one connection to each
+    database that nobody else uses, opened when it is needed."""
     return Followers(
         journal_over(settings.databases, lanes_each=0, pool_size=1),
-        [(one, PostgresOffsets(one, settings.database_url)) for one in consumers_of(settings)],
+        [
+            (one, PostgresOffsets(one, settings.database_url))
+            for one in (*consumers_of(settings), *more)
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from yarl import URL
 
 from actors.consumers.contract import Consumer, Offsets
 from booking.catalogue.domain import Schedule
+from booking.webhooks.sending import Webhooks
 from booking_http import AdminParts, EdgeMetrics, EdgeSettings, build_admin_server
 from tests.support.edge import Answered
 from tests.support.fake_audits import FakeAudits
@@ -35,7 +36,9 @@ class AdminEdge:
         parts: AdminParts | None = None,
         serving: bool = True,
         consumers: Sequence[tuple[Consumer, Offsets]] = (),
+        webhooks: Webhooks | None = None,
     ) -> None:
+        self.webhooks = webhooks
         self.operations = operations or FakeOperations()
         self.instance = Instance(
             queue_max_active=1_000,
@@ -61,6 +64,7 @@ class AdminEdge:
             catalogue=self.instance.catalogue,
             audits=self.audits,
             consumers=self.instance.app.consumers,
+            webhooks=self.webhooks,
         )
 
     @property

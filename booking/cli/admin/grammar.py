@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from booking.cli.admin import webhooks
 from booking.cli.admin.client import AdminError, client_of
 from booking.cli.admin.commands import Admin
 from booking.cli.admin.top import run_top
@@ -38,6 +39,7 @@ def add_parser(subparsers: Verbs) -> None:
     _add_shards(verbs)
     _add_queues(_group(verbs, "queues", "waiting queues: rules, and how they are doing"))
     _add_consumers(_group(verbs, "consumers", "consumers of events: how they are doing, going on"))
+    _add_webhooks(_group(verbs, "webhooks", "webhooks: who is told of events over HTTP"))
     concerts = _group(verbs, "concerts", "change the catalogue while the service runs")
     file = _arg("file", metavar="FILE", help='a path, or "-" for the standard stream')
     one = _arg("--concert", metavar="ID", help="FILE is this one concert, not a list")
@@ -116,6 +118,38 @@ def _add_consumers(verbs: Verbs) -> None:
         _arg("shards", nargs="*", help="default: all", **shard),
         _arg("--seq", type=int, default=0, help="go on after this event (default 0)"),
     )
+
+
+def _add_webhooks(verbs: Verbs) -> None:
+    webhook = _arg("webhook", metavar="WEBHOOK", help="its id")
+    kinds = _arg("--type", dest="types", action="append", metavar="TYPE", help="default: all")
+    about = _arg("--about", metavar="WORDS", help="what it is")
+    file = {"type": Path, "metavar": "FILE", "help": "a secret of yours; default: a new one"}
+    secret = _arg("--secret-file", **file)
+    _add(verbs, "show", webhooks.show)
+    address = _arg("url_to", metavar="URL")
+    _add(verbs, "create", webhooks.create, address, kinds, about, secret)
+    _add(
+        verbs,
+        "change",
+        webhooks.change,
+        webhook,
+        _arg("--to", dest="url_to", metavar="URL"),
+        kinds,
+        about,
+        _arg("--enable", dest="enabled", action="store_true", default=None),
+        _arg("--disable", dest="enabled", action="store_false", default=None),
+    )
+    _add(verbs, "delete", webhooks.delete, webhook)
+    state = _arg("--state", choices=("pending", "delivered", "dead"))
+    lines = {"type": partial(_whole, 1, 100), "default": 20, "metavar": "N"}
+    limit = _arg("--limit", help="lines (default 20)", **lines)
+    _add(verbs, "deliveries", webhooks.deliveries, webhook, state, limit)
+    _add(verbs, "resend", webhooks.resend, webhook, _arg("events", nargs="*", metavar="EVENT"))
+    _add(verbs, "test", webhooks.test, webhook)
+    seconds = {"type": partial(_whole, 0, 2_592_000), "default": 86_400, "metavar": "S"}
+    overlap = _arg("--overlap", help="seconds that both sign (default: a day)", **seconds)
+    _add(verbs, "rotate", webhooks.rotate, webhook, overlap, secret)
 
 
 def _arg(name: str, **options: Any) -> Argument:

@@ -7,6 +7,7 @@ from booking_http.admin.placement import PlacementCalls
 from booking_http.admin.queues import QueueAdminCalls
 from booking_http.admin.service import AdminParts, AdminService
 from booking_http.admin.trail import TrailCalls
+from booking_http.admin.webhooks import WebhookCalls
 from booking_http.metrics import EdgeMetrics
 from booking_http.pages import console_pages
 from booking_http.routes import Route
@@ -19,6 +20,7 @@ _CALLS = (
     QueueAdminCalls,
     ConcertAdminCalls,
     ConsumerAdminCalls,
+    WebhookCalls,
     TrailCalls,
 )
 

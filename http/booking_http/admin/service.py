@@ -22,6 +22,8 @@ from booking.catalogue.contract import CatalogueStore
 from booking.catalogue.problems import DocumentError
 from booking.catalogue.store import CatalogueError
 from booking.queue.service import QueueService
+from booking.webhooks.contract import UnknownWebhookError, WebhookError
+from booking.webhooks.sending import Webhooks
 from booking_http.admin.access import Access
 from booking_http.inputs import BodyReader
 from booking_http.metrics import counted
@@ -33,7 +35,15 @@ from booking_http.schemas import Complaint
 T = TypeVar("T")
 
 _RETRY_S = 1.0
-_REFUSALS = (DocumentError, CatalogueError, AuditRunningError, UnknownConsumerError, ValueError)
+_REFUSALS = (
+    DocumentError,
+    CatalogueError,
+    AuditRunningError,
+    UnknownConsumerError,
+    UnknownWebhookError,
+    WebhookError,
+    ValueError,
+)
 """Of the application, for what is written down here: nothing was done."""
 _REFUSED_WORDS_MAX = 300
 """Characters kept of a refusal; a document can have fifty problems."""
@@ -50,6 +60,7 @@ class AdminParts:
     catalogue: CatalogueStore | None = None
     audits: AuditService | None = None
     consumers: Consumers | None = None
+    webhooks: Webhooks | None = None
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -120,6 +131,13 @@ class AdminService:
     def consumers(self) -> Consumers:
         """The consumers of events."""
         return _present(self._parts.consumers, "consumers")
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Those who are told of events."""
+        if self._parts.webhooks is None:
+            raise RefusedError("webhooks_off")
+        return self._parts.webhooks
 
     @asynccontextmanager
     async def noted(self, call: Call, what: str, detail: Mapping[str, Any]) -> AsyncIterator[None]:
@@ -211,6 +229,10 @@ def _refusal(error: Exception) -> Exception:
             )
         case UnknownConsumerError():
             return RefusedError("unknown_consumer")
+        case UnknownWebhookError():
+            return RefusedError("unknown_webhook")
+        case WebhookError():
+            return RefusedError("webhook_invalid", _sentence(str(error)))
         case AuditRunningError():
             return RefusedError("audit_running")
         case DocumentError():

@@ -1,0 +1,1 @@
+"""Webhooks: public events posted to the addresses of those who have no broker."""
