@@ -81,7 +81,7 @@ class Posting(msgspec.Struct, frozen=True):
     """Empty if it is over."""
 
 
-class Answered(msgspec.Struct, frozen=True, rename="camel"):
+class AttemptResult(msgspec.Struct, frozen=True, rename="camel"):
     """What came of an attempt."""
 
     status: int
@@ -97,7 +97,7 @@ class Answered(msgspec.Struct, frozen=True, rename="camel"):
         return self.status == 410
 
 
-def next_delay_s(attempts: int, answered: Answered, draw: float) -> float | None:
+def next_delay_s(attempts: int, answered: AttemptResult, draw: float) -> float | None:
     """How long after so many attempts, all in vain, the next one is made; ``None``: never. ``draw``
     is from 0 to 1."""
     if answered.gone or attempts > len(DELAYS_S):

@@ -15,14 +15,14 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks.webhooks import Webhook
 
+from booking.events.contract import MEDIA_TYPE
 from booking.webhooks.addresses import Network, permitted
-from booking.webhooks.contract import ENDPOINTS_MAX, Answered, Posting
+from booking.webhooks.contract import ENDPOINTS_MAX, AttemptResult, Posting
 
 TIMEOUT_S = 15.0
 """From the name to the end of the answer: what Standard Webhooks gives receivers at least."""
 ANSWER_BYTES_MAX = 16 * 1024
 """Read of an answer, so that its connection can be used again; of more nobody learns."""
-MEDIA_TYPE = "application/cloudevents+json"
 
 
 class RefusedAddressError(OSError):
@@ -54,7 +54,7 @@ class Poster:
             )
         return self._sessions[scheme]
 
-    async def post(self, posting: Posting) -> Answered:
+    async def post(self, posting: Posting) -> AttemptResult:
         """Make one attempt. Raises nothing that a receiver could cause."""
         began_s = time.monotonic()
         body = posting.body.encode()
@@ -66,10 +66,10 @@ class Poster:
                 await answer.content.read(ANSWER_BYTES_MAX)
                 status, after = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Answered(0, _words(error), took_ms=_since_ms(began_s))
+            return AttemptResult(0, _words(error), took_ms=_since_ms(began_s))
         trouble = "" if 200 <= status < 300 else f"answered {status}"
         after_s = float(after) if after.isascii() and after.isdigit() else 0.0
-        return Answered(status, trouble, after_s, _since_ms(began_s))
+        return AttemptResult(status, trouble, after_s, _since_ms(began_s))
 
     async def close(self) -> None:
         """Close every connection."""

@@ -35,7 +35,7 @@ from booking.events.mapping import translate
 from booking.events.places import KINDS, keep, places_of
 from booking.webhooks.addresses import Network, refusal
 from booking.webhooks.contract import (
-    Answered,
+    AttemptResult,
     Posting,
     WebhookError,
     WebhookView,
@@ -131,7 +131,7 @@ class Webhooks:
             self._busy += Counter()  # Without those that have nothing under way.
             self._news.set()
 
-    async def _note(self, posting: Posting, answered: Answered) -> None:
+    async def _note(self, posting: Posting, answered: AttemptResult) -> None:
         if not answered.trouble:
             await self.store.delivered(posting, answered)
             self.outcomes["delivered"] += 1
@@ -164,7 +164,7 @@ class Webhooks:
             if each not in TYPES.values():
                 raise WebhookError(f"types: there is no {each}")
 
-    async def ping(self, name: str) -> Answered:
+    async def ping(self, name: str) -> AttemptResult:
         """Post an event that means nothing, now, and tell what came of it."""
         id_ = f"ping-{token_hex(8)}"
         event = {

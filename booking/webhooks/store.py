@@ -15,7 +15,7 @@ from actors.connections.postgres import Link, LinkPool, statements
 from booking.events.contract import CloudEvent
 from booking.webhooks.contract import (
     ENDPOINTS_MAX,
-    Answered,
+    AttemptResult,
     DeliveryView,
     Posting,
     State,
@@ -95,13 +95,13 @@ class WebhookStore:
         found = await self._fetch("take", each=each, lease_s=lease_s, **values)
         return [Posting(**dict(row)) for row in found]
 
-    async def delivered(self, posting: Posting, answered: Answered) -> None:
+    async def delivered(self, posting: Posting, answered: AttemptResult) -> None:
         """It was a success, whoever may have taken it meanwhile."""
         where = {"endpoint": posting.endpoint, "event": posting.event}
         await self._fetch("delivered", status=answered.status, **where)
 
     async def failed(
-        self, posting: Posting, answered: Answered, delay_s: float | None, patience_s: float
+        self, posting: Posting, answered: AttemptResult, delay_s: float | None, patience_s: float
     ) -> bool:
         """Try again after a delay, or never; whether the endpoint is disabled now."""
         found = await self._fetch(

@@ -36,7 +36,8 @@ def show(admin: Admin, args: Args) -> int:
         for one in views
     )
     head = "webhook|state|pending|dead|oldest s|types|url|about|trouble"
-    return admin.show(data, tables.table(head, rows) or ["There are no webhooks."])
+    none = "There are no webhooks." if data["on"] else "Webhooks are off: BOOKING_WEBHOOKS."
+    return admin.show(data, tables.table(head, rows) or [none])
 
 
 def create(admin: Admin, args: Args) -> int:

@@ -133,6 +133,11 @@ class AdminService:
         return _present(self._parts.consumers, "consumers")
 
     @property
+    def has_webhooks(self) -> bool:
+        """Whether there are any to administer."""
+        return self._parts.webhooks is not None
+
+    @property
     def webhooks(self) -> Webhooks:
         """Those who are told of events."""
         if self._parts.webhooks is None:

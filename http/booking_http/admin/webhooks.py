@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from booking.webhooks.contract import (
-    Answered,
+    AttemptResult,
     DeliveryView,
     State,
     WebhookView,
@@ -63,8 +63,9 @@ class WebhookSecret(msgspec.Struct, frozen=True):
 
 
 class WebhookList(msgspec.Struct, frozen=True):
-    """All endpoints."""
+    """All endpoints, if webhooks are on."""
 
+    on: bool
     items: list[WebhookView]
 
 
@@ -74,20 +75,22 @@ class DeliveryList(msgspec.Struct, frozen=True):
     items: list[DeliveryView]
 
 
-class Resent(msgspec.Struct, frozen=True):
+class ResendCount(msgspec.Struct, frozen=True):
     """How many are due again."""
 
     count: int
 
 
-def _state(text: str) -> State:
-    for state in get_args(State):
-        if text == state:
-            return text
-    raise ValueError(f"one of {', '.join(get_args(State))} is expected")
+_STATES = get_args(State)
 
 
-_STATE = Param("state", _state, {"enum": list(get_args(State))}, "Only those in this state.")
+def _state(text: str) -> str:
+    if text not in _STATES:
+        raise ValueError(f"one of {', '.join(_STATES)} is expected")
+    return text
+
+
+_STATE = Param("state", _state, {"enum": [*_STATES]}, "Only those in this state.")
 _OFF = ("webhooks_off",)
 _ONE = (*_OFF, "unknown_webhook")
 _VIEW = Answer(200, WebhookView, "The endpoint and how it is doing.")
@@ -96,10 +99,12 @@ _VIEW = Answer(200, WebhookView, "The endpoint and how it is doing.")
 class WebhookCalls(AdminCalls):
     """The calls about webhooks."""
 
-    @Route("GET", "/admin/webhooks", Answer(200, WebhookList, "All endpoints."), problems=_OFF)
+    @Route("GET", "/admin/webhooks", Answer(200, WebhookList, "All endpoints."))
     async def webhooks(self, call: Call) -> Reply:
         """Who is told of events, and how each is doing."""
-        return data_reply(WebhookList(await self.admin.webhooks.store.all()))
+        if not self.admin.has_webhooks:
+            return data_reply(WebhookList(False, []))
+        return data_reply(WebhookList(True, await self.admin.webhooks.store.all()))
 
     @Route(
         "POST", "/admin/webhooks", Answer(201, WebhookSecret, "Its id, and once its secret."),
@@ -155,7 +160,7 @@ class WebhookCalls(AdminCalls):
         return data_reply(DeliveryList(await store.deliveries(call.path_id, state, limit)))
 
     @Route(
-        "POST", "/admin/webhooks/{id}/resend", Answer(200, Resent, "They are due now."),
+        "POST", "/admin/webhooks/{id}/resend", Answer(200, ResendCount, "They are due now."),
         body=ResendBody, problems=_ONE,
     )  # fmt: skip
     async def resend(self, call: Call) -> Reply:
@@ -163,7 +168,7 @@ class WebhookCalls(AdminCalls):
         webhooks, name, events = self.admin.webhooks, call.path_id, call.body.events
         detail = {"webhook": name, "events": events}
         async with self.admin.noted(call, "webhook_resend", detail):
-            return data_reply(Resent(await webhooks.store.resend(name, events)))
+            return data_reply(ResendCount(await webhooks.store.resend(name, events)))
 
     @Route(
         "POST", "/admin/webhooks/{id}/rotate", Answer(200, WebhookSecret, "Once its new secret."),
@@ -180,7 +185,7 @@ class WebhookCalls(AdminCalls):
         return data_reply(WebhookSecret(name, secret))
 
     @Route(
-        "POST", "/admin/webhooks/{id}/test", Answer(200, Answered, "What the address answered."),
+        "POST", "/admin/webhooks/{id}/test", Answer(200, AttemptResult, "What it answered."),
         problems=_ONE,
     )  # fmt: skip
     async def test_webhook(self, call: Call) -> Reply:

@@ -39,7 +39,7 @@ async def test_an_event_arrives_signed_as_a_cloud_event(
     async with receiving() as receiver:
         name, secret = await sending.create(receiver.url, (), "", None)
         await happen(sending, database_url, 1)
-        await until(lambda: receiver.requests and sending.outcomes["delivered"])
+        await until(lambda: sending.outcomes["delivered"] == 1)
         [event] = receiver.verify(secret)
         [(headers, _)] = receiver.requests
     assert (event["specversion"], event["id"], event["source"]) == ("1.0", "7-1", "/booking/test")
@@ -81,24 +81,24 @@ async def test_one_that_comes_back_has_everything_under_the_same_ids(
     async with receiving(answering(500, 503, 302, 200)) as receiver:
         await sending.create(receiver.url, (), "", None)
         await happen(sending, database_url, 1)
-        await until(lambda: sending.outcomes["delivered"])
+        await until(lambda: sending.outcomes["delivered"] == 1)
         assert receiver.seen == {"7-1": 4}
         assert len({body for _, body in receiver.requests}) == 1
     assert sending.outcomes == {"retried": 3, "delivered": 1}
 
 
-async def test_one_that_fails_to_the_end_leaves_a_dead_letter_that_can_be_sent_again(
+async def test_one_that_fails_to_the_end_leaves_a_dead_letter(
     sending: Webhooks, database_url: str
 ) -> None:
     async with receiving(answering(500)) as receiver:
         name, _ = await sending.create(receiver.url, (), "", None)
         await happen(sending, database_url, 1)
-        await until(lambda: sending.outcomes["dead"])
+        await until(lambda: sending.outcomes["dead"] == 1)
         [dead] = await sending.store.deliveries(name, "dead", 10)
         assert (dead.attempts, dead.status, dead.trouble) == (4, 500, "answered 500")
         receiver.answer = answering(200)
         assert await sending.store.resend(name, []) == 1
-        await until(lambda: sending.outcomes["delivered"])
+        await until(lambda: sending.outcomes["delivered"] == 1)
         assert receiver.seen == {"7-1": 5}
     assert await sending.store.deliveries(name, "dead", 10) == []
 
@@ -107,7 +107,7 @@ async def test_one_that_is_gone_is_asked_once(sending: Webhooks, database_url: s
     async with receiving(answering(410)) as receiver:
         name, _ = await sending.create(receiver.url, (), "", None)
         await happen(sending, database_url, 1)
-        await until(lambda: sending.outcomes["dead"])
+        await until(lambda: sending.outcomes["dead"] == 1)
         await happen(sending, database_url, 2)
         assert receiver.seen == {"7-1": 1}
     view = await sending.store.view(name)
@@ -302,7 +302,7 @@ async def test_a_redirect_is_a_failure_and_leads_nowhere(
         assert inside.requests == []
 
 
-async def test_proxies_and_cookies_of_the_environment_are_left_alone(
+async def test_proxies_and_cookies_are_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def with_cookie(number: int) -> web.Response:

@@ -11,7 +11,7 @@ import pytest
 from actors.consumers.contract import Consumer, Step
 from actors.consumers.postgres import PostgresOffsets
 from booking.webhooks.contract import (
-    Answered,
+    AttemptResult,
     UnknownWebhookError,
     WebhookError,
 )
@@ -21,7 +21,7 @@ from tests.integration.webhooks.conftest import Another
 from tests.support.receivers import charged, long_ago, tell
 
 URL = "https://example.org/in"
-WELL, BAD = Answered(204), Answered(503, "answered 503")
+WELL, BAD = AttemptResult(204), AttemptResult(503, "answered 503")
 FOR_EVER_S, DAYS_S = 1e9, 3 * 86_400.0
 
 
@@ -132,7 +132,7 @@ async def test_a_busy_endpoint_leaves_room_for_others(
     assert await webhooks.store.take({slow: 9, other: 8}, 8, 60.0) == []
 
 
-async def test_one_that_failed_is_due_after_its_delay_and_a_dead_one_when_it_is_sent_again(
+async def test_what_failed_is_due_again_later_or_when_it_is_sent_again(
     webhooks: Webhooks, database_url: str
 ) -> None:
     name, store = await endpoint(webhooks), webhooks.store
@@ -158,10 +158,10 @@ async def test_one_that_failed_is_due_after_its_delay_and_a_dead_one_when_it_is_
 
 
 @pytest.mark.parametrize(
-    ("answered", "patience_s"), [(Answered(410, "answered 410"), DAYS_S), (BAD, 0.0)]
+    ("answered", "patience_s"), [(AttemptResult(410, "answered 410"), DAYS_S), (BAD, 0.0)]
 )
-async def test_one_that_is_gone_or_fails_for_long_is_disabled_with_a_line_in_the_trail(
-    webhooks: Webhooks, database_url: str, answered: Answered, patience_s: float
+async def test_one_that_is_gone_or_fails_for_long_is_disabled(
+    webhooks: Webhooks, database_url: str, answered: AttemptResult, patience_s: float
 ) -> None:
     name, store = await endpoint(webhooks), webhooks.store
     await handled(webhooks, database_url, 1, 2, 3)
@@ -202,7 +202,7 @@ async def test_an_old_secret_signs_until_its_time_is_over(
     assert (posting.secret, posting.old_secret) == ("whsec_newer", "")
 
 
-async def test_a_deleted_endpoint_goes_with_what_is_pending_also_while_more_is_written(
+async def test_a_deleted_endpoint_takes_along_what_is_pending(
     webhooks: Webhooks, database_url: str
 ) -> None:
     """Given a consumer in the middle of its transaction, when an endpoint is deleted, then the
@@ -223,7 +223,7 @@ async def test_a_deleted_endpoint_goes_with_what_is_pending_also_while_more_is_w
             await call
 
 
-async def test_what_was_delivered_is_forgotten_after_a_day_and_what_is_dead_after_thirty(
+async def test_what_is_over_is_forgotten_the_dead_after_thirty_days(
     webhooks: Webhooks, database_url: str
 ) -> None:
     name, store = await endpoint(webhooks), webhooks.store

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from booking.webhooks.contract import (
     DELAYS_S,
     RETRY_AFTER_MAX_S,
-    Answered,
+    AttemptResult,
     Posting,
     WebhookError,
     next_delay_s,
@@ -20,7 +20,7 @@ from booking.webhooks.contract import (
 )
 from booking.webhooks.posting import signed
 
-FAILED = Answered(503, "answered 503")
+FAILED = AttemptResult(503, "answered 503")
 BODY = json.dumps({"id": "3-7", "type": "booking.seat.sold.v1", "data": {"좌석": 7}})
 
 
@@ -43,13 +43,13 @@ def test_attempts_of_many_are_spread() -> None:
 
 
 def test_a_receiver_may_ask_for_more_time_but_not_for_ever() -> None:
-    assert next_delay_s(1, Answered(429, "answered 429", 120.0), 0.5) == 120.0
-    assert next_delay_s(3, Answered(503, "answered 503", 1.0), 0.5) == DELAYS_S[2]
-    assert next_delay_s(1, Answered(503, "answered 503", 1e9), 0.5) == RETRY_AFTER_MAX_S
+    assert next_delay_s(1, AttemptResult(429, "answered 429", 120.0), 0.5) == 120.0
+    assert next_delay_s(3, AttemptResult(503, "answered 503", 1.0), 0.5) == DELAYS_S[2]
+    assert next_delay_s(1, AttemptResult(503, "answered 503", 1e9), 0.5) == RETRY_AFTER_MAX_S
 
 
 def test_one_that_is_gone_is_not_tried_again() -> None:
-    assert next_delay_s(1, Answered(410, "answered 410"), 0.5) is None
+    assert next_delay_s(1, AttemptResult(410, "answered 410"), 0.5) is None
 
 
 def test_what_is_signed_is_verified_by_the_library_of_the_standard() -> None:
