@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from booking.catalogue import document
+from booking.catalogue.demo import demo_catalogue
 from booking.instance.metrics import MEANINGS
 from booking_client import AsyncBooking, Refused
 from tests.support.api_client import Api
 from tests.support.house import ROOT
 from tests.support.journal_rows import until
+from tests.support.service import StartService
 
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \|\s*([^|]*?)\s*\| ([^|]+) \|$", re.MULTILINE)
@@ -53,14 +58,16 @@ def told(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 async def test_every_metric_is_explained_and_every_explained_one_is_there(
-    running_service: str,
+    start_service: StartService,
 ) -> None:
-    await a_sale(running_service)
+    demo = msgspec.json.decode(document.encode(demo_catalogue(datetime.now(UTC))))
+    url = (await start_service(demo, BOOKING_WEBHOOKS="on")).url
+    await a_sale(url)
     written = {
         name: (kind, tuple(sorted(re.findall(r"\w+", labels))))
         for name, kind, labels, _ in ROW.findall(PAGE)
     }
-    found = told(await exposition(running_service))
+    found = told(await exposition(url))
     assert {name: kind for name, (kind, _) in found.items()} == {
         name: kind for name, (kind, _) in written.items()
     }
