@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from typing import Any
 
 import msgspec
 
 from booking_http.codes import CODES, UNAVAILABLE
-from booking_http.inputs import KEY_LENGTH_MAX, REQUEST_ID_LENGTH_MAX
 from booking_http.routes import ID_SCHEMA, Answer, Param, Route
 from booking_http.schemas import Problem
 from booking_http.settings import EdgeSettings
@@ -16,86 +16,14 @@ from booking_http.settings import EdgeSettings
 Json = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _TEXT: Json = {"type": "string"}
-_TAGS = {
-    "queue": "The waiting queue. Everything about a concert needs a token that has been admitted.",
-    "concert": "Dates and seats.",
-    "reservation": "Seats held for five minutes.",
-    "payment": "Seats paid for.",
-    "user": "A user's balance.",
-    "system": "Health, numbers, documents.",
-    "admin": "For operators, with their own token. Every change is written to the audit trail.",
-}
+_BASE = files("booking_http").joinpath("openapi.json").read_bytes()
+"""What is the same in every document: tags, headers, parameters, kinds of tokens."""
 _EVERYWHERE = ("malformed", "internal_error")
 _TOKEN_CODES = ("token_missing", "token_invalid", "token_expired")
 _BODY_CODES = ("request_timeout", "body_too_large", "unsupported_media_type", "expectation_failed")
 _UNREAD_BODY_CODES = ("request_timeout", "body_too_large", "expectation_failed")
 _ADMIN_CODES = ("admin_disabled", "admin_token_missing", "admin_token_invalid", "too_many_attempts")
 _KEY_CODES = ("idempotency_key_reused", "idempotency_key_in_flight")
-
-
-def _described(description: str, schema: Json = _TEXT, **more: Any) -> Json:
-    return {"description": description, "schema": schema, **more}
-
-
-def _sent(name: str, description: str, schema: Json = _TEXT) -> Json:
-    """A header of requests."""
-    return _described(description, schema, name=name, **{"in": "header"})
-
-
-_HEADERS = {
-    "X-Request-Id": _described(
-        "The request's id: the one sent, or a new one.",
-        {"type": "string", "maxLength": REQUEST_ID_LENGTH_MAX},
-    ),
-    "Location": _described("Where it can be read."),
-    "ETag": _described("Names this content; send it back in If-None-Match."),
-    "Retry-After": _described(
-        "Seconds to wait before asking again.", {"type": "integer", "minimum": 1}
-    ),
-    "Idempotent-Replayed": _described(
-        "true: the stored outcome of an earlier request with this key.",
-        {"type": "string", "enum": ["true"]},
-    ),
-    "RateLimit-Policy": _described(
-        "The limit: q requests in w seconds (draft-ietf-httpapi-ratelimit-headers)."
-    ),
-    "RateLimit": _described("What is left of it: r requests; all of them again in t seconds."),
-    "WWW-Authenticate": _described("RFC 6750."),
-}
-_KEY_SCHEMA: Json = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": KEY_LENGTH_MAX,
-    "pattern": "^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$",
-}
-_PARAMETERS = {
-    # No maxLength: what does not fit is not refused.
-    "RequestId": _sent(
-        "X-Request-Id",
-        f"At most {REQUEST_ID_LENGTH_MAX} characters of printable ASCII; "
-        "anything else is replaced.",
-    ),
-    "IdempotencyKey": _sent(
-        "Idempotency-Key",
-        "Printable ASCII, quoted or bare. The first outcome is stored with the "
-        "effect and replayed for at least 24 hours. Scoped to user and call.",
-        _KEY_SCHEMA,
-    ),
-    "IfNoneMatch": _sent(
-        "If-None-Match", "The entity tag of what you have; 304 if it is still true."
-    ),
-}
-_BEARER = {"type": "http", "scheme": "bearer"}
-_SECURITY_SCHEMES: Json = {
-    "queueToken": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "queue-token",
-        "description": "The token of POST /queue/issue.",
-    },
-    "bearerToken": {**_BEARER, "description": "The same token as a bearer token."},
-    "adminToken": {**_BEARER, "description": "The operators' token, BOOKING_ADMIN_TOKEN."},
-}
 _TOKEN_SECURITY: list[Json] = [{"queueToken": []}, {"bearerToken": []}]
 
 
@@ -105,39 +33,17 @@ def document(routes: Sequence[Route], settings: EdgeSettings) -> bytes:
     paths: dict[str, Json] = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route, shapes, settings)
+    made: Json = msgspec.json.decode(_BASE)
     tags = {route.tag for route in routes}
-    return msgspec.json.encode(
-        {
-            "openapi": "3.1.0",
-            "info": {
-                "title": "booking",
-                "version": release(),
-                "summary": "Concert seat booking: a fair waiting queue, five-minute holds, "
-                "one writer for each seat.",
-                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            },
-            "servers": [{"url": "/"}],
-            "tags": [{"name": n, "description": words} for n, words in _TAGS.items() if n in tags],
-            "paths": paths,
-            "components": {
-                "schemas": shapes.components,
-                "parameters": _PARAMETERS,
-                "headers": _HEADERS,
-                # What no call describes for itself: unknown paths (404) and methods (405).
-                "responses": {"Problem": _problem("A refusal.", ["X-Request-Id"])},
-                "securitySchemes": _SECURITY_SCHEMES,
-            },
-            "x-problems": [
-                {
-                    "code": str(code),
-                    "status": row.status,
-                    "title": row.title,
-                    "meaning": row.meaning,
-                }
-                for code, row in CODES.items()
-            ],
-        }
-    )
+    made["tags"] = [tag for tag in made["tags"] if tag["name"] in tags]
+    made["info"]["version"] = release()
+    made["paths"] = paths
+    made["components"]["schemas"] = shapes.components
+    made["x-problems"] = [
+        {"code": str(code), "status": row.status, "title": row.title, "meaning": row.meaning}
+        for code, row in CODES.items()
+    ]
+    return msgspec.json.encode(made)
 
 
 def release() -> str:
@@ -221,7 +127,8 @@ def _parameters(route: Route) -> list[Json]:
 
 
 def _query_parameter(param: Param) -> Json:
-    described = _described(param.description, param.schema, name=param.name, **{"in": "query"})
+    described: Json = {"description": param.description, "schema": param.schema}
+    described |= {"name": param.name, "in": "query"}
     if param.required:
         described["required"] = True
     if param.allow_empty:

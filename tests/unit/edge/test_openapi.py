@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -11,6 +12,8 @@ import pytest
 
 from booking_http import EdgeSettings
 from booking_http.codes import CODES
+from booking_http.inputs import KEY_LENGTH_MAX, REQUEST_ID_LENGTH_MAX
+from booking_http.openapi import document as written
 from tests.support.edge import ALICE, BOB, Edge, running
 from tests.support.instance import Instance
 
@@ -185,3 +188,34 @@ async def test_the_document_follows_the_setting_for_tokens() -> None:
             assert ({} in spec["paths"]["/user/check"]["get"]["security"]) is optional
             assert {} in spec["paths"]["/queue/issue"]["post"]["security"]
             assert {} not in spec["paths"]["/queue/status"]["get"]["security"]
+
+
+async def test_what_is_the_same_in_every_document_agrees_with_the_code(edge: Edge) -> None:
+    """Given the written part of the document, then its limits are those that are kept, each of its
+    headers and parameters is in use, and every tag of a row has words."""
+    spec = await document(edge)
+    parts = spec["components"]
+    key, request_id = parts["parameters"]["IdempotencyKey"], parts["headers"]["X-Request-Id"]
+    assert key["schema"]["maxLength"] == KEY_LENGTH_MAX
+    assert request_id["schema"]["maxLength"] == REQUEST_ID_LENGTH_MAX
+    told = parts["parameters"]["RequestId"]["description"]
+    assert told.startswith(f"At most {REQUEST_ID_LENGTH_MAX} characters")
+    used = set(refs(spec))
+    for kind in ("headers", "parameters"):
+        assert {f"#/components/{kind}/{name}" for name in parts[kind]} <= used
+    assert {route.tag for route in edge.server.table.routes} == {
+        tag["name"] for tag in spec["tags"]
+    }
+    assert all(tag["description"] for tag in spec["tags"])
+
+
+async def test_one_document_does_not_change_the_next(edge: Edge) -> None:
+    """Given two tables of rows, when a document is made of each, then neither has what is the
+    other's alone."""
+    rows, settings = edge.server.table.routes, EdgeSettings()
+    some = tuple(row for row in rows if row.tag == "queue")
+    first = written(rows, settings)
+    fewer = json.loads(written(some, settings))
+    assert [tag["name"] for tag in fewer["tags"]] == ["queue"]
+    assert set(fewer["paths"]) == {row.path for row in some}
+    assert written(rows, settings) == first
