@@ -15,6 +15,7 @@ import tracemalloc
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from operator import truediv
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -57,29 +58,29 @@ HOLD_MS = 3_600_000
 _Command = Callable[[int], Any]
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct):
     """What was measured."""
 
     machine: str
     seats: int
-    holds_per_s: float
-    sales_per_s: float
-    hold_ratio: float
+    holds_per_s: float = 0.0
+    sales_per_s: float = 0.0
+    hold_ratio: float = 0.0
     """The cost of a hold over that in dates of 50 seats; the median of the turns."""
-    sale_ratio: float
-    held_bytes: float
+    sale_ratio: float = 0.0
+    held_bytes: float = 0.0
     """Memory of a held seat in its date's ledger."""
-    sold_bytes: float
-    list_s: float
+    sold_bytes: float = 0.0
+    list_s: float = 0.0
     """The first list, while everything else goes on."""
-    list_again_s: float
+    list_again_s: float = 0.0
     """The list after one more seat was held."""
-    takeover_s: float
+    takeover_s: float = 0.0
     """From the claim by another instance to the answer of a seat."""
-    stops_ms: dict[str, float]
+    stops_ms: dict[str, float] = {}
     """The largest stop of the event loop in each part: the most that its thread computed without a
     pause."""
-    problems: list[str]
+    problems: list[str] = []
 
     def verdicts(self) -> list[tuple[str, bool]]:
         """Each claim in words, and whether it holds."""
@@ -195,10 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def measure(seats: int, seen: Stops) -> Finding:
     """Sell the large date out beside small ones, and look at it."""
-    held_bytes, sold_bytes = ledger_bytes(min(seats, 20_000))
+    found = Finding(machine(), seats)
+    stops = found.stops_ms
+    found.held_bytes, found.sold_bytes = ledger_bytes(min(seats, 20_000))
     large, small = Core(1, seats), Core(seats // SMALL_SEATS, SMALL_SEATS)
     runtimes = [await large.start("one"), await small.start("two")]
-    stops: dict[str, float] = {}
     each = seats // SLICES
 
     async def turns(what: str, do: Sequence[Callable[[Runtime, int], Any]]) -> list[list[float]]:
@@ -211,30 +213,15 @@ async def measure(seats: int, seen: Stops) -> Finding:
         return costs
 
     holds = await turns("holds", (large.hold, small.hold))
-    timed = await _lists(large, stops, seen)
+    found.holds_per_s, found.hold_ratio = 1 / median(holds[0]), median(map(truediv, *holds))
+    found.list_s, found.list_again_s = await _lists(large, stops, seen)
     sales = await turns("sales", (large.sell, small.sell))
-    takeover_s = await _take_over(large, stops, seen)
+    found.sales_per_s, found.sale_ratio = 1 / median(sales[0]), median(map(truediv, *sales))
+    found.takeover_s = await _take_over(large, stops, seen)
     for runtime in runtimes:
         await runtime.stop(timeout_s=5.0)
-    return Finding(
-        machine=machine(),
-        seats=seats,
-        holds_per_s=1 / median(holds[0]),
-        sales_per_s=1 / median(sales[0]),
-        hold_ratio=median(map(_ratio, *holds)),
-        sale_ratio=median(map(_ratio, *sales)),
-        held_bytes=held_bytes,
-        sold_bytes=sold_bytes,
-        list_s=timed[0],
-        list_again_s=timed[1],
-        takeover_s=takeover_s,
-        stops_ms=stops,
-        problems=(large.problems + small.problems)[:10],
-    )
-
-
-def _ratio(one: float, other: float) -> float:
-    return one / other
+    found.problems = (large.problems + small.problems)[:10]
+    return found
 
 
 @asynccontextmanager

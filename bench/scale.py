@@ -64,37 +64,37 @@ COLUMNS = (
 )
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct):
     """What was measured."""
 
     machine: str
     users: int
     asked: int
     """Users that were asked for."""
-    events: int
-    """Rows in the journal."""
     bookings: int
-    stop_s: float
+    events: int = 0
+    """Rows in the journal."""
+    stop_s: float = 0.0
     """From SIGTERM to the end of the process."""
-    restart_s: float
+    restart_s: float = 0.0
     """From start to ready, after an orderly stop."""
-    restart_after_kill_s: float
+    restart_after_kill_s: float = 0.0
     """The same after kill -9."""
-    restart_cpu_s: float
+    restart_cpu_s: float = 0.0
     """What the service itself computed until then, at most. On a busy machine the rest is waiting
     for its turn."""
-    cold: Latencies
+    cold: Latencies = latencies(())
     """Of single requests, one after the other, each for a user not asked for since the start."""
-    others_per_s: float
+    others_per_s: float = 0.0
     """The others, asked for over 64 connections, none of them in memory before."""
-    memory_ready_mb: float
-    memory_mb: float
+    memory_ready_mb: float = 0.0
+    memory_mb: float = 0.0
     """Resident, after all these users were asked for."""
-    stops: dict[str, Stop]
+    stops: dict[str, Stop] = {}
     """The longest of the event loop in each part of the run."""
-    audit_s: float
+    audit_s: float = 0.0
     """`booking audit` over all events."""
-    problems: list[str]
+    problems: list[str] = []
     queue: waiting.Finding | None = None
     """Of a queue of so many waiting."""
 
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interruptible():
         finding = measure(options)
         if options.waiting:
-            finding = msgspec.structs.replace(finding, queue=measure_queue(options.waiting))
+            finding.queue = measure_queue(options.waiting)
     return conclude(finding, "scale.txt", as_json=options.json)
 
 
@@ -156,59 +156,43 @@ def measure(options: argparse.Namespace) -> Finding:
     setup = Setup(
         dates, database_url=options.database_url, redis_url=options.redis_url, watched=True
     )
-    stops: dict[str, Stop] = {}
+    asked = min(options.asked, options.users)
+    found = Finding(machine(), options.users, asked, options.bookings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, Rig(setup, {}, say) as rig:
         say(f"making {options.bookings} bookings over HTTP")
-        take = _taker(rig, stops)
+        take = _taker(rig, found.stops)
         take("start")
         runner.run(_book(rig, options.bookings))
         take(BOOKINGS)
-        stop_s = rig.stop_service()
+        found.stop_s = rig.stop_service()
         take("stop")
         before = runner.run(_count_events(rig.database_url))
         say(f"writing {options.events - before:,} charges for {options.users:,} users")
         users = Users().take(options.users)
         balances = runner.run(_seed(rig.database_url, users, options.events - before))
-        restart_s, restart_after_kill_s, restart_cpu_s = _restart(rig, take)
-        memory_ready_mb = memory_mb(rig.running.pid)
+        _restart(rig, take, found)
+        found.memory_ready_mb = memory_mb(rig.running.pid)
         random.Random(1).shuffle(users)
-        asked = users[: options.asked]
-        say(f"asking for {len(asked):,} users")
-        cold, others_per_s, problems = runner.run(_ask(rig, asked, balances, options.cold))
+        say(f"asking for {asked:,} users")
+        runner.run(_ask(rig, users[:asked], balances, options.cold, found))
         take(ALL_ASKED)
-        memory_all_mb, began_s = memory_mb(rig.running.pid), time.monotonic()
-        problems += audit(rig)
-        audit_s = time.monotonic() - began_s
-        return Finding(
-            machine=machine(),
-            users=options.users,
-            asked=len(asked),
-            events=runner.run(_count_events(rig.database_url)),
-            bookings=options.bookings,
-            stop_s=stop_s,
-            restart_s=restart_s,
-            restart_after_kill_s=restart_after_kill_s,
-            restart_cpu_s=restart_cpu_s,
-            cold=cold,
-            others_per_s=others_per_s,
-            memory_ready_mb=memory_ready_mb,
-            memory_mb=memory_all_mb,
-            stops=stops,
-            audit_s=audit_s,
-            problems=problems,
-        )
+        found.memory_mb, began_s = memory_mb(rig.running.pid), time.monotonic()
+        found.problems += audit(rig)
+        found.audit_s = time.monotonic() - began_s
+        found.events = runner.run(_count_events(rig.database_url))
+    return found
 
 
-def _restart(rig: Rig, take: Callable[[str], None]) -> tuple[float, float, float]:
-    """Seconds that a restart takes after a stop and after kill -9, and the most of CPU in one."""
+def _restart(rig: Rig, take: Callable[[str], None], found: Finding) -> None:
+    """Restart after a stop and after kill -9."""
     say("restarting")
-    restart_s = rig.start_service()
+    found.restart_s = rig.start_service()
     cpu_s = cpu_seconds(rig.running.pid)
     take("restart")
     rig.stop_service(signal.SIGKILL)
-    after_kill_s = rig.start_service()
+    found.restart_after_kill_s = rig.start_service()
     take("restart after kill -9")
-    return restart_s, after_kill_s, max(cpu_s, cpu_seconds(rig.running.pid))
+    found.restart_cpu_s = max(cpu_s, cpu_seconds(rig.running.pid))
 
 
 def measure_queue(users: int) -> waiting.Finding:
@@ -239,10 +223,9 @@ async def _book(rig: Rig, count: int) -> None:
 
 
 async def _ask(
-    rig: Rig, users: Sequence[str], balances: dict[str, int], cold: int
-) -> tuple[Latencies, float, list[str]]:
-    """Ask for the first ``cold`` users one by one and for the others at once; latencies of the
-    first, rate of the others, and what balances were wrong."""
+    rig: Rig, users: Sequence[str], balances: dict[str, int], cold: int, found: Finding
+) -> None:
+    """Ask for the first ``cold`` users one by one and for the others at once."""
     wrong: list[str] = []
 
     def check(user: str) -> Scenario:
@@ -259,8 +242,9 @@ async def _ask(
         results.append((recorder, seconds))
         wrong += [f"{count} times {reason}" for reason, count in recorder.failures.items()]
     (first, _), (others, seconds) = results
-    rate = len(others.units) / seconds if seconds > 0 else 0.0
-    return latencies(first.units), rate, wrong[:20]
+    found.cold = latencies(first.units)
+    found.others_per_s = len(others.units) / seconds if seconds > 0 else 0.0
+    found.problems += wrong[:20]
 
 
 # -- filling the journal ---------------------------------------------------------------------------

@@ -56,20 +56,20 @@ class Phase(msgspec.Struct, frozen=True):
     """Share of one core."""
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct):
     """What was measured."""
 
     machine: str
     clients: int
-    connect_s: float
-    memory_before_mb: float
-    memory_mb: float
+    connect_s: float = 0.0
+    memory_before_mb: float = 0.0
+    memory_mb: float = 0.0
     """Resident memory of the service, with all clients connected; before, without them."""
-    memory_after_mb: float
+    memory_after_mb: float = 0.0
     """At the end, after some had not read for a while."""
-    phases: list[Phase]
-    closes: dict[int, int]
-    numbers: dict[str, float]
+    phases: list[Phase] = []
+    closes: dict[int, int] = {}
+    numbers: dict[str, float] = {}
     """The service's own."""
 
     @property
@@ -149,6 +149,7 @@ class _Run:
 
     async def measure(self) -> Finding:
         options, clients = self._options, self._options.clients
+        found = Finding(machine(), clients)
         per_phase = round(options.seconds * options.changes)
         async with Pool(self._rig.target, 32) as pool, Pool(self._rig.target, 1) as probes:
             self._world, self._probes = World(pool), World(probes)
@@ -158,28 +159,21 @@ class _Run:
             for user in users.take(2 * per_phase):
                 self._leaving += await self._world.tokens([user])
             self._tokens = await self._world.tokens(users.take(clients))
-            before_mb = memory_mb(self._pid)
+            found.memory_before_mb = memory_mb(self._pid)
             say("connecting")
             began = time.perf_counter()
             readers, others = await self._connect(round(clients * options.unread))
-            connect_s = time.perf_counter() - began
-            after_mb = memory_mb(self._pid)
-            phases = [await self._phase("all read", readers + others, per_phase)]
+            found.connect_s = time.perf_counter() - began
+            found.memory_mb = memory_mb(self._pid)
+            found.phases.append(await self._phase("all read", readers + others, per_phase))
             for each in others:
                 if each.transport is not None:
                     each.transport.pause_reading()
-            phases.append(await self._phase("some stopped reading", readers, per_phase))
-            return Finding(
-                machine=machine(),
-                clients=clients,
-                connect_s=connect_s,
-                memory_before_mb=before_mb,
-                memory_mb=after_mb,
-                memory_after_mb=memory_mb(self._pid),
-                phases=phases,
-                closes=dict(self._closes),
-                numbers=await self._numbers(),
-            )
+            found.phases.append(await self._phase("some stopped reading", readers, per_phase))
+            found.memory_after_mb = memory_mb(self._pid)
+            found.closes = dict(self._closes)
+            found.numbers = await self._numbers()
+        return found
 
     async def _connect(self, others: int) -> tuple[list[Listener], list[Listener]]:
         target, moves, closes = self._rig.target, self._moves, self._closes

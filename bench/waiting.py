@@ -65,30 +65,30 @@ ME = queue_address("main")
 RULES = Policy(max_active=1, admit_per_interval=0, active_ms=86_400_000, max_waiting=10_000_000)
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct):
     """What was measured."""
 
     machine: str
     waiting: int
-    user_bytes: float
+    user_bytes: float = 0.0
     """Memory of one who waits, on the owner, with its view."""
-    takeover_s: float
+    takeover_s: float = 0.0
     """From the claim by a process that knows nothing of the queue to the answer of a join."""
-    takeover_cpu_s: float
+    takeover_cpu_s: float = 0.0
     """What the process itself computed of it. On a busy machine the rest is waiting for its
     turn."""
-    joins_per_s: float
-    status_us: float
-    admission_s: float
+    joins_per_s: float = 0.0
+    status_us: float = 0.0
+    admission_s: float = 0.0
     """Until 10,000 more are inside after the limit was raised by as many."""
-    leaves_per_s: float
-    pauses_ms: list[float]
+    leaves_per_s: float = 0.0
+    pauses_ms: list[float] = []
     """Of planned moves, from the owner's release to the answer of a join."""
-    pauses_cpu_ms: list[float]
+    pauses_cpu_ms: list[float] = []
     """What the process computed meanwhile."""
-    replica_s: float
+    replica_s: float = 0.0
     """Until another instance shows the queue."""
-    stops_ms: dict[str, float]
+    stops_ms: dict[str, float] = {}
     """The largest stop of the event loop in each part: the most that its thread computed without a
     pause."""
 
@@ -186,48 +186,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def measure(dsn: str, waiting: int, seen: Stops) -> Finding:
     """Make the queue, and do to it what can be done to a queue."""
-    stops: dict[str, float] = {}
-    part = _Part(stops, seen)
+    found = Finding(machine(), waiting)
+    part = _Part(found.stops_ms, seen)
     one, two = Instance("one", dsn), Instance("two", dsn)
     await two.runtime.start([])
     async with part("takeover"):
         before_mb, began = memory_mb(os.getpid()), _Spent()
         await one.runtime.start([ME.slot])
         await one.ask(Join(str(uuid.uuid4()), "first"))
-        takeover_s, takeover_cpu_s = began.since()
-        user_bytes = (memory_mb(os.getpid()) - before_mb) * 1e6 / waiting
+        found.takeover_s, found.takeover_cpu_s = began.since()
+        found.user_bytes = (memory_mb(os.getpid()) - before_mb) * 1e6 / waiting
     async with part("joins"):
-        joins = await _each(JOINS, lambda n: one.ask(Join(str(uuid.uuid4()), f"{n:032x}")))
+        took_s = await _each(JOINS, lambda n: one.ask(Join(str(uuid.uuid4()), f"{n:032x}")))
+        found.joins_per_s = JOINS / took_s
     async with part("status"):
-        status_us = await _poll(one, waiting)
-    leaves, admission_s = await _change(one, waiting, part)
+        found.status_us = await _poll(one, waiting)
+    leaves_s, found.admission_s = await _change(one, waiting, part)
+    found.leaves_per_s = LEAVING / leaves_s
     async with part("look for the silent"):
         await _look(one.view)
     async with part("replica"):
-        replica_s = await _replica(dsn)
-    pauses, owners = list[tuple[float, float]](), [one, two]
+        found.replica_s = await _replica(dsn)
+    owners = [one, two]
     async with part("moves"):
         for _ in range(MOVES):
             owners.reverse()
-            pauses.append(await owners[0].take_from(owners[1]))
+            wall_s, cpu_s = await owners[0].take_from(owners[1])
+            found.pauses_ms.append(round(wall_s * 1000, 1))
+            found.pauses_cpu_ms.append(round(cpu_s * 1000, 1))
             await _each(500, lambda n: owners[0].ask(Join(str(uuid.uuid4()), f"{n:032x}")))
     for instance in owners:
         await instance.close()
-    return Finding(
-        machine=machine(),
-        waiting=waiting,
-        user_bytes=user_bytes,
-        takeover_s=takeover_s,
-        takeover_cpu_s=takeover_cpu_s,
-        joins_per_s=JOINS / joins,
-        status_us=status_us,
-        admission_s=admission_s,
-        leaves_per_s=LEAVING / leaves,
-        pauses_ms=[round(wall_s * 1000, 1) for wall_s, _ in pauses],
-        pauses_cpu_ms=[round(cpu_s * 1000, 1) for _, cpu_s in pauses],
-        replica_s=replica_s,
-        stops_ms=stops,
-    )
+    return found
 
 
 async def _change(one: Instance, waiting: int, part: _Part) -> tuple[float, float]:
