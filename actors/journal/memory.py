@@ -243,11 +243,9 @@ class MemoryJournal:
         self.parts: Sequence[MemoryJournal] = (self,)
 
     async def append(self, lane: int, batch: Batch) -> Collection[int]:
-        """As the contract says."""
         return self.store.write(batch)
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
-        """As the contract says."""
         snapshots = [None if whole else self.store.snapshots.get(a) for a in addresses]
         known = [(a, one.seq if one else 0) for a, one in zip(addresses, snapshots, strict=True)]
         return self._loaded(known, snapshots)
@@ -263,17 +261,14 @@ class MemoryJournal:
         return found
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
-        """As the contract says."""
         return self._loaded(known, repeat(None))
 
     async def pages(self, snapshot: SnapshotRow, after: int) -> list[PageRow]:
-        """As the contract says."""
         rows = self.store.pages[snapshot.address]
         newest = {row.number: row for row in rows if row.seq <= snapshot.seq}
         return [row for row in newest.values() if row.number > after and row.data][:PAGES_MAX]
 
     async def drop_pages(self, address: Address, seq: int) -> None:
-        """As the contract says."""
         rows = self.store.pages[address]
         newest = {row.number: row for row in rows if row.seq <= seq}
         self.store.pages[address] = [
@@ -281,37 +276,30 @@ class MemoryJournal:
         ]
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
-        """As the contract says."""
         found = (self.store.outcomes.get(command) for command in commands)
         return {row.command: row for row in found if row is not None}
 
     async def claim(
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str, above: int = 0
     ) -> list[Lease]:
-        """As the contract says."""
         return self.store.claim(wanted, owner, incarnation, above)
 
     async def shards(self, seqs: Mapping[int, int] | None = None) -> list[ShardInfo]:
-        """As the contract says."""
         return self.store.infos(seqs or {})
 
     async def kept(self, pasts: Mapping[int, Past]) -> dict[int, int]:
-        """As the contract says."""
         return {shard: self.store.kept(shard, past) for shard, past in pasts.items()}
 
     async def report(self, losses: Sequence[Loss], owner: str, incarnation: str) -> Collection[int]:
-        """As the contract says."""
         return {loss.shard for loss in losses if self.store.report(loss, incarnation)}
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
-        """As the contract says."""
         wanted = frozenset(shards)
         return [address for address, shard in self.store.timers.items() if shard in wanted]
 
     async def history(
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
     ) -> list[Row]:
-        """As the contract says."""
         rows = [
             row
             for row in reversed(self.store.events(address))
@@ -320,12 +308,10 @@ class MemoryJournal:
         return rows[:limit]
 
     async def read(self, after: Mapping[int, int], limit: int) -> list[Row]:
-        """As the contract says."""
         rows = self.store.rows
         return [row for shard, seq in after.items() for row in rows[shard][seq : seq + limit]]
 
     async def ends(self, shards: Collection[int]) -> dict[int, int]:
-        """As the contract says."""
         return {shard: len(self.store.rows[shard]) for shard in shards}
 
     async def turn_outcomes(self, every_ms: int) -> bool:
@@ -337,7 +323,6 @@ class MemoryJournal:
         return False
 
     async def now_ms(self) -> float | None:
-        """As the contract says."""
         return None if self.store.clock is None else float(self.store.clock.now_ms())
 
     async def ping(self) -> None:

@@ -111,21 +111,17 @@ class PartitionedJournal:
         return any(await together(part.turn_journal(every_ms) for part in self.parts))
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
-        """As the contract says."""
         slots = [address.slot for address in addresses]
         return await self._load(addresses, slots, lambda part, some: part.load(some, whole=whole))
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
-        """As the contract says."""
         slots = [address.slot for address, _ in known]
         return await self._load(known, slots, lambda part, some: part.later(some))
 
     async def pages(self, snapshot: SnapshotRow, after: int) -> list[PageRow]:
-        """As the contract says."""
         return await self._of(snapshot.address).pages(snapshot, after)
 
     async def drop_pages(self, address: Address, seq: int) -> None:
-        """As the contract says."""
         await self._of(address).drop_pages(address, seq)
 
     def _of(self, address: Address) -> Journal:
@@ -144,7 +140,6 @@ class PartitionedJournal:
         return [next(answers[part_number(slot, len(self.parts))]) for slot in slots]
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
-        """As the contract says."""
         shards = [shard for shard, _ in commands]
         found = await self._spread(commands, shards, lambda part, some: part.outcomes(some))
         return {command: row for part in found.values() for command, row in part.items()}
@@ -154,13 +149,11 @@ class PartitionedJournal:
         return own_of_each(await together(part.shards(seqs) for part in self.parts))
 
     async def kept(self, pasts: Mapping[int, Past]) -> dict[int, int]:
-        """As the contract says."""
         items = list(pasts.items())
         found = await self._spread(items, list(pasts), lambda part, some: part.kept(dict(some)))
         return {shard: seq for part in found.values() for shard, seq in part.items()}
 
     async def report(self, losses: Sequence[Loss], owner: str, incarnation: str) -> Collection[int]:
-        """As the contract says."""
         found = await self._spread(
             losses,
             [loss.shard for loss in losses],
@@ -169,7 +162,6 @@ class PartitionedJournal:
         return set(chain.from_iterable(found.values()))
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
-        """As the contract says."""
         numbers = list(shards)
         found = await self._spread(numbers, numbers, lambda part, some: part.armed_timers(some))
         return list(chain.from_iterable(found.values()))
@@ -177,18 +169,15 @@ class PartitionedJournal:
     async def history(
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
     ) -> list[Row]:
-        """As the contract says."""
         return await self._of(address).history(address, types, limit, before_seq)
 
     async def read(self, after: Mapping[int, int], limit: int) -> list[Row]:
-        """As the contract says."""
         found = await self._spread(
             list(after.items()), list(after), lambda part, some: part.read(dict(some), limit)
         )
         return list(chain.from_iterable(found.values()))
 
     async def ends(self, shards: Collection[int]) -> dict[int, int]:
-        """As the contract says."""
         numbers = list(shards)
         found = await self._spread(numbers, numbers, lambda part, some: part.ends(some))
         return {shard: seq for part in found.values() for shard, seq in part.items()}

@@ -83,11 +83,9 @@ class PostgresJournal:
         await asyncio.gather(self._pool.close(), *(lane.close() for lane in self._lanes))
 
     async def ping(self) -> None:
-        """As the contract says."""
         await self._pool.fetch(_SQL["ping"])
 
     async def now_ms(self) -> float | None:
-        """As the contract says."""
         [record] = await self._pool.fetch(_SQL["now_ms"])
         now_ms: float = record["now_ms"]
         return now_ms
@@ -112,23 +110,19 @@ class PostgresJournal:
     async def claim(
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str, above: int = 0
     ) -> list[Lease]:
-        """As the contract says."""
         return await claim_shards(self._pool, wanted, owner, incarnation, above)
 
     async def turn_outcomes(self, every_ms: int) -> bool:
-        """As the contract says."""
         [record] = await self._pool.fetch(_SQL["turn_outcomes"], every_ms=every_ms)
         turned: bool = record["turned"]
         return turned
 
     async def turn_journal(self, every_ms: int) -> bool:
-        """As the contract says."""
         [record] = await self._pool.fetch(_SQL["turn_journal"], every_ms=every_ms)
         turned: bool = record["turned"]
         return turned
 
     async def load(self, addresses: Sequence[Address], *, whole: bool = False) -> list[Loaded]:
-        """As the contract says."""
         if whole:
             shards = [address.slot for address in addresses]
             if found := await self._pool.fetch(_SQL["archived"], shards=shards):
@@ -136,7 +130,6 @@ class PostgresJournal:
         return await self._load("load", addresses, with_snapshots=not whole)
 
     async def later(self, known: Sequence[tuple[Address, int]]) -> list[Loaded]:
-        """As the contract says."""
         return await self._load(
             "later", [address for address, _ in known], seqs=[s for _, s in known]
         )
@@ -152,7 +145,6 @@ class PostgresJournal:
         return _gathered(addresses, found, limit)
 
     async def pages(self, snapshot: SnapshotRow, after: int) -> list[PageRow]:
-        """As the contract says."""
         address = snapshot.address
         shard, _, text = located(address)
         found = await self._pool.fetch(
@@ -166,12 +158,10 @@ class PostgresJournal:
         return [PageRow(address=address, **dict(record)) for record in found]
 
     async def drop_pages(self, address: Address, seq: int) -> None:
-        """As the contract says."""
         shard, _, text = located(address)
         await self._pool.fetch(_SQL["drop_pages"], shard=shard, address=text, seq=seq)
 
     async def outcomes(self, commands: Sequence[tuple[int, bytes]]) -> dict[bytes, OutcomeRow]:
-        """As the contract says."""
         if not commands:
             return {}
         shards, ids = zip(*commands, strict=True)
@@ -179,17 +169,14 @@ class PostgresJournal:
         return {record["command"]: OutcomeRow(**dict(record)) for record in found}
 
     async def shards(self, seqs: Mapping[int, int] | None = None) -> list[ShardInfo]:
-        """As the contract says."""
         asked = [(seqs or {}).get(shard, 0) for shard in range(SLOT_COUNT)]
         return [_info(record) for record in await self._pool.fetch(_SQL["shards"], seqs=asked)]
 
     async def kept(self, pasts: Mapping[int, Past]) -> dict[int, int]:
-        """As the contract says."""
         found = await self._pool.fetch(_SQL["kept"], **_past_columns(pasts))
         return dict.fromkeys(pasts, 0) | {record["shard"]: record["seq"] for record in found}
 
     async def report(self, losses: Sequence[Loss], owner: str, incarnation: str) -> Collection[int]:
-        """As the contract says."""
         reported = await self._pool.fetch(
             _SQL["report"],
             **_past_columns({loss.shard: loss.known for loss in losses}),
@@ -202,7 +189,6 @@ class PostgresJournal:
         return {record["shard"] for record in reported if record["open"]}
 
     async def armed_timers(self, shards: Collection[int]) -> list[Address]:
-        """As the contract says."""
         found = await self._pool.fetch(_SQL["armed_timers"], shards=list(shards))
         armed: list[Address] = []
         for start in range(0, len(found), PARSED_TOGETHER):
@@ -214,7 +200,6 @@ class PostgresJournal:
     async def history(
         self, address: Address, types: Collection[str], limit: int, before_seq: int | None = None
     ) -> list[Row]:
-        """As the contract says."""
         shard, entity, text = located(address)
         found = await self._pool.fetch(
             _SQL["history"],
@@ -228,7 +213,6 @@ class PostgresJournal:
         return [_row(record, address) for record in found]
 
     async def read(self, after: Mapping[int, int], limit: int) -> list[Row]:
-        """As the contract says."""
         if not after:
             return []
         found = await self._pool.fetch(
@@ -237,7 +221,6 @@ class PostgresJournal:
         return [_row(record, Address.parse(record["address"])) for record in found]
 
     async def ends(self, shards: Collection[int]) -> dict[int, int]:
-        """As the contract says."""
         found = await self._pool.fetch(_SQL["ends"], shards=list(shards))
         return dict.fromkeys(shards, 0) | {record["shard"]: record["seq"] for record in found}
 

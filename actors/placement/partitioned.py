@@ -45,7 +45,6 @@ class PartitionedPlacement:
         self.log, self.logged = first.log, first.logged
 
     async def close(self) -> None:
-        """As the contract says."""
         await together(part.close() for part in self._parts)
 
     async def shards(self) -> list[PlacedShard]:
@@ -102,20 +101,16 @@ class PartitionedPlacement:
     async def claim(
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
-        """As the contract says."""
         claims = [part.claim for part in self._parts]
         return await claim_in(claims, wanted, owner, incarnation)
 
     async def pin(self, shard: int, instance: str | None, who: str) -> None:
-        """As the contract says."""
         await self._part_of(shard).pin(shard, instance, who)
 
     async def freeze(self, shard: int, reason: str | None, who: str) -> None:
-        """As the contract says."""
         await self._part_of(shard).freeze(shard, reason, who)
 
     async def losses(self) -> list[StoredLoss]:
-        """As the contract says."""
         found = chain.from_iterable(await together(part.losses() for part in self._parts))
         return sorted(found, key=lambda loss: loss.noticed_at_ms, reverse=True)
 

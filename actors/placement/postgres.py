@@ -57,18 +57,15 @@ class PostgresPlacement:
         self._pool = LinkPool(dsn, TIMEOUT_S, POOL_SIZE)
 
     async def close(self) -> None:
-        """As the contract says."""
         await asyncio.gather(self._term_link.close(), self._pool.close())
 
     async def leadership(self) -> Leadership:
-        """As the contract says."""
         [record] = await self._term_link.fetch(_SQL["leadership"])
         return Leadership(**dict(record))
 
     async def raise_term(
         self, holder: str, via: Via, lease_s: float, seen: Leadership
     ) -> int | None:
-        """As the contract says."""
         new = {"holder": holder, "via": via, "lease_s": lease_s}
         raised = await self._term_link.fetch(
             _SQL["raise_term"], term=seen.term, expires_at=seen.expires_at, **new
@@ -76,16 +73,13 @@ class PostgresPlacement:
         return raised[0]["term"] if raised else None
 
     async def renew_term(self, term: int, via: Via, lease_s: float) -> bool:
-        """As the contract says."""
         renew = _SQL["renew_term"]
         return bool(await self._term_link.fetch(renew, term=term, via=via, lease_s=lease_s))
 
     async def yield_term(self, term: int) -> None:
-        """As the contract says."""
         await self._term_link.fetch(_SQL["yield_term"], term=term)
 
     async def shards(self) -> list[PlacedShard]:
-        """As the contract says."""
         return [PlacedShard(**dict(record)) for record in await self._pool.fetch(_SQL["placed"])]
 
     async def write_desired(self, term: int, desired: Mapping[int, tuple[int, str]]) -> WriteResult:
@@ -104,15 +98,12 @@ class PostgresPlacement:
     async def claim(
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
-        """As the contract says."""
         return await claim_shards(self._pool, wanted, owner, incarnation, only_desired=True)
 
     async def pin(self, shard: int, instance: str | None, who: str) -> None:
-        """As the contract says."""
         await self._set(shard, "pinned_to", instance, "pin" if instance else "unpin", who)
 
     async def freeze(self, shard: int, reason: str | None, who: str) -> None:
-        """As the contract says."""
         assert reason != "", "a freeze needs a reason"
         await self._set(shard, "frozen", reason, "freeze" if reason else "unfreeze", who)
 
@@ -131,7 +122,6 @@ class PostgresPlacement:
         assert changed, f"there is no shard {shard}"
 
     async def losses(self) -> list[StoredLoss]:
-        """As the contract says."""
         return [
             StoredLoss(**dict(r) | {"entities": tuple(msgspec.json.decode(r["entities"]))})
             for r in await self._pool.fetch(_SQL["losses"])
@@ -147,13 +137,11 @@ class PostgresPlacement:
         await self._pool.fetch(_SQL["accept_losses"], shards=sorted(shards), who=who)
 
     async def log(self, who: str, what: str, detail: Mapping[str, Any]) -> int:
-        """As the contract says."""
         [record] = await self._pool.fetch(_SQL["log"], who=who, what=what, detail=_json(detail))
         number: int = record["id"]
         return number
 
     async def logged(self, limit: int, before_id: int | None = None) -> list[OperatorLogEntry]:
-        """As the contract says."""
         below = ID_MAX if before_id is None else before_id
         records = await self._pool.fetch(_SQL["logged"], limit=limit, before_id=below)
         return [
@@ -171,49 +159,40 @@ class PostgresOperations:
         self._link = Link(dsn, TIMEOUT_S)
 
     async def close(self) -> None:
-        """As the contract says."""
         await self._link.close()
 
     async def desired_states(self) -> Mapping[str, DesiredState]:
-        """As the contract says."""
         records = await self._link.fetch(_OPERATIONS["desired_states"])
         return {r["instance"]: DesiredState(r["draining"], r["evicted"]) for r in records}
 
     async def desire(self, instance: str, state: DesiredState, who: str, what: str) -> None:
-        """As the contract says."""
         wanted = msgspec.structs.asdict(state)
         await self._link.fetch(
             _OPERATIONS["desire"], instance=instance, who=who, what=what, **wanted
         )
 
     async def show(self, plan: Plan, kind: PlanKind) -> None:
-        """As the contract says."""
         shown = {"plan_id": plan.plan_id, "kind": kind, "plan": _json(plan)}
         await self._link.fetch(_OPERATIONS["show"], kept_s=SHOWN_KEPT_S, **shown)
 
     async def begin(self, plan_id: str, who: str) -> bool:
-        """As the contract says."""
         return bool(await self._link.fetch(_OPERATIONS["begin"], plan_id=plan_id, who=who))
 
     async def end(
         self, plan_id: str, state: Literal["done", "aborted"], who: str, outcome: PlanOutcome
     ) -> bool:
-        """As the contract says."""
         ended = {"plan_id": plan_id, "state": state, "outcome": _json(outcome)}
         what = f"rebalance_{state}"
         return bool(await self._link.fetch(_OPERATIONS["end"], who=who, what=what, **ended))
 
     async def plan(self, plan_id: str) -> StoredPlan | None:
-        """As the contract says."""
         found = await self._link.fetch(_OPERATIONS["plan"], plan_id=plan_id)
         return _stored(found[0]) if found else None
 
     async def running(self) -> list[StoredPlan]:
-        """As the contract says."""
         return [_stored(record) for record in await self._link.fetch(_OPERATIONS["running"])]
 
     async def latest(self) -> StoredPlan | None:
-        """As the contract says."""
         found = await self._link.fetch(_OPERATIONS["latest"])
         return _stored(found[0]) if found else None
 
