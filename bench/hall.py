@@ -13,8 +13,8 @@ import gc
 import time
 import tracemalloc
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from operator import truediv
 from pathlib import Path
 from statistics import median
@@ -30,7 +30,7 @@ from actors.core.context import Limits
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.runtime import Runtime
 from bench.report import conclude, machine
-from bench.watchdog import TICK_S, Stops, watch
+from bench.watchdog import Parts, Stops, watch
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.cli.serving import GC_ALLOCATIONS
 from booking.domain.persistent import Prices
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def measure(seats: int, seen: Stops) -> Finding:
     """Sell the large date out beside small ones, and look at it."""
     found = Finding(machine(), seats)
-    stops = found.stops_ms
+    part = Parts(found.stops_ms, seen)
     found.held_bytes, found.sold_bytes = ledger_bytes(min(seats, 20_000))
     large, small = Core(1, seats), Core(seats // SMALL_SEATS, SMALL_SEATS)
     runtimes = [await large.start("one"), await small.start("two")]
@@ -208,53 +208,43 @@ async def measure(seats: int, seen: Stops) -> Finding:
         for turn in range(SLICES):
             for side in (0, 1) if turn % 2 else (1, 0):
                 gc.freeze()  # what the journal's twin keeps is no work of ours
-                async with _noted(stops, seen, what if side == 0 else ""):
+                async with part(what) if side == 0 else nullcontext():
                     costs[side].append(await do[side](runtimes[side], each))
         return costs
 
     holds = await turns("holds", (large.hold, small.hold))
     found.holds_per_s, found.hold_ratio = 1 / median(holds[0]), median(map(truediv, *holds))
-    found.list_s, found.list_again_s = await _lists(large, stops, seen)
+    found.list_s, found.list_again_s = await _lists(large, part)
     sales = await turns("sales", (large.sell, small.sell))
     found.sales_per_s, found.sale_ratio = 1 / median(sales[0]), median(map(truediv, *sales))
-    found.takeover_s = await _take_over(large, stops, seen)
+    found.takeover_s = await _take_over(large, part)
     for runtime in runtimes:
         await runtime.stop(timeout_s=5.0)
     found.problems = (large.problems + small.problems)[:10]
     return found
 
 
-@asynccontextmanager
-async def _noted(stops: dict[str, float], seen: Stops, part: str) -> AsyncIterator[None]:
-    """Note the largest stop of the loop in this part."""
-    seen.take()
-    yield
-    await asyncio.sleep(3 * TICK_S)
-    if part:
-        stops[part] = max(stops.get(part, 0.0), seen.take().work_ms)
-
-
-async def _lists(core: Core, stops: dict[str, float], seen: Stops) -> list[float]:
+async def _lists(core: Core, part: Parts) -> list[float]:
     """Seconds of a first list of all seats, and of one after a change."""
     (date, seat), listings = core.places[0], core.listings
     seats = core.maps.get(date)
     assert seats is not None
     seconds = []
-    for part in ("list", "list again"):
-        async with _noted(stops, seen, part):
+    for name in ("list", "list again"):
+        async with part(name):
             began = time.perf_counter()
             await listings.listing(date, True)
             seconds.append(time.perf_counter() - began)
-        if part == "list":
+        if name == "list":
             sold = SaleCounted(seat, core.reservations[0])
             core.maps.put(date, evolve_ledger(seats.ledger, sold))
     return seconds
 
 
-async def _take_over(core: Core, stops: dict[str, float], seen: Stops) -> float:
+async def _take_over(core: Core, part: Parts) -> float:
     """Seconds until another instance answers for a seat of the date."""
     gc.freeze()
-    async with _noted(stops, seen, "takeover"):
+    async with part("takeover"):
         began = time.perf_counter()
         successor = await core.start("three")
         taken = HoldSeat(core.users[0], "rsv_late")

@@ -12,9 +12,8 @@ import os
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +31,7 @@ from actors.tasks import Tasks
 from bench.processes import memory_mb
 from bench.report import conclude, machine
 from bench.run import say
-from bench.watchdog import TICK_S, Stops, watch
+from bench.watchdog import Parts, Stops, watch
 from booking.calls import QueueToken
 from booking.catalogue.domain import Catalogue
 from booking.cli.serving import calm_collector
@@ -187,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def measure(dsn: str, waiting: int, seen: Stops) -> Finding:
     """Make the queue, and do to it what can be done to a queue."""
     found = Finding(machine(), waiting)
-    part = _Part(found.stops_ms, seen)
+    part = Parts(found.stops_ms, seen, say)
     one, two = Instance("one", dsn), Instance("two", dsn)
     await two.runtime.start([])
     async with part("takeover"):
@@ -220,7 +219,7 @@ async def measure(dsn: str, waiting: int, seen: Stops) -> Finding:
     return found
 
 
-async def _change(one: Instance, waiting: int, part: _Part) -> tuple[float, float]:
+async def _change(one: Instance, waiting: int, part: Parts) -> tuple[float, float]:
     """Seconds in which some leave, and in which others come in."""
     async with part("leaving"):
         some = random.Random(1).sample(range(waiting // 2, waiting), LEAVING)
@@ -231,23 +230,6 @@ async def _change(one: Instance, waiting: int, part: _Part) -> tuple[float, floa
         while one.view.active < ADMITTED:  # noqa: ASYNC110 - the view tells nobody
             await asyncio.sleep(0.005)
     return leaves, time.perf_counter() - began
-
-
-class _Part:
-    """Notes the largest stop of the loop in each part of the run."""
-
-    def __init__(self, stops: dict[str, float], seen: Stops) -> None:
-        self._stops = stops
-        self._seen = seen
-
-    @asynccontextmanager
-    async def __call__(self, name: str) -> AsyncIterator[None]:
-        say(name)
-        await asyncio.sleep(3 * TICK_S)
-        self._seen.take()
-        yield
-        await asyncio.sleep(3 * TICK_S)
-        self._stops[name] = self._seen.take().work_ms
 
 
 async def _each(count: int, do: Callable[[int], Awaitable[Any]]) -> float:

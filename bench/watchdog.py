@@ -10,6 +10,8 @@ import asyncio
 import mmap
 import struct
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -59,6 +61,26 @@ def watch(file: str) -> None:
         return loop
 
     uvloop.new_event_loop = watched
+
+
+class Parts:
+    """Notes the largest stop of this process's own loop in each part of a run. ``say`` is told what
+    is under way."""
+
+    def __init__(
+        self, stops_ms: dict[str, float], seen: Stops, say: Callable[[str], object] = str
+    ) -> None:
+        self._stops_ms, self._seen, self._say = stops_ms, seen, say
+
+    @asynccontextmanager
+    async def __call__(self, name: str) -> AsyncIterator[None]:
+        """One part, or one more piece of it."""
+        self._say(name)
+        await asyncio.sleep(3 * TICK_S)
+        self._seen.take()
+        yield
+        await asyncio.sleep(3 * TICK_S)
+        self._stops_ms[name] = max(self._stops_ms.get(name, 0.0), self._seen.take().work_ms)
 
 
 class _Clock:
