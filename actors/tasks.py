@@ -10,6 +10,15 @@ CANCEL_AGAIN_S = 1.0
 log = logging.getLogger(__name__)
 
 
+async def comes(event: asyncio.Event, within_s: float) -> bool:
+    """Wait for an event for so long at most; whether it came."""
+    try:
+        async with asyncio.timeout(max(within_s, 0.0)):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
 class Tasks:
     """A group of long-running tasks of one owner."""
 

@@ -16,7 +16,7 @@ from actors.cluster.membership_view import MembershipView
 from actors.journal.contract import JournalError
 from actors.placement.contract import PlacedShard
 from actors.runtime import Runtime
-from actors.tasks import Tasks
+from actors.tasks import Tasks, comes
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +86,8 @@ class ShardAllocator:
                 await self._allocate(tasks)
             except JournalError as error:
                 log.info("the table of shards cannot be read: %s", error)
-            try:
-                async with asyncio.timeout(READ_EVERY_S):
-                    await self._kick.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self._kick.clear()
+            await comes(self._kick, READ_EVERY_S)
+            self._kick.clear()
 
     async def _allocate(self, tasks: Tasks) -> None:
         table = await self._table.read()

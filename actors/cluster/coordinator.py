@@ -19,6 +19,7 @@ from actors.placement.contract import PlanOutcome
 from actors.placement.inputs import Node, Pause, Rules, ShardState
 from actors.placement.plan import Move, Plan, make_plan
 from actors.placement.progress import Progress, next_moves, progress
+from actors.tasks import comes
 
 log = logging.getLogger(__name__)
 
@@ -119,13 +120,8 @@ class ShardCoordinator:
                     await self._round(term)
                 except JournalError as error:
                     log.info("the leader waits for the journal: %s", error)
-            try:
-                async with asyncio.timeout(ROUND_EVERY_S):
-                    await self._kick.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self._kick.clear()
+            await comes(self._kick, ROUND_EVERY_S)
+            self._kick.clear()
 
     async def _round(self, term: int) -> None:
         self.rounds += 1

@@ -18,6 +18,7 @@ from actors.election.candidacy import Candidacy, Times
 from actors.election.contract import Election, ElectionError
 from actors.journal.contract import JournalError
 from actors.placement.contract import TermStore, Via
+from actors.tasks import comes
 
 log = logging.getLogger(__name__)
 
@@ -173,11 +174,7 @@ class Leader:
         await self._sleep_until(next_s)
 
     async def _sleep_until(self, then_s: float) -> None:
-        try:
-            async with asyncio.timeout(max(0.0, then_s - self._clock.monotonic())):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
+        await comes(self._stopping, then_s - self._clock.monotonic())
 
     def _leads(self) -> bool:
         return self._candidacy.leads(self._clock.monotonic())

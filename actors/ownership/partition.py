@@ -34,6 +34,7 @@ from actors.journal.contract import (
 )
 from actors.ownership.served import Reclaim, ServedShards
 from actors.subscription import Change
+from actors.tasks import comes
 
 log = logging.getLogger(__name__)
 
@@ -200,10 +201,7 @@ class JournalPartition:
 
     async def _wait_for_kick(self) -> None:
         """Wait for something to do, at most until the leases are to be looked at again."""
-        try:
-            async with asyncio.timeout(self._context.limits.lease_check_s):
-                await self._kick.wait()
-        except TimeoutError:
+        if not await comes(self._kick, self._context.limits.lease_check_s):
             self._suspicious = True
 
     async def _claim_due(self) -> bool:

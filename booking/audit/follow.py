@@ -16,6 +16,7 @@ import msgspec
 from actors.address import SLOT_COUNT
 from actors.connections.postgres import texts
 from actors.journal.contract import part_number
+from actors.tasks import comes
 from booking.audit.journal import JournalRow
 from booking.audit.live import History, HistoryRange, HistoryRow, LiveAudit, Offset, wanted_now
 from booking.audit.report import NAMED_MAX, Violation
@@ -113,12 +114,12 @@ class Follower:
                     if not away:
                         self._reporter.away(str(error) or type(error).__name__)
                     away = True
-                    await _wait(stop, AWAY_PAUSE_S)
+                    await comes(stop, AWAY_PAUSE_S)
                     continue
                 if at_end and not caught_up:
                     self._reporter.caught_up(self.rows)
                     caught_up = True
-                await _wait(stop, LOOK_EVERY_S if at_end else 0)
+                await comes(stop, LOOK_EVERY_S if at_end else 0)
             if not away:
                 await self._store(asyncio.get_running_loop().time())
 
@@ -285,10 +286,3 @@ class Follower:
                 timeout=TIMEOUT_S,
             )
         self._store_s = now_s + STORE_EVERY_S
-
-
-async def _wait(stop: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), timeout_s)
-    except TimeoutError:
-        return
