@@ -83,12 +83,15 @@ class Callers(list[Fork]):
     """The processes that call one way. Use as a context manager: they end with it."""
 
     def __init__(self, way: type[Way], urls: dict[str, list[str]], processes: int) -> None:
-        forks = (Fork(work, way.name, urls, index, processes) for index in range(processes))
-        super().__init__(forks)
+        super().__init__()
+        self._of = (way, urls, processes)
 
     def __enter__(self) -> "Callers":
-        for fork in self:
-            fork.answer()
+        way, urls, processes = self._of
+        for index in range(processes):
+            # One after the other: of the consumers of one queue, the first that came is active.
+            self.append(Fork(work, way.name, urls, index, processes))
+            self[-1].answer()
         return self
 
     def __exit__(self, *_: object) -> None:
