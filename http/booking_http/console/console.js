@@ -10,6 +10,7 @@ import { Queues } from "./queues.js";
 import { Rebalance } from "./rebalance.js";
 import { Shards } from "./shards.js";
 import { Audit, Trail } from "./trail.js";
+import { Webhooks } from "./webhooks.js";
 
 const LOOK_MS = 1000;
 const SELDOM = 5; // looks between two at the trail and the audit
@@ -33,7 +34,8 @@ function open(view) {
   panels ??= {
     instances: new Instances(changed), rebalance: new Rebalance(changed),
     shards: new Shards(changed), queues: new Queues(changed),
-    consumers: new Consumers(changed), audit: new Audit(), trail: new Trail(),
+    consumers: new Consumers(changed), webhooks: new Webhooks(changed),
+    audit: new Audit(), trail: new Trail(),
   };
   show(view);
   find("#headline").focus();
@@ -81,7 +83,8 @@ async function look(everything = false) {
     const parts = [
       call("GET", "/admin/cluster").then((view) => show(view)),
       call("GET", "/admin/queues").then((data) => panels.queues.render(data.items)),
-      ...(seldom ? [panels.trail.refresh(), panels.consumers.refresh()] : []),
+      ...(seldom ? [panels.trail, panels.consumers, panels.webhooks].map((each) => each.refresh())
+        : []),
       ...(seldom || panels.audit.running ? [panels.audit.refresh()] : []),
     ];
     const outcomes = await Promise.allSettled(parts);
