@@ -117,7 +117,12 @@ class App:
             ConsumerRunner(consumer, offsets, journal, served, self._read_event, self._clock, draw)
             for consumer, offsets in followers.consumers
         ]
-        consumers = Consumers(runners, journal, announce=self._announce_consumers)
+        consumers = Consumers(
+            runners,
+            journal,
+            elsewhere=followers.elsewhere,
+            announce=self._announce_consumers,
+        )
         if runners:
             node.runtime.subscribe(consumers)
         return consumers

@@ -41,6 +41,7 @@ _PLACEHOLDERS = re.compile(
 _POSTGRES = ("postgresql", "postgres")
 _INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _PYTHON_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_BROKER = re.compile(r"[A-Za-z0-9._\[\]:-]+:[0-9]{1,5}")
 _HOST_LENGTH_MAX = 50
 """Of the 63 characters of an instance's name; a dash and the longest process id take 8."""
 
@@ -64,6 +65,18 @@ def _urls(name: str, text: str) -> tuple[str, ...]:
     if len(urls) >= JOURNAL_DATABASES_MAX:
         raise SettingsError(f"{name}: a journal has at most {JOURNAL_DATABASES_MAX} databases")
     return urls
+
+
+def _nats(name: str, text: str) -> str:
+    return ",".join(_url(("nats", "tls"), name, url.strip()) for url in text.split(","))
+
+
+def _brokers(name: str, text: str) -> str:
+    brokers = [broker.strip() for broker in text.split(",")]
+    for each in brokers:
+        if not _BROKER.fullmatch(each):
+            raise SettingsError(f"{name} must look like host:9092,host:9092, not {each!r}")
+    return ",".join(brokers)
 
 
 def _address(name: str, text: str) -> str:
@@ -123,6 +136,8 @@ def _as(read: Callable[[str, str], Any]) -> Meta:
 _RANDOM_CHARACTERS = "as `openssl rand -hex 32` prints them"
 PostgresUrl = Annotated[str, _as(partial(_url, _POSTGRES))]
 PostgresUrls = Annotated[tuple[str, ...], _as(_urls)]
+NatsUrls = Annotated[str, _as(_nats)]
+Brokers = Annotated[str, _as(_brokers)]
 RedisUrl = Annotated[str, _as(partial(_url, ("redis", "rediss", "unix")))]
 Address = Annotated[str, _as(_address)]
 InstanceName = Annotated[str, _as(_instance)]
@@ -144,6 +159,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Further databases of the journal."""
     read_url: PostgresUrl = field(name="BOOKING_READ_URL", default="")
     """The database of the read model, one of the journal's or another; empty: there is none."""
+    nats_url: NatsUrls = field(name="BOOKING_NATS_URL", default="")
+    """Servers of one cluster, separated by commas, that ``booking relay`` publishes to."""
+    kafka_brokers: Brokers = field(name="BOOKING_KAFKA_BROKERS", default="")
+    """``host:port``, separated by commas, that ``booking relay`` publishes to."""
     redis_url: RedisUrl = field(name="BOOKING_REDIS_URL")
     host: str = field(name="BOOKING_HOST", default="0.0.0.0")  # noqa: S104 - behind a Procfile
     port: Annotated[int, Meta(ge=0, le=65_535)] = field(name="BOOKING_PORT", default=8080)
@@ -245,7 +264,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     def secrets(self) -> tuple[str, ...]:
         """Everything here that must never be shown, for whoever writes logs."""
         urls = (*self.databases, self.read_url, self.redis_url)
-        passwords = (urlsplit(url).password or "" for url in urls)
+        passwords = [urlsplit(url).password for url in urls]
+        servers = map(urlsplit, self.nats_url.split(","))
+        passwords += [url.password or url.username for url in servers]  # a name alone is a token
         return tuple(filter(None, (*self.token_secrets, self.admin_token, *passwords)))
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
-"""All consumers of an instance, and what operators see of them and do."""
+"""All consumers of an instance, and what operators see and do of them and of those elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -64,7 +64,14 @@ class Consumers(Subscription):
     runners: Sequence[ConsumerRunner]
     _journal: Journal
     """Read by the consumers alone; closed with them."""
+    elsewhere: Mapping[str, Offsets] = field(kw_only=True, factory=dict)
+    """Of consumers that other processes run, by name."""
     _announce: Callable[[], None] = field(kw_only=True, default=lambda: None)
+
+    @property
+    def _all(self) -> list[tuple[str, Offsets]]:
+        here = [(runner.consumer.name, runner.offsets) for runner in self.runners]
+        return [*here, *self.elsewhere.items()]
 
     def start(self, tasks: Tasks) -> None:
         """Run each consumer as a task of its own."""
@@ -73,8 +80,8 @@ class Consumers(Subscription):
 
     async def close(self) -> None:
         """Close all connections, when the tasks are gone."""
-        for runner in self.runners:
-            await runner.offsets.close()
+        for _, offsets in self._all:
+            await offsets.close()
         await self._journal.close()
 
     # -- what wakes them -----------------------------------------------------------------------
@@ -102,16 +109,16 @@ class Consumers(Subscription):
 
     async def views(self) -> list[ConsumerView]:
         """All consumers."""
-        if not self.runners:
+        if not self._all:
             return []
         ends = await self._journal.ends(range(SLOT_COUNT))
-        return [await _view(runner.consumer.name, runner.offsets, ends) for runner in self.runners]
+        return [await _view(name, offsets, ends) for name, offsets in self._all]
 
     async def lowest(self) -> dict[int, int]:
         """Of each shard the last event that all consumers are done with."""
         lowest: dict[int, int] = {}
-        for runner in self.runners:
-            offsets = {offset.shard: offset.seq for offset in await runner.offsets.all()}
+        for _, one in self._all:
+            offsets = {offset.shard: offset.seq for offset in await one.all()}
             for shard in range(SLOT_COUNT):
                 seq = offsets.get(shard, 0)
                 lowest[shard] = min(lowest.get(shard, seq), seq)
@@ -143,9 +150,9 @@ class Consumers(Subscription):
         return [offset.shard for offset in moved]
 
     def _of(self, name: str) -> Offsets:
-        for runner in self.runners:
-            if runner.consumer.name == name:
-                return runner.offsets
+        for known, offsets in self._all:
+            if known == name:
+                return offsets
         raise UnknownConsumerError(name)
 
     def _changed(self) -> None:

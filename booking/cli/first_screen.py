@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from booking.cli.fleet import Fleet
-from booking.embedded import EmbeddedServers, postgres
+from booking.embedded import EmbeddedServers, nats, postgres
 
 _SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "crowd"
 _USUAL_URL = "http://127.0.0.1:8080"
@@ -92,4 +92,7 @@ def _server_rows(servers: EmbeddedServers) -> list[tuple[str, str]]:
         rows.append(("Valkey", f"{socket}   (pid {servers.pids['valkey']})"))
     else:
         rows.append(("Redis", "the one in BOOKING_REDIS_URL"))
+    if servers.nats_port:
+        where = f"{nats.url(servers.nats_port)}   (pid {servers.pids['nats']})"
+        rows.append(("NATS", f"{where}; events in the stream BOOKING"))
     return rows

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from booking.cli.serve import EXIT_WITH_STDIN, LISTEN_FD
+from booking.cli.serve import LISTEN_FD
+from booking.cli.stopping import EXIT_WITH_STDIN
 
 DEATHS_MAX = 5
 """Deaths within the window that mean a crash loop."""
@@ -25,8 +26,10 @@ DRAINED = 0
 _NOT_LOADED_YET = -signal.SIGTERM
 """And of one that was told so while it was still being loaded: it had begun nothing."""
 
-SERVE = (sys.executable, "-P", "-m", "booking.cli.main", "serve", EXIT_WITH_STDIN)
+_BOOKING = (sys.executable, "-P", "-m", "booking.cli.main")
 """-P: what lies in the current directory is not ours to import."""
+SERVE = (*_BOOKING, "serve", EXIT_WITH_STDIN)
+RELAY = (*_BOOKING, "relay", EXIT_WITH_STDIN)
 
 
 class InstanceError(Exception):

@@ -6,11 +6,10 @@ import argparse
 import os
 import socket
 
+from booking.cli.stopping import EXIT_WITH_STDIN
 from booking.observability import logs
 from booking.settings import Settings, SettingsError
 
-EXIT_WITH_STDIN = "--exit-with-stdin"
-"""Used by `booking up`: the instance must not outlive the process that started it."""
 LISTEN_FD = "--listen-fd"
 """Used by `booking up`: one port for several instances."""
 

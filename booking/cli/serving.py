@@ -4,16 +4,14 @@ import asyncio
 import errno
 import gc
 import logging
-import os
 import resource
-import signal
 import socket
-import sys
 
 import uvloop
 
 from actors.journal.contract import JournalError
-from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, fail, words
+from booking.cli.outcome import DATABASE_ERRORS, DONE, fail, words
+from booking.cli.stopping import StopRequest
 from booking.schema import migrate
 from booking.server import Server
 from booking.settings import Settings
@@ -39,47 +37,6 @@ _EXPECTED = (*DATABASE_ERRORS, JournalError, migrate.SchemaMismatch)
 """What can be wrong outside when an instance starts; anything else is a bug and shows where."""
 
 
-class _StopRequest:
-    """SIGTERM or SIGINT asks for a drain; a second one, or the parent's death, ends at once."""
-
-    def __init__(self) -> None:
-        self._asked = asyncio.Event()
-        self._starting: asyncio.Task[object] | None = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask)
-
-    def watch_stdin(self) -> None:
-        fd = sys.stdin.fileno()
-        asyncio.get_running_loop().add_reader(fd, self._parent_wrote, fd)
-
-    def started(self) -> None:
-        """From now on there is something to drain; until now, stopping means giving up."""
-        self._starting = None
-
-    async def wait(self) -> None:
-        await self._asked.wait()
-
-    def _ask(self) -> None:
-        if self._asked.is_set():
-            _end_now("stopped at once")
-        self._asked.set()
-        if self._starting is not None:
-            self._starting.cancel()
-
-    @staticmethod
-    def _parent_wrote(fd: int) -> None:
-        if not os.read(fd, 4096):
-            _end_now("the process that started this instance is gone")
-
-
-def _end_now(why: str) -> None:
-    """Like a crash, which the journal is made for: nothing acknowledged is lost."""
-    log.warning(why)
-    sys.stdout.flush()
-    os._exit(FAILED)
-
-
 def run_instance(
     settings: Settings, *, exit_with_stdin: bool, shared: socket.socket | None = None
 ) -> int:
@@ -92,7 +49,7 @@ def run_instance(
 
 
 async def _serve(settings: Settings, *, exit_with_stdin: bool, shared: socket.socket | None) -> int:
-    stop = _StopRequest()
+    stop = StopRequest()
     if exit_with_stdin:
         stop.watch_stdin()
     _look_at_young()
@@ -146,7 +103,7 @@ def _look_at_young() -> None:
     asyncio.get_running_loop().call_later(GC_LOOK_S, _look_at_young)
 
 
-async def _run_until_stopped(server: Server, stop: _StopRequest) -> str | None:
+async def _run_until_stopped(server: Server, stop: StopRequest) -> str | None:
     """Wait for a stop request (``None``) or a fatal failure (what it was)."""
     async with asyncio.TaskGroup() as group:
         failing = group.create_task(_failure_of(server))

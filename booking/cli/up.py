@@ -18,11 +18,12 @@ from types import FrameType
 from booking.catalogue import demo, store
 from booking.cli.first_screen import first_screen
 from booking.cli.fleet import INSTANCES_MAX, Fleet, free_port, open_port
-from booking.cli.instance import InstanceError
+from booking.cli.instance import RELAY, Instance, InstanceError, Place
 from booking.cli.kept_secrets import ADMIN_TOKEN_FILE, TOKEN_SECRET_FILE, kept_secret
 from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, INTERRUPTED, WRONG_USAGE, fail, words
-from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir
+from booking.embedded import EmbeddedServers, EmbeddedServersError, default_data_dir, nats
 from booking.readmodel import store as read_model
+from booking.relay.brokers import check_installed
 from booking.schema import migrate, parts
 from booking.settings import Settings, SettingsError
 
@@ -31,6 +32,9 @@ PORTS_FROM, PORTS_SPREAD = 20_000, 9_000
 connections. Out of it, whoever tries again to reach an instance that is being started could be
 given the instance's own port, meet itself, and keep the port taken."""
 
+NATS_PORT = 4_222
+"""Where clients look for a NATS server, or the next port that is free."""
+RELAY_STOP_MAX_S = 5.0
 READY_MAX_S = 60.0
 """A start takes about a second; replaying a long journal on a busy machine takes longer."""
 
@@ -54,6 +58,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--no-demo", action="store_true", help="start without demo concerts")
     parser.add_argument(
         "--postgres", type=Path, metavar="DIR", help="use DIR/bin/postgres, not the wheel's"
+    )
+    parser.add_argument(
+        "--relay",
+        action="store_true",
+        help="publish what happens to a private NATS server, or to BOOKING_NATS_URL if it is set",
     )
     parser.set_defaults(run=run)
 
@@ -82,6 +91,7 @@ class _Up:
         self._data_dir = (args.data or default_data_dir()).expanduser().absolute()
         self._admin_token_file: Path | None = None
         self._fleet: Fleet | None = None
+        self._relay: Instance | None = None
         self._signals = 0
         self._interrupt_setup = True
 
@@ -103,6 +113,7 @@ class _Up:
                 database_url=self._environ.get("BOOKING_DATABASE_URL", ""),
                 redis_url=self._environ.get("BOOKING_REDIS_URL", ""),
                 postgres_dir=self._args.postgres,
+                nats_port=self._nats_port(settings),
             )
         except KeyboardInterrupt:
             _say("stopped before it was ready")
@@ -130,12 +141,20 @@ class _Up:
             "BOOKING_DATABASE_URL": servers.database_url,
             "BOOKING_REDIS_URL": servers.redis_url,
         }
+        if servers.nats_port:
+            environ["BOOKING_NATS_URL"] = nats.url(servers.nats_port)
+        if self._args.relay:
+            place = Place("", 0, environ)
+            self._relay = Instance("the relay", lambda: place, _say, command=RELAY)
         self._fleet = Fleet(environ, settings, shared, self._args.instances, _say)
         try:
             self._watch(self._fleet, servers)
         finally:
             _say("draining the service")
             clean = self._fleet.stop()
+            if self._relay is not None:
+                self._relay.ask_to_end()
+                clean = self._relay.ended(RELAY_STOP_MAX_S) and clean
         return DONE if clean else FAILED
 
     def _watch(self, fleet: Fleet, servers: EmbeddedServers) -> None:
@@ -144,6 +163,7 @@ class _Up:
         shown = False
         while self._signals == 0:
             fleet.tend(time.monotonic())
+            self._tend_relay()
             for line in servers.news():
                 _say(line)
             if not shown and fleet.ready():
@@ -152,6 +172,23 @@ class _Up:
             if not shown and fleet.age_s() > READY_MAX_S:
                 raise InstanceError(f"the service was not ready within {READY_MAX_S:.0f} s")
             time.sleep(_TICK_S)
+
+    def _tend_relay(self) -> None:
+        if self._relay is None:
+            return
+        try:
+            self._relay.tend(time.monotonic())
+        except InstanceError as error:
+            self._relay = None
+            _say(f"{error}; the service goes on without it")
+        else:
+            self._relay.was_ready = True
+
+    def _nats_port(self, settings: Settings) -> int:
+        """Of a private NATS server; 0 for none."""
+        if not self._args.relay or settings.nats_url or settings.kafka_brokers:
+            return 0
+        return free_port(NATS_PORT, {settings.port})
 
     def _settle_settings(self) -> Settings:
         """Complete the environment of the instance, and check it before anything is started."""
@@ -170,6 +207,8 @@ class _Up:
         elif environ.get("BOOKING_ADVERTISE_URL"):
             raise SettingsError("BOOKING_ADVERTISE_URL is one address, and there are several here")
         settings = Settings.from_env(_NO_SERVER_YET | environ, serving=False)
+        if self._args.relay:
+            check_installed(settings)
         admin_port = settings.admin_port
         if admin_port and admin_port < settings.port < admin_port + self._args.instances:
             raise SettingsError(
@@ -193,8 +232,9 @@ class _Up:
             raise KeyboardInterrupt
         if self._signals > 1:
             # At once: instances are killed here, the servers by their guardian, which sees us go.
-            if self._fleet is not None:
-                self._fleet.kill()
+            for each in (self._fleet, self._relay):
+                if each is not None:
+                    each.kill()
             os._exit(INTERRUPTED)
 
 

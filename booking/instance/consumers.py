@@ -1,7 +1,7 @@
 """Which consumers of events an instance runs. See ``docs/how-to/add-an-event-consumer.md``."""
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -10,6 +10,7 @@ from actors.consumers.postgres import PostgresOffsets
 from actors.journal.contract import Journal
 from actors.journal.partitioned import journal_over
 from booking.readmodel.consumer import ReadModel
+from booking.relay.brokers import relays_of
 from booking.settings import Settings, SettingsError
 
 
@@ -18,6 +19,8 @@ class Followers(msgspec.Struct, frozen=True):
 
     journal: Journal
     consumers: Sequence[tuple[Consumer, Offsets]] = ()
+    elsewhere: Mapping[str, Offsets] = {}
+    """How far those are that other processes run, by name."""
 
 
 def consumers_of(settings: Settings) -> list[Consumer]:
@@ -41,6 +44,10 @@ def followers_of(settings: Settings, *more: Consumer) -> Followers:
             (one, PostgresOffsets(one, settings.database_url))
             for one in (*consumers_of(settings), *more)
         ],
+        {
+            relay.name: PostgresOffsets(relay.consumer(), settings.database_url)
+            for relay in relays_of(settings)
+        },
     )
 
 

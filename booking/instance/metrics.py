@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from actors.cluster.node import ClusterNode
 from actors.consumers.operations import Consumers
+from actors.consumers.runner import ConsumerRunner
 from actors.membership.foreign import ForeignInstances
 from actors.peers import PeerStatistics
 from booking.accounts.domain.account import Charged, PaymentCompleted, PaymentRefunded
@@ -220,6 +221,18 @@ def _labelled(label: str, numbers: Labelled, things: Mapping[str, Any]) -> Itera
         yield family
 
 
+class ConsumerNumbers(Collector):
+    """How the consumers of this process are doing. Asked at each scrape."""
+
+    def __init__(self, runners: Sequence[ConsumerRunner]) -> None:
+        self._runners = runners
+
+    def collect(self) -> Iterable[Metric]:
+        """The families of this moment."""
+        runners = {runner.consumer.name: runner for runner in self._runners}
+        return _labelled("consumer", _OF_CONSUMERS, runners)
+
+
 class ClusterNumbers(Collector):
     """Asked at each scrape. Labels are names of instances, of which there are a few."""
 
@@ -230,7 +243,7 @@ class ClusterNumbers(Collector):
         peers: Callable[[], Sequence[PeerStatistics]],
     ) -> None:
         self._node = node
-        self._consumers = consumers
+        self._followed = ConsumerNumbers(consumers.runners)
         self._peers = peers
 
     def collect(self) -> Iterable[Metric]:
@@ -251,5 +264,4 @@ class ClusterNumbers(Collector):
             errors.add_metric((cause,), count)
         yield errors
         yield from _labelled("peer", _OF_PEERS, {peer.instance: peer for peer in self._peers()})
-        runners = {runner.consumer.name: runner for runner in self._consumers.runners}
-        yield from _labelled("consumer", _OF_CONSUMERS, runners)
+        yield from self._followed.collect()

@@ -64,7 +64,7 @@ OPERATORS = {
     "no_loss": CodeRow(404, "There is no such loss",
         "The shard has lost nothing, or it was accepted before."),
     "unknown_consumer": CodeRow(404, "There is no such consumer",
-        "BOOKING_CONSUMERS of this instance does not name it."),
+        "The settings of this instance do not name it."),
     "nothing_to_skip": CodeRow(409, "It did not stop at an event there",
         "Look at the consumers again."),
     "unknown_webhook": CodeRow(404, "There is no such webhook", "Look at the webhooks again."),

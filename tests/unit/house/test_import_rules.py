@@ -20,6 +20,7 @@ from tests.support.house import DOMAIN, ROOT, modules_in, name_of, tree_of
 
 OURS = {"actors", "booking", "booking_http"}
 IMPORTED_AS = {
+    "nats_py": "nats",
     "opentelemetry_sdk": "opentelemetry",
     "opentelemetry_exporter_otlp_proto_http": "opentelemetry.exporter.otlp",
 }

@@ -48,7 +48,8 @@ def test_the_development_lock_holds_the_running_one_at_the_same_versions() -> No
 def test_everything_the_project_asks_for_is_locked() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups, project = config["dependency-groups"], config["project"]
-    run = [*project["dependencies"], *project["optional-dependencies"]["demo"], *groups["build"]]
+    extras = project["optional-dependencies"]
+    run = [*project["dependencies"], *extras["demo"], *extras["relay"], *groups["build"]]
     assert names(run) <= pins("run.lock").keys()
     assert names([*run, *groups["dev"], *groups["compare"]]) <= pins("dev.lock").keys()
     assert names(groups["audit"]) <= pins("audit.lock").keys()

@@ -68,6 +68,8 @@ def test_the_name_of_an_instance_is_unique_by_default(
 
 def test_every_setting_is_read() -> None:
     settings = read(
+        BOOKING_NATS_URL="nats://a:4222, tls://u:pw@b:4222",
+        BOOKING_KAFKA_BROKERS="a:9092, [::1]:9092",
         BOOKING_HOST="127.0.0.1",
         BOOKING_PORT="9000",
         BOOKING_ADVERTISE_URL="http://10.0.0.7:9000/",
@@ -93,6 +95,8 @@ def test_every_setting_is_read() -> None:
     assert settings == Settings(
         database_url=MINIMAL["BOOKING_DATABASE_URL"],
         redis_url=MINIMAL["BOOKING_REDIS_URL"],
+        nats_url="nats://a:4222,tls://u:pw@b:4222",
+        kafka_brokers="a:9092,[::1]:9092",
         host="127.0.0.1",
         port=9000,
         advertise_url="http://10.0.0.7:9000",
@@ -232,6 +236,19 @@ def test_a_secret_is_never_in_a_message_or_a_repr() -> None:
     assert "hunter2" not in refusal(MINIMAL | with_password)
     assert "tooshort77" not in refusal(MINIMAL | {"BOOKING_TOKEN_SECRET": "tooshort77"})
     assert SECRET not in repr(read())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("NATS_URL", "http://a:4222"), ("NATS_URL", "nats://a,b:1"), ("KAFKA_BROKERS", "a,b:9092")],
+)
+def test_brokers_that_cannot_be_are_refused(name: str, value: str) -> None:
+    assert f"BOOKING_{name} must" in refusal(MINIMAL | {f"BOOKING_{name}": value})
+
+
+def test_what_opens_a_broker_is_a_secret() -> None:
+    urls = "nats://u:hunter22@a:4222,nats://token-of-mine@b:4222,nats://c:4222"
+    assert {"hunter22", "token-of-mine"} <= set(read(BOOKING_NATS_URL=urls).secrets)
 
 
 PAGE = (REPO / "docs" / "reference" / "settings.md").read_text("utf-8")

@@ -1,0 +1,1 @@
+"""Publishes the public events to brokers: NATS JetStream, Kafka."""

@@ -1,0 +1,120 @@
+"""``booking relay`` and real NATS servers: nothing lost, order kept, repeats with the same id."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.relay.conftest import RunRelay, all_done, fill
+from tests.support.brokers import (
+    in_stream,
+    jetstream,
+    nats_cluster,
+    nats_server,
+    nothing_lost,
+    stored,
+    stream_has,
+)
+from tests.support.journal_rows import until
+from tests.support.journals import busy_season
+from tests.support.queue_sales import a_sale
+from tests.support.read_tables import with_user_ids
+
+EVENTS = 1_500
+
+
+async def test_a_sale_is_published_as_it_was(
+    database_url: str, directory: Path, run_relay: RunRelay
+) -> None:
+    """Given a queue with a draw and departures of every kind, then JetStream has each public event
+    once, under its subject and id."""
+    book = a_sale()
+    journal = await fill(database_url, book, with_user_ids(book))
+    with nats_server(directory) as server, run_relay(BOOKING_NATS_URL=server.url) as relay:
+        async with jetstream(server) as stream:
+            await stream_has(stream, len(journal.told))
+            nothing_lost(await in_stream(stream), journal.told)
+            assert await stored(stream) == len(journal.told)
+            config = (await stream.stream_info("BOOKING")).config
+            assert (config.num_replicas, config.subjects) == (1, ["booking.events.>"])
+        await until(lambda: all_done(database_url, book))
+        relay.send_signal(signal.SIGTERM)
+        said, _ = relay.communicate(timeout=30)
+        assert relay.returncode == 0, said
+        assert "publishing as relay-nats" in said
+
+
+async def test_kill_9_of_the_relay_in_the_middle_loses_nothing(
+    database_url: str, directory: Path, run_relay: RunRelay
+) -> None:
+    book = busy_season(EVENTS)
+    journal = await fill(database_url, book)
+    with nats_server(directory) as server:
+        async with jetstream(server) as stream:
+            for share in (0.01, 0.3):
+                with run_relay(BOOKING_NATS_URL=server.url) as relay:
+                    await stream_has(stream, round(share * len(journal.told)))
+                    relay.kill()
+            with run_relay(BOOKING_NATS_URL=server.url):
+                await stream_has(stream, len(journal.told))
+                await until(lambda: all_done(database_url, book))
+            nothing_lost(await in_stream(stream), journal.told)
+
+
+async def test_a_server_that_is_away_is_waited_for(
+    database_url: str, directory: Path, run_relay: RunRelay
+) -> None:
+    """Given a server that is killed in the middle and started again, then nothing is lost."""
+    book = busy_season(EVENTS)
+    journal = await fill(database_url, book)
+    with nats_server(directory) as server, run_relay(BOOKING_NATS_URL=server.url):
+        async with jetstream(server) as stream:
+            await stream_has(stream, 1)
+            server.kill()
+            await asyncio.sleep(0.5)
+            server.start()
+            await stream_has(stream, len(journal.told))
+            await until(lambda: all_done(database_url, book))
+            nothing_lost(await in_stream(stream), journal.told)
+
+
+async def test_two_relays_publish_what_one_does(
+    database_url: str, directory: Path, run_relay: RunRelay
+) -> None:
+    book = busy_season(EVENTS // 2)
+    journal = await fill(database_url, book)
+    with nats_server(directory) as server:
+        at = {"BOOKING_NATS_URL": server.url}
+        async with jetstream(server) as stream:
+            with run_relay(**at) as one, run_relay(**at):
+                await stream_has(stream, 1)
+                one.kill()
+                await stream_has(stream, len(journal.told))
+                await until(lambda: all_done(database_url, book))
+            nothing_lost(await in_stream(stream), journal.told)
+
+
+@pytest.mark.parametrize("events", [300, pytest.param(6_000, marks=pytest.mark.slow)])
+async def test_one_of_three_servers_may_be_killed(
+    database_url: str, directory: Path, run_relay: RunRelay, events: int
+) -> None:
+    """Given a cluster of three, when the server that leads the stream is killed in the middle, then
+    the others have every event."""
+    book = busy_season(events)
+    journal = await fill(database_url, book)
+    with nats_cluster(directory) as servers:
+        urls = ",".join(server.url for server in servers)
+        async with jetstream(*servers) as stream:
+            with run_relay(BOOKING_NATS_URL=urls):
+                await stream_has(stream, 1)
+                info = await stream.stream_info("BOOKING")
+                assert info.config.num_replicas == 3
+                assert info.cluster is not None
+                leads = info.cluster.leader
+                next(server for server in servers if server.name == leads).kill()
+                await stream_has(stream, len(journal.told))
+                await until(lambda: all_done(database_url, book), 60.0)
+            nothing_lost(await in_stream(stream), journal.told)
