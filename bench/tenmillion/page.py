@@ -17,13 +17,11 @@ PAGE = ROOT / "docs" / "explanation" / "queries.md"
 
 
 def verdicts(found: Finding) -> list[tuple[str, bool]]:
-    """Each claim in words, and whether it holds."""
+    """Each claim in words, and whether it holds: where no query was undisturbed, none does."""
+    warm = {case: found.after[case.key].warm.quiet for case in CASES}
     return [
-        (
-            f"{case.title}: p99 {found.after[case.key].warm.quiet.p99_ms:.2f} ms, below {AIM_MS:g}",
-            found.after[case.key].warm.quiet.p99_ms < AIM_MS,
-        )
-        for case in CASES
+        (f"{case.title}: p99 {of.p99_ms:.2f} ms, below {AIM_MS:g}", 0 < of.p99_ms < AIM_MS)
+        for case, of in warm.items()
     ]
 
 

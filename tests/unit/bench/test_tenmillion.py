@@ -6,9 +6,12 @@ import random
 import re
 import uuid
 from collections import Counter
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from bench.record import Latencies
 from bench.tenmillion.cases import (
     ALTERNATIVES,
     CASES,
@@ -30,6 +33,9 @@ from bench.tenmillion.data import (
     seat_id,
     user_id,
 )
+from bench.tenmillion.measure import Asked, Finding
+from bench.tenmillion.page import verdicts
+from bench.tenmillion.stopwatch import Times
 
 SIZES = Sizes(PENDING_EVERY * DUE_EVERY)
 """A hundred thousand, of which 250 are pending and one of those is due."""
@@ -102,3 +108,16 @@ def test_new_holds_are_of_nobody_before() -> None:
     expected = random.Random(0).randrange(SIZES.schedules * SEATS)
     assert first[1][0] == seat_id(expected)
     assert all(date == seat.rpartition("-")[0] for seat, date in zip(*first[1:3], strict=True))
+
+
+@pytest.mark.parametrize(("p99_ms", "holds"), [(0.99, True), (1.0, False), (0.0, False)])
+def test_a_claim_holds_by_what_was_measured_and_not_for_want_of_it(
+    p99_ms: float, holds: bool
+) -> None:
+    """Given a run in which each query had to wait for a core, then nothing is shown, though its
+    99th percentile is told as 0."""
+    quiet = Latencies(int(p99_ms > 0), p99_ms, p99_ms, p99_ms, p99_ms)
+    times = Times(Latencies(1, 5.0, 5.0, 5.0, 5.0), quiet)
+    after = {case.key: Asked(times, times, "a plan") for case in CASES}
+    found = cast(Finding, SimpleNamespace(after=after))
+    assert [each for _, each in verdicts(found)] == [holds] * len(CASES)
