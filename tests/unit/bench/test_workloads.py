@@ -118,7 +118,7 @@ async def verified(workload: Workload, world: TableWorld, side: Side | None = No
 
 
 @pytest.mark.parametrize(("charges", "fine"), [(1, False), (2, True), (3, True), (4, False)])
-async def test_a_balance_has_every_charge_and_perhaps_one_that_was_never_answered(
+async def test_a_balance_has_every_charge_and_perhaps_one_never_answered(
     charges: int, fine: bool
 ) -> None:
     """Given two charges that were confirmed and one without an answer, then the balance is that of
