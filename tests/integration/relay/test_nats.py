@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.integration.relay.conftest import RunRelay, all_done, fill
 from tests.support.brokers import (
@@ -22,6 +23,7 @@ from tests.support.journal_rows import until
 from tests.support.journals import busy_season
 from tests.support.queue_sales import a_sale
 from tests.support.read_tables import with_user_ids
+from tests.support.served import free_port
 
 EVENTS = 1_500
 
@@ -33,7 +35,12 @@ async def test_a_sale_is_published_as_it_was(
     once, under its subject and id."""
     book = a_sale()
     journal = await fill(database_url, book, with_user_ids(book))
-    with nats_server(directory) as server, run_relay(BOOKING_NATS_URL=server.url) as relay:
+    port = str(free_port())
+    options = ("--metrics-port", port)
+    with (
+        nats_server(directory) as server,
+        run_relay(*options, BOOKING_NATS_URL=server.url) as relay,
+    ):
         async with jetstream(server) as stream:
             await stream_has(stream, len(journal.told))
             nothing_lost(await in_stream(stream), journal.told)
@@ -41,6 +48,13 @@ async def test_a_sale_is_published_as_it_was(
             config = (await stream.stream_info("BOOKING")).config
             assert (config.num_replicas, config.subjects) == (1, ["booking.events.>"])
         await until(lambda: all_done(database_url, book))
+        async with (
+            ClientSession() as client,
+            client.get(f"http://127.0.0.1:{port}/metrics") as told,
+        ):
+            numbers = await told.text()
+        assert 'booking_consumer_failures_total{consumer="relay-nats"} 0.0' in numbers
+        assert 'booking_consumer_stopped_shards{consumer="relay-nats"} 0.0' in numbers
         relay.send_signal(signal.SIGTERM)
         said, _ = relay.communicate(timeout=30)
         assert relay.returncode == 0, said

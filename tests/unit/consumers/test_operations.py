@@ -57,6 +57,22 @@ async def test_the_lowest_offset_of_all_is_what_may_be_archived(following: Follo
     assert len(lowest) == 256
 
 
+async def test_a_consumer_of_another_process_is_shown_and_steered(following: Following) -> None:
+    """Given one that runs elsewhere, then its place is told, it is paused by its name, and nothing
+    that it has not done may be archived."""
+    following.claim("one", 1)
+    following.commit(1, 5)
+    relay = MemoryOffsets()
+    await relay.open({1: 2})
+    both = Consumers([], MemoryJournal(following.store), elsewhere={"relay": relay})
+    [view] = await both.views()
+    assert (view.name, view.state, view.behind) == ("relay", "running", 3)
+    assert (await both.lowest())[1] == 2
+    await both.pause("relay")
+    assert [one.state for one in await both.views()] == ["paused"]
+    assert relay.offsets[1].paused
+
+
 async def test_one_whose_database_is_away_hides_no_other(following: Following) -> None:
     following.claim("one", 1)
     following.commit(1, 3)
