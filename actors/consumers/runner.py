@@ -17,7 +17,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
@@ -29,6 +28,7 @@ from actors.connections.postgres import TROUBLE, is_ours
 from actors.consumers.contract import Consumer, Event, Offset, Offsets, Step
 from actors.core.supervision import Backoff, where
 from actors.journal.contract import Journal, JournalError, Row
+from actors.tasks import comes
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +134,7 @@ class ConsumerRunner:
                 await asyncio.sleep(pause_s)
                 continue
             if pause_s is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_EVERY_S):
-                        await self.wake.wait()
+                await comes(self.wake, LOOK_EVERY_S)
             await asyncio.sleep(GATHER_S if pause_s is None else pause_s)
 
     def refresh(self, shards: Collection[int] | None = None) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from actors.connections.postgres import texts
 from bench.processes import cpu_seconds
+from bench.record import latencies
 from bench.tenmillion import data, orm
 from bench.tenmillion.cases import (
     ALTERNATIVES,
@@ -96,27 +97,30 @@ class Column(msgspec.Struct, frozen=True):
     counted: int
 
 
-class Finding(msgspec.Struct, frozen=True):
+NOT_ASKED = Asked(Times(latencies(()), latencies(())), Times(latencies(()), latencies(())), "")
+
+
+class Finding(msgspec.Struct):
     """All of a run."""
 
     machine: str
     commit: str
     began: str
-    server: str
-    rows: dict[str, int]
-    table_mb: dict[str, float]
-    load_s: float
-    before: dict[str, Asked]
-    after: dict[str, Asked]
-    nothing: Asked
+    server: str = ""
+    rows: dict[str, int] = {}
+    table_mb: dict[str, float] = {}
+    load_s: float = 0.0
+    before: dict[str, Asked] = {}
+    after: dict[str, Asked] = {}
+    nothing: Asked = NOT_ASKED
     """``SELECT 1`` in the same way: what the way there and back costs."""
-    tried: dict[str, dict[str, Asked]]
-    indexes: list[IndexMade]
-    alternatives: list[IndexMade]
-    writing: list[Writing]
-    filling: list[Filling]
-    columns: list[Column]
-    orm: list[orm.Finding]
+    tried: dict[str, dict[str, Asked]] = {}
+    indexes: list[IndexMade] = []
+    alternatives: list[IndexMade] = []
+    writing: list[Writing] = []
+    filling: list[Filling] = []
+    columns: list[Column] = []
+    orm: list[orm.Finding] = []
     note: str = ""
     """For readers, if the figures are not all of one run."""
 
@@ -131,65 +135,48 @@ class Run:
 
     async def measure(self, machine: str, commit: str, began: str) -> Finding:
         """Everything, in the order in which indexes come to be."""
-        load_s, rows, table_mb = await self._load()
-        before = {case.key: await self._ask(case, cold=1, warm=SLOW_SAMPLES) for case in CASES}
-        writing, indexes = [await self._write(0)], []
-        columns = await self._columns()
+        found = Finding(machine, commit, began)
+        await self._load(found)
+        found.before = {
+            case.key: await self._ask(case, cold=1, warm=SLOW_SAMPLES) for case in CASES
+        }
+        found.writing.append(await self._write(0))
+        found.columns = await self._columns()
         wanted = dict.fromkeys(name for case in CASES for name in case.indexes)
         for name in wanted:
-            indexes.append(await self._make(name, self._made[name]))
+            found.indexes.append(await self._make(name, self._made[name]))
             if name != "cash_pkey":  # of another table
-                writing.append(await self._write(len(writing)))
+                found.writing.append(await self._write(len(found.writing)))
         others = [name for name in self._made if name not in {*KEYS, *wanted}]
-        indexes += [await self._make(name, self._made[name]) for name in others]
+        found.indexes += [await self._make(name, self._made[name]) for name in others]
         cold, warm = self._count // 10, self._count
-        after = {case.key: await self._ask(case, cold, warm) for case in CASES}
-        nothing = await self._ask(NOTHING, cold, warm)
-        tried, alternatives = await self._try()
-        filling = [await self._fill(percent) for percent in (100, 90, 80, 50)]
-        filling.append(await self._fill(50, index=True))
+        found.after = {case.key: await self._ask(case, cold, warm) for case in CASES}
+        found.nothing = await self._ask(NOTHING, cold, warm)
+        found.tried, found.alternatives = await self._try()
+        found.filling = [await self._fill(percent) for percent in (100, 90, 80, 50)]
+        found.filling.append(await self._fill(50, index=True))
         self._say("asking by an ORM")
-        async with self._server.connection() as connection:
-            version = await connection.fetchval("SHOW server_version")
-        return Finding(
-            machine=machine,
-            commit=commit,
-            began=began,
-            server=f"PostgreSQL {version}",
-            rows=rows,
-            table_mb=table_mb,
-            load_s=load_s,
-            before=before,
-            after=after,
-            nothing=nothing,
-            tried=tried,
-            indexes=indexes,
-            alternatives=alternatives,
-            writing=writing,
-            filling=filling,
-            columns=columns,
-            orm=await orm.measure(self._server.url, self._sizes, self._count // 4),
-        )
+        found.orm = await orm.measure(self._server.url, self._sizes, self._count // 4)
+        return found
 
-    async def _load(self) -> tuple[float, dict[str, int], dict[str, float]]:
+    async def _load(self, found: Finding) -> None:
         await store.prepare(self._server.url)
         self._say(f"loading {self._sizes.reservations:,} reservations")
         began = time.perf_counter()
         async with self._server.connection() as connection:
+            found.server = f"PostgreSQL {await connection.fetchval('SHOW server_version')}"
             self._made = await take_indexes(connection, TABLES)
             await data.load(connection, self._sizes)
-            load_s = time.perf_counter() - began
+            found.load_s = time.perf_counter() - began
             await connection.execute(_MAKING)
             for name in KEYS:
                 self._say(f"making {name}")
                 await connection.execute(self._made[name])
-            rows, sizes = {}, {}
             for table in TABLES:
                 await connection.execute(f"VACUUM (ANALYZE) {table}")
-                rows[table] = await connection.fetchval(f"SELECT count(*) FROM {table}")
-                sizes[table] = await _mb(connection, table)
+                found.rows[table] = await connection.fetchval(f"SELECT count(*) FROM {table}")
+                found.table_mb[table] = await _mb(connection, table)
             await connection.execute("CHECKPOINT")
-        return load_s, rows, sizes
 
     async def _ask(self, case: Case, cold: int, warm: int) -> Asked:
         self._say(f"asking: {case.title}")

@@ -18,7 +18,6 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
@@ -29,7 +28,7 @@ from attrs import define, field
 from actors.consumers.contract import Consumer, Event
 from actors.core.supervision import where
 from actors.journal.contract import JournalError
-from actors.tasks import Tasks
+from actors.tasks import Tasks, comes
 from booking.events.contract import TYPES
 from booking.events.mapping import translate
 from booking.events.places import KINDS, keep, places_of
@@ -112,9 +111,7 @@ class Webhooks:
             except JournalError as error:
                 log.warning("webhooks wait: %s", error)
                 await asyncio.sleep(LOOK_EVERY_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._news.wait()
+            await comes(self._news, LOOK_EVERY_S)
             await asyncio.sleep(GATHER_S)
             self._news.clear()
 
