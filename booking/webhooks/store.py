@@ -29,7 +29,7 @@ SLOW_TIMEOUT_S = 60.0
 """For what concerns many deliveries at once."""
 FORGOTTEN_MAX = 10_000
 """Rows of one look."""
-POOL_SIZE = 2
+POOL_SIZE = 4
 """Operators do not wait for deliveries, nor they for them."""
 KEPT_S, DEAD_KEPT_S = 86_400.0, 30 * 86_400.0
 """How long what was delivered can be looked at, and what was given up be sent again."""

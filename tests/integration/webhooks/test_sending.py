@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from actors.journal.contract import JournalError
 from booking.webhooks.addresses import Network
 from booking.webhooks.contract import Posting
 from booking.webhooks.posting import ANSWER_BYTES_MAX, Poster
@@ -112,6 +113,39 @@ async def test_one_that_is_gone_is_asked_once(sending: Webhooks, database_url: s
         assert receiver.seen == {"7-1": 1}
     view = await sending.store.view(name)
     assert (view.enabled, view.dead, view.pending) == (False, 1, 0)
+
+
+@pytest.mark.parametrize("trouble", [JournalError("away"), RuntimeError("a bug")])
+async def test_trouble_with_the_database_ends_nothing(
+    sending: Webhooks, database_url: str, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Given a database that cannot be asked for a while, neither for what is due nor to note what
+    was delivered, then everything arrives all the same once it can, and the instance goes on."""
+    monkeypatch.setattr("booking.webhooks.sending.LEASE_S", 0.5)
+    monkeypatch.setattr("booking.webhooks.sending.LOOK_EVERY_S", 0.05)
+    left = {"take": 2, "delivered": 1}
+    for name in left:
+        monkeypatch.setattr(
+            sending.store, name, failing(getattr(sending.store, name), left, trouble)
+        )
+    async with receiving() as receiver:
+        await sending.create(receiver.url, (), "", None)
+        await happen(sending, database_url, 1)
+        await until(lambda: sending.outcomes["delivered"] == 1)
+        assert receiver.seen == {"7-1": 2}
+    assert not any(left.values())
+
+
+def failing(work: Any, left: dict[str, int], trouble: Exception) -> Any:
+    """It fails so often as there is left."""
+
+    async def tried(*arguments: Any) -> Any:
+        if left[work.__name__]:
+            left[work.__name__] -= 1
+            raise trouble
+        return await work(*arguments)
+
+    return tried
 
 
 async def test_a_ping_tells_what_the_address_answers(webhooks: Webhooks) -> None:
