@@ -124,22 +124,14 @@ def _add_webhooks(verbs: Verbs) -> None:
     webhook = _arg("webhook", metavar="WEBHOOK", help="its id")
     kinds = _arg("--type", dest="types", action="append", metavar="TYPE", help="default: all")
     about = _arg("--about", metavar="WORDS", help="what it is")
-    file = {"type": Path, "metavar": "FILE", "help": "a secret of yours; default: a new one"}
-    secret = _arg("--secret-file", **file)
+    words = "a secret of yours; default: a new one"
+    secret = _arg("--secret-file", type=Path, metavar="FILE", help=words)
+    to, switch = {"dest": "url_to", "metavar": "URL"}, {"dest": "enabled", "default": None}
+    on = _arg("--enable", action="store_true", **switch)
+    off = _arg("--disable", action="store_false", **switch)
     _add(verbs, "show", webhooks.show)
-    address = _arg("url_to", metavar="URL")
-    _add(verbs, "create", webhooks.create, address, kinds, about, secret)
-    _add(
-        verbs,
-        "change",
-        webhooks.change,
-        webhook,
-        _arg("--to", dest="url_to", metavar="URL"),
-        kinds,
-        about,
-        _arg("--enable", dest="enabled", action="store_true", default=None),
-        _arg("--disable", dest="enabled", action="store_false", default=None),
-    )
+    _add(verbs, "create", webhooks.create, _arg("url_to", metavar="URL"), kinds, about, secret)
+    _add(verbs, "change", webhooks.change, webhook, _arg("--to", **to), kinds, about, on, off)
     _add(verbs, "delete", webhooks.delete, webhook)
     state = _arg("--state", choices=("pending", "delivered", "dead"))
     lines = {"type": partial(_whole, 1, 100), "default": 20, "metavar": "N"}

@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import msgspec
-
 from booking.cli.admin import tables
 from booking.cli.admin.client import AdminError, path_part
 from booking.cli.admin.commands import Admin
@@ -20,21 +18,11 @@ Args: TypeAlias = argparse.Namespace
 def show(admin: Admin, args: Args) -> int:
     """Each endpoint, and how it is doing."""
     data = admin.client.ask("GET", "/admin/webhooks")
-    views = admin.client.read(data["items"], list[WebhookView])
-    rows = (
-        (
-            one.id,
-            "enabled" if one.enabled else "disabled",
-            one.pending,
-            one.dead,
-            one.oldest_pending_s,
-            " ".join(one.types) or "all",
-            one.url,
-            one.about,
-            one.trouble,
-        )
-        for one in views
-    )
+    rows = []
+    for one in admin.client.read(data["items"], list[WebhookView]):
+        state = "enabled" if one.enabled else "disabled"
+        told = (" ".join(one.types) or "all", one.url, one.about, one.trouble)
+        rows.append((one.id, state, one.pending, one.dead, one.oldest_pending_s, *told))
     head = "webhook|state|pending|dead|oldest s|types|url|about|trouble"
     none = "There are no webhooks." if data["on"] else "Webhooks are off: BOOKING_WEBHOOKS."
     return admin.show(data, tables.table(head, rows) or [none])
@@ -70,19 +58,11 @@ def deliveries(admin: Admin, args: Args) -> int:
     """What an endpoint is and was to be told, newest first."""
     query = f"?limit={args.limit}" + (f"&state={args.state}" if args.state else "")
     data = admin.client.ask("GET", _path(args, f"/deliveries{query}"))
-    views = admin.client.read(data["items"], list[DeliveryView])
-    rows = (
-        (
-            one.event,
-            one.type,
-            one.state,
-            one.attempts,
-            tables.clock(one.made_at_ms),
-            "" if one.due_at_ms is None else tables.clock(one.due_at_ms),
-            one.trouble,
-        )
-        for one in views
-    )
+    rows = []
+    for one in admin.client.read(data["items"], list[DeliveryView]):
+        due = "" if one.due_at_ms is None else tables.clock(one.due_at_ms)
+        times = (tables.clock(one.made_at_ms), due)
+        rows.append((one.event, one.type, one.state, one.attempts, *times, one.trouble))
     head = "event|type|state|attempts|made at|due at|trouble"
     return admin.show(data, tables.table(head, rows) or ["There are none."])
 
@@ -121,4 +101,4 @@ def _secret(admin: Admin, path: str, body: dict[str, Any]) -> int:
     data = admin.client.ask("POST", path, body)
     made = admin.client.read(data, dict[str, str])
     lines = [f"{made['id']} signs with this secret, which is not told again:", made["secret"]]
-    return admin.show(msgspec.to_builtins(data), [*lines])
+    return admin.show(data, [*lines])
