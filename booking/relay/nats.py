@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import nats
+from nats.aio.client import Client
 from nats.errors import Error
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
@@ -40,7 +40,7 @@ class NatsBroker:
 
     def __init__(self, url: str) -> None:
         self._servers = url.split(",")
-        self._client: Any = None
+        self._client: Client | None = None
         self._stream: JetStreamContext | None = None
         self._lost: asyncio.Future[None] | None = None
 
@@ -81,7 +81,8 @@ class NatsBroker:
             if not lost.done():
                 lost.set_result(None)
 
-        self._client = await nats.connect(
+        self._client = client = Client()  # Before it connects: half a connection is closed, too.
+        await client.connect(
             self._servers,
             name="booking relay",
             allow_reconnect=False,
@@ -92,7 +93,7 @@ class NatsBroker:
             error_cb=_complain,
             closed_cb=gone,
         )
-        stream: JetStreamContext = self._client.jetstream(
+        stream: JetStreamContext = client.jetstream(
             timeout=ANSWER_MAX_S, publish_async_max_pending=IN_FLIGHT_MAX
         )
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -52,6 +53,11 @@ class NatsServer:
 
     def ready(self) -> None:
         wait_until(lambda: is_ready(self.port), f"{self.name} greets")
+
+    def freeze(self) -> None:
+        """It takes what is sent, as far as the kernel does, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         if self._process is not None:

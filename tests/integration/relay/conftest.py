@@ -61,9 +61,13 @@ async def fill(dsn: str, book: JournalBuilder, rows: list[JournalRow] | None = N
 
 async def all_done(dsn: str, book: JournalBuilder) -> bool:
     """Whether the offsets say that everything is published."""
+    return await is_done(dsn, len(book.rows))
+
+
+async def is_done(dsn: str, events: int) -> bool:
+    """Whether the offsets say that so many are."""
     connection = await asyncpg.connect(dsn)
     try:
-        done = await connection.fetchval("SELECT sum(seq) FROM consumer_offsets")
+        return bool(await connection.fetchval("SELECT sum(seq) FROM consumer_offsets") == events)
     finally:
         await connection.close()
-    return bool(done == len(book.rows))
