@@ -223,6 +223,23 @@ async def test_a_deleted_endpoint_takes_along_what_is_pending(
             await call
 
 
+async def test_a_consumer_waits_for_a_deletion_under_way_and_goes_on(
+    webhooks: Webhooks, database_url: str
+) -> None:
+    """Given an endpoint whose deletion is not committed yet, when the consumer is given events,
+    then it waits, writes what the others want, and does not fail."""
+    name, kept = await endpoint(webhooks), await endpoint(webhooks)
+    connection = await asyncpg.connect(database_url)
+    async with connection.transaction():
+        await connection.execute("DELETE FROM webhook_endpoints WHERE id = $1", name)
+        handling = asyncio.create_task(handled(webhooks, database_url, 1))
+        await asyncio.sleep(0.1)
+        assert not handling.done()
+    await handling
+    await connection.close()
+    assert await events_of(webhooks.store, kept) == ["7-1"]
+
+
 async def test_what_is_over_is_forgotten_the_dead_after_thirty_days(
     webhooks: Webhooks, database_url: str
 ) -> None:
