@@ -71,3 +71,13 @@ async def is_done(dsn: str, events: int) -> bool:
         return bool(await connection.fetchval("SELECT sum(seq) FROM consumer_offsets") == events)
     finally:
         await connection.close()
+
+
+async def answers(dsn: str) -> bool:
+    """Whether the database takes connections."""
+    try:
+        connection = await asyncpg.connect(dsn)
+    except (OSError, asyncpg.PostgresError):
+        return False
+    await connection.close()
+    return True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
 
-from tests.integration.relay.conftest import RunRelay, all_done, fill, is_done
+from booking.schema import parts
+from tests.integration.relay.conftest import RunRelay, all_done, answers, fill, is_done
 from tests.support.brokers import (
     in_stream,
     jetstream,
@@ -21,9 +23,11 @@ from tests.support.brokers import (
 )
 from tests.support.journal_rows import until
 from tests.support.journals import busy_season
+from tests.support.processes import wait_until
 from tests.support.queue_sales import a_sale
 from tests.support.read_tables import with_user_ids
 from tests.support.served import free_port
+from tests.support.servers import own_servers
 
 EVENTS = 1_500
 
@@ -100,6 +104,31 @@ async def test_what_a_server_never_acknowledged_is_sent_again(
                 await stream_has(stream, len(journal.told))
                 await until(lambda: all_done(database_url, book))
                 nothing_lost(await in_stream(stream), journal.told)
+
+
+async def test_a_postgres_that_is_killed_is_waited_for(
+    directory: Path, run_relay: RunRelay
+) -> None:
+    """Given a PostgreSQL that is killed and comes back, then the relay of before goes on."""
+    book = busy_season(EVENTS // 2)
+    rows = book.sorted_rows()
+    first = [row for row in rows if row.seq <= 2]
+    with own_servers() as servers, nats_server(directory) as server:
+        dsn = servers.database_url
+        await parts.prepare([dsn])
+        await fill(dsn, book, first)
+        at = {"BOOKING_DATABASE_URL": dsn, "BOOKING_NATS_URL": server.url}
+        with run_relay(**at) as relay:
+            await until(lambda: is_done(dsn, len(first)))
+            os.kill(servers.pids["postgres"], signal.SIGKILL)
+            wait_until(lambda: bool(servers.news()), "PostgreSQL's end is noticed")
+            await until(lambda: answers(dsn))
+            journal = await fill(dsn, book, rows)
+            async with jetstream(server) as stream:
+                await stream_has(stream, len(journal.told))
+                await until(lambda: all_done(dsn, book))
+                nothing_lost(await in_stream(stream), journal.told)
+            assert relay.poll() is None
 
 
 async def test_two_relays_publish_what_one_does(
