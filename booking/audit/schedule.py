@@ -42,7 +42,10 @@ SCHEDULE = "schedule"
 
 _SQL = texts("booking.audit", "schedule.sql")
 _COMMAND = (sys.executable, "-P", "-m", "booking.cli.main", "audit", "--json")
-_NUMBERS = ("audit_violations", "audit_violations_told", "audit_behind_seconds")
+_NUMBERS = (
+    *("audit_violations", "audit_violations_told", "audit_behind_seconds"),
+    "replication_slot_bytes",
+)
 _WORDS_MAX = 500
 """Of a failure that is kept: its last lines say what was wrong."""
 
@@ -105,7 +108,7 @@ class Audits:
                 async with self._connected() as conn:
                     state = await self._state(conn)
                     [followed] = await conn.fetch(_SQL["followed"])
-                    self._count(state, followed["told"], followed["behind_s"])
+                    self._count(state, **dict(followed))
                 if self._due(state):
                     await self.begin(SCHEDULE)
             except AuditRunningError:
@@ -113,12 +116,15 @@ class Audits:
             except JournalError as error:
                 log.warning("no audit for now: %s", error)
 
-    def _count(self, state: AuditState, told: int, behind_s: float | None) -> None:
+    def _count(
+        self, state: AuditState, told: int, behind_s: float | None, slots_keep: float | None
+    ) -> None:
         if told > self.numbers["audit_violations_told"]:
             log.error("the audit that follows the journal told of violations: look at /admin/log")
         report = None if state.last is None else state.last.report
         found = 0 if report is None else sum(each.violations for each in report.verdicts)
-        self.numbers = dict(zip(_NUMBERS, (found, told, behind_s or 0), strict=True))
+        numbers = (found, told, behind_s or 0, slots_keep or 0)
+        self.numbers = dict(zip(_NUMBERS, numbers, strict=True))
 
     async def close(self) -> None:
         """End an audit that runs; it says nothing then."""

@@ -27,7 +27,11 @@ SELECT pg_try_advisory_lock($1)
 INSERT INTO operator_log (who, what, detail) VALUES ($1, 'audit', $2::json)
 
 -- name: followed
--- What the audit that follows the journal has told within a day, and how far it is behind.
+-- What the audit that follows the journal has told within a day, and how far it is behind; and how
+-- many bytes of its log the database keeps for the slowest of those who follow that.
 SELECT (SELECT count(*) FROM operator_log
          WHERE what = 'violation' AND at > now() - interval '1 day') AS told,
-       (SELECT extract(epoch FROM now() - min(checked_at))::float8 FROM audit_offsets) AS behind_s
+       (SELECT extract(epoch FROM now() - min(checked_at))::float8 FROM audit_offsets) AS behind_s,
+       (SELECT max(CASE WHEN pg_is_in_recovery() THEN 0
+                        ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END)::float8
+          FROM pg_replication_slots) AS slots_keep

@@ -59,6 +59,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "audit_violations": "Violations that the last audit of the whole journal found.",
     "audit_violations_told": "Violations that the audit that follows told within a day.",
     "audit_behind_seconds": "How far the audit that follows is behind; 0 if it never ran.",
+    "replication_slot_bytes": "Log that PostgreSQL keeps for the slowest replication slot.",
     "loop_lag_seconds": "How late the event loop runs what is due.",
     "queue_waiting": "Users in line, in all queues.",
     "queue_active": "Users inside, in all queues.",
