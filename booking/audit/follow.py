@@ -20,7 +20,13 @@ from actors.tasks import comes
 from booking.audit.journal import JournalRow
 from booking.audit.live import History, HistoryRange, HistoryRow, LiveAudit, Offset, wanted_now
 from booking.audit.report import NAMED_MAX, Violation
-from booking.audit.run import FAILURES, PAYMENT_LIMIT_S, AuditError, connection
+from booking.audit.run import (
+    FAILURES,
+    PAYMENT_LIMIT_S,
+    AuditError,
+    connection,
+    refuse_archived,
+)
 from booking.catalogue.store import DATABASE_TROUBLE
 from booking.schema import parts
 
@@ -125,6 +131,8 @@ class Follower:
 
     async def _begin(self, stack: AsyncExitStack) -> None:
         await self._connect(stack)
+        for conn in self._conns:
+            await refuse_archived(conn)
         rows = [row for conn in self._conns for row in await conn.fetch(_SQL["offsets"])]
         self._audit = LiveAudit({shard: Offset(*rest) for shard, _, *rest in rows})
         self._checked_ms |= {shard: checked_ms for shard, checked_ms, *_ in rows}

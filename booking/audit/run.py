@@ -111,6 +111,7 @@ async def _audit(
     now_ms = max([int(await conn.fetchval(_SQL["now_ms"])) for conn in readers])
     leases: dict[int, LeaseRecord] = {}
     for number, conn in enumerate(readers):
+        await refuse_archived(conn)
         found = await _leases(conn)
         leases |= {s: lease for s, lease in found.items() if part_number(s, len(readers)) == number}
     audit = JournalAudit(leases, now_ms - int(payment_limit_s * 1000))
@@ -127,6 +128,17 @@ async def _audit(
                 audit.found, "I1", row, f"reservation {row['name']} is of a hold that no seat has"
             )
     return audit.found.close(now_ms, time.monotonic() - started)
+
+
+async def refuse_archived(conn: asyncpg.Connection) -> None:
+    """Raise :class:`AuditError` if the first rows of the journal are not in the database."""
+    if await conn.fetchval(_SQL["has_archive"]) is None:
+        return  # of an earlier release
+    if rows := await conn.fetchval(_SQL["archived"]):
+        raise AuditError(
+            f"its first {rows:,} rows are in an archive, and what comes after cannot be checked"
+            " without them"
+        )
 
 
 async def _note_losses(conn: asyncpg.Connection, found: Findings) -> None:

@@ -2,6 +2,13 @@
 -- The database's clock, for what may still be on its way.
 SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
+-- name: has_archive
+SELECT to_regclass('journal_0')
+
+-- name: archived
+-- How many rows are archived.
+SELECT sum(seq)::bigint FROM journal_0
+
 -- name: rows
 -- The whole journal in the order it was written within each shard. Read through a cursor.
 SELECT shard, seq, epoch, entity, at_ms, version, address, type, payload

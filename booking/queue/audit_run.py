@@ -13,7 +13,7 @@ from actors.connections.postgres import texts
 from actors.journal.contract import part_number
 from booking.audit.events import take_event
 from booking.audit.report import READABLE, Findings, Violation, render_check
-from booking.audit.run import FAILURES, PAGE_ROWS, AuditError, connection, snapshot
+from booking.audit.run import FAILURES, PAGE_ROWS, AuditError, connection, refuse_archived, snapshot
 from booking.queue.audit import ASPECTS, QueueBook, QueueFacts
 
 _SQL = texts("booking.audit", "statements.sql")
@@ -70,6 +70,7 @@ async def run_queue(dsns: Sequence[str], name: str) -> QueueVerdict:
         address = Address("queue", name)
         dsn = dsns[part_number(address.slot, len(dsns))]
         async with connection(dsn) as conn, snapshot(conn) as now_ms:
+            await refuse_archived(conn)
             await _read(conn, address, found, book)
     except FAILURES as error:
         raise AuditError(str(error) or type(error).__name__) from error

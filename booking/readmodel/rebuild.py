@@ -107,6 +107,10 @@ class _Worker:
         self, offsets: PostgresOffsets, before: dict[int, int], rows: Sequence[Row]
     ) -> None:
         last = {row.shard: row for row in rows}
+        first = {row.shard: row.seq for row in reversed(rows)}
+        for n, seq in first.items():
+            if seq != before[n] + 1:
+                raise OSError(f"events {before[n] + 1} to {seq - 1} of shard {n} are archived")
         steps = {n: Step(before[n], row.seq, row.epoch) for n, row in last.items()}
         events = events_of(rows, self.consumer.kinds)
         async with offsets.moving(steps) as (live, connection):

@@ -24,7 +24,7 @@ COMMANDS = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding=
 METRICS = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 NO_METRICS = {
     *("booking_http", "booking_client", "booking_start", "booking_end"),
-    *("booking_read", "booking_read_next"),
+    *("booking_read", "booking_read_next", "booking_journal"),
 }
 """Packages, schemas and fields of the catalogue, which begin as metrics do."""
 PAGES = {

@@ -1,0 +1,111 @@
+"""``booking archive``: segments of the journal that nobody needs any more, as files."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from actors.behaviour import Behaviour
+from actors.connections.postgres import texts
+from actors.consumers.postgres import PostgresOffsets
+from actors.journal.contract import JournalError
+from actors.journal.partitioned import journal_over
+from booking.accounts.entity import AccountBehaviour
+from booking.archive.files import ArchiveError
+from booking.archive.run import Archiver, Offsets
+from booking.catalogue import store
+from booking.catalogue.domain import Catalogue
+from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, fail, words
+from booking.instance.consumers import consumers_of
+from booking.schema import parts
+from booking.schema.migrate import SchemaMismatch, connection_to
+from booking.seats.entity import HoldRules, SeatBehaviour
+from booking.settings import Settings
+
+_SQL = texts("booking.archive", "statements.sql")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the grammar of ``booking``."""
+    parser = subparsers.add_parser(
+        "archive",
+        help="move old segments of the journal into files",
+        description="Write segments of the journal whose rows were all committed before a time to "
+        "files, read them back, and drop them from the database. What consumers of events still "
+        "need stays, and is named. Instances may run. After Ctrl-C or a failure, run it again.",
+    )
+    parser.add_argument(
+        "--before", type=_time, required=True, metavar="DATE", help="as 2026-11-30, in UTC"
+    )
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="for the files")
+    parser.add_argument(
+        "--close", action="store_true", help="begin another segment first, whatever its age"
+    )
+    parser.set_defaults(run=_archive)
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _archive(args: argparse.Namespace) -> int:
+    settings = Settings.from_env(os.environ, serving=False)
+    try:
+        args.to.mkdir(parents=True, exist_ok=True)
+        whole = asyncio.run(_run(settings, args.before, args.to, close=args.close))
+    except (*DATABASE_ERRORS, JournalError, SchemaMismatch, ArchiveError) as error:
+        return fail(f"not archived: {words(error)}")
+    return DONE if whole else FAILED
+
+
+async def _run(settings: Settings, before: datetime, directory: Path, *, close: bool) -> bool:
+    databases = settings.databases
+    identity = await parts.check(databases)
+    behaviours = behaviours_of(settings, await store.load(settings.database_url))
+    offsets = await _offsets(settings)
+    whole = True
+    for number, dsn in enumerate(databases):
+        journal = journal_over([dsn], lanes_each=0, pool_size=1)
+        archiver = Archiver(
+            dsn=dsn,
+            part=number,
+            parts=len(databases),
+            journal_name=str(identity.journal),
+            journal=journal,
+            behaviours=behaviours,
+            offsets=offsets,
+            directory=directory,
+            tell=partial(print, flush=True),
+        )
+        try:
+            whole &= await archiver.run(before, close=close)
+        finally:
+            await journal.close()
+    return whole
+
+
+def behaviours_of(settings: Settings, catalogue: Catalogue) -> dict[str, Behaviour]:
+    """The entities of which there are many, to work out states from events."""
+    rules = HoldRules(settings.hold_s * 1000, settings.holds_max, settings.rehold_ms)
+    every: list[Behaviour] = [AccountBehaviour(), SeatBehaviour(lambda: catalogue, rules)]
+    return {behaviour.kind: behaviour for behaviour in every}
+
+
+async def _offsets(settings: Settings) -> Offsets:
+    """Those of the consumers that the settings name, and of all that the journal's database has."""
+    found: dict[str, dict[int, int]] = {}
+    async with connection_to(settings.database_url) as connection:
+        for row in await connection.fetch(_SQL["offsets"]):
+            found.setdefault(row["consumer"], {})[row["shard"]] = row["seq"]
+    for consumer in consumers_of(settings):
+        offsets = PostgresOffsets(consumer, settings.database_url)
+        try:
+            found[consumer.name] = {one.shard: one.seq for one in await offsets.all()}
+        finally:
+            await offsets.close()
+    return found

@@ -1,0 +1,260 @@
+"""Segments leave the journal for files, whatever ends a run, and nothing that is needed goes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest.mock import Mock
+
+import asyncpg
+import pytest
+
+from actors.address import Address
+from actors.core.folding import Folding
+from actors.journal.contract import Batch, Row
+from actors.journal.postgres import PostgresJournal
+from booking.accounts.entity import AccountBehaviour
+from booking.archive import files
+from booking.archive.files import ArchiveError
+from booking.archive.run import Archiver
+from booking.audit import AuditError
+from booking.audit import run as audit
+from booking.audit.follow import Follower
+from booking.queue.audit_run import run_queue
+from tests.support.journals import JournalBuilder, JournalRow, user_id, write
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+USERS = 40
+
+
+class KilledError(Exception):
+    """Stands for kill -9: nothing is done after it."""
+
+
+class Stocked:
+    """A journal of charges in one closed segment and an open one, and who archives it."""
+
+    def __init__(self, dsn: str, directory: Path) -> None:
+        self.dsn, self.directory = dsn, directory
+        self.told: list[str] = []
+        self.offsets: dict[str, dict[int, int]] = {}
+        self.book = JournalBuilder()
+        self.journal = PostgresJournal(dsn, lanes=1)
+
+    async def stock(self) -> None:
+        for number in range(3 * USERS):
+            self.book.charge(user_id(number % USERS), 1_000)
+        epochs = {row.shard: 1 for row in self.book.rows}
+        await write(self.dsn, self.book.rows, epochs)
+        assert await self.journal.turn_journal(0)
+
+    def archiver(self) -> Archiver:
+        return Archiver(
+            dsn=self.dsn,
+            part=0,
+            parts=1,
+            journal_name="j",
+            journal=self.journal,
+            behaviours={"account": AccountBehaviour()},
+            offsets=self.offsets,
+            directory=self.directory,
+            tell=self.told.append,
+        )
+
+    async def archive(self, before: datetime = LATER, *, close: bool = False) -> bool:
+        self.told.clear()
+        return await self.archiver().run(before, close=close)
+
+    async def fetch(self, query: str) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return list(await connection.fetch(query))
+        finally:
+            await connection.close()
+
+    async def balances(self) -> dict[str, int]:
+        behaviour, folding = AccountBehaviour(), Folding(self.journal)
+        addresses = [Address("account", user_id(number)) for number in range(USERS)]
+        found = {}
+        for loaded in await self.journal.load(addresses):
+            folded = await folding.fold(behaviour, loaded)
+            found[loaded.address.key] = folded.state.balance
+        return found
+
+
+@pytest.fixture
+async def empty(database_url: str, tmp_path: Path) -> AsyncIterator[Stocked]:
+    stocked = Stocked(database_url, tmp_path)
+    yield stocked
+    await stocked.journal.close()
+
+
+@pytest.fixture
+async def stocked(empty: Stocked) -> Stocked:
+    await empty.stock()
+    return empty
+
+
+def lines(directory: Path) -> list[list[object]]:
+    [file] = directory.glob("*.jsonl.gz")
+    text = gzip.decompress(file.read_bytes()).decode()
+    return [files._decode(line)[:2] for line in text.splitlines()]
+
+
+async def test_a_closed_segment_is_in_files_and_not_in_the_database(stocked: Stocked) -> None:
+    """Given 120 charges in a closed segment, when it is archived, then the files have every row
+    once, accounts are what they were, and each shard goes on at its next seq."""
+    before = await stocked.balances()
+    ends = await stocked.journal.ends(range(256))
+
+    assert await stocked.archive()
+
+    [manifest] = [files.check(path) for path in stocked.directory.glob("*.json")]
+    assert manifest.rows == len(stocked.book.rows)
+    wanted = sorted((row.shard, row.seq) for row in stocked.book.rows)
+    assert [tuple(line) for line in lines(stocked.directory)] == wanted
+    assert await stocked.balances() == before == dict(stocked.book.balances)
+    assert await stocked.journal.ends(range(256)) == ends
+    [tables] = await stocked.fetch("SELECT to_regclass('journal_1') AS gone")
+    assert tables["gone"] is None
+    await _goes_on(stocked, stocked.book.rows[-1])
+
+
+async def _goes_on(stocked: Stocked, last: JournalRow) -> None:
+    [lease] = await stocked.journal.claim([(last.shard, 1)], "one", "one-1")
+    kind, version, payload = "Charged", 1, b'{"id":"x"}'
+    address, seq = Address.parse(last.address), lease.last_seq + 1
+    row = Row(last.shard, seq, lease.epoch, address, kind, version, payload, last.at_ms + 1)
+    assert not await stocked.journal.append(0, Batch(rows=[row], incarnation="one-1"))
+    rows = await stocked.journal.read({last.shard: lease.last_seq}, 10)
+    assert [each.seq for each in rows] == [seq]
+
+
+STEPS = ["write_rows", "write_manifest", "check", "_execute:archived", "_execute:drop"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+async def test_a_run_killed_at_any_step_is_gone_on_with(
+    stocked: Stocked, monkeypatch: pytest.MonkeyPatch, step: str, late: bool
+) -> None:
+    """Given a run that ends before or after a step, when it is run again, then the archive is
+    whole, and at every moment each row was in the database or in a checked file."""
+    with monkeypatch.context() as patch:
+        _kill_at(patch, step, late=late)
+        with pytest.raises(KilledError):
+            await stocked.archive()
+    [left] = await stocked.fetch("SELECT count(*) AS rows FROM journal WHERE segment > 0")
+    if left["rows"] < len(stocked.book.rows):
+        [manifest] = [files.check(path) for path in stocked.directory.glob("*.json")]
+        assert manifest.rows == len(stocked.book.rows)
+
+    assert await stocked.archive()
+
+    [manifest] = [files.check(path) for path in stocked.directory.glob("*.json")]
+    assert manifest.rows == len(stocked.book.rows)
+    assert not await stocked.fetch("SELECT FROM pg_class WHERE relname = 'journal_1'")
+    assert await stocked.balances() == dict(stocked.book.balances)
+
+
+def _kill_at(patch: pytest.MonkeyPatch, step: str, *, late: bool) -> None:
+    name, _, only = step.partition(":")
+    where: object = Archiver if only else files
+    whole: Callable[..., object] = getattr(where, name)
+
+    if only:
+
+        async def execute(self: Archiver, name: str, segment: int, *values: object) -> None:
+            if name == only and not late:
+                raise KilledError
+            await whole(self, name, segment, *values)  # type: ignore[misc]
+            if name == only:
+                raise KilledError
+
+        patch.setattr(where, name, execute)
+    elif name == "write_rows":
+
+        async def written(path: Path, copy: Callable[..., object]) -> str:
+            if late:
+                await whole(path, copy)  # type: ignore[misc]
+            raise KilledError
+
+        patch.setattr(where, name, written)
+    else:
+
+        def killed(*values: object) -> object:
+            if late:
+                whole(*values)
+            raise KilledError
+
+        patch.setattr(where, name, killed)
+
+
+async def test_what_a_consumer_needs_stays_and_is_named(stocked: Stocked) -> None:
+    """Given a consumer one event behind in one shard, then the segment stays, and the consumer, the
+    shard and its place are told; once it is done, the segment goes."""
+    ends = await stocked.journal.ends({row.shard for row in stocked.book.rows})
+    late = next(iter(ends))
+    stocked.offsets = {"mails": ends | {late: ends[late] - 1}}
+
+    assert not await stocked.archive()
+    [reason] = stocked.told
+    assert f"consumer mails needs it: in 1 shards, as in shard {late}" in reason
+    assert f"at {ends[late] - 1} of {ends[late]}" in reason
+    assert list(stocked.directory.iterdir()) == []
+
+    stocked.offsets = {"mails": ends}
+    assert await stocked.archive()
+
+
+async def test_a_large_state_without_a_snapshot_holds_its_segment(empty: Stocked) -> None:
+    """Given a queue whose events no snapshot has passed, then the segment stays and it is named."""
+    empty.book.join("main", user_id(1))
+    await empty.stock()
+
+    assert not await empty.archive()
+    assert "no snapshot has passed 1 entities yet (queue/main)" in empty.told[0]
+
+
+async def test_a_segment_with_rows_of_later_stays(stocked: Stocked) -> None:
+    assert await stocked.archive(datetime(2020, 1, 1, tzinfo=UTC))
+    assert stocked.told == ["segment 1: has rows of later, and stays"]
+    [left] = await stocked.fetch("SELECT count(*) AS rows FROM journal")
+    assert left["rows"] == len(stocked.book.rows)
+
+
+async def test_who_needs_archived_rows_says_so(stocked: Stocked) -> None:
+    """Given an archived segment, then each audit refuses and tells how many rows it lacks."""
+    assert (await audit(stocked.dsn)).ok
+    assert await stocked.archive()
+
+    for asked in (audit(stocked.dsn), run_queue([stocked.dsn], "main"), _follow(stocked.dsn)):
+        with pytest.raises(AuditError, match="its first 120 rows are in an archive"):
+            await asked
+
+
+async def _follow(dsn: str) -> None:
+    await Follower([dsn], Mock()).run(asyncio.Event())
+
+
+async def test_a_file_that_was_changed_is_noticed_before_anything_goes(
+    stocked: Stocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an archive that a disk has damaged before the run was over, then nothing leaves the
+    database."""
+    with monkeypatch.context() as patch:
+        _kill_at(patch, "check", late=True)
+        with pytest.raises(KilledError):
+            await stocked.archive()
+    [file] = stocked.directory.glob("*.jsonl.gz")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+    with pytest.raises(ArchiveError, match="its SHA-256 is not the one"):
+        await stocked.archive()
+    [left] = await stocked.fetch("SELECT count(*) AS rows FROM journal")
+    assert left["rows"] == len(stocked.book.rows)
