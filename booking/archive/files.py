@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from hashlib import sha256
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,24 @@ def check(path: Path) -> Manifest:
     if (count, found, digest.hexdigest()) != (manifest.rows, manifest.shards, manifest.rows_sha256):
         raise ArchiveError(f"{file}: its rows are not those of {path.name}")
     return manifest
+
+
+def rows_of(
+    directory: Path, journal: str, part: int, wanted: Mapping[int, str]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of these segments, each with its manifest's SHA-256, in order of shard and seq, as
+    an audit reads them. Raises :class:`ArchiveError` if one is not there or is another."""
+    found = []
+    for segment, digest in sorted(wanted.items()):
+        path = manifest_path(directory, journal, part, segment)
+        if not path.exists() or file_sha256(path) != digest:
+            raise ArchiveError(f"{path} is not the archive of segment {segment}")
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        file = directory / manifest.file
+        if file_sha256(file) != manifest.sha256:
+            raise ArchiveError(f"{file}: its SHA-256 is not the one in {path.name}")
+        found.append((*row[:8], bytes(row[9]).decode()) for _, row in _lines(file))
+    return merge(*found, key=itemgetter(0, 1))
 
 
 def _lines(file: Path) -> Iterator[tuple[bytes, Line]]:

@@ -22,7 +22,7 @@ from actors.address import Address
 from actors.behaviour import Behaviour
 from actors.connections.postgres import texts
 from actors.core.folding import Folding
-from actors.journal.contract import Journal, part_number
+from actors.journal.contract import Journal, JournalError, part_number
 from booking.archive import files
 from booking.archive.files import ArchiveError, Manifest, ShardRange
 from booking.schema.migrate import connection_to
@@ -126,9 +126,14 @@ class Archiver:
         folding, rows = Folding(self.journal), []
         for loaded in await self.journal.load(addresses):
             behaviour = self.behaviours[loaded.address.kind]
-            folded = await folding.fold(behaviour, loaded)
             address = loaded.address
-            state = behaviour.encode_state(folded.state)
+            try:
+                folded = await folding.fold(behaviour, loaded)
+                state = behaviour.encode_state(folded.state)
+            except JournalError:
+                raise
+            except Exception as error:
+                raise ArchiveError(f"{address.text} cannot be read: {error}") from error
             # Under no epoch of its own: what it says follows from rows that are committed.
             rows.append((address.slot, address.text, folded.seq, 0, state))
         if rows:

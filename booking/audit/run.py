@@ -3,18 +3,21 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import cast
 
 import asyncpg
 import msgspec
 
+from actors.address import SLOT_COUNT
 from actors.connections.postgres import connected, texts
 from actors.journal.contract import part_number
 from actors.journal.partitioned import together
+from booking.archive.files import ArchiveError, rows_of
 from booking.audit.events import digest
 from booking.audit.journal import JournalAudit, JournalRow, LeaseRecord
 from booking.audit.report import AuditReport, Findings
@@ -37,7 +40,10 @@ MISMATCHES_MAX = 1_000
 
 _SQL = texts("booking.audit", "statements.sql")
 
-FAILURES = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, SchemaMismatch)
+FAILURES = (
+    *(OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, SchemaMismatch),
+    *(ArchiveError, EOFError),
+)
 """What keeps an audit from coming to its end."""
 
 
@@ -45,12 +51,15 @@ class AuditError(Exception):
     """The audit could not be run to its end. Says nothing about the journal."""
 
 
-async def run(*dsns: str, payment_limit_s: float = PAYMENT_LIMIT_S) -> AuditReport:
+async def run(
+    *dsns: str, payment_limit_s: float = PAYMENT_LIMIT_S, archive: Path | None = None
+) -> AuditReport:
     """Check the whole journal as it is at this moment, while the service may go on.
 
     Payments under way are violations once they are older than ``payment_limit_s``. With several
     databases, appends are held up for some milliseconds, so that the snapshots are of one moment.
-    Memory holds one shard's entities at a time. Raises :class:`AuditError`.
+    Memory holds one shard's entities at a time. Rows that left the database are read from
+    ``archive``. Raises :class:`AuditError`.
     """
     started = time.monotonic()
     try:
@@ -61,7 +70,7 @@ async def run(*dsns: str, payment_limit_s: float = PAYMENT_LIMIT_S) -> AuditRepo
                 await stack.enter_async_context(snapshot(readers[0]))
             else:
                 await _one_moment(dsns, readers, stack)
-            return await _audit(readers, payment_limit_s, started)
+            return await _audit(readers, payment_limit_s, started, archive)
     except FAILURES as error:
         raise AuditError(str(error) or type(error).__name__) from error
 
@@ -106,20 +115,28 @@ async def _hold_appends(holder: asyncpg.Connection) -> None:
 
 
 async def _audit(
-    readers: Sequence[asyncpg.Connection], payment_limit_s: float, started: float
+    readers: Sequence[asyncpg.Connection],
+    payment_limit_s: float,
+    started: float,
+    archive: Path | None,
 ) -> AuditReport:
     now_ms = max([int(await conn.fetchval(_SQL["now_ms"])) for conn in readers])
     leases: dict[int, LeaseRecord] = {}
     for number, conn in enumerate(readers):
-        await refuse_archived(conn)
+        if archive is None:
+            await refuse_archived(conn)
         found = await _leases(conn)
         leases |= {s: lease for s, lease in found.items() if part_number(s, len(readers)) == number}
     audit = JournalAudit(leases, now_ms - int(payment_limit_s * 1000))
     for number, conn in enumerate(readers):
-        await _read_all(conn, audit, number, len(readers))
+        archived = _Archived(audit, await _archived_rows(conn, archive, number))
+        await _read_all(conn, audit, number, len(readers), archived)
     for conn in readers:
         await _note_losses(conn, audit.found)
     audit.close()
+    if archive is not None:
+        _compare_sums(audit)
+        return audit.found.close(now_ms, time.monotonic() - started)
     if not audit.sales.agree:
         await _name_sales(readers, audit.found, audit.sales.on_its_way)
     if not audit.holds.agree:
@@ -137,7 +154,7 @@ async def refuse_archived(conn: asyncpg.Connection) -> None:
     if rows := await conn.fetchval(_SQL["archived"]):
         raise AuditError(
             f"its first {rows:,} rows are in an archive, and what comes after cannot be checked"
-            " without them"
+            " without them: booking audit --archive DIR reads them"
         )
 
 
@@ -167,28 +184,75 @@ async def _leases(conn: asyncpg.Connection) -> dict[int, LeaseRecord]:
     return leases
 
 
-async def _read_all(conn: asyncpg.Connection, audit: JournalAudit, number: int, count: int) -> None:
+class _Archived:
+    """Rows that left a database, for the audit ahead of those of the same shard that did not."""
+
+    def __init__(self, audit: JournalAudit, rows: Iterator[JournalRow]) -> None:
+        self._audit = audit
+        self._shards = groupby(rows, itemgetter(0))
+        self._next = next(self._shards, None)
+
+    def take(self, last_shard: int) -> None:
+        """Hand over those of all shards up to this one."""
+        while self._next is not None and self._next[0] <= last_shard:
+            self._audit.take(*self._next)
+            self._next = next(self._shards, None)
+
+
+async def _archived_rows(
+    conn: asyncpg.Connection, archive: Path | None, number: int
+) -> Iterator[JournalRow]:
+    if archive is None:
+        return iter(())
+    wanted = {row["segment"]: row["manifest"] for row in await conn.fetch(_SQL["archives"])}
+    name = str(await conn.fetchval(_SQL["journal_name"]))
+    return cast("Iterator[JournalRow]", rows_of(archive, name, number, wanted))
+
+
+def _compare_sums(audit: JournalAudit) -> None:
+    """Say which books differ. Rows are not named, because not all can be searched again."""
+    audit.found.seq, audit.found.entity = 0, ""
+    if not audit.sales.agree:
+        audit.found.report("I7", "sales and completed payments differ")
+    if not audit.holds.agree:
+        audit.found.report("I1", "holds of seats and reservations of accounts differ")
+
+
+async def _read_all(
+    conn: asyncpg.Connection, audit: JournalAudit, number: int, count: int, archived: _Archived
+) -> None:
     """Hand one database's journal to the audit page by page."""
-    cursor = await conn.cursor(_SQL["rows"])
+    # In a database of an earlier release there is no such column.
+    here = await conn.fetchval(_SQL["has_archive"]) is not None
+    cursor = await conn.cursor(_SQL["rows"].format(where="WHERE segment > 0" if here else ""))
     page = await cursor.fetch(PAGE_ROWS)
     while page:
         try:
             async with asyncio.TaskGroup() as group:
                 upcoming = group.create_task(cursor.fetch(PAGE_ROWS))
                 await asyncio.sleep(0)  # the request leaves before this page is worked on
-                _take(audit, page, number, count)
+                _take(audit, page, number, count, archived)
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         page = upcoming.result()
+    archived.take(SLOT_COUNT)
 
 
-def _take(audit: JournalAudit, page: list[asyncpg.Record], number: int, count: int) -> None:
+def _take(
+    audit: JournalAudit,
+    page: list[asyncpg.Record],
+    number: int,
+    count: int,
+    archived: _Archived,
+) -> None:
     # Records unpack like tuples, in the order of the columns.
     rows = cast("list[JournalRow]", page)
     if count == 1 and rows[0][0] == rows[-1][0]:
+        archived.take(rows[0][0])
         audit.take(rows[0][0], rows)
         return
     for shard, piece in groupby(rows, itemgetter(0)):
+        archived.take(shard)
         if part_number(shard, count) == number:
             audit.take(shard, piece)
         else:

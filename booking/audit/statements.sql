@@ -9,10 +9,18 @@ SELECT to_regclass('journal_0')
 -- How many rows are archived.
 SELECT sum(seq)::bigint FROM journal_0
 
+-- name: journal_name
+SELECT journal FROM journal_part
+
+-- name: archives
+-- Which segments are archived, and what their manifests have to be.
+SELECT segment, manifest FROM journal_segments WHERE archived_at IS NOT NULL
+
 -- name: rows
 -- The whole journal in the order it was written within each shard. Read through a cursor.
 SELECT shard, seq, epoch, entity, at_ms, version, address, type, payload
   FROM journal
+ {where}
  ORDER BY shard, seq
 
 -- name: entity_rows

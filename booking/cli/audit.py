@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from pathlib import Path
 
 import msgspec
 
@@ -35,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     form.add_argument(
         "--follow", action="store_true", help="go on with new rows as they come, until Ctrl-C"
     )
+    form.add_argument(
+        "--archive", type=Path, metavar="DIR", help="read archived rows from these files"
+    )
     parser.set_defaults(run=_audit)
 
 
@@ -47,7 +51,8 @@ def _audit(args: argparse.Namespace) -> int:
         if args.queue is not None:
             report = asyncio.run(run_queue(settings.databases, args.queue))
         else:
-            report = asyncio.run(run(*settings.databases, payment_limit_s=args.payment_limit))
+            limit_s, archive = args.payment_limit, args.archive
+            report = asyncio.run(run(*settings.databases, payment_limit_s=limit_s, archive=archive))
     except AuditError as error:
         return fail(f"the journal could not be audited: {error}", WRONG_USAGE)
     if args.json:

@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import asyncpg
+import msgspec
 import pytest
 
 from actors.address import Address
@@ -40,6 +41,7 @@ class Stocked:
     def __init__(self, dsn: str, directory: Path) -> None:
         self.dsn, self.directory = dsn, directory
         self.told: list[str] = []
+        self.name = ""
         self.offsets: dict[str, dict[int, int]] = {}
         self.book = JournalBuilder()
         self.journal = PostgresJournal(dsn, lanes=1)
@@ -47,6 +49,8 @@ class Stocked:
     async def stock(self) -> None:
         for number in range(3 * USERS):
             self.book.charge(user_id(number % USERS), 1_000)
+        [part] = await self.fetch("SELECT journal FROM journal_part")
+        self.name = str(part["journal"])
         epochs = {row.shard: 1 for row in self.book.rows}
         await write(self.dsn, self.book.rows, epochs)
         assert await self.journal.turn_journal(0)
@@ -56,7 +60,7 @@ class Stocked:
             dsn=self.dsn,
             part=0,
             parts=1,
-            journal_name="j",
+            journal_name=self.name,
             journal=self.journal,
             behaviours={"account": AccountBehaviour()},
             offsets=self.offsets,
@@ -234,6 +238,50 @@ async def test_who_needs_archived_rows_says_so(stocked: Stocked) -> None:
     for asked in (audit(stocked.dsn), run_queue([stocked.dsn], "main"), _follow(stocked.dsn)):
         with pytest.raises(AuditError, match="its first 120 rows are in an archive"):
             await asked
+
+
+async def test_an_audit_of_the_archive_comes_to_the_same(stocked: Stocked) -> None:
+    """Given a verdict over two segments, when the first is archived, then the audit of the archive
+    and the rest comes to the same; and one that is damaged, or of another journal, is refused."""
+    before = await audit(stocked.dsn)
+    assert await stocked.archive()
+    after = await audit(stocked.dsn, archive=stocked.directory)
+
+    assert before.ok
+    assert before.events == after.events == len(stocked.book.rows)
+    assert msgspec.structs.replace(after, took_s=0, snapshot_ms=0) == msgspec.structs.replace(
+        before, took_s=0, snapshot_ms=0
+    )
+    [file] = stocked.directory.glob("*.jsonl.gz")
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(AuditError, match="its SHA-256 is not the one"):
+        await audit(stocked.dsn, archive=stocked.directory)
+    [manifest] = stocked.directory.glob("*.json")
+    manifest.unlink()
+    with pytest.raises(AuditError, match="is not the archive of segment 1"):
+        await audit(stocked.dsn, archive=stocked.directory)
+
+
+async def test_a_violation_in_archived_rows_is_found(empty: Stocked) -> None:
+    """Given a row of the archive under an epoch that nobody claimed, then the audit says so."""
+    for number in range(3):
+        empty.book.charge(user_id(number), 1_000)
+    empty.book.rows[1].epoch = 7
+    await empty.stock()
+    assert await empty.archive()
+    report = await audit(empty.dsn, archive=empty.directory)
+    assert not report.ok
+    assert [v.check for v in report.verdicts if v.violations] == ["I4"]
+
+
+async def test_an_entity_that_cannot_be_read_keeps_its_segment(empty: Stocked) -> None:
+    """Given an account whose events contradict each other, then nothing goes, and it is named."""
+    empty.book.charge(user_id(5), 1_000)
+    empty.book.rows[0].payload["balance"] += 1
+    await empty.stock()
+    with pytest.raises(ArchiveError, match=f"account/{user_id(5)} cannot be read"):
+        await empty.archive()
+    assert list(empty.directory.iterdir()) == []
 
 
 async def _follow(dsn: str) -> None:
