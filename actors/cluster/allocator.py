@@ -119,8 +119,7 @@ class ShardAllocator:
         if placed.desired != me.instance or self._here(placed):
             return False
         if owner == me.instance and placed.incarnation != me.incarnation:
-            # An earlier run's, to be taken; or a later run's, if this one had it before.
-            return not self._claims.claimed_before(placed.shard)
+            return True  # an earlier run's; a later run's is not granted
         if owner in ("", me.instance):
             return self._releases.claimable(placed)
         return not self._members.serves(owner)

@@ -29,17 +29,12 @@ class ShardClaims:
     _runtime: Runtime
     _directory: ShardDirectory
     _on_gained: Callable[[Collection[int]], None]
-    _claimed_before: set[int] = field(factory=set, init=False)
     total: int = field(default=0, init=False)
     """Shards claimed so far."""
 
     def held(self, shard: int) -> bool:
         """Whether this instance has the shard, or is about to claim its own shard again."""
         return self._runtime.shards.holds(shard) or shard in self._runtime.shards.claiming
-
-    def claimed_before(self, shard: int) -> bool:
-        """Whether this run has claimed the shard at any time."""
-        return shard in self._claimed_before
 
     async def claim_desired(
         self, placed: Sequence[PlacedShard], warm: Mapping[Address, Folded] | None = None
@@ -75,7 +70,6 @@ class ShardClaims:
 
     def _gained(self, shards: Collection[int]) -> None:
         for shard in shards:
-            self._claimed_before.add(shard)
             epoch = self._runtime.shards.epoch_of(shard)
             self._directory.learn(shard, self._member.instance, epoch, self._member.incarnation)
             self._directory.wake(shard)

@@ -2,7 +2,8 @@
 
 -- name: claim
 -- Takes over the shards whose epoch is the one seen (and, if asked, only those that should be this
--- owner's), and remembers the claim. A trigger leaves out those with a loss that waits for an
+-- owner's and that no later run of it has), and remembers the claim. Which of two runs is the later
+-- is told by their first claims: not by their clocks, which may be wrong. A trigger leaves out those with a loss that waits for an
 -- operator. The new epoch is above all that anything here knows of, so that none is given twice even
 -- after a fail-over that forgot a claim. Locks in order of shards, as the append does; a row changed
 -- while this waited is checked again in its new version.
@@ -11,7 +12,13 @@ WITH locked AS (
     FROM shards AS s
     JOIN unnest(:shards::smallint[], :seen::bigint[]) AS w (shard, epoch)
       ON s.shard = w.shard AND s.epoch = w.epoch
-    WHERE NOT :only_desired::boolean OR s.desired = :owner::text
+    WHERE NOT :only_desired::boolean
+       OR s.desired = :owner::text
+          AND (s.owner <> :owner::text
+               OR (SELECT min(e.claimed_at) FROM epochs AS e WHERE e.incarnation = s.incarnation)
+                  <= coalesce(
+                      (SELECT min(e.claimed_at) FROM epochs AS e
+                       WHERE e.incarnation = :incarnation::text), now()))
     ORDER BY s.shard
     FOR UPDATE OF s
 ), claimed AS (

@@ -152,7 +152,8 @@ class PlacementStore(TermStore, Protocol):
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
         """As :meth:`actors.journal.contract.Journal.claim`, and only shards that should be this
-        owner's: for taking over. An owner in doubt claims its own again with the journal's."""
+        owner's and that no later run of it has, by the order of their first claims: for taking
+        over. An owner in doubt claims its own again with the journal's."""
 
     async def pin(self, shard: int, instance: str | None, who: str) -> None:
         """Want a shard on this instance (``None``: nowhere in particular), and log it."""

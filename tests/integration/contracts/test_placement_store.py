@@ -213,6 +213,23 @@ async def test_two_runs_that_claim_at_once_share_no_shard(tables: Tables) -> Non
     assert sorted([lease.shard for lease in (*one, *two)]) == list(shards)
 
 
+async def test_an_earlier_run_takes_nothing_from_a_later_one(tables: Tables) -> None:
+    """Given a run that stood still and was replaced under its name, when it goes on and claims a
+    shard of its successor that it never had, then it gets none; the successor gets all of its.
+    Each database judges by the claims that were made in it."""
+    store, journal = tables.placement(), tables.journal()
+    term = await raised(store)
+    await journal.claim([(4, 0)], "anna", "anna-9")
+    await journal.claim([(2, 0)], "bert", "bert-1")
+    await store.write_desired(term, dict.fromkeys((4, 2), (1, "anna")))
+    assert ends(await store.claim([(2, 1)], "anna", "anna-2")) == [(2, 2, 0)]
+    await store.write_desired(term, {2: (2, "anna")})
+
+    assert await store.claim([(2, 2)], "anna", "anna-9") == []
+    assert ends(await store.claim([(4, 1)], "anna", "anna-2")) == [(4, 2, 0)]
+    assert ends(await store.claim([(4, 2)], "anna", "anna-3")) == [(4, 3, 0)], "a third run"
+
+
 # -- operators ---------------------------------------------------------------------------------
 
 

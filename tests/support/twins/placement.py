@@ -122,9 +122,18 @@ class MemoryPlacement:
         self, wanted: Sequence[tuple[int, int]], owner: str, incarnation: str
     ) -> list[Lease]:
         """As the contract says."""
-        rows = self.tables.shards
-        desired = [(shard, seen) for shard, seen in wanted if rows[shard].desired == owner]
-        return self.tables.store.claim(desired, owner, incarnation)
+        rows, store = self.tables.shards, self.tables.store
+        runs = list(dict.fromkeys(claim.incarnation for claim in store.claims))
+        later = runs[runs.index(incarnation) + 1 :] if incarnation in runs else []
+        desired = [
+            (shard, seen)
+            for shard, seen in wanted
+            if rows[shard].desired == owner
+            and not (
+                store.leases[shard].owner == owner and store.leases[shard].incarnation in later
+            )
+        ]
+        return store.claim(desired, owner, incarnation)
 
     async def pin(self, shard: int, instance: str | None, who: str) -> None:
         """As the contract says."""
