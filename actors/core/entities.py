@@ -123,13 +123,21 @@ class Entities:
 
     A broken invariant of a behaviour costs its caller the answer, the entities concerned their
     place in memory, and a shard that crashes in a loop a rest: ``fence`` closes it for a while.
+    ``overtaken`` is called with a shard that the journal knows more of than its owner here.
     Nobody else notices. Logs name the place of an error, never its message.
     """
 
-    def __init__(self, context: ShardContext, sagas: Sagas, fence: Callable[[Shard], None]) -> None:
+    def __init__(
+        self,
+        context: ShardContext,
+        sagas: Sagas,
+        fence: Callable[[Shard], None],
+        overtaken: Callable[[Shard], None],
+    ) -> None:
         self._context = context
         self._sagas = sagas
         self._fence = fence
+        self._overtaken = overtaken
         self.snapshots = Snapshots(context)
         self.pool = Pool(
             context.limits.entities_max, context.loop, context.leftovers, self.snapshots.save
@@ -241,6 +249,9 @@ class Entities:
     def loaded(self, activation: Activation, folded: Folded) -> None:
         """Take the journal's state of an entity, and serve it."""
         address, shard, state = activation.address, activation.shard, folded.state
+        if folded.seq > shard.seq:
+            self._overtaken(shard)
+            return
         activation.loading = activation.awaited = False
         activation.loaded = True
         activation.state = activation.committed = state

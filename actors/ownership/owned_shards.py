@@ -49,7 +49,7 @@ class OwnedShards:
     ) -> None:
         self._context = context
         self._tasks = tasks
-        self.entities = Entities(context, sagas, self._rest)
+        self.entities = Entities(context, sagas, self._rest, self._overtaken)
         self._writer = Writer(context, self.entities, sagas)
         self.incarnation = owner[1]
         self._table = ServedShards(context, self.entities, self._writer, tasks, self.incarnation)
@@ -74,6 +74,11 @@ class OwnedShards:
         rests_until = self._context.clock.monotonic() + limits.crash_backoff_s
         self._table.pending[shard.number].not_before = rests_until
         self._part_of(shard.number).claim_soon()
+
+    def _overtaken(self, shard: Shard) -> None:
+        """Close a shard that somebody else has written to, and find out whose it is."""
+        self._table.reclaim(shard, NotOwnedError)
+        self._part_of(shard.number).suspect()
 
     # -- what the lanes tell -------------------------------------------------------------------
 

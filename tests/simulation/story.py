@@ -263,7 +263,7 @@ class Story:
             self.broke(Violation("crash", f"{call.ask.words}: {error!r}"))
         elif isinstance(error, UnavailableError) and self._could_wait(call):
             self.broke(Violation("waits", f"{call.ask.words} is refused after a pause: {error!r}"))
-        elif isinstance(error, EntityCrashedError) and not self._excuses_crashes():
+        elif isinstance(error, EntityCrashedError) and not self._excuses_crashes(call):
             self.broke(Violation("crash", f"{call.ask.words}: {error!r}"))
         else:
             verdict.judge(self, call)
@@ -275,8 +275,12 @@ class Story:
             for number, begin_s, end_s in self.short_pauses
         )
 
-    def _excuses_crashes(self) -> bool:
-        return any(each.excused["fold"] or each.excused["unreadable"] for each in self.instances)
+    def _excuses_crashes(self, call: Call) -> bool:
+        """Events that cannot be read; or what an owner keeps in memory of one entity, and what a
+        store that has forgotten rows says of another."""
+        return self.lately_lost(call.began_s) or any(
+            each.excused["fold"] or each.excused["unreadable"] for each in self.instances
+        )
 
     async def meet_stranger(self, for_s: float) -> None:
         """An instance of another deployment beats in the same Redis; it has databases of its

@@ -54,6 +54,22 @@ async def test_an_owner_that_was_replaced_is_fenced_and_writes_nothing(
     assert one.runtime.health.problem() is None, "to own less is no failure"
 
 
+async def test_an_owner_that_loads_what_another_has_written_is_none(
+    cluster: Cluster, one: Instance
+) -> None:
+    """Given an owner that was replaced and has not heard of it, when it loads an entity to which
+    the new owner has written, then it says that it does not own the shard: what it keeps in memory
+    of others and what the journal has of this one need not fit together."""
+    known, unknown = same_shard("counter", 2)
+    await one.ask(known, ("add", 1))
+    two = await cluster.start("two-1")
+    await two.ask(unknown, ("add", 1))
+    with pytest.raises(NotOwnedError):
+        await one.ask(unknown, "get")
+    await until(lambda: unknown.slot in one.runtime.shards.lost)
+    assert one.runtime.health.statistics().crashes == 0
+
+
 def answer_late(one: Instance) -> asyncio.Event:
     """Every append is written, and answered when this is set."""
     append, late = one.journal.append, asyncio.Event()
