@@ -233,6 +233,8 @@ class ViewReplicas:
 
     def distrust(self, shards: Container[int]) -> None:
         """Read the replicas of these shards again before they are served."""
+        if not shards:
+            return
         self._distrusts += 1
         for address, replica in self._replicas.items():
             if replica.seq >= 0 and address.slot in shards and not self._owned(address):

@@ -218,6 +218,19 @@ async def test_a_reading_that_comes_late_takes_nothing_back(reader: Reader) -> N
     assert reader.replicas.latest_seqs(lambda shard: True) == [(ANN.text, 5)]
 
 
+async def test_an_owner_heard_meanwhile_does_not_make_a_reading_void(reader: Reader) -> None:
+    """Every part of a stream asks which shards are to be distrusted: mostly none."""
+    await reader.decide(1)
+    reader.journal.answer_s = 0.2
+    reader.replicas.track([ANN])
+    for _ in range(30):
+        await asyncio.sleep(0.01)
+        reader.replicas.distrust(frozenset())
+    await reader.known(1)
+    await asyncio.sleep(1.0)
+    assert reader.replicas.reads == 1
+
+
 async def test_without_the_journal_it_waits_and_reads_when_it_is_back(reader: Reader) -> None:
     reader.journal.go_away()
     reader.replicas.track([ANN])
