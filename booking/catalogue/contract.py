@@ -37,5 +37,11 @@ class CatalogueStore(Protocol):
     async def save_concert(self, concert: str, text: bytes) -> CatalogueSaved:
         """As :meth:`save`, for one concert, which must have this id."""
 
+    async def block(self, date: str, seats: str, reason: str) -> int:
+        """Take seats, such as ``1-10,15``, of a date off sale, or put them on sale again without a
+        reason; the catalogue's version. Raises
+        :class:`booking.catalogue.store.CatalogueError` if there is no such date or seat, or it is
+        held or sold."""
+
     async def close(self) -> None:
         """Close the connection."""

@@ -96,7 +96,7 @@ def _shape(
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        path, message = _read(error)
+        path, message = read_error(error)
     else:
         return
     inner = levels[0][0] if levels else None
@@ -108,7 +108,8 @@ def _shape(
         yield from _shape(item, levels[0][1], levels[1:], (*at, inner, index))
 
 
-def _read(error: msgspec.ValidationError) -> tuple[Path, str]:
+def read_error(error: msgspec.ValidationError) -> tuple[Path, str]:
+    """Where a value is that has the wrong type, and what is wrong with it."""
     match = _AT.match(str(error))
     assert match is not None
     message, path = match["message"], parse_path(match["path"] or "$")

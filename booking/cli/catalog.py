@@ -10,6 +10,7 @@ from pathlib import Path
 
 from booking.catalogue import document, store
 from booking.catalogue.problems import DocumentError
+from booking.catalogue.seats_csv import read_seats
 from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, WRONG_USAGE, fail, read_file, words
 from booking.settings import Settings
 
@@ -26,6 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ):
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.add_argument("file", metavar="FILE", help='a path, or "-" for the standard stream')
+        if verb == "import":
+            words = "a CSV file with seats of a venue in FILE; may be given for each venue"
+            sub.add_argument(
+                "--seats", action="append", default=[], type=_pair, metavar="VENUE=CSV", help=words
+            )
         sub.set_defaults(run=run)
 
 
@@ -34,10 +40,16 @@ def _import(args: argparse.Namespace) -> int:
     try:
         # One byte more than allowed, so that parse() sees that it is too long.
         text = read_file(args.file, document.DOCUMENT_BYTES_MAX + 1)
+        files = [
+            (venue, file, read_file(file, document.DOCUMENT_BYTES_MAX))
+            for venue, file in args.seats
+        ]
     except OSError as error:
-        return fail(f"{args.file}: {error.strerror}", WRONG_USAGE)
+        return fail(f"{error.filename or args.file}: {error.strerror}", WRONG_USAGE)
     try:
-        parsed = document.parse(text)
+        parsed = document.parse(
+            text, {venue: read_seats(file, seats) for venue, file, seats in files}
+        )
         version = asyncio.run(store.save(dsn, parsed))
     except (DocumentError, store.CatalogueError) as error:
         print(error, file=sys.stderr)  # a line for each thing that is wrong, with its place
@@ -47,6 +59,13 @@ def _import(args: argparse.Namespace) -> int:
     dates = sum(len(concert.dates) for concert in parsed.concerts)
     print(f"{len(parsed.concerts)} concerts, {dates} dates; catalogue version {version}")
     return DONE
+
+
+def _pair(text: str) -> tuple[str, str]:
+    venue, equals, file = text.partition("=")
+    if not (venue and equals and file):
+        raise argparse.ArgumentTypeError("the venue's id, = and a file are expected")
+    return venue, file
 
 
 def _export(args: argparse.Namespace) -> int:

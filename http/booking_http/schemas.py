@@ -7,6 +7,7 @@ These Structs decode, encode and document at the same time, with the contract's 
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -33,6 +34,13 @@ Won = Annotated[int, Meta(ge=0, le=BALANCE_MAX, description="Whole won.")]
 Moment = Annotated[
     str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})
 ]
+LocalMoment = Annotated[
+    str,
+    Meta(
+        description="When it opens, on the venue's clocks: RFC 3339.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 Count = Annotated[int, Meta(ge=0)]
 
 
@@ -47,6 +55,12 @@ def _to_the_second(second: int) -> str:
     times, and the dates of a season."""
     # isoformat() takes a third of the time of strftime().
     return datetime.fromtimestamp(second, UTC).isoformat()[:19]
+
+
+@lru_cache(maxsize=4_096)
+def local_time(ms: int, time_zone: str) -> str:
+    """Milliseconds since the epoch on the clocks of a time zone: RFC 3339, to the second."""
+    return datetime.fromtimestamp(ms // 1000, ZoneInfo(time_zone)).isoformat()
 
 
 class Complaint(msgspec.Struct, frozen=True, omit_defaults=True):

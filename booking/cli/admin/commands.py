@@ -274,6 +274,20 @@ class Admin:
         counts = f"{data['concerts']} concerts, {data['dates']} dates"
         return self.show(data, [f"{counts}; catalogue version {data['version']}"])
 
+    def seats_block(self, args: argparse.Namespace) -> int:
+        """Take seats of a date off sale."""
+        return self._seats(args, "block", {"seats": args.seats, "reason": args.reason})
+
+    def seats_open(self, args: argparse.Namespace) -> int:
+        """Put blocked seats of a date on sale."""
+        return self._seats(args, "open", {"seats": args.seats})
+
+    def _seats(self, args: argparse.Namespace, verb: str, body: object) -> int:
+        data = self.client.ask("POST", f"/admin/dates/{path_part(args.date)}/{verb}", body)
+        words = "are not for sale" if verb == "block" else "are for sale"
+        said = f"Seats {args.seats} of {args.date} {words}; catalogue version {data['version']}"
+        return self.show(data, [said])
+
     def audit(self, args: argparse.Namespace) -> int:
         """What the last audit of the journal found."""
         data = self.client.ask("GET", "/admin/audit")

@@ -44,6 +44,10 @@ def add_parser(subparsers: Verbs) -> None:
     file = _arg("file", metavar="FILE", help='a path, or "-" for the standard stream')
     one = _arg("--concert", metavar="ID", help="FILE is this one concert, not a list")
     _add(concerts, "put", Admin.concerts_put, file, one)
+    date, seats = _arg("date", metavar="DATE"), _arg("seats", metavar="SEATS", help="as 1-10,15")
+    why = _arg("--reason", required=True, help="for whoever wonders, such as: house")
+    _add(concerts, "block", Admin.seats_block, date, seats, why)
+    _add(concerts, "open", Admin.seats_open, date, seats)
     begin = _arg("--run", dest="begin", action="store_true", help="begin one now")
     _add(verbs, "audit", Admin.audit, begin, _flag("--wait", "until it has ended"))
     lines = {"type": partial(_whole, 1, LOG_LINES_MAX), "default": 20, "metavar": "N"}

@@ -213,9 +213,9 @@ def decide_seat(
     cool_down_ms: int,
     now_ms: int,
 ) -> SeatDecision:
-    """What happens on ``command`` to the seat ``number`` at ``now_ms``. Only ``HoldSeat`` needs
-    ``terms``; a hold that is over ends in the same decision, before anything else. ``cool_down_ms``
-    is the cool-down after a whole hold, 0 for none."""
+    """What happens on ``command`` to the seat ``number`` at ``now_ms``. A seat that is
+    not for sale has no ``terms``. A hold that is over ends in the same decision, before anything
+    else. ``cool_down_ms`` is the cool-down after a whole hold, 0 for none."""
     if isinstance(seat, Held) and seat.until_ms <= now_ms:
         reply = _foreign(seat, command)
         uncounted = _uncounted(seat, number, cool_down_ms, now_ms)
@@ -228,8 +228,6 @@ def decide_seat(
         )
     match command:
         case HoldSeat():
-            if terms is None:
-                raise BrokenInvariantError(f"no terms to hold seat {number}")
             return _hold(seat, ledger, number, command, terms, now_ms)
         case GetHold(reservation):
             return _answer(_get_hold(seat, reservation))
@@ -295,13 +293,20 @@ def _reject(code: Code, detail: str) -> SeatDecision:
 
 
 def _hold(
-    seat: SeatState, ledger: Ledger, number: int, command: HoldSeat, terms: Terms, now_ms: int
+    seat: SeatState,
+    ledger: Ledger,
+    number: int,
+    command: HoldSeat,
+    terms: Terms | None,
+    now_ms: int,
 ) -> SeatDecision:
     user, reservation = command.user, command.reservation
     if isinstance(seat, Held) and (seat.reservation, seat.user) == (reservation, user):
         return _answer(HoldGranted(reservation, seat.until_ms, seat.price, seat.held_at_ms))
     if not isinstance(seat, Free):
         return _reject(Code.SEAT_UNAVAILABLE, f"Seat {number} is taken.")
+    if terms is None:
+        return _reject(Code.SEAT_UNAVAILABLE, f"Seat {number} is not for sale.")
     if not terms.booking_start_ms <= now_ms < terms.booking_end_ms:
         return _reject(Code.BOOKING_CLOSED, "This date cannot be booked at this time.")
     live = sum(1 for hold in holds_of(ledger, user) if hold.until_ms > now_ms)

@@ -3,23 +3,34 @@
 
 from functools import lru_cache
 from io import BytesIO
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import segno
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import asdict
 
 from booking.accounts.domain.account import CHARGE_MAX, PaymentCompleted, PaymentDone
 from booking.accounts.service import HistoryItem
 from booking.calls import Attempt, Outcome, TokenError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
+from booking.domain.plan import Flag
 from booking.services import Services
 from booking_http.inputs import attempt_of
 from booking_http.problems import accepted
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
 from booking_http.routes import AFTER, LIMIT, USER, Answer, Call, Calls, Route
-from booking_http.schemas import Id, Moment, SeatNumber, UserId, Won, rfc3339
+from booking_http.schemas import (
+    Id,
+    LocalMoment,
+    Moment,
+    SeatNumber,
+    UserId,
+    Won,
+    local_time,
+    rfc3339,
+)
 
 _PICTURE = header("Content-Type", "image/svg+xml") + header(
     "Cache-Control", "private, max-age=31536000, immutable"
@@ -62,8 +73,9 @@ class HistoryPage(msgspec.Struct, frozen=True):
     has_more: bool
 
 
-class PaymentData(msgspec.Struct, frozen=True):
-    """A completed payment. Name and dates are null once the date has left the catalogue."""
+class PaymentData(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A completed payment. Name and dates are null once the date has left the catalogue; where and
+    which seat it is are absent if the catalogue does not say."""
 
     id: Id
     seatId: Id
@@ -74,6 +86,14 @@ class PaymentData(msgspec.Struct, frozen=True):
     totalAmount: Won
     status: Literal["COMPLETED"]
     created_at: Moment
+    venue: str | UnsetType = UNSET
+    timeZone: str | UnsetType = UNSET
+    localTime: LocalMoment | UnsetType = UNSET
+    section: str | UnsetType = UNSET
+    row: str | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    flags: tuple[Flag, ...] = ()
 
 
 class PaymentPage(msgspec.Struct, frozen=True):
@@ -189,7 +209,15 @@ class AccountCalls(Calls):
         return data_reply(PaymentPage([self._data(item) for item in page.items], page.has_more))
 
     def _data(self, payment: PaymentCompleted) -> PaymentData:
-        schedule = self._services.catalogue.schedules.get(payment.schedule)
+        catalogue = self._services.catalogue
+        schedule = catalogue.schedules.get(payment.schedule)
+        venue = catalogue.venue_of(schedule)
+        place: dict[str, Any] = {}
+        if schedule is not None and venue is not None:
+            planned = catalogue.planned_seat(schedule.id, payment.seat)
+            place = {} if planned is None else asdict(planned)
+            place |= {"venue": venue.name, "timeZone": venue.time_zone}
+            place["localTime"] = local_time(schedule.open_ms, venue.time_zone)
         return PaymentData(
             id=payment.id,
             seatId=seat_id(payment.schedule, payment.seat),
@@ -200,6 +228,7 @@ class AccountCalls(Calls):
             totalAmount=payment.amount,
             status="COMPLETED",
             created_at=rfc3339(payment.at_ms),
+            **place,
         )
 
 

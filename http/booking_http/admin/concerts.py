@@ -2,10 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+from msgspec.structs import asdict
 
 from booking.catalogue.contract import CatalogueSaved
+from booking_http.admin.placement import Reason
 from booking_http.admin.service import AdminCalls
 from booking_http.inputs import check_content_type, read_body
 from booking_http.problems import malformed
@@ -27,7 +31,26 @@ class CatalogueChanged(msgspec.Struct, frozen=True):
     version: int
 
 
+class SeatsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers and ranges of numbers, such as ``1-10,15``."""
+
+    seats: Annotated[str, Meta(min_length=1, max_length=10_000)]
+
+
+class BlockBody(SeatsBody, frozen=True):
+    """Seats that are not for sale from now on, and why."""
+
+    reason: Reason
+
+
+class SeatsChanged(msgspec.Struct, frozen=True):
+    """The catalogue's version with it."""
+
+    version: int
+
+
 _SAVED = Answer(200, CatalogueChanged, "It is stored; all instances have it within a second or so.")
+_SEATS = Answer(200, SeatsChanged, "It is stored; all instances have it within a second or so.")
 _PROBLEMS = ("catalogue_invalid", "catalogue_conflict")
 
 
@@ -45,6 +68,26 @@ class ConcertAdminCalls(AdminCalls):
         catalogue, concert = self.admin.catalogue, call.path_id
         save = partial(catalogue.save_concert, concert)
         return await self._put(call, "concert", {"concert": concert}, save)
+
+    @Route(
+        "POST", "/admin/dates/{id}/block", _SEATS, body=BlockBody, problems=("catalogue_conflict",)
+    )
+    async def block_seats(self, call: Call) -> Reply:
+        """Take seats of a date off sale; none of them may be held or sold."""
+        return await self._block(call, "block", call.body.reason)
+
+    @Route(
+        "POST", "/admin/dates/{id}/open", _SEATS, body=SeatsBody, problems=("catalogue_conflict",)
+    )
+    async def open_seats(self, call: Call) -> Reply:
+        """Put blocked seats of a date on sale."""
+        return await self._block(call, "open", "")
+
+    async def _block(self, call: Call, what: str, reason: str) -> Reply:
+        detail = {"date": call.path_id, **asdict(call.body)}
+        async with self.admin.noted(call, what, detail):
+            version = await self.admin.catalogue.block(call.path_id, call.body.seats, reason)
+        return data_reply(SeatsChanged(version))
 
     async def _put(
         self,

@@ -7,15 +7,16 @@ from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from booking.calls import UnknownError
 from booking.catalogue.domain import Catalogue, Schedule
 from booking.seats.view import SeatMap
 from booking.services import Services
+from booking_http.catalogue.plan import VenuePlan, VenuePlans
 from booking_http.reply import Reply, Representation, data_body
-from booking_http.routes import Answer, Call, Calls, Route, id_param
-from booking_http.schemas import Count, Id, Moment, rfc3339
+from booking_http.routes import DATE, Answer, Call, Calls, Route, id_param
+from booking_http.schemas import Count, Id, LocalMoment, Moment, local_time, rfc3339
 
 LISTINGS_MAX = 256
 """Lists kept, one for each concert asked for and one for each queue; each is a few kB."""
@@ -23,8 +24,8 @@ _moment = lru_cache(maxsize=4096)(rfc3339)
 """A season has a few hundred moments, each written again whenever a seat of any date changes."""
 
 
-class AvailableDate(msgspec.Struct, frozen=True):
-    """A date that can be booked now."""
+class AvailableDate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A date that can be booked now. Its place is absent if the catalogue does not say."""
 
     id: Id
     concertId: Id
@@ -33,6 +34,10 @@ class AvailableDate(msgspec.Struct, frozen=True):
     reservedSeats: Annotated[int, Meta(ge=0, description="Held and sold.")]
     open_at: Moment
     close_at: Moment
+    venue: str | UnsetType = UNSET
+    city: str | UnsetType = UNSET
+    timeZone: str | UnsetType = UNSET
+    localTime: LocalMoment | UnsetType = UNSET
 
 
 _Wanted = tuple[str, str | None]
@@ -73,7 +78,7 @@ class DateListings:
         versions = [seats.version for seats in maps]
         if kept.listing is None or versions != kept.versions:
             kept.versions = versions
-            kept.listing = _encoded(maps)
+            kept.listing = _encoded(maps, catalogue)
         return kept.listing
 
     def _remember(self, wanted: _Wanted, kept: _Kept) -> None:
@@ -105,13 +110,14 @@ class DateListings:
         kept.listing = None
 
 
-def _encoded(maps: list[SeatMap]) -> Representation:
-    body = data_body([_date(seats) for seats in maps])
+def _encoded(maps: list[SeatMap], catalogue: Catalogue) -> Representation:
+    body = data_body([_date(seats, catalogue) for seats in maps])
     return Representation(body, f'"{blake2b(body, digest_size=16).hexdigest()}"')
 
 
-def _date(seats: SeatMap) -> AvailableDate:
+def _date(seats: SeatMap, catalogue: Catalogue) -> AvailableDate:
     schedule = seats.schedule
+    venue = catalogue.venue_of(schedule)
     return AvailableDate(
         id=schedule.id,
         concertId=schedule.concert_id,
@@ -120,6 +126,10 @@ def _date(seats: SeatMap) -> AvailableDate:
         reservedSeats=seats.ledger.held + seats.ledger.sold,
         open_at=_moment(schedule.open_ms),
         close_at=_moment(schedule.close_ms),
+        venue=venue.name if venue else UNSET,
+        city=venue.city if venue else UNSET,
+        timeZone=venue.time_zone if venue else UNSET,
+        localTime=local_time(schedule.open_ms, venue.time_zone) if venue else UNSET,
     )
 
 
@@ -128,6 +138,8 @@ class CatalogueCalls(Calls):
 
     def __init__(self, services: Services) -> None:
         self._dates = DateListings(services)
+        self._services = services
+        self._plans = VenuePlans()
 
     @Route(
         "GET", "/concert/available-dates",
@@ -139,3 +151,14 @@ class CatalogueCalls(Calls):
         """Dates that can be booked now."""
         listing = self._dates.listing(call.holder.queue, call.params["concertId"])
         return listing.reply(call.request)
+
+    @Route(
+        "GET", "/concert/venue-plan",
+        Answer(200, VenuePlan, "The same for all dates of the venue.", ("ETag",)),
+        "concert", params=(DATE,), problems=("not_found",),
+    )  # fmt: skip
+    async def venue_plan(self, call: Call) -> Reply:
+        """Sections, rows and seats of the venue of a date."""
+        catalogue = self._services.catalogue
+        plan = await self._plans.plan(catalogue, call.params["concertScheduleId"])
+        return plan.reply(call.request)

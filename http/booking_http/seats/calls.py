@@ -1,6 +1,7 @@
 """The seats of a date, and reservations: holding a seat, looking at holds, giving one up."""
 
 from msgspec import UNSET
+from msgspec.structs import astuple
 
 from booking.accounts.domain.account import ReservationRecord
 from booking.calls import Outcome, TokenError, UnknownError
@@ -86,9 +87,10 @@ class SeatCalls(Calls):
                 f"{missing}: missing" if missing else "seatId: missing (or a date and a number)"
             )
         schedule = self._seats.catalogue.schedules.get(body.concertScheduleId)
-        if schedule is None or body.seatNumber not in schedule.prices:
+        number = body.seatNumber
+        if schedule is None or not (number in schedule.prices or schedule.has(number)):
             raise UnknownError
-        return schedule.id, body.seatNumber
+        return schedule.id, number
 
     @Route(
         "GET", "/reservation/{id}", Answer(200, ReservationData, "The reservation."),
@@ -127,7 +129,10 @@ class SeatCalls(Calls):
     def _data(self, record: ReservationRecord, now_ms: int) -> ReservationData:
         hold = record.reservation
         left_ms = hold.until_ms - now_ms if record.status == "PENDING" else 0
-        seat = ReservedSeat(seat_id(hold.schedule, hold.seat), self._free(record), hold.seat)
+        planned = self._services.catalogue.planned_seat(hold.schedule, hold.seat)
+        place = () if planned is None else astuple(planned)
+        name = seat_id(hold.schedule, hold.seat)
+        seat = ReservedSeat(name, self._free(record), hold.seat, *place)
         return ReservationData(
             id=hold.id,
             seat=seat,

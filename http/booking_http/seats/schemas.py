@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from booking.domain.plan import Flag
 from booking.seats.domain.ledger import SeatWord
 from booking_http.schemas import Id, Moment, SeatNumber, Won
 
@@ -27,12 +28,17 @@ class AvailableSeat(msgspec.Struct, frozen=True, omit_defaults=True):
     state: SeatWord | UnsetType = UNSET
 
 
-class ReservedSeat(msgspec.Struct, frozen=True):
-    """The seat of a reservation."""
+class ReservedSeat(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The seat of a reservation. Where it is is absent if the date has no plan."""
 
     id: Id
     isActive: Annotated[bool, Meta(description="True: the seat is free for anybody.")]
     seatNumber: SeatNumber
+    section: str | UnsetType = UNSET
+    row: str | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    flags: tuple[Flag, ...] = ()
 
 
 class ReservationData(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from booking.catalogue import document
 from booking.catalogue.contract import CatalogueSaved
 from booking.catalogue.domain import Catalogue
-from booking.catalogue.store import change_of, refuse
+from booking.catalogue.store import change_of, reblocked, refuse
+from booking.catalogue.venue import venue_of
 
 
 class MemoryCatalogue:
@@ -40,7 +41,7 @@ class MemoryCatalogue:
         return self._save(document.parse_concert(text, concert))
 
     def _save(self, wanted: document.Document) -> CatalogueSaved:
-        change = change_of(wanted, self.current, self._concerts)
+        change = change_of(wanted, self.current, self._concerts, 0)
         refuse(change, self.current, filter(self._booked, change.bound))
         if not change.empty:
             self._replace(wanted)
@@ -52,9 +53,22 @@ class MemoryCatalogue:
         self._concerts |= {each.id: replace(each, dates=()) for each in wanted.concerts}
         concerts = {concert.id for concert in wanted.concerts}
         kept = [s for s in self.current.schedules.values() if s.concert_id not in concerts]
-        new = [document.schedule_of(each, date) for each in wanted.concerts for date in each.dates]
+        venues = self.current.venues | {each.id: venue_of(each) for each in wanted.venues}
+        new = [
+            document.schedule_of(each, date, venues[date.venue].plan if date.venue else None)
+            for each in wanted.concerts
+            for date in each.dates
+        ]
         schedules = sorted(kept + new, key=lambda each: (each.open_ms, each.id))
-        self.current = Catalogue({each.id: each for each in schedules}, self.current.version + 1)
+        by_id = {each.id: each for each in schedules}
+        self.current = Catalogue(by_id, self.current.version + 1, venues)
+
+    async def block(self, date: str, seats: str, reason: str) -> int:
+        """See the contract."""
+        current = self.current
+        dates = current.schedules | {date: reblocked(current, date, seats, reason)}
+        self.current = replace(current, schedules=dates, version=current.version + 1)
+        return self.current.version
 
     async def close(self) -> None:
         """Nothing to close."""

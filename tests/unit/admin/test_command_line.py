@@ -268,6 +268,14 @@ async def test_one_picture_of_everything(admin: AdminEdge, booking: Booking) -> 
     assert any(words[2:5] == ["4", "b", "a"] for words in table)
 
 
+async def test_seats_are_taken_off_sale_and_put_back(admin: AdminEdge, booking: Booking) -> None:
+    ran = await booking("concerts", "block", "d1", "1-3", "--reason", "house")
+    assert ran.out == "Seats 1-3 of d1 are not for sale; catalogue version 2\n"
+    ran = await booking("concerts", "open", "d1", "2")
+    assert ran.out == "Seats 2 of d1 are for sale; catalogue version 3\n"
+    assert [block.spelled for block in admin.dates["d1"].blocked] == ["1", "3"]
+
+
 # -- when it does not work -----------------------------------------------------------------------
 
 

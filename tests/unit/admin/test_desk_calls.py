@@ -116,6 +116,37 @@ async def test_one_concert_is_put_by_its_id(admin: AdminEdge) -> None:
     assert (await admin.said())[0][2]["concert"] == "alpha"
 
 
+async def test_seats_are_blocked_and_opened_and_the_trail_has_it(admin: AdminEdge) -> None:
+    body = {"seats": "1-3,50", "reason": "house"}
+    assert (await admin("POST", "/admin/dates/d1/block", body)).data == {"version": 2}
+    assert admin.dates["d1"].total_seats == 46
+    assert (await admin("POST", "/admin/dates/d1/open", {"seats": "2"})).data == {"version": 3}
+    assert [block.spelled for block in admin.dates["d1"].blocked] == ["1", "3", "50"]
+    assert await admin.said() == [
+        (WHO, "block", {"date": "d1", **body}),
+        (WHO, "open", {"date": "d1", "seats": "2"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("d1/block", {"seats": "51", "reason": "x"}, "catalogue_conflict"),
+        ("d1/block", {"seats": "1-", "reason": "x"}, "catalogue_conflict"),
+        ("d9/open", {"seats": "1"}, "catalogue_conflict"),
+        ("d1/block", {"seats": "1"}, "malformed"),
+        ("d1/open", {"seats": ""}, "malformed"),
+        ("d1/open", {"seats": [1]}, "malformed"),
+    ],
+)
+async def test_seats_that_cannot_be_blocked_or_opened_are_told(
+    admin: AdminEdge, path: str, body: dict[str, Any], code: str
+) -> None:
+    answer = await admin("POST", f"/admin/dates/{path}", body)
+    assert answer.code == code
+    assert admin.dates["d1"].total_seats == 50
+
+
 async def test_the_id_in_the_path_has_to_be_the_concerts(admin: AdminEdge) -> None:
     answer = await admin("PUT", "/admin/concerts/beta", ALPHA)
     assert (answer.status, answer.code) == (422, "catalogue_invalid")

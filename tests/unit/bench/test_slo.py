@@ -173,6 +173,10 @@ def test_the_page_promises_what_is_measured() -> None:
     ]
 
 
+_OTHERS = ("/ws", "/ticket", "/venue-plan")
+"""Pushed, or pictures that a client keeps."""
+
+
 async def test_every_call_of_the_api_has_a_promise() -> None:
     async with running() as edge:
         served = {
@@ -180,5 +184,5 @@ async def test_every_call_of_the_api_has_a_promise() -> None:
             for route in edge.server.table.routes
             if route.tag != "system" and not route.path.startswith("/admin")
         }
-    others = {call for call in served if call.endswith(("/ws", "/ticket"))}  # pushed, or a picture
+    others = {call for call in served if call.endswith(_OTHERS)}
     assert served - others == {level.call for level in LEVELS}

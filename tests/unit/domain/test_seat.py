@@ -29,7 +29,6 @@ from booking.seats.domain.seat import (
     SeatState,
     Sold,
     Terms,
-    decide_seat,
     evolve_seat,
     expire_due,
 )
@@ -147,9 +146,20 @@ def test_a_refused_hold_still_ends_the_one_whose_time_is_over() -> None:
     )
 
 
-def test_a_hold_without_terms_is_a_defect_of_the_caller() -> None:
-    with pytest.raises(BrokenInvariantError):
-        decide_seat(FREE, EMPTY_LEDGER, 7, HoldSeat("ann", "r1"), None, 0, T0)
+def test_a_seat_that_is_not_for_sale_is_refused() -> None:
+    """An owner that has the newer catalogue answers an edge that has the older one."""
+    GivenSeat().when(HoldSeat("ann", "r1"), at=T0, terms=None).refused("seat_unavailable")
+
+
+def test_a_hold_goes_on_when_its_seat_is_taken_off_sale() -> None:
+    """Its holder may ask again under the same reservation, and pay."""
+    GivenSeat(*HELD).when(HoldSeat("ann", "r1"), at=T0 + 1, terms=None).then(
+        reply=HoldGranted("r1", END, 90_000, T0)
+    )
+    pay = ConfirmSale("ann", "r1", "p1")
+    assert GivenSeat(*HELD).when(pay, at=T0 + 1, terms=None).state[0] == Sold(
+        "r1", "ann", "p1", 90_000
+    )
 
 
 # -- release ---------------------------------------------------------------------------------------
