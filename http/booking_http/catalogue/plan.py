@@ -17,9 +17,9 @@ from booking_http.reply import JSON, PUBLIC, Representation, gzip_of, packed_par
 from booking_http.schemas import Count, Id, SeatNumber
 
 PLANS_MAX = 32
-"""Plans kept; one of 100,000 seats is 9 MB, and 1 MB compressed."""
+"""Plans kept: one of a large hall takes megabytes."""
 PART_SEATS = 512
-"""Seats of a part, rendered and compressed before other work gets the loop: a few ms."""
+"""Seats of a part, rendered and compressed before other work gets the loop."""
 _ENCODE = msgspec.json.Encoder().encode
 _Centimetres = Annotated[int, Meta(description="Centimetres; y grows away from the stage.")]
 
