@@ -17,10 +17,9 @@ from typing import Any
 import msgspec
 import nats
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import ConsumerConfig
 
-STREAM, SUBJECTS = "BOOKING", "booking.>"
+STREAM, SUBJECTS = "BOOKING", "booking.events.>"
 """Where `booking relay` publishes."""
 AGAIN_S = 1.0
 """Before another try, when the broker or what a service writes to is away."""
@@ -86,13 +85,15 @@ async def follow(service: Service, database: sqlite3.Connection, url: str) -> No
     """Take what the broker has, for ever. It keeps our place under the service's name, and gives
     again what was not acknowledged."""
     connection = await nats.connect(url, max_reconnect_attempts=-1)
-    events = await connection.jetstream().pull_subscribe(
-        SUBJECTS, service.name, STREAM, config=ConsumerConfig(ack_wait=ACK_WAIT_S)
-    )
+    events = None
     while True:
         try:
+            if events is None:
+                events = await connection.jetstream().pull_subscribe(
+                    SUBJECTS, service.name, STREAM, config=ConsumerConfig(ack_wait=ACK_WAIT_S)
+                )
             messages = await events.fetch(service.batch, timeout=AGAIN_S)
-        except NatsTimeoutError:
+        except TimeoutError:  # Also Python's own: the client raises either.
             continue  # There is nothing new.
         except NatsError as error:
             log.warning("%s waits for the broker: %s", service.name, error)
