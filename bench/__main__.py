@@ -2,9 +2,10 @@
 
 import sys
 
-from bench import hall, hop, run, sockets, spread, waiting
+from bench import follow, hall, hop, run, sockets, spread, waiting
 
 COMMANDS = {
+    "follow": follow.main,
     "hall": hall.main,
     "hop": hop.main,
     "sockets": sockets.main,

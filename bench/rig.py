@@ -67,6 +67,8 @@ class Setup(msgspec.Struct, frozen=True):
     """Python that runs the ``booking`` command in its own way; ``{file!r}`` is the directory."""
     watched: bool = False
     """Whether stops of the service's event loop are measured, for :attr:`Rig.stops`."""
+    followed: bool = False
+    """Whether there are consumers: the tables to query, and :mod:`bench.notify`."""
 
 
 class Rig:
@@ -185,7 +187,9 @@ class Rig:
             self.redis_pid = servers.pids.get("valkey")
             database_url, redis_url = servers.database_url, servers.redis_url
         self.database_url = database_url
+        follows = {"BOOKING_READ_URL": database_url, "BOOKING_CONSUMERS": "bench.notify:consumer"}
         self._environment = {
+            **(follows if setup.followed else {}),
             **_inherited(),
             **_bytecode(self.directory),
             "BOOKING_DATABASE_URL": database_url,
