@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from booking.catalogue.document import ConcertEntry, DateEntry, Document, SeatEntry
+from booking.catalogue.venue import CategoryEntry, RowsEntry, SectionEntry, VenueEntry
 
 DATES = 40
 """Ordinary dates of 50 seats."""
@@ -24,8 +25,24 @@ _HALLS = (
 _ARENA = ("starlight-arena", "별빛 아레나 Starlight Arena Live")
 _ARENA_BANDS = ((1_000, 198_000), (4_000, 154_000), (8_000, 121_000), (ARENA_SEATS, 88_000))
 """Last seat number of each band and its price in won."""
-_FRONT_SEATS = 10
 _FRONT_EXTRA = 20_000
+_HALL = VenueEntry(
+    "lantern-hall",
+    "등불홀 Lantern Hall",
+    "Seoul",
+    "Asia/Seoul",
+    (CategoryEntry("front", "Front", "#c0392b"), CategoryEntry("stalls", "Stalls", "#2980b9")),
+    (
+        SectionEntry(
+            "Stalls",
+            (
+                RowsEntry("A", 10, category="front", aisles=(5,)),
+                RowsEntry("B-E", 10, category="stalls", aisles=(5,)),
+            ),
+        ),
+    ),
+)
+"""50 seats, numbered from the front."""
 
 
 def demo_catalogue(now: datetime) -> Document:
@@ -37,7 +54,7 @@ def demo_catalogue(now: datetime) -> Document:
         )
         for index, (concert, name, price) in enumerate(_HALLS)
     ]
-    return Document((*concerts, _arena(today)))
+    return Document((*concerts, _arena(today)), (_HALL,))
 
 
 def _runs(index: int) -> int:
@@ -50,21 +67,15 @@ def _date(concert: str, run: int, today: datetime, price: int) -> DateEntry:
     """Every third run has dearer seats in front; the first run of each concert is in two months."""
     place = [name for name, _, _ in _HALLS].index(concert)
     open_at = today + timedelta(days=60 + 2 * place + 21 * run, hours=10)
-    seats = None
-    if run % 3 == 0:
-        seats = tuple(
-            SeatEntry(number, price + _FRONT_EXTRA if number <= _FRONT_SEATS else price)
-            for number in range(1, 51)
-        )
+    front = price + _FRONT_EXTRA if run % 3 == 0 else price
     return DateEntry(
         id=f"{concert}-{run + 1}",
         open_at=open_at,
         close_at=open_at + timedelta(hours=3),
         booking_start=today,
         booking_end=open_at - timedelta(hours=1),
-        price=None if seats else price,
-        total_seats=None if seats else 50,
-        seats=seats,
+        venue=_HALL.id,
+        category_prices={"front": front, "stalls": price},
     )
 
 

@@ -52,6 +52,7 @@ class SeatsChanged(msgspec.Struct, frozen=True):
 _SAVED = Answer(200, CatalogueChanged, "It is stored; all instances have it within a second or so.")
 _SEATS = Answer(200, SeatsChanged, "It is stored; all instances have it within a second or so.")
 _PROBLEMS = ("catalogue_invalid", "catalogue_conflict")
+_REFUSED = ("catalogue_conflict", "not_found")
 
 
 class ConcertAdminCalls(AdminCalls):
@@ -69,16 +70,12 @@ class ConcertAdminCalls(AdminCalls):
         save = partial(catalogue.save_concert, concert)
         return await self._put(call, "concert", {"concert": concert}, save)
 
-    @Route(
-        "POST", "/admin/dates/{id}/block", _SEATS, body=BlockBody, problems=("catalogue_conflict",)
-    )
+    @Route("POST", "/admin/dates/{id}/block", _SEATS, body=BlockBody, problems=_REFUSED)
     async def block_seats(self, call: Call) -> Reply:
         """Take seats of a date off sale; none of them may be held or sold."""
         return await self._block(call, "block", call.body.reason)
 
-    @Route(
-        "POST", "/admin/dates/{id}/open", _SEATS, body=SeatsBody, problems=("catalogue_conflict",)
-    )
+    @Route("POST", "/admin/dates/{id}/open", _SEATS, body=SeatsBody, problems=_REFUSED)
     async def open_seats(self, call: Call) -> Reply:
         """Put blocked seats of a date on sale."""
         return await self._block(call, "open", "")
