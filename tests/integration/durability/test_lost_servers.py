@@ -52,8 +52,8 @@ async def test_cut_connections_to_postgres_cost_a_moment_and_nothing_else(
                 assert await cut_all_connections(stocked_database_url) >= 2
                 await storm.answers(300)
             await storm.settle()
-            # The service itself never went away, and said so in its own words each time.
-            assert {one.status for one in storm.failures} == {503}, storm.tries
+            # The service itself never went away, and said so in its own words where it had to.
+            assert {one.status for one in storm.failures} <= {503}, storm.tries
             async with Api(instance.url) as api:
                 await all_is_true(storm, api, dates, stocked_database_url)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +155,13 @@ async def test_killed_at_random_their_books_equal_the_audits(
             for event in await in_stream(stream):
                 await stream.publish("booking.events.again", event.encode())
             await until(lambda: all_is_taken(stream), FOLLOWED_MAX_S)
-        books = Books(followers, mailbox)
-        assert books.settled() == [(bookings, report.spent - report.refunded)]
-        totals = {name: tuple(sums) for name, *sums in books.totals()}
-        assert totals.pop("main") == (bookings, bookings, 0, 0, 0)
-        assert {sums[:3] for sums in totals.values()} == {(0, 0, 0)}
-        assert sum(sums[3] for sums in totals.values()) == bookings
-        assert sum(sums[4] for sums in totals.values()) == report.spent - report.refunded
+        with closing(Books(followers)) as books:
+            assert books.settled() == [(bookings, report.spent - report.refunded)]
+            totals = {name: tuple(sums) for name, *sums in books.totals()}
+            assert totals.pop("main") == (bookings, bookings, 0, 0, 0)
+            assert {sums[:3] for sums in totals.values()} == {(0, 0, 0)}
+            assert sum(sums[3] for sums in totals.values()) == bookings
+            assert sum(sums[4] for sums in totals.values()) == report.spent - report.refunded
         assert mailbox.count(b"Subject: Your seat") == bookings
         assert mailbox.count(b"Subject: It is your turn") == bookings
         assert len(mailbox.mails) == 2 * bookings
@@ -181,10 +181,13 @@ async def all_is_taken(stream: JetStreamContext) -> bool:
 class Books:
     """What the services have written so far."""
 
-    def __init__(self, followers: Followers, mailbox: Mailbox) -> None:
+    def __init__(self, followers: Followers) -> None:
         self._settlement = open_database(settlement.service, followers.database("settlement"))
         self._desk = open_database(desk.service, followers.database("desk"))
-        self._mailbox = mailbox
+
+    def close(self) -> None:
+        self._settlement.close()
+        self._desk.close()
 
     def settled(self) -> list[Any]:
         return self._settlement.execute("SELECT count(*), sum(won) FROM sale").fetchall()

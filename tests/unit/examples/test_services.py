@@ -7,6 +7,8 @@ import random
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,18 @@ PAID = event(
 )
 
 
-def opened(service: Service, path: Path | str = ":memory:") -> sqlite3.Connection:
-    return open_database(service, str(path))
+Opened = Callable[..., sqlite3.Connection]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Opens databases of services, in memory unless a path is given, and closes them."""
+    with ExitStack() as stack:
+
+        def of(service: Service, path: Path | str = ":memory:") -> sqlite3.Connection:
+            return stack.enter_context(closing(open_database(service, str(path))))
+
+        yield of
 
 
 def dump(database: sqlite3.Connection) -> list[str]:
@@ -80,7 +92,9 @@ def test_they_know_nothing_of_the_service_but_its_events() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_repeats_and_crashes_change_nothing(service: Service, tmp_path: Path) -> None:
+def test_repeats_and_crashes_change_nothing(
+    service: Service, tmp_path: Path, opened: Opened
+) -> None:
     """Given events that come again in any batch, and a process that dies in some of them and opens
     its database again, the books are those of whoever heard each event once."""
     events, draw = told(busy_season(600, users=10)), random.Random(7)
@@ -108,7 +122,7 @@ def die(_: sqlite3.Connection, event: CloudEvent) -> None:
     raise ZeroDivisionError(event.id)
 
 
-def test_the_settlement_has_what_was_paid_for_each_concert_and_day() -> None:
+def test_the_settlement_has_what_was_paid_for_each_concert_and_day(opened: Opened) -> None:
     book = season()
     database = opened(settlement.service)
     take(settlement.service, database, told(book))
@@ -118,7 +132,7 @@ def test_the_settlement_has_what_was_paid_for_each_concert_and_day() -> None:
     assert sum(line[3] for line in lines) == sum(each["amount"] for each in paid)
 
 
-def test_a_day_is_one_of_the_accountants_zone() -> None:
+def test_a_day_is_one_of_the_accountants_zone(opened: Opened) -> None:
     database = opened(settlement.service)
     take(settlement.service, database, [PAID])
     out = io.StringIO()
@@ -134,7 +148,9 @@ def test_the_catalogue_says_which_concert_a_date_is_of(tmp_path: Path) -> None:
     assert found == {"d1": "alpha", "d2": "alpha"}
 
 
-def test_the_desk_adds_up_queues_and_dates(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_desk_adds_up_queues_and_dates(
+    capsys: pytest.CaptureFixture[str], opened: Opened
+) -> None:
     database = opened(desk.service)
     take(desk.service, database, told(season()))
     assert desk.totals(database) == [
