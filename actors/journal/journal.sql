@@ -3,8 +3,8 @@
 -- name: claim
 -- Takes over the shards whose epoch is the one seen (and, if asked, only those that should be this
 -- owner's and that no later run of it has), and remembers the claim. Which of two runs is the later
--- is told by their first claims: not by their clocks, which may be wrong. A trigger leaves out those with a loss that waits for an
--- operator. The new epoch is above all that anything here knows of, so that none is given twice even
+-- is told by their first claims: not by their clocks, which may be wrong. A trigger leaves out those
+-- with a loss that waits for an operator. The new epoch is above all that anything here knows of, so that none is given twice even
 -- after a fail-over that forgot a claim. Locks in order of shards, as the append does; a row changed
 -- while this waited is checked again in its new version.
 WITH locked AS (

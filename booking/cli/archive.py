@@ -11,7 +11,6 @@ from pathlib import Path
 
 from actors.behaviour import Behaviour
 from actors.connections.postgres import texts
-from actors.consumers.postgres import PostgresOffsets
 from actors.journal.contract import JournalError
 from actors.journal.partitioned import journal_over
 from booking.accounts.entity import AccountBehaviour
@@ -20,11 +19,12 @@ from booking.archive.run import Archiver, Offsets
 from booking.catalogue import store
 from booking.catalogue.domain import Catalogue
 from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, fail, words
-from booking.instance.consumers import consumers_of
+from booking.instance.consumers import followers_of
 from booking.schema import parts
 from booking.schema.migrate import SchemaMismatch, connection_to
 from booking.seats.entity import HoldRules, SeatBehaviour
 from booking.settings import Settings
+from booking.webhooks.sending import NAME as WEBHOOKS
 
 _SQL = texts("booking.archive", "statements.sql")
 
@@ -49,7 +49,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2026-11-30") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -97,15 +100,18 @@ def behaviours_of(settings: Settings, catalogue: Catalogue) -> dict[str, Behavio
 
 
 async def _offsets(settings: Settings) -> Offsets:
-    """Those of the consumers that the settings name, and of all that the journal's database has."""
-    found: dict[str, dict[int, int]] = {}
+    """Those of the consumers that the settings name, also of one that has never run, and of all
+    that the journal's database has."""
+    followers = followers_of(settings)
+    named = {consumer.name: offsets for consumer, offsets in followers.consumers}
+    named |= followers.elsewhere
+    found: dict[str, dict[int, int]] = {WEBHOOKS: {}} if settings.webhooks else {}
     async with connection_to(settings.database_url) as connection:
         for row in await connection.fetch(_SQL["offsets"]):
             found.setdefault(row["consumer"], {})[row["shard"]] = row["seq"]
-    for consumer in consumers_of(settings):
-        offsets = PostgresOffsets(consumer, settings.database_url)
+    for name, offsets in named.items():
         try:
-            found[consumer.name] = {one.shard: one.seq for one in await offsets.all()}
+            found[name] = {one.shard: one.seq for one in await offsets.all()}
         finally:
             await offsets.close()
     return found

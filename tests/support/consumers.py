@@ -36,6 +36,10 @@ class Effects(MemoryOffsets):
             yield live, staged
         self.done += staged
 
+    def has(self, events: int) -> bool:
+        """Whether so many were done."""
+        return len(self.done) >= events
+
     def by_shard(self) -> dict[int, list[int]]:
         found: defaultdict[int, list[int]] = defaultdict(list)
         for shard, seq in self.done:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import asyncpg
+
 from actors.address import Address
 from actors.journal.contract import Batch, Lease, OutcomeRow, Row, SnapshotRow, TimerEntry
 
@@ -72,3 +74,17 @@ async def until(condition: Callable[[], Awaitable[bool]], limit_s: float = 30.0)
     while not await condition():
         assert time.monotonic() < deadline, f"not within {limit_s} s"
         await asyncio.sleep(0.01)
+
+
+async def somebody_waits_for(database: asyncpg.Connection, times: int = 1) -> None:
+    """Wait until statements of others wait for locks of this connection."""
+    # Not pg_stat_activity, of which a transaction sees for ever what it saw first.
+    blocked = (
+        "SELECT count(DISTINCT pid) FROM pg_locks"
+        " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
+
+    async def waiting() -> bool:
+        return bool(await database.fetchval(blocked) == times)
+
+    await until(waiting)

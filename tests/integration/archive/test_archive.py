@@ -24,7 +24,9 @@ from booking.archive.run import Archiver
 from booking.audit import AuditError
 from booking.audit import run as audit
 from booking.audit.follow import Follower
+from booking.cli.archive import _offsets
 from booking.queue.audit_run import run_queue
+from booking.settings import Settings
 from tests.support.journals import JournalBuilder, JournalRow, user_id, write
 
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -195,6 +197,20 @@ def _kill_at(patch: pytest.MonkeyPatch, step: str, *, late: bool) -> None:
             raise KilledError
 
         patch.setattr(where, name, killed)
+
+
+async def test_whoever_is_to_follow_the_journal_is_asked_before_its_first_run(
+    database_url: str,
+) -> None:
+    """Given a relay and webhooks that the settings name and that have never run, then they are done
+    with nothing, and so hold back every segment: they begin with the first event."""
+    env = {
+        "BOOKING_DATABASE_URL": database_url,
+        "BOOKING_NATS_URL": "nats://127.0.0.1:1",
+        "BOOKING_WEBHOOKS": "on",
+    }
+    offsets = await _offsets(Settings.from_env(env, serving=False))
+    assert offsets == {"relay-nats": {}, "webhooks": {}}
 
 
 async def test_what_a_consumer_needs_stays_and_is_named(stocked: Stocked) -> None:

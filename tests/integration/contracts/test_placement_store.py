@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from actors.clock import SystemClock
+from actors.connections.postgres import statements
 from actors.journal.contract import Journal, JournalError
 from actors.journal.memory import MemoryJournal, MemoryStore
 from actors.journal.partitioned import journal_over
@@ -211,6 +212,28 @@ async def test_two_runs_that_claim_at_once_share_no_shard(tables: Tables) -> Non
         store.claim(wanted, "anna", "anna-1"), other.claim(wanted[::-1], "anna", "anna-2")
     )
     assert sorted([lease.shard for lease in (*one, *two)]) == list(shards)
+
+
+async def test_which_run_is_the_later_one_is_looked_up_in_an_index(
+    database_url: str,
+) -> None:
+    """Given the claims of some hundred deployments, when a run takes over what one before it had
+    under its name, then none of them is read but by the index: a look at all of them for each shard
+    would take longer than a claim may."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO epochs SELECT n % 256, 1000 + n / 256, 'bert', 'bert-' || n / 256, now()"
+        " FROM generate_series(0, 99999) AS n"
+    )
+    await connection.execute("UPDATE shards SET owner = 'anna', incarnation = 'anna-1'")
+    await connection.execute("ANALYZE epochs")
+    claim = statements("actors.journal", "journal.sql")["claim"]
+    names = {"owner": "anna", "incarnation": "anna-2", "only_desired": True, "above": 0}
+    values = claim.arguments({"shards": [1, 2], "seen": [0, 0], **names})
+    plan = "\n".join(line[0] for line in await connection.fetch(f"EXPLAIN {claim.text}", *values))
+    await connection.close()
+    assert plan.count("using epochs_run on epochs") == 2, plan
+    assert "Seq Scan on epochs" not in plan, plan
 
 
 async def test_an_earlier_run_takes_nothing_from_a_later_one(tables: Tables) -> None:

@@ -24,23 +24,12 @@ from tests.support.journal_rows import (
     event,
     outcome,
     snapshot,
+    somebody_waits_for,
     timer,
     until,
 )
 
 SHARDS = [3, 40, 171, 255]
-
-
-async def somebody_waits_for(database: asyncpg.Connection, times: int = 1) -> None:
-    """Wait until statements of others wait for locks of this connection."""
-    blocked = (
-        "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-    )
-
-    async def waiting() -> bool:
-        return bool(await database.fetchval(blocked) == times)
-
-    await until(waiting)
 
 
 async def test_an_append_that_waited_for_a_claim_is_fenced(

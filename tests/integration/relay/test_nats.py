@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -30,6 +30,17 @@ from tests.support.served import free_port
 from tests.support.servers import own_servers
 
 EVENTS = 1_500
+
+
+async def publishes(dsn: str) -> bool:
+    """Whether the relay is in the middle of a batch: it waits for the server's word."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        query = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND state = 'idle in transaction' AND state_change < now() - interval '200 ms'"""
+        return bool(await connection.fetchval(query))
+    finally:
+        await connection.close()
 
 
 async def test_a_sale_is_published_as_it_was(
@@ -96,7 +107,7 @@ async def test_what_a_server_never_acknowledged_is_sent_again(
             await until(lambda: is_done(database_url, len(first)))
             server.freeze()
             journal = await fill(database_url, book, rows)
-            await asyncio.sleep(1.0)
+            await until(lambda: publishes(database_url))
             assert await is_done(database_url, len(first))
             server.kill()
             server.start()

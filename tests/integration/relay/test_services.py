@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ class Mailbox:
         head = dict(line.split(b": ", 1) for line in content.splitlines() if b": " in line)
         self.mails[head[b"Message-ID"].decode()].append(content)
         return "250 OK"
+
+    async def has(self, more_than: int) -> bool:
+        """Whether there are more different mails than these."""
+        return len(self.mails) > more_than
 
     def count(self, words: bytes) -> int:
         """Different mails that have these words."""
@@ -142,8 +147,8 @@ async def test_killed_at_random_their_books_equal_the_audits(
         for name in MODULES:
             followers.start(name)
         selling = asyncio.create_task(sell(service, bookings))
-        for number in range(kills):
-            await asyncio.sleep(draw.uniform(0.5, 1.5))
+        for number, mails in enumerate(sorted(draw.sample(range(2 * bookings), kills))):
+            await until(partial(mailbox.has, mails), FOLLOWED_MAX_S)
             name = list(MODULES)[number % len(MODULES)]
             followers.kill(name)
             followers.start(name)

@@ -115,25 +115,30 @@ async def test_one_that_is_gone_is_asked_once(sending: Webhooks, database_url: s
     assert (view.enabled, view.dead, view.pending) == (False, 1, 0)
 
 
-@pytest.mark.parametrize("trouble", [JournalError("away"), RuntimeError("a bug")])
+@pytest.fixture(params=[JournalError("away"), RuntimeError("a bug")], ids=["away", "bug"])
+def troubles(
+    webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> dict[str, int]:
+    """How often the database still fails, by what it is asked, from before anything is sent."""
+    monkeypatch.setattr("booking.webhooks.sending.LEASE_S", 0.5)
+    monkeypatch.setattr("booking.webhooks.sending.LOOK_EVERY_S", 0.05)
+    left, store = {"take": 2, "delivered": 1}, webhooks.store
+    for name in left:
+        monkeypatch.setattr(store, name, failing(getattr(store, name), left, request.param))
+    return left
+
+
 async def test_trouble_with_the_database_ends_nothing(
-    sending: Webhooks, database_url: str, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+    troubles: dict[str, int], sending: Webhooks, database_url: str
 ) -> None:
     """Given a database that cannot be asked for a while, neither for what is due nor to note what
     was delivered, then everything arrives all the same once it can, and the instance goes on."""
-    monkeypatch.setattr("booking.webhooks.sending.LEASE_S", 0.5)
-    monkeypatch.setattr("booking.webhooks.sending.LOOK_EVERY_S", 0.05)
-    left = {"take": 2, "delivered": 1}
-    for name in left:
-        monkeypatch.setattr(
-            sending.store, name, failing(getattr(sending.store, name), left, trouble)
-        )
     async with receiving() as receiver:
         await sending.create(receiver.url, (), "", None)
         await happen(sending, database_url, 1)
         await until(lambda: sending.outcomes["delivered"] == 1)
         assert receiver.seen == {"7-1": 2}
-    assert not any(left.values())
+    assert not any(troubles.values())
 
 
 def failing(work: Any, left: dict[str, int], trouble: Exception) -> Any:

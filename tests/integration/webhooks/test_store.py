@@ -18,6 +18,7 @@ from booking.webhooks.contract import (
 from booking.webhooks.sending import Webhooks
 from booking.webhooks.store import WebhookStore
 from tests.integration.webhooks.conftest import Another
+from tests.support.journal_rows import somebody_waits_for
 from tests.support.receivers import charged, long_ago, tell
 
 URL = "https://example.org/in"
@@ -212,7 +213,7 @@ async def test_a_deleted_endpoint_takes_along_what_is_pending(
     async with connection.transaction():
         await webhooks.consumer().handle([charged(1)], connection)
         deleting = asyncio.create_task(webhooks.store.delete(name))
-        await asyncio.sleep(0.1)
+        await somebody_waits_for(connection)
         assert not deleting.done()
     await deleting
     left = await connection.fetch("SELECT endpoint FROM webhook_deliveries")
@@ -233,7 +234,7 @@ async def test_a_consumer_waits_for_a_deletion_under_way_and_goes_on(
     async with connection.transaction():
         await connection.execute("DELETE FROM webhook_endpoints WHERE id = $1", name)
         handling = asyncio.create_task(handled(webhooks, database_url, 1))
-        await asyncio.sleep(0.1)
+        await somebody_waits_for(connection)
         assert not handling.done()
     await handling
     await connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 
 from actors.consumers import tail
 from actors.consumers.tail import JournalTail
@@ -16,9 +17,11 @@ class _Journal(MemoryJournal):
     """Away for as long as ``away`` says."""
 
     away = False
+    refused = 0
 
     async def ends(self, shards: Collection[int]) -> dict[int, int]:
         if self.away:
+            self.refused += 1
             raise JournalError("away")
         return await super().ends(shards)
 
@@ -54,11 +57,10 @@ async def test_two_processes_that_follow_share_the_work(following: Following) ->
     tasks = [asyncio.create_task(each.run()) for each in tails]
     following.claim("one", *range(8))
     try:
-        for _ in range(5):
+        for times in range(1, 6):
             for shard in range(8):
                 following.commit(shard, 3)
-            await asyncio.sleep(0.05)
-        await until(lambda: len(following.effects.done) >= 8 * 15)
+            await until(partial(following.effects.has, 8 * 3 * times))
         assert following.effects.by_shard() == {n: list(range(1, 16)) for n in range(8)}
     finally:
         for task in tasks:
@@ -75,7 +77,7 @@ async def test_a_journal_that_is_away_is_waited_for(
     following.commit(1, 1)
     task = asyncio.create_task(found.run())
     try:
-        await asyncio.sleep(0.05)
+        await until(lambda: journal.refused > 0)
         assert found.served() == {}
         journal.away = False
         await until(lambda: found.served().get(1, (0, 0))[1] == 1, limit_s=10 * tail.AWAY_S)
