@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from booking.catalogue.document import ConcertEntry, DateEntry, Document, SeatEntry
-from booking.catalogue.venue import CategoryEntry, RowsEntry, SectionEntry, VenueEntry
+from booking.catalogue.demo_venues import ARENA, CLUB, HALL, THEATRE
+from booking.catalogue.document import ConcertEntry, DateEntry, Document
+from booking.catalogue.venue import VenueEntry
 
 DATES = 40
 """Ordinary dates of 50 seats."""
-ARENA_SEATS = 10_000
 
 _HALLS = (
     ("hangang-nights", "한강의 밤 Hangang Nights", 45_000),
@@ -22,39 +22,33 @@ _HALLS = (
     ("copper-kites", "Copper Kites", 48_000),
     ("moonlit-ledger", "Moonlit Ledger", 55_000),
 )
-_ARENA = ("starlight-arena", "별빛 아레나 Starlight Arena Live")
-_ARENA_BANDS = ((1_000, 198_000), (4_000, 154_000), (8_000, 121_000), (ARENA_SEATS, 88_000))
-"""Last seat number of each band and its price in won."""
+_LARGE = (
+    ("glass-garden", "유리 정원 The Glass Garden", 2, THEATRE,
+     {"vip": 160_000, "r": 130_000, "s": 90_000, "a": 60_000}),
+    ("cellar-echoes", "Cellar Echoes", 2, CLUB, {"table": 80_000, "floor": 44_000}),
+    ("starlight-arena", "별빛 아레나 Starlight Arena Live", 1, ARENA,
+     {"vip": 198_000, "r": 154_000, "s": 121_000, "a": 88_000}),
+)  # fmt: skip
+"""With the number of dates, the venue and its prices in won."""
 _FRONT_EXTRA = 20_000
-_HALL = VenueEntry(
-    "lantern-hall",
-    "등불홀 Lantern Hall",
-    "Seoul",
-    "Asia/Seoul",
-    (CategoryEntry("front", "Front", "#c0392b"), CategoryEntry("stalls", "Stalls", "#2980b9")),
-    (
-        SectionEntry(
-            "Stalls",
-            (
-                RowsEntry("A", 10, category="front", aisles=(5,)),
-                RowsEntry("B-E", 10, category="stalls", aisles=(5,)),
-            ),
-        ),
-    ),
-)
-"""50 seats, numbered from the front."""
 
 
 def demo_catalogue(now: datetime) -> Document:
-    """A dozen concerts, bookable from the midnight before ``now``; the same all day."""
+    """Some concerts, bookable from the midnight before ``now``; the same all day."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    concerts = [
-        ConcertEntry(
-            concert, name, tuple(_date(concert, run, today, price) for run in range(_runs(index)))
-        )
-        for index, (concert, name, price) in enumerate(_HALLS)
-    ]
-    return Document((*concerts, _arena(today)), (_HALL,))
+    concerts = []
+    for place, (concert, name, price) in enumerate(_HALLS):
+        dates = (
+            # Every third run has dearer seats in front.
+            _date(concert, run, today, 60 + 2 * place, HALL,
+                  {"front": price + _FRONT_EXTRA * (run % 3 == 0), "stalls": price})
+            for run in range(_runs(place))
+        )  # fmt: skip
+        concerts.append(ConcertEntry(concert, name, tuple(dates)))
+    for concert, name, runs, venue, prices in _LARGE:
+        dates = (_date(concert, run, today, 120, venue, prices) for run in range(runs))
+        concerts.append(ConcertEntry(concert, name, tuple(dates)))
+    return Document(tuple(concerts), (HALL, CLUB, THEATRE, ARENA))
 
 
 def _runs(index: int) -> int:
@@ -63,35 +57,17 @@ def _runs(index: int) -> int:
     return each + (index < rest)
 
 
-def _date(concert: str, run: int, today: datetime, price: int) -> DateEntry:
-    """Every third run has dearer seats in front; the first run of each concert is in two months."""
-    place = [name for name, _, _ in _HALLS].index(concert)
-    open_at = today + timedelta(days=60 + 2 * place + 21 * run, hours=10)
-    front = price + _FRONT_EXTRA if run % 3 == 0 else price
+def _date(
+    concert: str, run: int, today: datetime, first: int, venue: VenueEntry, prices: dict[str, int]
+) -> DateEntry:
+    """The first run is after ``first`` days, each other three weeks after the one before."""
+    open_at = today + timedelta(days=first + 21 * run, hours=10)
     return DateEntry(
         id=f"{concert}-{run + 1}",
         open_at=open_at,
         close_at=open_at + timedelta(hours=3),
         booking_start=today,
         booking_end=open_at - timedelta(hours=1),
-        venue=_HALL.id,
-        category_prices={"front": front, "stalls": price},
+        venue=venue.id,
+        category_prices=prices,
     )
-
-
-def _arena(today: datetime) -> ConcertEntry:
-    concert, name = _ARENA
-    open_at = today + timedelta(days=120, hours=9)
-    date = DateEntry(
-        id=f"{concert}-1",
-        open_at=open_at,
-        close_at=open_at + timedelta(hours=4),
-        booking_start=today,
-        booking_end=open_at - timedelta(hours=1),
-        seats=tuple(SeatEntry(number, _band(number)) for number in range(1, ARENA_SEATS + 1)),
-    )
-    return ConcertEntry(concert, name, (date,))
-
-
-def _band(number: int) -> int:
-    return next(price for last, price in _ARENA_BANDS if number <= last)

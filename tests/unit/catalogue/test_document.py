@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from math import hypot
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from booking.catalogue import demo, document
 from booking.catalogue.domain import SEATS_PER_DATE
 from booking.catalogue.problems import DocumentError, walk
+from booking.catalogue.venue import venue_of
 from tests.support.documents import normal, to_catalogue
 
 
@@ -203,14 +205,35 @@ def test_the_scanner_finds_every_value_of_any_json_text(value: Any, indent: int 
 NOW = datetime(2026, 5, 17, 15, 30, tzinfo=UTC)
 
 
-def test_the_demo_season_is_a_dozen_concerts_forty_dates_and_an_arena() -> None:
+def test_the_demo_season_has_halls_a_club_a_theatre_and_an_arena() -> None:
     season = document.check(demo.demo_catalogue(NOW))
     catalogue = to_catalogue(season)
     sizes = sorted(schedule.total_seats for schedule in catalogue.schedules.values())
-    assert len(season.concerts) == 12
-    assert sizes == [50] * 40 + [10_000]
+    assert len(season.concerts) == 14
+    assert sizes == [50] * 40 + [448] * 2 + [1_350] * 2 + [12_000]
     prices = {price for s in catalogue.schedules.values() for price in s.prices.values()}
     assert len(prices) > 10
+
+
+def test_seats_of_the_demo_venues_do_not_lie_on_one_another() -> None:
+    """Each is at least 40 cm from the next, in seats of one section and of others."""
+    for venue in demo.demo_catalogue(NOW).venues:
+        plan = venue_of(venue).plan
+        rows = [row for row in plan.rows if not plan.sections[row.section].standing]
+        points = {row.point(at) for row in rows for at in range(len(row.numbers))}
+        cells: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        assert None not in points
+        assert len(points) == sum(len(row.numbers) for row in rows)
+        for x, y in filter(None, points):
+            near = [
+                cells.get((x // 40 + i, y // 40 + j), ()) for i in (-1, 0, 1) for j in (-1, 0, 1)
+            ]
+            assert all(hypot(x - a, y - b) >= 40 for cell in near for a, b in cell), (
+                venue.id,
+                x,
+                y,
+            )
+            cells.setdefault((x // 40, y // 40), []).append((x, y))
 
 
 def test_the_demo_season_is_bookable_now_and_for_two_months() -> None:
