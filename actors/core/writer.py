@@ -45,7 +45,9 @@ class Writer:
         now, now_ms = self._context.clock.monotonic(), shard.now_ms()
         if self._context.pause_detector.jumped(now):
             return
-        for _ in range(min(self._context.limits.turns_max, len(runnable))):
+        turns = self._context.limits.turns_max
+        while runnable and turns:
+            turns -= 1
             activation = runnable.popleft()
             activation.queued = False
             envelope = activation.head

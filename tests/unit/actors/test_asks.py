@@ -62,6 +62,23 @@ async def test_a_reply_without_events_leaves_when_all_is_committed(
     assert await one.reply(ANN, "get") == 1
 
 
+async def test_an_entity_that_many_ask_is_served_as_quickly_as_many_entities(
+    cluster: Cluster,
+) -> None:
+    """Given an entity that everybody asks, as a queue is, when 30 commands wait for it alone, then
+    its shard has the same time for them as for commands to 30 entities, however busy the rest of
+    the process: not one turn of the event loop for each."""
+    one = await cluster.start(limits=Limits(turns_max=10))
+    await one.reply(ANN, "get")
+    one.counter.decided.clear()
+    answers, rounds = [one.ask(ANN, ("add", 1)) for _ in range(30)], 0
+    while len(one.counter.decided) < 30:
+        rounds += 1
+        await asyncio.sleep(0)
+    assert rounds <= 30 // 10 + 3
+    assert [(await answer).reply for answer in answers] == list(range(1, 31))
+
+
 async def test_commands_during_an_append_share_the_next_batch(
     one: Instance,
 ) -> None:
