@@ -1,4 +1,4 @@
-"""Accounts: checks I2 and I7 over one shard."""
+"""Accounts: checks I2, I7 and I10 over one shard."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Any
 
 import msgspec
 
+from booking.accounts.domain.transfers import transfers
 from booking.audit.events import FactReader, Readers, digest, read
 from booking.audit.report import Findings
 
 
 class _Account(msgspec.Struct):
     balance: int = 0
+    off: int = 0
+    """By how much the stated balance differs, and so all accounts from zero."""
+    in_flight: dict[str, int] = {}
+    """By the account of a payment under way: the money in it."""
     reservations: dict[str, Any] = {}
     """Each with the event that noted it last."""
     closed_by: dict[str, str] = {}
@@ -60,16 +65,44 @@ class AccountBook:
         if event.amount <= 0:
             self._found.report("I2", f"charge of {event.amount}")
         self._found.charged += event.amount
+        self._move(entity, event)
         self._money(account, event.amount, event.balance)
 
     def _money(self, account: _Account, change: int, stated: int) -> None:
-        balance = account.balance + change
+        balance, before = account.balance, account.balance - change
         if balance != stated:
-            message = f"balance stated as {stated}, but {account.balance} {change:+} = {balance}"
-            self._found.report("I2", message)
+            self._found.report(
+                "I2", f"balance stated as {stated}, but {before} {change:+} = {balance}"
+            )
         if balance < 0 or stated < 0:
             self._found.report("I2", f"balance below zero: {min(balance, stated)}")
-        account.balance = balance
+        off = stated - balance
+        if off not in (0, account.off):
+            self._found.report("I10", f"with a balance of {stated} all accounts sum to {off}")
+        account.off = off
+
+    def _move(self, entity: str, event: Any) -> None:
+        """Enter what the event moves, on both sides."""
+        account, found = self._accounts[entity], self._found
+        for source, target, amount in transfers(entity[8:], event):
+            found.checked["I10"] += 1
+            self._enter(account, source, -amount)
+            self._enter(account, target, amount)
+            left = account.in_flight.pop(source, 0)
+            if left:
+                words = "more is taken out than was put in" if left < 0 else "is left at its end"
+                found.report("I10", f"{source}: of its money {abs(left)} {words}")
+
+    def _enter(self, account: _Account, name: str, change: int) -> None:
+        kind, _, rest = name.partition("/")
+        if kind == "wallet":
+            account.balance += change
+        elif kind == "payment":
+            account.in_flight[name] = account.in_flight.get(name, 0) + change
+        else:
+            self._found.totals[kind] += change
+            if kind == "revenue":
+                self._found.dates[rest].brought += change
 
     def _note(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._accounts[entity]
@@ -106,6 +139,7 @@ class AccountBook:
         account = self._accounts[entity]
         self._found.checked["I7"] += 1
         self._found.spent += event.amount
+        self._move(entity, event)
         self._money(account, -event.amount, event.balance)
         noted = account.reservations.get(event.reservation)
         wanted = (event.schedule, event.seat, event.amount)
@@ -124,6 +158,7 @@ class AccountBook:
     def _complete(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._accounts[entity]
         begun = self._ended(account, event.id, event.reservation, event.amount)
+        self._move(entity, event)
         if begun is not None and (begun.schedule, begun.seat) != (event.schedule, event.seat):
             message = f"payment {event.id} completed for another seat than it was begun for"
             self._found.report("I7", message)
@@ -134,6 +169,7 @@ class AccountBook:
         account = self._accounts[entity]
         self._ended(account, event.id, event.reservation, event.amount)
         self._found.refunded += event.amount
+        self._move(entity, event)
         self._money(account, event.amount, event.balance)
         account.closed_by.pop(event.reservation, None)
 
@@ -151,12 +187,15 @@ class AccountBook:
         self._found.checked["I2"] += len(self._accounts)
         for entity, account in self._accounts.items():
             self._found.balances += account.balance
+            self._found.totals["wallet"] += account.balance + account.off
+            self._found.totals["payment"] += sum(account.in_flight.values())
             for payment, (begun, seq) in account.pending.items():
                 if begun.at_ms < self._overdue_ms:
                     message = f"payment {payment} begun at {begun.at_ms} has not ended"
                     self._found.report("I7", message, seq=seq, entity=entity)
                 else:
                     self._found.payments_in_flight += 1
+                    self._found.dates[begun.schedule].under_way += begun.amount
                     self._sales.expect(payment, _sale(entity, begun))
 
     def pending(self, entity: str) -> Mapping[str, tuple[Any, int]]:

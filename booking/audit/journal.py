@@ -63,6 +63,20 @@ class JournalAudit:
         expected = found.charged - found.spent + found.refunded
         if found.balances != expected:
             found.report("I2", f"all balances are {found.balances}, the journal says {expected}")
+        self._close_money()
+
+    def _close_money(self) -> None:
+        found = self.found
+        if total := found.totals.total():
+            found.report("I10", f"all accounts sum to {total}, not to zero")
+        for date, sums in found.dates.items():
+            unpaid = sums.sold - sums.brought
+            if unpaid < 0:
+                message = f"payments brought {-unpaid} more than the sold seats cost"
+                found.report("I10", f"date {date}: {message}")
+            elif unpaid > sums.under_way:
+                message = f"seats were sold for {unpaid - sums.under_way} that no payment brings"
+                found.report("I10", f"date {date}: {message}")
 
     def _close_current(self) -> None:
         if self._current is not None:

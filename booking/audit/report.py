@@ -1,5 +1,6 @@
 """What an audit found, for people and for programs."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ CHECKS: dict[str, tuple[str, str]] = {
     "I5": ("queue numbers", "admitted in order, or as drawn; never over limit and rate"),
     "I6": ("holds", "a hold ends once, not paid late nor expired early; then the seat rests"),
     "I7": ("payments", "a payment ends completed or refunded and matches its sale"),
+    "I10": ("transfers", "all accounts sum to zero, and a date's is what its seats were sold for"),
 }
 """Each check with what it counts and what it means."""
 
@@ -71,8 +73,21 @@ class AuditReport(msgspec.Struct, frozen=True):
     balances: int
     took_s: float
     verdicts: tuple[Verdict, ...]
+    accounts: dict[str, int] = {}
+    """By kind of account: the money in all of them, below zero where it came from outside."""
     losses: tuple[str, ...] = ()
     """What the journal has lost and somebody has accepted, a line each."""
+
+
+class DateTally(msgspec.Struct):
+    """The money of one date."""
+
+    brought: int = 0
+    """By completed payments."""
+    under_way: int = 0
+    """In payments that may still be on their way."""
+    sold: int = 0
+    """The prices of its sold seats."""
 
 
 class Findings:
@@ -83,6 +98,9 @@ class Findings:
         self.checked = dict.fromkeys(checks, 0)
         self.events = self.shards = self.payments_in_flight = 0
         self.charged = self.spent = self.refunded = self.balances = 0
+        self.totals = Counter[str]()
+        """By kind of account, the money in all of them."""
+        self.dates = defaultdict[str, DateTally](DateTally)
         self.losses: list[str] = []
         """Accepted ones, for people."""
         self._checks = checks
@@ -118,6 +136,7 @@ class Findings:
             snapshot_ms=snapshot_ms,
             took_s=round(took_s, 3),
             verdicts=verdicts,
+            accounts=dict(self.totals),
             losses=tuple(self.losses),
             **{name: getattr(self, name) for name in _COUNTED},
         )

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import asyncpg
 import msgspec
@@ -62,6 +62,35 @@ async def run(
     ``archive``. Raises :class:`AuditError`.
     """
     started = time.monotonic()
+    async with _snapshots(dsns) as conns:
+        return await _audit(conns, payment_limit_s, started, archive)
+
+
+class JournalReader(Protocol):
+    """Takes the rows of a journal."""
+
+    found: Findings
+    """Takes note of rows that are in the wrong place."""
+
+    def take(self, shard: int, rows: Iterable[JournalRow]) -> None:
+        """The next rows; all of this shard, and shards one after the other."""
+
+
+async def read_rows(*dsns: str, reader: JournalReader, archive: Path | None = None) -> None:
+    """Hand the whole journal to ``reader`` as :func:`run` reads it. Raises :class:`AuditError`."""
+    async with _snapshots(dsns) as conns:
+        await _hand_over(conns, reader, archive)
+
+
+async def concerts_of(dsn: str) -> dict[str, str]:
+    """The concert of each date. Raises :class:`AuditError`."""
+    async with _snapshots((dsn,)) as [conn]:
+        return {row["id"]: row["concert_id"] for row in await conn.fetch(_SQL["concerts"])}
+
+
+@asynccontextmanager
+async def _snapshots(dsns: Sequence[str]) -> AsyncIterator[list[asyncpg.Connection]]:
+    """A connection to each database, all of one moment."""
     try:
         await parts.match(dsns)
         async with AsyncExitStack() as stack:
@@ -70,7 +99,7 @@ async def run(
                 await stack.enter_async_context(snapshot(readers[0]))
             else:
                 await _one_moment(dsns, readers, stack)
-            return await _audit(readers, payment_limit_s, started, archive)
+            yield readers
     except FAILURES as error:
         raise AuditError(str(error) or type(error).__name__) from error
 
@@ -123,14 +152,10 @@ async def _audit(
     now_ms = max([int(await conn.fetchval(_SQL["now_ms"])) for conn in readers])
     leases: dict[int, LeaseRecord] = {}
     for number, conn in enumerate(readers):
-        if archive is None:
-            await refuse_archived(conn)
         found = await _leases(conn)
         leases |= {s: lease for s, lease in found.items() if part_number(s, len(readers)) == number}
     audit = JournalAudit(leases, now_ms - int(payment_limit_s * 1000))
-    for number, conn in enumerate(readers):
-        archived = _Archived(audit, await _archived_rows(conn, archive, number))
-        await _read_all(conn, audit, number, len(readers), archived)
+    await _hand_over(readers, audit, archive)
     for conn in readers:
         await _note_losses(conn, audit.found)
     audit.close()
@@ -145,6 +170,16 @@ async def _audit(
                 audit.found, "I1", row, f"reservation {row['name']} is of a hold that no seat has"
             )
     return audit.found.close(now_ms, time.monotonic() - started)
+
+
+async def _hand_over(
+    conns: Sequence[asyncpg.Connection], reader: JournalReader, archive: Path | None
+) -> None:
+    for number, conn in enumerate(conns):
+        if archive is None:
+            await refuse_archived(conn)
+        archived = _Archived(reader, await _archived_rows(conn, archive, number))
+        await _read_all(conn, reader, number, len(conns), archived)
 
 
 async def refuse_archived(conn: asyncpg.Connection) -> None:
@@ -187,15 +222,15 @@ async def _leases(conn: asyncpg.Connection) -> dict[int, LeaseRecord]:
 class _Archived:
     """Rows that left a database, for the audit ahead of those of the same shard that did not."""
 
-    def __init__(self, audit: JournalAudit, rows: Iterator[JournalRow]) -> None:
-        self._audit = audit
+    def __init__(self, reader: JournalReader, rows: Iterator[JournalRow]) -> None:
+        self._reader = reader
         self._shards = groupby(rows, itemgetter(0))
         self._next = next(self._shards, None)
 
     def take(self, last_shard: int) -> None:
         """Hand over those of all shards up to this one."""
         while self._next is not None and self._next[0] <= last_shard:
-            self._audit.take(*self._next)
+            self._reader.take(*self._next)
             self._next = next(self._shards, None)
 
 
@@ -219,9 +254,9 @@ def _compare_sums(audit: JournalAudit) -> None:
 
 
 async def _read_all(
-    conn: asyncpg.Connection, audit: JournalAudit, number: int, count: int, archived: _Archived
+    conn: asyncpg.Connection, reader: JournalReader, number: int, count: int, archived: _Archived
 ) -> None:
-    """Hand one database's journal to the audit page by page."""
+    """Hand one database's journal to the reader page by page."""
     # In a database of an earlier release there is no such column.
     here = await conn.fetchval(_SQL["has_archive"]) is not None
     cursor = await conn.cursor(_SQL["rows"].format(where="WHERE segment > 0" if here else ""))
@@ -231,7 +266,7 @@ async def _read_all(
             async with asyncio.TaskGroup() as group:
                 upcoming = group.create_task(cursor.fetch(PAGE_ROWS))
                 await asyncio.sleep(0)  # the request leaves before this page is worked on
-                _take(audit, page, number, count, archived)
+                _take(reader, page, number, count, archived)
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         page = upcoming.result()
@@ -239,7 +274,7 @@ async def _read_all(
 
 
 def _take(
-    audit: JournalAudit,
+    reader: JournalReader,
     page: list[asyncpg.Record],
     number: int,
     count: int,
@@ -249,16 +284,16 @@ def _take(
     rows = cast("list[JournalRow]", page)
     if count == 1 and rows[0][0] == rows[-1][0]:
         archived.take(rows[0][0])
-        audit.take(rows[0][0], rows)
+        reader.take(rows[0][0], rows)
         return
     for shard, piece in groupby(rows, itemgetter(0)):
         archived.take(shard)
         if part_number(shard, count) == number:
-            audit.take(shard, piece)
+            reader.take(shard, piece)
         else:
             message = f"is in database {number + 1}, where this shard does not live"
             _, seq, *_, address, _, _ = next(piece)
-            audit.found.report("I4", message, shard=shard, seq=seq, entity=address)
+            reader.found.report("I4", message, shard=shard, seq=seq, entity=address)
 
 
 # -- a second look: which rows differ when the sums of two books do --------------------------------

@@ -2,6 +2,10 @@
 -- The database's clock, for what may still be on its way.
 SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
+-- name: concerts
+-- The concert of each date.
+SELECT id, concert_id FROM concert_schedule
+
 -- name: has_archive
 SELECT to_regclass('journal_0')
 

@@ -5,7 +5,19 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from booking.cli import admin, archive, audit, catalog, crowd, migrate, readmodel, relay, serve, up
+from booking.cli import (
+    admin,
+    archive,
+    audit,
+    catalog,
+    crowd,
+    ledger,
+    migrate,
+    readmodel,
+    relay,
+    serve,
+    up,
+)
 from booking.cli.outcome import INTERRUPTED, WRONG_USAGE, fail
 from booking.embedded import EmbeddedServersError
 from booking.settings import SettingsError
@@ -31,7 +43,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"booking {_version()}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (up, serve, relay, migrate, catalog, audit, archive, readmodel, admin, crowd):
+    for command in (
+        up,
+        serve,
+        relay,
+        migrate,
+        catalog,
+        audit,
+        ledger,
+        archive,
+        readmodel,
+        admin,
+        crowd,
+    ):
         command.add_parser(subparsers)
     return parser
 

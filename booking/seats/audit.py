@@ -113,6 +113,7 @@ class SeatBook:
             f" {event.reservation}"
         )
         self._sales.first(event.payment, fact, at_ms, f"account/{event.user}")
+        self._found.dates[seat.schedule].sold += event.price
 
     def _end(self, entity: str, reservation: str, user: str, how: str) -> None:
         """The one way a hold ends; each of its ends must find it open."""

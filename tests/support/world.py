@@ -9,7 +9,8 @@ The books check, event by event and by the invariants' numbers:
   in a pause, never over the limit, never over the rate in any interval;
 - I6 a hold ends exactly once, and not by a sale when its time is over; who let a seat go does not
   hold it next before it has rested, and nobody else is refused for that;
-- I7 a payment ends completed or refunded, once, and completed only with its seat sold.
+- I7 a payment ends completed or refunded, once, and completed only with its seat sold;
+- I10 the accounts of the double entry say what the entities say, and sum to zero.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from booking.accounts.domain import account
 from booking.accounts.domain import rules as account_rules
+from booking.accounts.domain.transfers import transfers
 from booking.domain.decision import Code, Rejected
 from booking.queue.domain import events, line, queue
 from booking.seats.domain import ledger, seat
@@ -43,6 +45,8 @@ class Books:
         """Free seat to who held it last, and when it has rested from them."""
         self.sales: dict[int, tuple[str, str, str]] = {}
         self.money: Counter[str] = Counter()
+        self.entered: Counter[str] = Counter()
+        """By account of the double entry."""
         self.charged = 0
         self.in_flight: dict[str, tuple[str, int]] = {}
         self.settled: dict[str, str] = {}
@@ -85,6 +89,11 @@ class Books:
         return max(0, rested_ms - now_ms) if holder == user else 0
 
     def account(self, user: str, event: Any) -> None:
+        if isinstance(event, account.ReservationNoted | account.ReservationCancelled):
+            return
+        for source, target, amount in transfers(user, event):
+            self.entered[source] -= amount
+            self.entered[target] += amount
         if isinstance(event, account.Charged):
             self.money[user] += event.amount
             self.charged += event.amount
@@ -290,6 +299,11 @@ class World:
         in_flight = sum(amount for _, amount in books.in_flight.values())
         balances = sum(owned.balance for owned in self.accounts.values())
         assert balances + in_flight + books.paid_amount == books.charged, "I2"
+        entered = {name: n for name, n in books.entered.items() if n}
+        expected = {f"wallet/{user}": owned.balance for user, owned in self.accounts.items()}
+        expected |= {f"payment/{p}": amount for p, (_, amount) in books.in_flight.items()}
+        expected |= {"cash_in": -books.charged, "revenue/s": books.paid_amount}
+        assert entered == {name: n for name, n in expected.items() if n}, "I10"
         assert {number: until for until, number in self.line.active} == books.active, "I5"
         assert self.line.waiting == len(books.waiting), "I5"
         if books.gathering is None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
+import io
 import json
+from collections import Counter
 from collections.abc import Callable
 
 import asyncpg
@@ -13,6 +16,7 @@ import pytest
 from actors.address import Address
 from booking.audit import AuditError, AuditReport, run
 from booking.cli import audit as command
+from booking.cli import ledger
 from booking.queue.audit_run import render_queue, run_queue
 from booking.queue.domain.events import Joined
 from booking.schema import parts
@@ -288,11 +292,34 @@ async def test_a_part_of_a_journal_is_not_audited_as_if_it_were_the_whole(both: 
 # -- the command -----------------------------------------------------------------------------------
 
 
-def cli(*words: str) -> int:
+def cli(*words: str, name: str = "audit") -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["audit", *words])
+    commands = parser.add_subparsers()
+    command.add_parser(commands)
+    ledger.add_parser(commands)
+    args = parser.parse_args([name, *words])
     return int(args.run(args))
+
+
+def test_the_ledger_of_a_journal_adds_up_to_what_its_audit_says(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says with exit status 1 what it could not read."""
+    monkeypatch.setenv("BOOKING_DATABASE_URL", database_url)
+    rows = CLEAN.sorted_rows()
+    finish(write(database_url, rows, CLEAN.epochs()))
+    sums = Counter[str]()
+    for options in ((), ("--totals",)):
+        assert cli(*options, name="ledger") == 0
+        lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        for line in lines:
+            sums[line["from"].partition("/")[0]] -= int(line["amount"])
+            sums[line["to"].partition("/")[0]] += int(line["amount"])
+    assert sums == {name: 2 * n for name, n in finish(run(database_url)).accounts.items()}
+    find(rows, "Charged").payload["amount"] = "much"
+    finish(write(database_url, rows, CLEAN.epochs()))
+    assert cli(name="ledger") == 1
+    assert "Charged cannot be read" in capsys.readouterr().err
 
 
 def test_the_command_prints_a_verdict_and_exits_0_1_or_2(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
 import pytest
 
+from actors.address import Address
+from booking.accounts.domain import account
 from booking.audit.journal import JournalAudit, LeaseRecord
-from booking.audit.report import AuditReport
+from booking.audit.report import AuditReport, Violation
 from tests.support.journals import LONG_AGO_MS, JournalBuilder, JournalRow, season, user_id
 
 CLEAN = season()
@@ -57,7 +59,9 @@ def test_a_clean_journal_passes_and_is_counted() -> None:
         "I5": 6,
         "I6": 7,
         "I7": 5,
+        "I10": 23,
     }
+    assert report.accounts == {"cash_in": -34_250, "payment": 0, "revenue": 5_600, "wallet": 28_650}
     assert report.balances == report.charged - report.spent + report.refunded == 28_650
 
 
@@ -266,14 +270,14 @@ def test_a_payment_in_flight_breaks_i7_only_when_overdue() -> None:
         assert audit.sales.agree
         assert report.payments_in_flight == 1
         late = broken(book.sorted_rows(), book=book, now_ms=book.now_ms + 60_001)
-        assert late == ({"I7", "sales"} if sold else {"I7"})
+        assert late == ({"I7", "I10", "sales"} if sold else {"I7"})
 
 
 def test_a_fresh_sale_for_a_payment_nobody_began_is_seen() -> None:
     book = JournalBuilder()
     held = book.hold(user_id(1), "d", 1)
     book.sell(user_id(1), held, "pay-1")
-    assert broken(book.sorted_rows(), book=book, now_ms=book.now_ms) == {"sales"}
+    assert broken(book.sorted_rows(), book=book, now_ms=book.now_ms) == {"I10", "sales"}
 
 
 def test_a_payment_completed_and_refunded_breaks_i7() -> None:
@@ -284,7 +288,7 @@ def test_a_payment_completed_and_refunded_breaks_i7() -> None:
     book.sell(user_id(1), held, payment)
     book.complete(user_id(1), held, payment)
     book.refund(user_id(1), held, payment)
-    assert broken(book.sorted_rows(), book=book) == {"I7"}
+    assert broken(book.sorted_rows(), book=book) == {"I7", "I10"}
 
 
 def test_a_hold_that_a_crash_kept_from_the_account_is_no_violation() -> None:
@@ -296,3 +300,69 @@ def test_a_hold_that_a_crash_kept_from_the_account_is_no_violation() -> None:
     assert not audit.holds.agree  # so the reservations are looked at one by one
     _, fresh = look(book.sorted_rows(), book, now_ms=book.now_ms)
     assert fresh.holds.agree  # still on its way
+
+
+# -- double entry ----------------------------------------------------------------------------------
+
+PAID, BACK = "pay-00000019", "pay-00000015"
+"""A completed payment of 1,200 for a seat of d-one, and one of 1,000 that was given back."""
+
+
+def without(type_: str, payment: str) -> list[JournalRow]:
+    """The clean journal, where a row of this payment says that no money moved."""
+    rows = CLEAN.sorted_rows()
+    [row] = [r for r in rows if r.type == type_ and payment in r.payload.values()]
+    for field in {"amount", "price"} & row.payload.keys():
+        row.payload[field] = 0
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("type_", "payment", "words"),
+    [
+        ("PaymentStarted", PAID, f"payment/{PAID}: of its money 1200 more is taken out than"),
+        ("PaymentCompleted", PAID, f"payment/{PAID}: of its money 1200 is left at its end"),
+        ("PaymentRefunded", BACK, f"payment/{BACK}: of its money 1000 is left at its end"),
+        ("SeatSold", PAID, "date d-one: payments brought 1200 more than the sold seats cost"),
+    ],
+)
+def test_a_movement_without_its_other_side_breaks_i10(type_: str, payment: str, words: str) -> None:
+    report, _ = look(without(type_, payment))
+    assert any(words in violation.message for violation in named(report, "I10")), report
+
+
+def named(report: AuditReport, check: str) -> Sequence[Violation]:
+    [verdict] = [verdict for verdict in report.verdicts if verdict.check == check]
+    return verdict.named
+
+
+def test_a_refund_told_twice_breaks_i10_where_it_is_told() -> None:
+    book = copy.deepcopy(CLEAN)
+    [back] = [row for row in book.rows if row.type == "PaymentRefunded"]
+    again = msgspec.convert(back.payload, account.PaymentRefunded)
+    more = again.balance + again.amount
+    book.add(Address.parse(back.address), msgspec.structs.replace(again, balance=more))
+    [violation] = named(look(book.sorted_rows(), book)[0], "I10")[:1]
+    assert violation.seq == book.rows[-1].seq
+    assert violation.entity == back.address
+    assert "1000 more is taken out than was put in" in violation.message
+
+
+def test_a_balance_that_no_transfer_brought_breaks_i10_at_its_row() -> None:
+    """Also in the middle of a journal whose later balances are right again."""
+    rows = CLEAN.sorted_rows()
+    charge = next(row for row in rows if row.type == "Charged")
+    charge.payload["balance"] += 7
+    [violation] = named(look(rows)[0], "I10")
+    assert (violation.shard, violation.seq) == (charge.shard, charge.seq)
+    assert violation.message == "with a balance of 5007 all accounts sum to 7"
+
+
+def test_every_prefix_of_a_shard_balances_with_what_is_in_flight() -> None:
+    for shard in {row.shard for row in CLEAN.rows}:
+        rows = [row for row in CLEAN.sorted_rows() if row.shard == shard]
+        for length in range(len(rows)):
+            report, _ = look(rows[:length], now_ms=LONG_AGO_MS)
+            broken_here = [v for v in named(report, "I10") if not v.message.startswith("date ")]
+            assert broken_here == []
+            assert sum(report.accounts.values()) == 0
