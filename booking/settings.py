@@ -198,6 +198,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     )
     """How long somebody in a queue may give no sign."""
     active_s: Seconds = field(name="BOOKING_ACTIVE_SECONDS", default=600)
+    archive: str = field(name="BOOKING_ARCHIVE", default="")
+    """The directory with the files of ``booking archive``, for audits."""
     audit_brake: bool = field(name="BOOKING_AUDIT_BRAKE", default=False)
     """``booking audit --follow`` pauses the queues that a violation concerns."""
     consumers: Names = field(name="BOOKING_CONSUMERS", default=())

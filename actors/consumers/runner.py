@@ -227,8 +227,12 @@ class ConsumerRunner:
     async def _take(self, places: Mapping[int, _Place], rows: Mapping[int, Sequence[Row]]) -> None:
         for shard, place in places.items():
             first = rows[shard][0].seq if shard in rows else 0
-            if first != place.offset.seq + 1:
-                await self._stop(place, f"event {place.offset.seq + 1} is not in the journal")
+            wanted = place.offset.seq + 1
+            if first != wanted:
+                words = f"event {wanted} is not in the journal"
+                if first:
+                    words = f"events {wanted} to {first - 1} are archived: they have to be put back"
+                await self._stop(place, words)
                 return
         steps = {
             shard: Step(places[shard].offset.seq, some[-1].seq, some[-1].epoch)

@@ -132,6 +132,23 @@ def check(path: Path) -> Manifest:
     return manifest
 
 
+def read_manifest(path: Path, digest: str) -> Manifest:
+    """The manifest with this SHA-256, beside the file that it names. Raises
+    :class:`ArchiveError`."""
+    if not path.exists() or file_sha256(path) != digest:
+        raise ArchiveError(f"{path} is not the archive that the database knows")
+    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    if file_sha256(path.parent / manifest.file) != manifest.sha256:
+        raise ArchiveError(f"{manifest.file}: its SHA-256 is not the one in {path.name}")
+    return manifest
+
+
+def records(file: Path) -> Iterator[tuple[Any, ...]]:
+    """The rows in a file, as a database takes them."""
+    for _, (*row, command, payload) in _lines(file):
+        yield (*row, None if command is None else bytes.fromhex(command), bytes(payload).decode())
+
+
 def rows_of(
     directory: Path, journal: str, part: int, wanted: Mapping[int, str]
 ) -> Iterator[tuple[Any, ...]]:
@@ -139,13 +156,8 @@ def rows_of(
     an audit reads them. Raises :class:`ArchiveError` if one is not there or is another."""
     found = []
     for segment, digest in sorted(wanted.items()):
-        path = manifest_path(directory, journal, part, segment)
-        if not path.exists() or file_sha256(path) != digest:
-            raise ArchiveError(f"{path} is not the archive of segment {segment}")
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = read_manifest(manifest_path(directory, journal, part, segment), digest)
         file = directory / manifest.file
-        if file_sha256(file) != manifest.sha256:
-            raise ArchiveError(f"{file}: its SHA-256 is not the one in {path.name}")
         found.append((*row[:8], bytes(row[9]).decode()) for _, row in _lines(file))
     return merge(*found, key=itemgetter(0, 1))
 

@@ -9,7 +9,8 @@ Each step may be the last of a run that is killed: the next run goes on from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,27 @@ TOGETHER = 200
 NAMED_MAX = 5
 """Entities that a refusal names."""
 
+LOCK = 0x61726368697665
+"""The advisory lock of a run: any number that is only ours ("archive" in ASCII)."""
+
 Tell = Callable[[str], None]
 Offsets = Mapping[str, Mapping[int, int]]
 """Of each consumer of events, by shard, the last event that it is done with."""
+
+
+@asynccontextmanager
+async def alone(conn: asyncpg.Connection) -> AsyncIterator[None]:
+    """Of those who move segments of this database. Until the connection ends."""
+    if not await conn.fetchval(_SQL["alone"], LOCK):
+        raise ArchiveError("another run moves segments of this database")
+    yield
+
+
+def copy_of(conn: asyncpg.Connection, segment: int) -> Callable[..., Any]:
+    """Gives the lines of a segment to an ``output``."""
+    query = _SQL["rows"].format(table=f"journal_{segment}")
+    # With a quote and a delimiter that JSON has not, a line is the text as it is.
+    return partial(conn.copy_from_query, query, format="csv", delimiter="\x02", quote="\x01")
 
 
 @define(eq=False)
@@ -57,7 +76,7 @@ class Archiver:
     async def run(self, before: datetime, *, close: bool) -> bool:
         """Archive all segments that were closed by then; whether nothing else held one back.
         Raises :class:`ArchiveError`, and what asyncpg and the journal do."""
-        async with connection_to(self.dsn) as self._conn:
+        async with connection_to(self.dsn) as self._conn, alone(self._conn):
             if close:
                 await self._conn.fetchval(_SQL["turn"])
             for row in await self._conn.fetch(_SQL["segments"]):
@@ -164,11 +183,7 @@ class Archiver:
 
     async def _write(self, path: Path, row: asyncpg.Record, ends: dict[str, ShardRange]) -> None:
         file = path.with_suffix(".jsonl.gz")
-        query = _SQL["rows"].format(table=f"journal_{row['segment']}")
-        # With a quote and a delimiter that JSON has not, a line is the text as it is.
-        copy = partial(
-            self._conn.copy_from_query, query, format="csv", delimiter="\x02", quote="\x01"
-        )
+        copy = copy_of(self._conn, row["segment"])
         rows_sha256 = await files.write_rows(file, lambda take: copy(output=take))
         manifest = Manifest(
             journal=self.journal_name,

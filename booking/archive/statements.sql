@@ -70,3 +70,38 @@ UPDATE journal_segments SET archived_at = now(), manifest = $2 WHERE segment = $
 
 -- name: drop
 DROP TABLE {table}
+
+-- name: alone
+-- Until the connection ends.
+SELECT pg_try_advisory_lock($1)
+
+-- name: archived_segments
+-- In the order in which they went, each with whether its rows are in a table already.
+SELECT segment, manifest, to_regclass('journal_' || segment) IS NOT NULL AS here
+  FROM journal_segments
+ WHERE archived_at IS NOT NULL
+ ORDER BY segment
+
+-- name: create
+-- As turn_journal() does, but for the keys, which are cheaper when the rows are there.
+CREATE TABLE {table} (LIKE journal INCLUDING COMMENTS,
+                      CONSTRAINT journal_segment CHECK (segment = {segment}));
+ALTER TABLE {table} ALTER COLUMN segment SET DEFAULT {segment};
+COMMENT ON TABLE {table} IS 'A segment of the journal.'
+
+-- name: index
+ALTER TABLE {table} ADD PRIMARY KEY (shard, seq);
+CREATE INDEX {table}_entity ON {table} (entity, seq);
+ANALYZE {table}
+
+-- name: attach
+ALTER TABLE journal ATTACH PARTITION {table} FOR VALUES IN ({segment})
+
+-- name: keep_cut
+INSERT INTO journal_cuts (shard, segment, first_seq) VALUES ($1, $2, $3)
+
+-- name: not_archived
+UPDATE journal_segments SET archived_at = NULL, manifest = '' WHERE segment = $1
+
+-- name: forget_all_ends
+DELETE FROM journal_0

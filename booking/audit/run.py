@@ -151,6 +151,8 @@ async def _audit(
 ) -> AuditReport:
     now_ms = max([int(await conn.fetchval(_SQL["now_ms"])) for conn in readers])
     leases: dict[int, LeaseRecord] = {}
+    if archive is not None and not any([await _archived(conn) for conn in readers]):
+        archive = None
     for number, conn in enumerate(readers):
         found = await _leases(conn)
         leases |= {s: lease for s, lease in found.items() if part_number(s, len(readers)) == number}
@@ -184,13 +186,19 @@ async def _hand_over(
 
 async def refuse_archived(conn: asyncpg.Connection) -> None:
     """Raise :class:`AuditError` if the first rows of the journal are not in the database."""
-    if await conn.fetchval(_SQL["has_archive"]) is None:
-        return  # of an earlier release
-    if rows := await conn.fetchval(_SQL["archived"]):
+    if rows := await _archived(conn):
         raise AuditError(
             f"its first {rows:,} rows are in an archive, and what comes after cannot be checked"
-            " without them: booking audit --archive DIR reads them"
+            " without them: booking audit --archive DIR and BOOKING_ARCHIVE read them,"
+            " booking archive --load DIR puts them back"
         )
+
+
+async def _archived(conn: asyncpg.Connection) -> int:
+    """How many rows are archived."""
+    if await conn.fetchval(_SQL["has_archive"]) is None:
+        return 0  # of an earlier release
+    return int(await conn.fetchval(_SQL["archived"]) or 0)
 
 
 async def _note_losses(conn: asyncpg.Connection, found: Findings) -> None:

@@ -202,7 +202,11 @@ def _run_of(row: asyncpg.Record) -> AuditRun:
 
 
 def _environ(dsn: str, journal_urls: Sequence[str]) -> dict[str, str]:
-    """What the audit may know: the journal's address, and none of the service's secrets."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("BOOKING_")}
+    """What the audit may know: where the journal and its archive are, and no secrets."""
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("BOOKING_") or name == "BOOKING_ARCHIVE"
+    }
     urls = {"BOOKING_DATABASE_URL": dsn, "BOOKING_JOURNAL_URLS": " ".join(journal_urls)}
     return ours | urls

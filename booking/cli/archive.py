@@ -1,4 +1,4 @@
-"""``booking archive``: segments of the journal that nobody needs any more, as files."""
+"""``booking archive``: segments of the journal that nobody needs any more, as files, and back."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from actors.journal.contract import JournalError
 from actors.journal.partitioned import journal_over
 from booking.accounts.entity import AccountBehaviour
 from booking.archive.files import ArchiveError
+from booking.archive.load import load_back
 from booking.archive.run import Archiver, Offsets
 from booking.catalogue import store
 from booking.catalogue.domain import Catalogue
-from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, fail, words
+from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, WRONG_USAGE, fail, words
 from booking.instance.consumers import followers_of
 from booking.schema import parts
 from booking.schema.migrate import SchemaMismatch, connection_to
@@ -38,10 +39,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "files, read them back, and drop them from the database. What consumers of events still "
         "need stays, and is named. Instances may run. After Ctrl-C or a failure, run it again.",
     )
-    parser.add_argument(
-        "--before", type=_time, required=True, metavar="DATE", help="as 2026-11-30, in UTC"
+    parser.add_argument("--before", type=_time, metavar="DATE", help="as 2026-11-30, in UTC")
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--to", type=Path, metavar="DIR", help="for the files")
+    form.add_argument(
+        "--load", type=Path, metavar="DIR", help="put all archived segments back from their files"
     )
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="for the files")
     parser.add_argument(
         "--close", action="store_true", help="begin another segment first, whatever its age"
     )
@@ -58,12 +61,23 @@ def _time(text: str) -> datetime:
 
 def _archive(args: argparse.Namespace) -> int:
     settings = Settings.from_env(os.environ, serving=False)
+    if (args.before is None) == (args.to is not None):
+        return fail("--to needs --before, and --load has none", WRONG_USAGE)
     try:
+        if args.load is not None:
+            asyncio.run(_load(settings, args.load))
+            return DONE
         args.to.mkdir(parents=True, exist_ok=True)
         whole = asyncio.run(_run(settings, args.before, args.to, close=args.close))
     except (*DATABASE_ERRORS, JournalError, SchemaMismatch, ArchiveError) as error:
-        return fail(f"not archived: {words(error)}")
+        return fail(f"{'not archived' if args.to else 'not loaded'}: {words(error)}")
     return DONE if whole else FAILED
+
+
+async def _load(settings: Settings, directory: Path) -> None:
+    identity = await parts.check(settings.databases)
+    for number, dsn in enumerate(settings.databases):
+        await load_back(dsn, str(identity.journal), number, directory, partial(print, flush=True))
 
 
 async def _run(settings: Settings, before: datetime, directory: Path, *, close: bool) -> bool:

@@ -37,7 +37,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--follow", action="store_true", help="go on with new rows as they come, until Ctrl-C"
     )
     form.add_argument(
-        "--archive", type=Path, metavar="DIR", help="read archived rows from these files"
+        "--archive",
+        type=Path,
+        metavar="DIR",
+        help="read archived rows from these files (default: BOOKING_ARCHIVE)",
     )
     parser.set_defaults(run=_audit)
 
@@ -51,7 +54,8 @@ def _audit(args: argparse.Namespace) -> int:
         if args.queue is not None:
             report = asyncio.run(run_queue(settings.databases, args.queue))
         else:
-            limit_s, archive = args.payment_limit, args.archive
+            limit_s = args.payment_limit
+            archive = args.archive or (Path(settings.archive) if settings.archive else None)
             report = asyncio.run(run(*settings.databases, payment_limit_s=limit_s, archive=archive))
     except AuditError as error:
         return fail(f"the journal could not be audited: {error}", WRONG_USAGE)

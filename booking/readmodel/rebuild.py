@@ -110,7 +110,8 @@ class _Worker:
         first = {row.shard: row.seq for row in reversed(rows)}
         for n, seq in first.items():
             if seq != before[n] + 1:
-                raise OSError(f"events {before[n] + 1} to {seq - 1} of shard {n} are archived")
+                words = f"events {before[n] + 1} to {seq - 1} of shard {n} are archived"
+                raise OSError(f"{words}: booking archive --load DIR puts them back")
         steps = {n: Step(before[n], row.seq, row.epoch) for n, row in last.items()}
         events = events_of(rows, self.consumer.kinds)
         async with offsets.moving(steps) as (live, connection):

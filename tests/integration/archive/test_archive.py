@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,20 +15,29 @@ import msgspec
 import pytest
 
 from actors.address import Address
+from actors.clock import SystemClock
+from actors.consumers.contract import Consumer, Event
+from actors.consumers.postgres import PostgresOffsets
+from actors.consumers.runner import ConsumerRunner
+from actors.consumers.tail import JournalTail
 from actors.core.folding import Folding
 from actors.journal.contract import Batch, Row
 from actors.journal.postgres import PostgresJournal
 from booking.accounts.entity import AccountBehaviour
 from booking.archive import files
+from booking.archive import load as archive_load
 from booking.archive.files import ArchiveError
-from booking.archive.run import Archiver
+from booking.archive.load import load_back
+from booking.archive.run import Archiver, alone
 from booking.audit import AuditError
 from booking.audit import run as audit
 from booking.audit.follow import Follower
+from booking.audit.schedule import Audits
 from booking.cli.archive import _offsets
 from booking.queue.audit_run import run_queue
 from booking.settings import Settings
-from tests.support.journals import JournalBuilder, JournalRow, user_id, write
+from tests.support.consumers import until
+from tests.support.journals import COLUMNS, JournalBuilder, JournalRow, user_id, write
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 USERS = 40
@@ -73,6 +83,19 @@ class Stocked:
     async def archive(self, before: datetime = LATER, *, close: bool = False) -> bool:
         self.told.clear()
         return await self.archiver().run(before, close=close)
+
+    async def more(self) -> None:
+        """Another charge of each user, in a segment of its own, which is closed."""
+        known = len(self.book.rows)
+        for number in range(USERS):
+            self.book.charge(user_id(number), 500)
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            values = [row.values for row in self.book.rows[known:]]
+            await connection.copy_records_to_table("journal", columns=COLUMNS, records=values)
+        finally:
+            await connection.close()
+        assert await self.journal.turn_journal(0)
 
     async def fetch(self, query: str) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.dsn)
@@ -274,8 +297,157 @@ async def test_an_audit_of_the_archive_comes_to_the_same(stocked: Stocked) -> No
         await audit(stocked.dsn, archive=stocked.directory)
     [manifest] = stocked.directory.glob("*.json")
     manifest.unlink()
-    with pytest.raises(AuditError, match="is not the archive of segment 1"):
+    with pytest.raises(AuditError, match="is not the archive that the database knows"):
         await audit(stocked.dsn, archive=stocked.directory)
+
+
+async def test_the_audit_of_the_instances_goes_on_with_the_archive(
+    stocked: Stocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an archived segment, when an instance audits and ``BOOKING_ARCHIVE`` names the files,
+    then the whole journal is checked; without it, the outcome is what it lacks, and no verdict."""
+    assert await stocked.archive()
+    audits = Audits(stocked.dsn, SystemClock())
+    try:
+        monkeypatch.delenv("BOOKING_ARCHIVE", raising=False)
+        without = await audits._outcome(0)
+        monkeypatch.setenv("BOOKING_ARCHIVE", str(stocked.directory))
+        whole = await audits._outcome(0)
+    finally:
+        await audits.close()
+    assert (without.ok, without.report) == (False, None)
+    assert "its first 120 rows are in an archive" in without.problem
+    assert whole.report is not None
+    assert (whole.ok, whole.report.events) == (True, 120)
+
+
+LOAD_STEPS = ["create", "index", "attach", "forget_all_ends"]
+
+
+async def load(stocked: Stocked) -> None:
+    await load_back(stocked.dsn, stocked.name, 0, stocked.directory, stocked.told.append)
+
+
+@pytest.mark.parametrize("step", LOAD_STEPS)
+async def test_archives_are_put_back_whatever_ends_a_run(
+    stocked: Stocked, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Given two archived segments, when a run that puts them back ends at a step and
+    is repeated, then the journal is what it was, row by row and by its audit; and so it is when
+    they are archived and put back once more."""
+    await stocked.more()
+    every = "SELECT * FROM journal ORDER BY shard, seq"
+    cuts = """SELECT c.* FROM journal_cuts AS c JOIN journal USING (shard, segment)
+        WHERE seq = first_seq ORDER BY shard, segment"""
+    before, cuts_before = await stocked.fetch(every), await stocked.fetch(cuts)
+    assert await stocked.archive()
+    assert len(await stocked.fetch(every)) < len(before)
+
+    with monkeypatch.context() as patch:
+        statements = dict(archive_load._SQL)
+        patch.setattr(archive_load, "_SQL", statements | {step: "SELECT 1 / 0; {table}"})
+        with pytest.raises(asyncpg.PostgresError):
+            await load(stocked)
+    assert (await audit(stocked.dsn, archive=stocked.directory)).events == len(before)
+    await load(stocked)
+
+    for _ in range(2):
+        assert await stocked.fetch(every) == before
+        assert await stocked.fetch(cuts) == cuts_before
+        assert not await stocked.fetch("SELECT FROM journal WHERE segment = 0")
+        report = await audit(stocked.dsn, archive=stocked.directory)
+        assert (report.events, report.ok) == (len(before), True)
+        await load(stocked)
+        assert stocked.told[-1] == "nothing is archived"
+        assert await stocked.archive()
+        await load(stocked)
+
+
+async def test_a_run_that_archives_leaves_nothing_of_one_that_was_putting_back(
+    stocked: Stocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a table that a killed run has filled and not put into the journal, when the next one
+    archives, then the table is dropped, and the archive can still be put back."""
+    assert await stocked.archive()
+    with monkeypatch.context() as patch:
+        statements = dict(archive_load._SQL) | {"attach": "SELECT 1 / 0"}
+        patch.setattr(archive_load, "_SQL", statements)
+        with pytest.raises(asyncpg.PostgresError):
+            await load(stocked)
+    assert await stocked.archive()
+    assert not await stocked.fetch("SELECT FROM pg_class WHERE relname = 'journal_1'")
+    await load(stocked)
+    assert len(await stocked.fetch("SELECT FROM journal")) == len(stocked.book.rows)
+
+
+async def test_only_what_was_archived_is_put_back(stocked: Stocked) -> None:
+    """Given files that are others than those of the archive, then nothing is put back; nor while
+    another run moves segments; and a table with other rows than the archive is dropped."""
+    assert await stocked.archive()
+    [file] = stocked.directory.glob("*.jsonl.gz")
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"x")
+    with pytest.raises(ArchiveError, match="its SHA-256 is not the one"):
+        await load(stocked)
+    file.write_bytes(whole)
+    connection = await asyncpg.connect(stocked.dsn)
+    try:
+        async with alone(connection):
+            for run in (load(stocked), stocked.archive()):
+                with pytest.raises(ArchiveError, match="another run moves segments"):
+                    await run
+        await connection.execute("CREATE TABLE journal_1 (LIKE journal)")
+    finally:
+        await connection.close()
+    with pytest.raises(ArchiveError, match="journal_1 is dropped"):
+        await load(stocked)
+    await load(stocked)
+    assert (await audit(stocked.dsn)).events == len(stocked.book.rows)
+
+
+async def test_a_consumer_that_comes_late_begins_once_the_archive_is_back(
+    stocked: Stocked,
+) -> None:
+    """Given an archived journal, when a consumer begins, then it stops and says that its events
+    have to be put back; once they are and it is resumed, it gets each of them once, in order."""
+    assert await stocked.archive()
+    tail = JournalTail(stocked.journal)
+    seen: list[tuple[int, int]] = []
+
+    async def handle(events: Sequence[Event], connection: object) -> None:
+        seen.extend((event.shard, event.seq) for event in events)
+
+    consumer = Consumer(name="late", handle=handle)
+    offsets = PostgresOffsets(consumer, stocked.dsn)
+    runner = ConsumerRunner(
+        consumer,
+        offsets,
+        stocked.journal,
+        tail.served,
+        lambda row: None,
+        SystemClock(),
+        random.random,
+    )
+    tail.runners = [runner]
+    tasks = [asyncio.create_task(each.run()) for each in (tail, runner)]
+    try:
+        await until(lambda: runner.stopped > 0, limit_s=30)
+        told = {one.trouble for one in await offsets.all()} - {""}
+        assert all("are archived: they have to be put back" in words for words in told)
+        assert not seen
+        await load(stocked)
+        await offsets.pause(False)
+        runner.refresh()
+        await until(lambda: len(seen) >= len(stocked.book.rows), limit_s=30)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await offsets.close()
+    assert sorted(seen) == sorted((row.shard, row.seq) for row in stocked.book.rows)
+    for shard in {row.shard for row in stocked.book.rows}:
+        mine = [seq for one, seq in seen if one == shard]
+        assert mine == sorted(mine)
 
 
 async def test_a_violation_in_archived_rows_is_found(empty: Stocked) -> None:

@@ -309,4 +309,6 @@ async def test_events_that_are_gone_from_the_journal_stop_the_shard(following: F
     runner = following.runner(journal=Archived(following.store))
     following.start(runner)
     await until(lambda: runner.stopped == 1)
-    assert following.effects.offsets[1].trouble == "event 1 is not in the journal"
+    assert following.effects.offsets[1].trouble == (
+        "events 1 to 2 are archived: they have to be put back"
+    )
