@@ -109,8 +109,11 @@ class Behaviour(ABC):
     def evolve(self, state: Any, event: Any) -> Any:
         """The state after one event. Must accept every event ever journalled."""
 
-    def companions(self, address: Address, state: Any, command: Any) -> Sequence[Address]:
-        """Other entities of the same slot that :meth:`decide` has to see for this command."""
+    def companions(
+        self, address: Address, state: Any, command: Any, now_ms: int
+    ) -> Sequence[Address]:
+        """Other entities of the same slot that :meth:`decide` has to see for this command at this
+        time."""
         return ()
 
     def infer(self, address: Address, state_of: Callable[[Address], Any | None]) -> Any | None:

@@ -127,7 +127,10 @@ class Core:
         runtime = Runtime(
             instance=name,
             incarnation=name,
-            behaviours=[SeatBehaviour(lambda: self.maps.catalogue, rules), LedgerBehaviour(rules)],
+            behaviours=[
+                SeatBehaviour(lambda: self.maps.catalogue, rules),
+                LedgerBehaviour(lambda: self.maps.catalogue, rules),
+            ],
             journal=MemoryJournal(self.store),
             clock=SystemClock(),
             limits=Limits(),

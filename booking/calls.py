@@ -33,8 +33,8 @@ from actors.transport import Answer
 from booking.accounts.domain.account import (
     AccountView,
     GetAccount,
+    Noted,
     NoteOutcome,
-    NoteReservation,
     OutcomeNoted,
     SpentToken,
 )
@@ -128,7 +128,7 @@ class CompensableStep(Generic[Value]):
     """It was done by an earlier try with the key."""
     agreed: bool = False
     """The account knows all of it, or has nothing to say."""
-    noted: NoteReservation | None = None
+    noted: Noted | None = None
     """What the account has to know of it."""
     take_back: Callable[[], Awaitable[object]] | None = None
     """Gives back what was taken; ``None`` if nothing was."""
@@ -273,7 +273,7 @@ class ActorClient:
         :class:`TokenError` if a payment has used the token up meanwhile, and
         :class:`~actors.errors.KeyReusedError`.
         """
-        note: NoteOutcome | NoteReservation | None = done.noted
+        note: NoteOutcome | Noted | None = done.noted
         if key is not None and not done.agreed:
             again = isinstance(done.value, Rejected) and done.value.retry_after_ms
             note = None if again else NoteOutcome(msgspec.msgpack.encode(done.value), done.noted)
@@ -302,7 +302,7 @@ class ActorClient:
         return Outcome(first, replayed=True)
 
     async def _note(
-        self, user: str, key: CommandKey | None, note: NoteOutcome | NoteReservation, ends: float
+        self, user: str, key: CommandKey | None, note: NoteOutcome | Noted, ends: float
     ) -> Answer:
         """Note it, or get what was noted before. Another try that is noting its own just now is
         waited for, and so is a payment that may use the token up: only what is stored tells whether

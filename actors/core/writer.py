@@ -73,7 +73,7 @@ class Writer:
             return False
         if activation.has_companions and not isinstance(envelope.command, Probe):
             try:
-                found = self._companions(activation, envelope)
+                found = self._companions(activation, envelope, now_ms)
             except Exception as error:  # noqa: BLE001 - a broken invariant of the behaviour
                 taken = shard.take(activation)
                 self._entities.crashed_in_turn(activation, _NO_OTHERS, taken, error)
@@ -96,11 +96,11 @@ class Writer:
         return True
 
     def _companions(
-        self, activation: Activation, envelope: Envelope
+        self, activation: Activation, envelope: Envelope, now_ms: int
     ) -> Mapping[Address, Activation] | None:
         """The companions' activations, or ``None`` while one of them is being loaded."""
         addresses = activation.behaviour.companions(
-            activation.address, activation.state, envelope.command
+            activation.address, activation.state, envelope.command, now_ms
         )
         if not addresses:
             return _NO_OTHERS

@@ -19,8 +19,9 @@ from booking.accounts.domain.account import (
 )
 from booking.accounts.domain.rules import decide_account, evolve_account
 from booking.domain.decision import Rejected
-from booking.entities import ACCOUNT, Codec, queue_address, seat_address
+from booking.entities import ACCOUNT, Codec, ledger_address, queue_address, seat_address
 from booking.queue.domain.queue import UseToken
+from booking.seats.domain.order import ConfirmOrder
 from booking.seats.domain.seat import ConfirmSale
 
 
@@ -79,7 +80,11 @@ class AccountBehaviour(Codec, Behaviour):
             use = UseToken(state.user, int(number))
             return None if answers else Ask(queue_address(queue), use)
         if not answers:
-            held = state.reservations[pending.reservation]
+            held = state.reservations[pending.reservations[0]]
+            if pending.items:
+                seats = {item.seat: item.reservation for item in pending.items}
+                sale = ConfirmOrder(state.user, pending.id, seats)
+                return Ask(ledger_address(held.schedule), sale)
             return Ask(
                 seat_address(held.schedule, held.seat), ConfirmSale(state.user, held.id, pending.id)
             )

@@ -67,6 +67,8 @@ class Schedule(msgspec.Struct, frozen=True):
     """The id of its venue; empty without one."""
     blocked: tuple[Block, ...] = ()
     """The seats that are not for sale, by number."""
+    max_per_user: int = 0
+    """How many seats one user may hold and own together; 0: as many as may be held at a time."""
 
     @property
     def total_seats(self) -> int:

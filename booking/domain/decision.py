@@ -21,6 +21,8 @@ class Code(StrEnum):
     SEAT_UNAVAILABLE = "seat_unavailable"
     BOOKING_CLOSED = "booking_closed"
     HOLD_LIMIT_REACHED = "hold_limit_reached"
+    PURCHASE_LIMIT_REACHED = "purchase_limit_reached"
+    NO_MATCH = "no_match"
     HOLD_COOLING_DOWN = "hold_cooling_down"
     HOLD_EXPIRED = "hold_expired"
     RESERVATION_NOT_FOUND = "reservation_not_found"
@@ -32,7 +34,7 @@ class Code(StrEnum):
     QUEUE_FULL = "queue_full"
 
 
-class Rejected(msgspec.Struct, frozen=True, gc=False, tag=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """The command has no effect."""
 
     code: Code
@@ -40,3 +42,5 @@ class Rejected(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One sentence for a person."""
     retry_after_ms: int = 0
     """When time alone will have taken the reason away; 0 where it never does, or nobody knows."""
+    seats: tuple[int, ...] = ()
+    """Those that were taken, of several that were asked for."""

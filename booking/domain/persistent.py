@@ -396,6 +396,10 @@ class Prices(Mapping[int, int]):
         first = self._firsts[run]
         return range(first, first + self._places[run + 1] - self._places[run])
 
+    def runs(self) -> Iterator[tuple[range, int]]:
+        """Neighbours with their price."""
+        return ((self._run(run), price) for run, price in enumerate(self._prices))
+
     def pairs(self, place: int = 0) -> Iterator[tuple[int, int]]:
         """The seats with their prices, without the first ``place`` of them."""
         begin = max(0, bisect_right(self._places, place) - 1)

@@ -70,11 +70,12 @@ class Views:
         """All entities, and these views as those who are told of them."""
         settings = self._settings
         rules = HoldRules(settings.hold_s * 1000, settings.holds_max, settings.rehold_ms)
+        catalogue = partial(getattr, self.seats, "catalogue")
         return Application(
             behaviours=[
                 AccountBehaviour(),
-                SeatBehaviour(partial(getattr, self.seats, "catalogue"), rules),
-                LedgerBehaviour(rules),
+                SeatBehaviour(catalogue, rules),
+                LedgerBehaviour(catalogue, rules),
                 QueueBehaviour(lambda: self._policy),
             ],
             subscriptions=[Projections(self.seats, self.queues, self.tallies, on_lost)],

@@ -1,22 +1,26 @@
 """A seat, and the ledger of its date, as actors of one slot.
 
-Commands go to the seat's mailbox; the ledger is its companion. The ledger's timer ends holds whose
-time is over; its companions are then the seats concerned.
+Commands about one seat go to the seat's mailbox; the ledger is its companion. Those about several
+go to the ledger's, with the seats as its companions, and so does the timer that ends holds whose
+time is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from actors.address import Address
-from actors.behaviour import Ask, Behaviour, CommandKey, Decision, Turn
+from actors.behaviour import Ask, Behaviour, CommandKey, Decision, TimerFired, Turn
 from booking.accounts.domain.account import (
+    NoteOrder,
     NoteOutcome,
     NoteReservation,
+    OrderRecord,
     OutcomeNoted,
     Reservation,
     ReservationKept,
@@ -32,6 +36,7 @@ from booking.entities import (
     ledger_address,
     seat_address,
 )
+from booking.seats.domain.best import Hall, seating_of
 from booking.seats.domain.ledger import (
     EMPTY_LEDGER,
     CoolDown,
@@ -47,8 +52,18 @@ from booking.seats.domain.ledger import (
     with_page,
     word_of,
 )
+from booking.seats.domain.order import (
+    OrderCommand,
+    OrderDecision,
+    OrderPlaced,
+    OrderReply,
+    PlaceOrder,
+    decide_order,
+    placed_seats,
+)
 from booking.seats.domain.seat import (
     FREE,
+    DueDecision,
     HoldGranted,
     HoldSeat,
     SeatCommand,
@@ -79,7 +94,29 @@ class HoldRules(msgspec.Struct, frozen=True):
     """How long a seat cools down from its holder after a whole hold; 0: not at all."""
 
 
-class SeatBehaviour(Codec, Behaviour):
+class SeatTerms:
+    """What the catalogue in force and the settings say of a date's seats."""
+
+    def __init__(self, catalogue: Callable[[], Catalogue], rules: HoldRules) -> None:
+        self._catalogue = catalogue
+        self._rules = rules
+
+    def _terms(self, schedule_id: str, number: int) -> Terms | None:
+        schedule = self._catalogue().schedules.get(schedule_id)
+        price = None if schedule is None else schedule.prices.get(number)
+        if schedule is None or price is None:
+            return None
+        return Terms(
+            price,
+            schedule.booking_start_ms,
+            schedule.booking_end_ms,
+            self._rules.hold_ms,
+            self._rules.max_holds,
+            schedule.max_per_user,
+        )
+
+
+class SeatBehaviour(SeatTerms, Codec, Behaviour):
     """Addressed as :func:`booking.entities.seat_address`. ``catalogue`` gives the prices
     and times in force; a decision takes them as they are then, and journals what it took."""
 
@@ -89,15 +126,14 @@ class SeatBehaviour(Codec, Behaviour):
         Codec.__init__(
             self, states=SeatState, events=SeatEvent, commands=SeatCommand, replies=SeatReply
         )
-        self._catalogue = catalogue
-        self._rules = rules
+        SeatTerms.__init__(self, catalogue, rules)
 
     def initial(self, address: Address) -> SeatState:
         """A free seat."""
         return FREE
 
     def companions(
-        self, address: Address, state: SeatState, command: SeatCommand
+        self, address: Address, state: SeatState, command: SeatCommand, now_ms: int
     ) -> Sequence[Address]:
         """The ledger of the date."""
         return (ledger_address(address.key),)
@@ -136,19 +172,6 @@ class SeatBehaviour(Codec, Behaviour):
             beside = _note(turn.address, turn.command, reply)
         return Decision(reply, events, beside=beside)
 
-    def _terms(self, schedule_id: str, number: int) -> Terms | None:
-        schedule = self._catalogue().schedules.get(schedule_id)
-        price = None if schedule is None else schedule.prices.get(number)
-        if schedule is None or price is None:
-            return None
-        return Terms(
-            price,
-            schedule.booking_start_ms,
-            schedule.booking_end_ms,
-            self._rules.hold_ms,
-            self._rules.max_holds,
-        )
-
     def evolve(self, state: SeatState, event: SeatEvent) -> SeatState:
         """See :func:`booking.seats.domain.seat.evolve_seat`."""
         return evolve_seat(state, event)
@@ -156,13 +179,28 @@ class SeatBehaviour(Codec, Behaviour):
 
 def _note(seat: Address, hold: HoldSeat, reply: SeatReply) -> Ask | None:
     """Tells the user's account of a hold, and what the user's key was used for."""
-    noted: NoteReservation | None = None
-    outcome: SeatReply | ReservationRecord = reply
-    if isinstance(reply, HoldGranted):
-        times = reply.price, reply.held_at_ms, reply.until_ms
-        held = Reservation(reply.reservation, seat.key, int(seat.name), *times, beside=True)
-        noted = NoteReservation(held, hold.queue, hold.number)
-        outcome = ReservationRecord(replace(held, beside=False), "PENDING")
+    if not isinstance(reply, HoldGranted):
+        return _tell(hold, reply, None)
+    held = reservation_held(seat.key, int(seat.name), reply)
+    noted = NoteReservation(replace(held, beside=True), hold.queue, hold.number)
+    return _tell(hold, ReservationRecord(held, "PENDING"), noted)
+
+
+def _note_order(schedule: str, order: PlaceOrder, reply: OrderReply) -> Ask | None:
+    """The same of an order."""
+    if not isinstance(reply, OrderPlaced):
+        return _tell(order, reply, None)
+    held = [reservation_held(schedule, number, hold) for number, hold in reply.holds.items()]
+    beside = tuple(replace(each, beside=True) for each in held)
+    records = tuple(ReservationRecord(each, "PENDING") for each in held)
+    return _tell(
+        order, OrderRecord(reply.order, records), NoteOrder(beside, order.queue, order.number)
+    )
+
+
+def _tell(
+    hold: HoldSeat | PlaceOrder, outcome: Any, noted: NoteReservation | NoteOrder | None
+) -> Ask | None:
     account = account_address(hold.user)
     if hold.key_id:
         note = NoteOutcome(msgspec.msgpack.encode(outcome), noted, beside=True)
@@ -171,17 +209,29 @@ def _note(seat: Address, hold: HoldSeat, reply: SeatReply) -> Ask | None:
     return None if noted is None else Ask(account, noted, None, ReservationKept)
 
 
-class LedgerBehaviour(Codec, Behaviour):
-    """Addressed as :func:`booking.entities.ledger_address`. Nobody sends it commands: it
-    changes with its seats, and wakes to end their holds."""
+def reservation_held(schedule: str, number: int, hold: HoldGranted) -> Reservation:
+    """The reservation of a seat that is held."""
+    times = hold.price, hold.held_at_ms, hold.until_ms
+    return Reservation(hold.reservation, schedule, number, *times)
+
+
+class LedgerBehaviour(SeatTerms, Codec, Behaviour):
+    """Addressed as :func:`booking.entities.ledger_address`. It changes with its seats, decides
+    orders of several, and wakes to end holds."""
 
     kind = LEDGER
 
-    def __init__(self, rules: HoldRules) -> None:
+    def __init__(self, catalogue: Callable[[], Catalogue], rules: HoldRules) -> None:
         Codec.__init__(
-            self, states=_Head | OlderLedger, events=LedgerEvent, commands=None, replies=None
+            self,
+            states=_Head | OlderLedger,
+            events=LedgerEvent,
+            commands=OrderCommand,
+            replies=OrderReply,
         )
-        self._rules = rules
+        SeatTerms.__init__(self, catalogue, rules)
+        self._halls: dict[str, Hall] = {}
+        """By date, as long as its seats on sale and its plan are the same."""
 
     def initial(self, address: Address) -> Ledger:
         """No holds and no sales."""
@@ -191,23 +241,70 @@ class LedgerBehaviour(Codec, Behaviour):
         """When the next hold is over."""
         return ledger_next_wake(state)
 
-    def companions(self, address: Address, state: Ledger, command: object) -> Sequence[Address]:
-        """The seats whose holds are over now or within a moment."""
-        first_ms = ledger_next_wake(state)
-        if first_ms is None:
-            return ()
-        seats = due_seats(state, first_ms + EXPIRED_TOGETHER_MS, EXPIRED_TOGETHER_MAX)
-        return [seat_address(address.key, number) for number in seats]
+    def companions(
+        self, address: Address, state: Ledger, command: OrderCommand | TimerFired, now_ms: int
+    ) -> Sequence[Address]:
+        """The seats of the order; the best that are left for a wish; for the timer those whose
+        holds are over now or within a moment."""
+        return [
+            seat_address(address.key, number)
+            for number in self._seats(address.key, state, command, now_ms)
+        ]
+
+    def _seats(
+        self, schedule: str, state: Ledger, command: OrderCommand | TimerFired, now_ms: int
+    ) -> Iterable[int]:
+        if isinstance(command, TimerFired):
+            first_ms = ledger_next_wake(state)
+            if first_ms is None:
+                return ()
+            return due_seats(state, first_ms + EXPIRED_TOGETHER_MS, EXPIRED_TOGETHER_MAX)
+        if not isinstance(command, PlaceOrder) or command.wish is None:
+            return command.seats
+        placed = placed_seats(state, command.user, command.order)
+        hall = None if placed else self._hall(schedule)
+        return placed if hall is None else hall.best(state, command.wish, command.user, now_ms)
+
+    def _hall(self, schedule_id: str) -> Hall | None:
+        catalogue = self._catalogue()
+        schedule = catalogue.schedules.get(schedule_id)
+        if schedule is None:
+            return None
+        hall, venue = self._halls.get(schedule_id), catalogue.venue_of(schedule)
+        mark = "" if venue is None else venue.mark
+        if hall is None or hall.prices is not schedule.prices or hall.seating.mark != mark:
+            alike = (each.seating for each in self._halls.values() if mark)
+            known = (seating for seating in alike if seating.mark == mark)
+            seating = next(known, None) or seating_of(venue, schedule.prices)
+            hall = self._halls[schedule_id] = Hall(seating, schedule.prices)
+        return hall
 
     def decide(self, turn: Turn) -> Decision:
-        """End the holds that are over."""
+        """End the holds that are over; for an order see
+        :func:`booking.seats.domain.order.decide_order`."""
+        schedule, command, now_ms = turn.address.key, turn.command, turn.now_ms
         seats = {int(address.name): state for address, state in turn.companions.items()}
-        decided = expire_due(turn.state, seats, self._rules.cool_down_ms, turn.now_ms)
+        cool_down_ms = self._rules.cool_down_ms
+        if isinstance(command, TimerFired):
+            decided: Any = expire_due(turn.state, seats, cool_down_ms, now_ms)
+            return self._decision(turn, decided, None)
+        terms_of = partial(self._terms, schedule)
+        decided = decide_order(seats, turn.state, command, terms_of, cool_down_ms, now_ms)
+        reply = decided.reply
+        if isinstance(reply, Rejected) and reply.retry_after_ms:
+            return Decision(reply, final=False)
+        decision = self._decision(turn, decided, reply)
+        decision.states = {turn.address: decided.ledger}
+        if isinstance(command, PlaceOrder):
+            decision.beside = _note_order(schedule, command, reply)
+        return decision
+
+    def _decision(self, turn: Turn, decided: OrderDecision | DueDecision, reply: Any) -> Decision:
         events: list[tuple[Address, SeatEvent | LedgerEvent]] = [
             (seat_address(turn.address.key, number), event) for number, event in decided.seat_events
         ]
         events += [(turn.address, counted) for counted in decided.ledger_events]
-        return Decision(None, events)
+        return Decision(reply, events)
 
     def evolve(self, state: Ledger, event: LedgerEvent) -> Ledger:
         """See :func:`booking.seats.domain.ledger.evolve_ledger`."""
@@ -215,7 +312,7 @@ class LedgerBehaviour(Codec, Behaviour):
 
     def encode_state(self, state: Ledger) -> bytes:
         """The head of a snapshot; everything is in its pages."""
-        return super().encode_state(("ledger-2",))
+        return super().encode_state(("ledger-3",))
 
     def decode_state(self, data: bytes) -> Ledger | None:
         """The ledger of a snapshot, without its pages; ``None`` if it has another shape, or is one
@@ -246,8 +343,9 @@ class LedgerBehaviour(Codec, Behaviour):
             return None
 
 
-_Head = tuple[Literal["ledger-2"]]
-"""What tells a snapshot with pages from one without."""
+_Head = tuple[Literal["ledger-2", "ledger-3"]]
+"""What tells a snapshot with pages from one without. The second has owners in it, which who knows
+only the first would take for free seats."""
 _PAGE = msgspec.msgpack.Decoder(
     Annotated[
         list[Annotated[list[bytes | bool | None], msgspec.Meta(min_length=32, max_length=32)]],

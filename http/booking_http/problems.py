@@ -88,12 +88,14 @@ def problem_reply(refusal: Refusal, path: str, request_id: str) -> Reply:
 def rejection(rejected: Rejected, replayed: bool = False) -> RefusedError:
     """A rejection of the domain as a refusal, so that every refusal takes one way."""
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
-    extensions = {}
+    extensions: dict[str, Any] = {}
     if rejected.code is Code.QUEUE_FULL:
         headers["Retry-After"] = str(_RETRY_QUEUE_FULL_S)
     if rejected.retry_after_ms:
         headers |= retry_after(rejected.retry_after_ms / 1000)
         extensions["retryAfterMs"] = rejected.retry_after_ms
+    if rejected.seats:
+        extensions["seats"] = rejected.seats
     return RefusedError(rejected.code, rejected.detail, headers, extensions)
 
 

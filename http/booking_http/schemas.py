@@ -92,6 +92,12 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         Annotated[int, Meta(ge=1, description="hold_cooling_down only: Retry-After, exactly.")]
         | UnsetType
     ) = UNSET
+    seats: (
+        Annotated[
+            tuple[int, ...], Meta(description="seat_unavailable only: taken ones of an order.")
+        ]
+        | UnsetType
+    ) = UNSET
     checks: Annotated[dict[str, str], Meta(description="not_ready only.")] | UnsetType = UNSET
     errors: Annotated[list[Complaint], Meta(description="Of a catalogue document.")] | UnsetType = (
         UNSET

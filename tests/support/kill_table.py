@@ -194,7 +194,7 @@ def _runtime(journal: PostgresJournal) -> Runtime:
         behaviours=[
             AccountBehaviour(),
             SeatBehaviour(lambda: catalogue, rules),
-            LedgerBehaviour(rules),
+            LedgerBehaviour(lambda: catalogue, rules),
             QueueBehaviour(lambda: Policy(1_000, 0, 600_000)),
         ],
         journal=journal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from booking.seats.domain.ledger import CoolDown, Ledger, LedgerHold, entries_of, ledger_of
+from booking.seats.domain.ledger import CoolDown, Ledger, LedgerHold, Owner, entries_of, ledger_of
 
 
 def ledger(held: Collection[int] = (), sold: Collection[int] = ()) -> Ledger:
@@ -25,4 +25,4 @@ def cool_downs(read: Ledger) -> dict[int, CoolDown]:
 
 def sold(read: Ledger) -> set[int]:
     """The sold seats."""
-    return {n for n, entry in entries_of(read).items() if entry is True}
+    return {n for n, entry in entries_of(read).items() if isinstance(entry, Owner | bool)}

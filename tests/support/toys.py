@@ -142,7 +142,9 @@ class Pair(ToyBehaviour):
     def initial(self, address: Address) -> int:
         return 10
 
-    def companions(self, address: Address, state: Any, command: Any) -> Sequence[Address]:
+    def companions(
+        self, address: Address, state: Any, command: Any, now_ms: int
+    ) -> Sequence[Address]:
         return [twin_of(address)]
 
     def decide(self, turn: Turn) -> Decision:
@@ -276,7 +278,9 @@ class Shop(ToyBehaviour):
     def initial(self, address: Address) -> int:
         return 1 if address.name == "stock" else 0
 
-    def companions(self, address: Address, state: Any, command: Any) -> Sequence[Address]:
+    def companions(
+        self, address: Address, state: Any, command: Any, now_ms: int
+    ) -> Sequence[Address]:
         if command == "get":
             return ()
         return [Address(self.kind, address.key, name) for name in ("stock", f"line-{command[1]}")]

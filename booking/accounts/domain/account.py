@@ -18,6 +18,13 @@ BALANCE_MAX = 10**15
 """In won. Well below 2**53, so that a client in any language reads it exactly."""
 
 ReservationStatus = Literal["PENDING", "COMPLETED", "EXPIRED", "CANCELLED"]
+OrderStatus = Literal["PENDING", "PAID", "EXPIRED", "CANCELLED"]
+_ORDER_WORDS: dict[ReservationStatus, OrderStatus] = {
+    "PENDING": "PENDING",
+    "COMPLETED": "PAID",
+    "EXPIRED": "EXPIRED",
+    "CANCELLED": "CANCELLED",
+}
 
 # -- state -----------------------------------------------------------------------------------------
 
@@ -46,11 +53,33 @@ class ReservationRecord(msgspec.Struct, frozen=True, gc=False, tag=True):
     status: ReservationStatus
 
 
+class OrderRecord(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The reservations of one order, and their states at the time of asking."""
+
+    id: str
+    reservations: tuple[ReservationRecord, ...]
+
+    @property
+    def status(self) -> OrderStatus:
+        """That of the reservations that matter: as long as one can be paid, it is pending."""
+        found = {record.status for record in self.reservations}
+        return next(word for status, word in _ORDER_WORDS.items() if status in found)
+
+
+class PaidSeat(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One of several seats that are paid together."""
+
+    reservation: str
+    seat: int
+    price: int
+
+
 class PendingPayment(msgspec.Struct, frozen=True, gc=False):
     """Money taken, seat not confirmed yet."""
 
     id: str
     reservation: str
+    """Of several seats, the order."""
     amount: int
     started_ms: int
     queue: str
@@ -58,6 +87,13 @@ class PendingPayment(msgspec.Struct, frozen=True, gc=False):
     number: int
     key_id: bytes = b""
     key_fingerprint: bytes = b""
+    items: tuple[PaidSeat, ...] = ()
+    """Of several seats, all of them."""
+
+    @property
+    def reservations(self) -> list[str]:
+        """What is being paid."""
+        return [item.reservation for item in self.items] or [self.reservation]
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):
@@ -92,20 +128,35 @@ class NoteReservation(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defa
     number: int = 0
 
 
+class NoteOrder(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The same of several seats that were held together."""
+
+    reservations: tuple[Reservation, ...]
+    queue: str
+    number: int
+
+
+Noted = NoteReservation | NoteOrder
+"""What an account is told of a hold."""
+
+
 class NoteCancellation(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A hold of this user was released; idempotent."""
 
     reservation: str
 
 
-class Pay(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Pay for the seat this user holds. The reply comes when the payment is settled."""
+class Pay(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """Pay for the seat this user holds, or for those of an order that are not paid yet. The reply
+    comes when the payment is settled."""
 
     payment: str
     schedule: str
     seat: int
     queue: str
     number: int
+    order: str = ""
+    """Instead of a seat."""
 
 
 class SettlePayment(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -121,8 +172,8 @@ class NoteOutcome(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults
     what the key was used for."""
 
     body: bytes
-    noted: NoteReservation | None = None
-    """The reservation that the outcome tells of."""
+    noted: Noted | None = None
+    """The reservations that the outcome tells of."""
     beside: bool = False
     """The outcome is on its way into the journal, under the key of the entity that decided, and
     counts if it gets there. Otherwise it is there, and this body is the answer to all."""
@@ -132,9 +183,7 @@ class GetAccount(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Ask for balance and reservations."""
 
 
-AccountCommand = (
-    Charge | NoteReservation | NoteCancellation | Pay | SettlePayment | NoteOutcome | GetAccount
-)
+AccountCommand = Charge | Noted | NoteCancellation | Pay | SettlePayment | NoteOutcome | GetAccount
 
 # -- events ----------------------------------------------------------------------------------------
 
@@ -171,8 +220,11 @@ class PaymentStarted(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     id: str
     reservation: str
+    """Of several seats, the order. No version before orders finds a reservation of this name, so
+    that none takes them for one."""
     schedule: str
     seat: int
+    """Of several, the first."""
     amount: int
     balance: int
     queue: str
@@ -180,10 +232,12 @@ class PaymentStarted(msgspec.Struct, frozen=True, gc=False, tag=True):
     at_ms: int
     key_id: bytes = b""
     key_fingerprint: bytes = b""
+    items: tuple[PaidSeat, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Of several, all of them."""
 
 
-class PaymentCompleted(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The seat is sold, and the money is spent."""
+class PaymentCompleted(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """The seats are sold, and the money is spent. As in :class:`PaymentStarted`."""
 
     id: str
     reservation: str
@@ -191,6 +245,12 @@ class PaymentCompleted(msgspec.Struct, frozen=True, gc=False, tag=True):
     seat: int
     amount: int
     at_ms: int
+    items: tuple[PaidSeat, ...] = ()
+
+    @property
+    def seats(self) -> tuple[PaidSeat, ...]:
+        """What was paid, also if it is a single seat."""
+        return self.items or (PaidSeat(self.reservation, self.seat, self.amount),)
 
 
 class PaymentRefunded(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -234,7 +294,7 @@ class Cancelled(msgspec.Struct, frozen=True, gc=False, tag=True):
     reservation: str
 
 
-class PaymentDone(PaymentCompleted, frozen=True, tag=True):
+class PaymentDone(PaymentCompleted, frozen=True, tag=True, omit_defaults=True):
     """The payment is completed; the same as its event says."""
 
     token_spent: bool = False

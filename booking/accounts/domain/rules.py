@@ -21,9 +21,12 @@ from booking.accounts.domain.account import (
     ChargeDone,
     GetAccount,
     NoteCancellation,
+    Noted,
+    NoteOrder,
     NoteOutcome,
     NoteReservation,
     OutcomeNoted,
+    PaidSeat,
     Pay,
     PaymentCompleted,
     PaymentDone,
@@ -41,6 +44,7 @@ from booking.accounts.domain.account import (
     spends_token,
 )
 from booking.domain.decision import BrokenInvariantError, Code, Rejected
+from booking.domain.orders import order_of
 
 # -- decide ----------------------------------------------------------------------------------------
 
@@ -67,8 +71,8 @@ def decide_account(
     match command:
         case Charge():
             return _charge(account, command)
-        case NoteReservation():
-            return _note_reservation(account, command)
+        case NoteReservation() | NoteOrder():
+            return _note_held(account, command)
         case NoteCancellation(reservation_id):
             return _note_cancellation(account, reservation_id, now_ms)
         case Pay():
@@ -104,10 +108,23 @@ def _note_outcome(account: Account, command: NoteOutcome) -> AccountDecision:
     body, noted, beside = command.body, command.noted, command.beside
     if noted is None:
         return AccountDecision((), OutcomeNoted(body, beside=beside))
-    decided = _note_reservation(account, noted)
+    decided = _note_held(account, noted)
     if isinstance(decided.reply, SpentToken | Rejected):
         return decided
     return AccountDecision(decided.events, OutcomeNoted(body, reserved=True, beside=beside))
+
+
+def _note_held(account: Account, noted: Noted) -> AccountDecision:
+    if isinstance(noted, NoteReservation):
+        return _note_reservation(account, noted)
+    events: tuple[AccountEvent, ...] = ()
+    for reservation in noted.reservations:
+        one = NoteReservation(reservation, noted.queue, noted.number)
+        decided = _note_reservation(account, one)
+        if not isinstance(decided.reply, ReservationKept):
+            return decided
+        events += decided.events
+    return AccountDecision(events, decided.reply)
 
 
 def _note_reservation(account: Account, command: NoteReservation) -> AccountDecision:
@@ -188,33 +205,42 @@ def _to_pay(account: Account, schedule: str, seat: int, now_ms: int) -> Reservat
 def _pay(
     account: Account, command: Pay, now_ms: int, key_id: bytes, key_fingerprint: bytes
 ) -> AccountDecision:
-    reservation = _to_pay(account, command.schedule, command.seat, now_ms)
-    if reservation is None or reservation.cancelled:
+    if command.order:
+        every = account.reservations.values()
+        found = [r for r in every if order_of(r.id) == command.order and not r.cancelled]
+    else:
+        one = _to_pay(account, command.schedule, command.seat, now_ms)
+        found = [] if one is None or one.cancelled else [one]
+    if not found:
         return _reject(Code.RESERVATION_NOT_FOUND, "You do not hold this seat.")
-    if reservation.paid:
+    to_pay = [reservation for reservation in found if not reservation.paid]
+    if not to_pay:
         return _reject(Code.ALREADY_PAID, "This reservation is paid.")
-    if reservation.payment:
+    if any(reservation.payment for reservation in to_pay):
         return _reject(Code.PAYMENT_IN_PROGRESS, "This reservation is being paid.")
-    if now_ms >= reservation.until_ms:
+    if any(now_ms >= reservation.until_ms for reservation in to_pay):
         return _reject(Code.HOLD_EXPIRED, "The hold of this seat has ended.")
-    balance = account.balance - reservation.price
+    amount = sum(reservation.price for reservation in to_pay)
+    balance = account.balance - amount
     if balance < 0:
+        cost = "The seat costs" if len(to_pay) == 1 else f"The {len(to_pay)} seats cost"
         return _reject(
-            Code.INSUFFICIENT_BALANCE,
-            f"The seat costs {reservation.price} and the balance is {account.balance}.",
+            Code.INSUFFICIENT_BALANCE, f"{cost} {amount} and the balance is {account.balance}."
         )
+    first, several = to_pay[0], len(to_pay) > 1
     started = PaymentStarted(
         id=command.payment,
-        reservation=reservation.id,
-        schedule=reservation.schedule,
-        seat=reservation.seat,
-        amount=reservation.price,
+        reservation=command.order if several else first.id,
+        schedule=first.schedule,
+        seat=first.seat,
+        amount=amount,
         balance=balance,
         queue=command.queue,
         number=command.number,
         at_ms=now_ms,
         key_id=key_id,
         key_fingerprint=key_fingerprint,
+        items=tuple(PaidSeat(r.id, r.seat, r.price) for r in to_pay) if several else msgspec.UNSET,
     )
     return AccountDecision((started,), PaymentPending(command.payment), awaits=command.payment)
 
@@ -223,20 +249,20 @@ def _settle(account: Account, command: SettlePayment) -> AccountDecision:
     payment = account.pending.get(command.payment)
     if payment is None:  # A saga may repeat its last step; its caller has been answered.
         return _reject(Code.RESERVATION_NOT_FOUND, "No such payment is under way.")
-    reservation = account.reservations[payment.reservation]
     if command.refused is None:
+        first = account.reservations[payment.reservations[0]]
         # As of its begin: whoever settles it, and whenever, comes to the same.
         at_ms = payment.started_ms
-        sold = (payment.id, reservation.id, reservation.schedule, reservation.seat, payment.amount)
-        token_spent = spends_token(account, reservation.id, at_ms)
+        sold = (payment.id, payment.reservation, first.schedule, first.seat, payment.amount)
+        token_spent = spends_token(account, payment.reservation, at_ms)
         return AccountDecision(
-            (PaymentCompleted(*sold, at_ms=at_ms),),
-            PaymentDone(*sold, at_ms=at_ms, token_spent=token_spent),
+            (PaymentCompleted(*sold, at_ms, payment.items),),
+            PaymentDone(*sold, at_ms, payment.items, token_spent=token_spent),
             settles=payment.id,
         )
     refunded = PaymentRefunded(
         id=payment.id,
-        reservation=reservation.id,
+        reservation=payment.reservation,
         amount=payment.amount,
         balance=account.balance + payment.amount,
         code=command.refused,
@@ -269,11 +295,13 @@ def evolve_account(account: Account, event: AccountEvent) -> Account:
             return _payment_started(account, event)
         case PaymentCompleted():
             return _payment_completed(account, event)
-        case PaymentRefunded(payment_id, reservation_id, amount, balance):
-            rest = _without_payment(account, payment_id, amount, event)
+        case PaymentRefunded(amount=amount, balance=balance):
+            ended, rest = _without_payment(account, event)
             _check(account.balance + amount == balance, account, event)
-            reservation = _open_reservation(account, reservation_id, payment_id, event)
-            return _with(replace(rest, balance=balance), replace(reservation, payment=""))
+            opened = _open_reservations(account, ended, event.id, event)
+            return _with(
+                replace(rest, balance=balance), *(replace(each, payment="") for each in opened)
+            )
         case _:
             assert_never(event)
 
@@ -309,7 +337,6 @@ def _trimmed(reservations: dict[str, Reservation], now_ms: int) -> dict[str, Res
 
 
 def _payment_started(account: Account, event: PaymentStarted) -> Account:
-    reservation = _open_reservation(account, event.reservation, "", event)
     _check(event.id not in account.pending, account, event)
     _check(account.balance - event.amount == event.balance >= 0, account, event)
     payment = PendingPayment(
@@ -321,18 +348,29 @@ def _payment_started(account: Account, event: PaymentStarted) -> Account:
         number=event.number,
         key_id=event.key_id,
         key_fingerprint=event.key_fingerprint,
+        items=event.items or (),
     )
-    account = _with(account, replace(reservation, payment=event.id))
+    opened = _open_reservations(account, payment, "", event)
+    account = _with(account, *(replace(each, payment=event.id) for each in opened))
     return replace(account, balance=event.balance, pending={**account.pending, event.id: payment})
 
 
 def _payment_completed(account: Account, event: PaymentCompleted) -> Account:
-    rest = _without_payment(account, event.id, event.amount, event)
-    reservation = _open_reservation(account, event.reservation, event.id, event)
-    if spends_token(account, reservation.id, event.at_ms):
-        payment = account.pending[event.id]
+    payment, rest = _without_payment(account, event)
+    opened = _open_reservations(account, payment, event.id, event)
+    if spends_token(account, event.reservation, event.at_ms):
         rest = replace(rest, spent={**account.spent, payment.queue: payment.number})
-    return _with(rest, replace(reservation, paid=True))
+    return _with(rest, *(replace(each, paid=True) for each in opened))
+
+
+def _open_reservations(
+    account: Account, payment: PendingPayment, payment_id: str, event: AccountEvent
+) -> list[Reservation]:
+    """What the payment is for, under this payment so far."""
+    return [
+        _open_reservation(account, reservation, payment_id, event)
+        for reservation in payment.reservations
+    ]
 
 
 def _open_reservation(
@@ -351,15 +389,19 @@ def _open_reservation(
 
 
 def _without_payment(
-    account: Account, payment_id: str, amount: int, event: AccountEvent
-) -> Account:
+    account: Account, event: PaymentCompleted | PaymentRefunded
+) -> tuple[PendingPayment, Account]:
+    """The payment that ends, and the account without it."""
     pending = {**account.pending}
-    payment = pending.pop(payment_id, None)
-    if payment is None or payment.amount != amount:
+    payment = pending.pop(event.id, None)
+    if payment is None or (payment.reservation, payment.amount) != (
+        event.reservation,
+        event.amount,
+    ):
         raise BrokenInvariantError(f"{event} after {payment}")
-    return replace(account, pending=pending)
+    return payment, replace(account, pending=pending)
 
 
-def _with(account: Account, reservation: Reservation) -> Account:
-    reservations = {**account.reservations, reservation.id: reservation}
-    return replace(account, reservations=reservations)
+def _with(account: Account, *reservations: Reservation) -> Account:
+    changed = {reservation.id: reservation for reservation in reservations}
+    return replace(account, reservations={**account.reservations, **changed})

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, assert_never
 import msgspec
 
 from booking.domain.decision import BrokenInvariantError
-from booking.domain.persistent import PersistentArray, PersistentSorted, page_items
+from booking.domain.persistent import PAGE_KEYS, PersistentArray, PersistentSorted, page_items
 
 # -- events ----------------------------------------------------------------------------------------
 
@@ -63,11 +63,21 @@ class CoolDown(msgspec.Struct, frozen=True, gc=False, array_like=True):
     until_ms: int
 
 
+class Owner(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Who bought a seat."""
+
+    user: str
+
+
 _Packed = bytes
-"""A hold or a cool-down in some 80 bytes; see :func:`_packed`."""
+"""A hold, an owner or a cool-down in some 80 bytes; see :func:`_packed`."""
 _SOLD: Final = True
-Entry = LedgerHold | CoolDown | Literal[True]
-"""What there is to say of a seat that is not simply free; ``True`` of a sold one."""
+Entry = LedgerHold | CoolDown | Owner | Literal[True]
+"""What there is to say of a seat that is not simply free; ``True`` of one that was sold before
+owners were noted."""
+
+TAKEN_MAX: Final = 2**17
+"""Seats with lower numbers are in :attr:`Ledger.taken`: all of the largest house."""
 
 
 class Ledger(msgspec.Struct, frozen=True, gc=False):
@@ -75,17 +85,20 @@ class Ledger(msgspec.Struct, frozen=True, gc=False):
 
     A change costs the same in a hall of any size, older versions stay as they were, and what
     differs between two of them is found without looking at the rest. A held seat takes some 130
-    bytes, any other one 8, and up to 80 more after a cool-down.
+    bytes, a sold one 80, any other one 8, and up to 80 more after a cool-down.
     """
 
     seats: PersistentArray[_Packed | Literal[True]] = msgspec.field(default_factory=PersistentArray)
-    """By number: held, sold (``True``), and free ones with a cool-down, over or not."""
+    """By number: held, sold, and free ones with a cool-down, over or not."""
     ends: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
     """``(until_ms, number)`` of the held seats."""
     users: PersistentSorted = msgspec.field(default_factory=PersistentSorted)
-    """``(hash of the packed user, number)`` of the held seats. The hash is this process' own."""
+    """``(hash of the packed user, number)`` of the held and sold seats. The hash is this process'
+    own."""
     sold: int = 0
     """How many seats are sold."""
+    taken: int = 0
+    """The bits of the held and sold seats below :data:`TAKEN_MAX`: a seat's number is its bit."""
 
     @property
     def held(self) -> int:
@@ -121,15 +134,23 @@ def changed_words(before: Ledger, after: Ledger) -> Iterator[tuple[int, SeatWord
 def _word(found: _Packed | Literal[True] | None) -> SeatWord:
     if found is None:
         return "available"
-    return "sold" if found is _SOLD else "held" if found[0] == _HOLD_BEGINS else "available"
+    if found is _SOLD or found[0] == _OWNER_BEGINS:
+        return "sold"
+    return "held" if found[0] == _HOLD_BEGINS else "available"
+
+
+def seats_of(ledger: Ledger, user: str) -> Iterator[tuple[int, LedgerHold | Owner]]:
+    """The seats a user has bought or holds, also those whose time is over but that have not ended
+    yet."""
+    for seat in ledger.users.seconds_of(hash(_as_digits(user, _user))):
+        found = _unpacked(ledger.seats.get(seat))
+        if isinstance(found, LedgerHold | Owner) and found.user == user:
+            yield seat, found
 
 
 def holds_of(ledger: Ledger, user: str) -> Iterator[LedgerHold]:
-    """The open holds of a user, also those whose time is over but that have not ended yet."""
-    for seat in ledger.users.seconds_of(hash(_as_digits(user, _user))):
-        hold = hold_of(ledger, seat)
-        if hold is not None and hold.user == user:
-            yield hold
+    """The holds among these."""
+    return (found for _, found in seats_of(ledger, user) if isinstance(found, LedgerHold))
 
 
 def cool_down_left_ms(ledger: Ledger, seat: int, user: str, now_ms: int) -> int:
@@ -171,32 +192,39 @@ def evolve_ledger(ledger: Ledger, event: LedgerEvent) -> Ledger:
                 ledger.ends.add((until_ms, seat)),
                 ledger.users.add((hash(holder), seat)),
                 ledger.sold,
+                ledger.taken | _bit(seat),
             )
-        case HoldUncounted(seat, _, ended_ms, cool_down_ms):
-            return _without_hold(ledger, event, ended_ms + cool_down_ms if cool_down_ms else None)
-        case SaleCounted(seat):
-            return _without_hold(ledger, event, _SOLD)
+        case HoldUncounted() | SaleCounted():
+            return _without_hold(ledger, event)
         case _:
             assert_never(event)
 
 
-def _without_hold(
-    ledger: Ledger, event: HoldUncounted | SaleCounted, then: int | Literal[True] | None
-) -> Ledger:
-    """The ledger after a hold: the seat is sold (``True``), free, or cools down."""
+def _without_hold(ledger: Ledger, event: HoldUncounted | SaleCounted) -> Ledger:
+    """The ledger after a hold: the seat is sold, free, or cools down."""
     seat, found = event.seat, ledger.seats.get(event.seat)
     if found is None or found is _SOLD or found[0] != _HOLD_BEGINS:
         raise BrokenInvariantError(f"{event}, but the seat is not held")
     reservation, holder, until_ms = _UNPACK(found)
     if reservation != _as_digits(event.reservation, _reservation):
         raise BrokenInvariantError(f"{event}, but the seat has {hold_of(ledger, seat)}")
-    left = then if then is None or then is _SOLD else _PACK((holder, then))
+    ends = ledger.ends.discard((until_ms, seat))
+    if isinstance(event, SaleCounted):
+        seats = ledger.seats.set(seat, _PACK((holder,)))
+        return Ledger(seats, ends, ledger.users, ledger.sold + 1, ledger.taken)
+    cooled_ms = event.ended_ms + event.cool_down_ms
     return Ledger(
-        ledger.seats.set(seat, left),
-        ledger.ends.discard((until_ms, seat)),
+        ledger.seats.set(seat, _PACK((holder, cooled_ms)) if event.cool_down_ms else None),
+        ends,
         ledger.users.discard((hash(holder), seat)),
-        ledger.sold + (left is _SOLD),
+        ledger.sold,
+        ledger.taken & ~_bit(seat),
     )
+
+
+def _bit(seat: int) -> int:
+    """Of a seat in :attr:`Ledger.taken`."""
+    return 1 << seat if seat < TAKEN_MAX else 0
 
 
 # -- pages -----------------------------------------------------------------------------------------
@@ -206,14 +234,24 @@ LedgerPage = Sequence[Sequence[_Packed | Literal[True] | None]]
 
 def with_page(ledger: Ledger, number: int, page: LedgerPage) -> Ledger:
     """The ledger with a page of its seats that it has none of yet."""
-    holds = [
-        (seat, _UNPACK(found)) for seat, found in page_items(number, page) if _word(found) == "held"
-    ]
+    ends, users, sold, taken, first = [], [], 0, 0, number * PAGE_KEYS
+    for seat, found in page_items(number, page):
+        word = _word(found)
+        if word == "available":
+            continue
+        taken |= 1 << seat - first
+        sold += word == "sold"
+        if found is not _SOLD:
+            *_, holder, until_ms = (*_UNPACK(found), 0) if word == "sold" else _UNPACK(found)
+            users.append((hash(holder), seat))
+            if word == "held":
+                ends.append((until_ms, seat))
     return Ledger(
         ledger.seats.with_page(number, page),
-        ledger.ends.extended([(until_ms, seat) for seat, (_, _, until_ms) in holds]),
-        ledger.users.extended([(hash(holder), seat) for seat, (_, holder, _) in holds]),
-        ledger.sold + sum(leaf.count(_SOLD) for leaf in page),
+        ledger.ends.extended(ends),
+        ledger.users.extended(users),
+        ledger.sold + sold,
+        ledger.taken | (taken << first if first < TAKEN_MAX else 0),
     )
 
 
@@ -236,29 +274,35 @@ def entries_of(ledger: Ledger) -> dict[int, Entry]:
 # -- packed ----------------------------------------------------------------------------------------
 
 
-def _packed(entry: LedgerHold | CoolDown) -> _Packed:
-    """A hold or a cool-down as one object, a third of the size of its strings."""
+def _packed(entry: LedgerHold | CoolDown | Owner) -> _Packed:
+    """A hold, an owner or a cool-down as one object, a third of the size of its strings."""
     user = _as_digits(entry.user, _user)
+    if isinstance(entry, Owner):
+        return _PACK((user,))
     if isinstance(entry, CoolDown):
         return _PACK((user, entry.until_ms))
     return _PACK((_as_digits(entry.reservation, _reservation), user, entry.until_ms))
 
 
-def _unpacked(found: _Packed | Literal[True] | None) -> LedgerHold | CoolDown | None:
+def _unpacked(found: _Packed | Literal[True] | None) -> LedgerHold | CoolDown | Owner | None:
     if found is None or found is _SOLD:
         return None
-    *reservation, user, until_ms = _UNPACK(found)
-    if isinstance(user, bytes):
-        user = _user(user)
-    if not reservation:
-        return CoolDown(user, until_ms)
-    named = reservation[0]
-    return LedgerHold(_reservation(named) if isinstance(named, bytes) else named, user, until_ms)
+    first, *rest = _UNPACK(found)
+    if len(rest) < 2:
+        user = _user(first) if isinstance(first, bytes) else first
+        return CoolDown(user, *rest) if rest else Owner(user)
+    user, until_ms = rest
+    return LedgerHold(
+        _reservation(first) if isinstance(first, bytes) else first,
+        _user(user) if isinstance(user, bytes) else user,
+        until_ms,
+    )
 
 
 _PACK = msgspec.msgpack.Encoder().encode
 _UNPACK = msgspec.msgpack.Decoder(list[Any]).decode
 _HOLD_BEGINS = _PACK((0, 0, 0))[0]
+_OWNER_BEGINS = _PACK((0,))[0]
 
 
 def _as_digits(name: str, spell: Callable[[bytes], str]) -> bytes | str:

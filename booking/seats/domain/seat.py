@@ -28,11 +28,12 @@ from booking.seats.domain.ledger import (
     HoldUncounted,
     Ledger,
     LedgerEvent,
+    Owner,
     SaleCounted,
     cool_down_left_ms,
     evolve_ledger,
     hold_of,
-    holds_of,
+    seats_of,
 )
 
 # -- seat state ------------------------------------------------------------------------------------
@@ -78,6 +79,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     hold_ms: int
     max_holds: int
     """How many seats of this date one user may hold unpaid at a time."""
+    max_per_user: int = 0
+    """How many one user may hold and own together; 0: :attr:`max_holds`."""
 
 
 class HoldSeat(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
@@ -309,12 +312,14 @@ def _hold(
         return _reject(Code.SEAT_UNAVAILABLE, f"Seat {number} is not for sale.")
     if not terms.booking_start_ms <= now_ms < terms.booking_end_ms:
         return _reject(Code.BOOKING_CLOSED, "This date cannot be booked at this time.")
-    live = sum(1 for hold in holds_of(ledger, user) if hold.until_ms > now_ms)
+    live, owned = count_seats(ledger, user, now_ms)
     if live >= terms.max_holds:
         return _reject(
             Code.HOLD_LIMIT_REACHED,
             f"You already hold {live} seats of this date and {terms.max_holds} is the limit.",
         )
+    if refusal := over_limit(terms, live + owned, 1):
+        return _answer(refusal)
     if left_ms := cool_down_left_ms(ledger, number, user, now_ms):
         return _answer(_cooling_down(number, left_ms))
     until_ms = now_ms + terms.hold_ms
@@ -323,6 +328,27 @@ def _hold(
         (HoldCounted(number, reservation, user, until_ms),),
         HoldGranted(reservation, until_ms, terms.price, now_ms),
     )
+
+
+def count_seats(ledger: Ledger, user: str, now_ms: int) -> tuple[int, int]:
+    """How many seats of the date the user holds and owns."""
+    live = owned = 0
+    for _, found in seats_of(ledger, user):
+        if isinstance(found, Owner):
+            owned += 1
+        elif found.until_ms > now_ms:
+            live += 1
+    return live, owned
+
+
+def over_limit(terms: Terms, have: int, more: int) -> Rejected | None:
+    """The refusal for a user who has so many seats of the date and wants more of them, if these
+    are too many."""
+    limit = terms.max_per_user or terms.max_holds
+    if have + more <= limit:
+        return None
+    had = f", and you have {have}" if have else ""
+    return Rejected(Code.PURCHASE_LIMIT_REACHED, f"{limit} seats of this date are the limit{had}.")
 
 
 def _cooling_down(number: int, left_ms: int) -> Rejected:

@@ -58,7 +58,7 @@ class SeatCalls(Calls):
         "reservation", gate="admitted", body=ReserveBody, idempotent=True, replay=_replay,
         problems=(
             "not_found", "seat_unavailable", "booking_closed", "hold_limit_reached",
-            "hold_cooling_down",
+            "purchase_limit_reached", "hold_cooling_down",
         ),
     )  # fmt: skip
     async def reserve_seat(self, call: Call) -> Reply:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from actors.address import Address
-from actors.behaviour import Ask, Tell
+from actors.behaviour import TIMER_FIRED, Ask, Tell
 from booking.accounts.domain.account import Account, PendingPayment, Reservation, SettlePayment
 from booking.accounts.entity import AccountBehaviour
 from booking.catalogue.domain import Catalogue
@@ -137,9 +137,9 @@ def test_the_ledgers_timer_looks_only_at_the_seats_that_end_next() -> None:
     ledger = EMPTY_LEDGER
     for number, end in ((1, 0), (2, 10), (3, 10_000)):
         ledger = evolve_ledger(ledger, HoldCounted(number, f"r{number}", "ann", T0 + end))
-    behaviour = LedgerBehaviour(RULES)
+    behaviour = LedgerBehaviour(lambda: Catalogue({}), RULES)
     assert behaviour.next_timer_ms(ledger) == T0
-    assert behaviour.companions(ledger_address("d"), ledger, None) == [
+    assert behaviour.companions(ledger_address("d"), ledger, TIMER_FIRED, T0) == [
         seat_address("d", 1),
         seat_address("d", 2),
     ]
@@ -168,5 +168,5 @@ def test_events_of_older_versions_are_brought_up_to_date_step_by_step() -> None:
 
 
 def test_an_unreadable_snapshot_is_left_aside() -> None:
-    for behaviour in (AccountBehaviour(), SEATS, LedgerBehaviour(RULES)):
+    for behaviour in (AccountBehaviour(), SEATS, LedgerBehaviour(lambda: Catalogue({}), RULES)):
         assert behaviour.decode_state(msgspec.msgpack.encode("of another shape")) is None

@@ -111,14 +111,15 @@ def test_one_user_holds_at_most_so_many_seats_of_a_date() -> None:
     assert isinstance(outcome.reply, HoldGranted)
 
 
-def test_holds_that_are_over_or_paid_do_not_count_against_the_limit() -> None:
+def test_holds_that_are_over_or_paid_do_not_count_as_holds() -> None:
     given = GivenSeat(
         HoldCounted(1, "a", "ann", T0),
         HoldCounted(2, "b", "ann", END),
         HoldCounted(3, "c", "ann", END),
         SaleCounted(3, "c"),
     )
-    outcome = given.when(HoldSeat("ann", "r1"), at=T0, terms=TERMS)
+    many = msgspec.structs.replace(TERMS, max_per_user=3)
+    outcome = given.when(HoldSeat("ann", "r1"), at=T0, terms=many)
     assert isinstance(outcome.reply, HoldGranted)
 
 
