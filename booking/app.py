@@ -10,6 +10,7 @@ from actors.clock import Clock, DatabaseClock
 from actors.cluster.application import ClusterOptions
 from actors.cluster.node import ClusterNode, MakeLinks
 from actors.consumers.operations import Consumers
+from actors.consumers.reader import EventReader
 from actors.consumers.runner import ConsumerRunner
 from actors.core.context import Limits
 from actors.journal.contract import Row
@@ -111,15 +112,15 @@ class App:
         )
 
     def _make_consumers(self, followers: Followers, draw: Callable[[], float]) -> Consumers:
-        node, journal = self.node, followers.journal
-        served = node.runtime.shards.committed
+        reader = EventReader(followers.journal, self._read_event)
+        node, served = self.node, self.node.runtime.shards.committed
         runners = [
-            ConsumerRunner(consumer, offsets, journal, served, self._read_event, self._clock, draw)
+            ConsumerRunner(consumer, offsets, reader, served, self._clock, draw)
             for consumer, offsets in followers.consumers
         ]
         consumers = Consumers(
             runners,
-            journal,
+            reader,
             elsewhere=followers.elsewhere,
             announce=self._announce_consumers,
         )

@@ -10,8 +10,9 @@ from attrs import define, field
 
 from actors.address import SLOT_COUNT
 from actors.consumers.contract import Offset, Offsets
+from actors.consumers.reader import EventReader
 from actors.consumers.runner import ConsumerRunner
-from actors.journal.contract import Journal, JournalError
+from actors.journal.contract import JournalError
 from actors.subscription import Change, Subscription
 from actors.tasks import Tasks
 
@@ -62,8 +63,9 @@ class Consumers(Subscription):
     kinds_loaded = ()
 
     runners: Sequence[ConsumerRunner]
-    _journal: Journal
-    """Read by the consumers alone; closed with them."""
+    _reader: EventReader
+    """Used by the consumers alone, on connections that nobody waits for who sells; its journal is
+    closed with them."""
     elsewhere: Mapping[str, Offsets] = field(kw_only=True, factory=dict)
     """Of consumers that other processes run, by name."""
     _announce: Callable[[], None] = field(kw_only=True, default=lambda: None)
@@ -82,12 +84,13 @@ class Consumers(Subscription):
         """Close all connections, when the tasks are gone."""
         for _, offsets in self._all:
             await offsets.close()
-        await self._journal.close()
+        await self._reader.journal.close()
 
     # -- what wakes them -----------------------------------------------------------------------
 
     def committed(self, change: Change) -> None:
         """There is something to read."""
+        self._reader.keep(change)
         self.wake()
 
     def wake(self) -> None:
@@ -97,6 +100,7 @@ class Consumers(Subscription):
 
     def past_lost(self, shard: int) -> None:
         """What was done may not be there any more."""
+        self._reader.forget(shard)
         for runner in self.runners:
             runner.refresh((shard,))
 
@@ -111,7 +115,7 @@ class Consumers(Subscription):
         """All consumers."""
         if not self._all:
             return []
-        ends = await self._journal.ends(range(SLOT_COUNT))
+        ends = await self._reader.journal.ends(range(SLOT_COUNT))
         return [await _view(name, offsets, ends) for name, offsets in self._all]
 
     async def lowest(self) -> dict[int, int]:

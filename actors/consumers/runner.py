@@ -18,7 +18,6 @@ import logging
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 from attrs import define, field
 from msgspec.structs import replace
@@ -26,8 +25,9 @@ from msgspec.structs import replace
 from actors.clock import Clock
 from actors.connections.postgres import TROUBLE, is_ours
 from actors.consumers.contract import Consumer, Event, Offset, Offsets, Step
+from actors.consumers.reader import EventReader
 from actors.core.supervision import Backoff, where
-from actors.journal.contract import Journal, JournalError, Row
+from actors.journal.contract import JournalError, Row
 from actors.tasks import comes
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,6 @@ LOOK_EVERY_S = 1.0
 REFRESH_S = 30.0
 """Between two looks into the offsets of one that has nothing to do: an operator may have changed
 them, and the news of it got lost."""
-EACH_MIN = 2
-"""Events of each shard in one call, if all 256 have some."""
 DECODED_TOGETHER = 50
 """Events between two turns of the loop: some half a millisecond."""
 TRIES = 3
@@ -53,7 +51,6 @@ TROUBLE_WORDS_MAX = 500
 
 Served = Callable[[], Mapping[int, tuple[int, int]]]
 """The shards that this instance serves: the epoch, and the last seq that is committed."""
-Decode = Callable[[Row], Any]
 
 
 class HungError(Exception):
@@ -90,13 +87,12 @@ class _Place:
 
 @define(eq=False)
 class ConsumerRunner:
-    """``journal`` is read, on connections that nobody waits for who sells."""
+    """Runs one consumer on one instance."""
 
     consumer: Consumer
     offsets: Offsets
-    _journal: Journal
+    _reader: EventReader
     _served: Served
-    _decode: Decode
     _clock: Clock
     _draw: Callable[[], float]
     wake: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -192,9 +188,10 @@ class ConsumerRunner:
             return None
         for shard in ready:
             self._places[shard] = self._places.pop(shard)  # The others come first next time.
+        there = [served[shard][1] - place.offset.seq for shard, place in ready.items()]
         each = min(place.taken_max for place in ready.values())
-        each = min(each, max(EACH_MIN, self.consumer.batch_max // len(ready)))
-        rows = await self._journal.read({n: p.offset.seq for n, p in ready.items()}, each)
+        each = min(each, _share(there, self.consumer.batch_max))
+        rows = await self._reader.read({n: p.offset.seq for n, p in ready.items()}, each)
         found = {n: list(some) for n, some in groupby(rows, lambda row: row.shard)}
         await self._take(ready, found)
         more = len(ready) < len(waits) or any(len(some) == each for some in found.values())
@@ -212,7 +209,7 @@ class ConsumerRunner:
         refreshes = self._refreshes
         opened = await self.offsets.open(new)
         known = {one.shard: one.seq - 1 for one in opened if one.epoch}
-        last = {row.shard: (row.seq, row.epoch) for row in await self._journal.read(known, 1)}
+        last = {row.shard: (row.seq, row.epoch) for row in await self._reader.read(known, 1)}
         if refreshes != self._refreshes:
             return  # What was read may be older than what there was to read anew.
         for offset in opened:
@@ -279,7 +276,7 @@ class ConsumerRunner:
             if number % DECODED_TOGETHER == 0:
                 await asyncio.sleep(0)
             if not self.consumer.kinds or row.address.kind in self.consumer.kinds:
-                data = self._decode(row)
+                data = self._reader.decode(row)
                 events.append(
                     Event(row.shard, row.seq, row.address, row.at_ms, row.type, data, row.command)
                 )
@@ -320,6 +317,18 @@ class ConsumerRunner:
 def passes(error: BaseException) -> bool:
     """Whether an error says nothing of an event: something is out of reach, or in the way."""
     return isinstance(error, (JournalError, *TROUBLE)) and not is_ours(error)
+
+
+def _share(there: Sequence[int], room: int) -> int:
+    """How many events of each shard fit into a call, where these are there of each: what those with
+    few leave goes to those with many. A busy shard has thousands while all others have one."""
+    share = 1
+    for number, some in enumerate(sorted(there)):
+        share = max(share, room // (len(there) - number))
+        if some > share:
+            break
+        room -= some
+    return share
 
 
 def _together(places: Mapping[int, _Place]) -> dict[int, _Place]:

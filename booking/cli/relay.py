@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from actors.clock import SystemClock
 from actors.consumers.postgres import PostgresOffsets
+from actors.consumers.reader import EventReader
 from actors.consumers.runner import ConsumerRunner
 from actors.consumers.tail import JournalTail
 from actors.journal.contract import Row
@@ -78,15 +79,14 @@ async def _run(settings: Settings, args: argparse.Namespace) -> int:
     identity = await parts.check(settings.databases)
     relays = relays_of(settings, source_of(identity.cluster))
     journal = journal_over(settings.databases, lanes_each=0, pool_size=1)
-    tail, clock = JournalTail(journal), SystemClock()
+    tail, reader, clock = JournalTail(journal), EventReader(journal, _decode), SystemClock()
     consumers = [relay.consumer() for relay in relays]
     tail.runners = [
         ConsumerRunner(
             one,
             PostgresOffsets(one, settings.database_url),
-            journal,
+            reader,
             tail.served,
-            _decode,
             clock,
             random.random,
         )

@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from actors.consumers.contract import Consumer, Event, Step
+from actors.consumers.reader import EventReader
 from actors.consumers.runner import ConsumerRunner
 from actors.journal.contract import Batch, Journal, Row
 from actors.journal.memory import MemoryJournal, MemoryStore
+from actors.subscription import Change
 from tests.support.instance import WallClock
 from tests.support.journal_rows import address_in, event
 from tests.support.twins.offsets import MemoryOffsets
@@ -58,6 +60,9 @@ class Following:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
+        self.told = True
+        """Whether owners tell what they commit."""
+        self._readers: defaultdict[str, list[EventReader]] = defaultdict(list)
         self.effects = Effects()
         self._served: defaultdict[str, dict[int, int]] = defaultdict(dict)
         """By instance: the shards it believes to own, and their epochs."""
@@ -84,6 +89,12 @@ class Following:
             for number in range(count)
         ]
         assert not self.store.write(Batch(rows=rows, incarnation=lease.incarnation))
+        if self.told:
+            change = Change(
+                address_in(shard), None, events=[decoded(row) for row in rows], rows=rows
+            )
+            for reader in self._readers[lease.incarnation]:
+                reader.keep(change)
 
     def served(self, owner: str) -> dict[int, tuple[int, int]]:
         rows = self.store.rows
@@ -100,12 +111,17 @@ class Following:
         return ConsumerRunner(
             Consumer(name="notes", handle=handle, **more),
             offsets or self.effects,
-            journal or MemoryJournal(self.store),
+            self.reader(owner, journal),
             lambda: self.served(owner),
-            decoded,
             WallClock(runs=True),
             lambda: 0.5,
         )
+
+    def reader(self, owner: str = "one", journal: Journal | None = None) -> EventReader:
+        """What this owner commits is told to it, as its runtime does."""
+        reader = EventReader(journal or MemoryJournal(self.store), decoded)
+        self._readers[owner].append(reader)
+        return reader
 
     def start(self, runner: ConsumerRunner) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(runner.run())

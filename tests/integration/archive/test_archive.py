@@ -18,6 +18,7 @@ from actors.address import Address
 from actors.clock import SystemClock
 from actors.consumers.contract import Consumer, Event
 from actors.consumers.postgres import PostgresOffsets
+from actors.consumers.reader import EventReader
 from actors.consumers.runner import ConsumerRunner
 from actors.consumers.tail import JournalTail
 from actors.core.folding import Folding
@@ -422,9 +423,8 @@ async def test_a_consumer_that_comes_late_begins_once_the_archive_is_back(
     runner = ConsumerRunner(
         consumer,
         offsets,
-        stocked.journal,
+        EventReader(stocked.journal, lambda row: None),
         tail.served,
-        lambda row: None,
         SystemClock(),
         random.random,
     )

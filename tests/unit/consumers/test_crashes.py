@@ -52,6 +52,7 @@ async def test_no_event_is_left_out_and_none_is_done_twice(following: Following,
     following.claim("one", *SHARDS)
     for _ in range(120):
         chance, shard, owner = random.random(), random.choice(SHARDS), random.choice(OWNERS)
+        following.told = random.random() < 0.7
         if chance < 0.6:
             following.commit(shard, random.randint(1, 8))
         elif chance < 0.85:

@@ -7,7 +7,6 @@ import pytest
 from actors.consumers.contract import Consumer, Offset
 from actors.consumers.operations import Consumers, UnknownConsumerError
 from actors.journal.contract import JournalError
-from actors.journal.memory import MemoryJournal
 from actors.subscription import Change
 from tests.support.consumers import Following, note, until
 from tests.support.journal_rows import address_in
@@ -21,7 +20,7 @@ class _Away(MemoryOffsets):
 
 def consumers(following: Following, *offsets: MemoryOffsets) -> Consumers:
     runners = [following.runner(offsets=each) for each in offsets or (following.effects,)]
-    return Consumers(runners, MemoryJournal(following.store))
+    return Consumers(runners, following.reader())
 
 
 async def test_a_commit_wakes_all_of_them(following: Following) -> None:
@@ -64,7 +63,7 @@ async def test_a_consumer_of_another_process_is_shown_and_steered(following: Fol
     following.commit(1, 5)
     relay = MemoryOffsets()
     await relay.open({1: 2})
-    both = Consumers([], MemoryJournal(following.store), elsewhere={"relay": relay})
+    both = Consumers([], following.reader(), elsewhere={"relay": relay})
     [view] = await both.views()
     assert (view.name, view.state, view.behind) == ("relay", "running", 3)
     assert (await both.lowest())[1] == 2

@@ -192,7 +192,7 @@ async def test_an_event_that_cannot_be_decoded_is_poison(following: Following) -
             raise ValueError("of a later version")
         return decoded(row)
 
-    runner._decode = decode
+    runner._reader._decode = decode
     following.start(runner)
     await until(lambda: runner.stopped == 1)
     assert following.effects.by_shard() == {1: [1, 2]}
