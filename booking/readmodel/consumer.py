@@ -17,6 +17,8 @@ from booking.readmodel.projection import ReadBatch
 from booking.schema import migrate
 
 NAME = "read-model"
+LIMIT_S = 30.0
+"""Of a batch: the first one copies the catalogue as well, on a machine that may be busy selling."""
 CATALOGUE_EVERY_S = 60.0
 """Between two looks for another version of the catalogue, while there are events."""
 
@@ -37,6 +39,7 @@ class ReadModel:
             handle=self.handle,
             dsn=store.in_schema(dsn, schema),
             kinds=(ACCOUNT, SEAT, QUEUE),
+            limit_s=LIMIT_S,
         )
 
     async def handle(self, events: Sequence[Event], connection: Any) -> None:

@@ -137,16 +137,16 @@ ON CONFLICT (id) DO UPDATE
 
 -- name: put_seats
 INSERT INTO seat AS known (id, concert_schedule_id, seat_number, price, is_active)
-SELECT $1 || '-' || number::text, $1, number, price, true
-  FROM unnest($2::integer[], $3::bigint[]) AS new (number, price)
+SELECT date || '-' || number::text, date, number, price, true
+  FROM unnest($1::text[], $2::integer[], $3::bigint[]) AS new (date, number, price)
 ON CONFLICT (id) DO UPDATE SET price = EXCLUDED.price WHERE known.price <> EXCLUDED.price
 
 -- name: drop_seats
 -- Dates and seats that are not in the catalogue any more. Those had no bookings.
 DELETE FROM seat
- WHERE concert_schedule_id = $1
-   AND NOT EXISTS (SELECT FROM unnest($2::integer[]) AS kept (number)
-                    WHERE kept.number = seat.seat_number)
+ WHERE concert_schedule_id = ANY($1::text[])
+   AND NOT EXISTS (SELECT FROM unnest($2::text[], $3::integer[]) AS kept (date, number)
+                    WHERE kept.date = seat.concert_schedule_id AND kept.number = seat.seat_number)
 
 -- name: drop_schedules
 WITH gone AS (

@@ -18,6 +18,9 @@ SCHEMA = "booking_read"
 NEXT = "booking_read_next"
 """Where it is built anew, to take the place of the other."""
 
+DATES_TOGETHER = 20
+"""Dates whose seats are one statement: a catalogue of 2,000 is copied within one call."""
+
 _SQL = texts("booking.readmodel", "statements.sql")
 
 
@@ -97,10 +100,12 @@ async def put_catalogue(connection: asyncpg.Connection, catalogue: Catalogue) ->
     await connection.execute(_SQL["put_concerts"], list(concerts), names, queues)
     columns = [list(column) for column in zip(*map(_schedule, dates), strict=True)]
     await connection.execute(_SQL["put_schedules"], *(columns or [[]] * 7))
-    for date in dates:
-        numbers, prices = list(date.prices), list(date.prices.values())
-        await connection.execute(_SQL["put_seats"], date.id, numbers, prices)
-        await connection.execute(_SQL["drop_seats"], date.id, numbers)
+    for first in range(0, len(dates), DATES_TOGETHER):
+        some = dates[first : first + DATES_TOGETHER]
+        seats = [(date.id, *priced) for date in some for priced in date.prices.items()]
+        places = [list(column) for column in zip(*seats, strict=True)] or [[], [], []]
+        await connection.execute(_SQL["put_seats"], *places)
+        await connection.execute(_SQL["drop_seats"], [date.id for date in some], *places[:2])
     await connection.execute(_SQL["drop_schedules"], list(catalogue.schedules))
     await connection.execute(_SQL["drop_concerts"], list(concerts))
     await connection.execute(_SQL["set_catalogue_version"], catalogue.version)
