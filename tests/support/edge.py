@@ -144,14 +144,14 @@ class RawClient:
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Status, headers by lower-case name, and body of the next answer."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 30)
         status_line, *lines = head.decode().rstrip().split("\r\n")
         pairs = (line.split(": ", 1) for line in lines)
         headers = {name.lower(): value for name, value in pairs}
         body = await self.reader.readexactly(int(headers.get("content-length", "0")))
         return int(status_line.split()[1]), headers, body
 
-    async def closed(self, within_s: float = 5.0) -> bytes:
+    async def closed(self, within_s: float = 30.0) -> bytes:
         """Waits for the server to close; what it sent until then."""
         try:
             return await asyncio.wait_for(self.reader.read(), within_s)

@@ -15,7 +15,7 @@ from booking_http import EdgeSettings
 from booking_http.sockets.limits import Pace
 from tests.support.edge import Edge, RawClient
 
-WAIT_MAX_S = 5.0
+WAIT_MAX_S = 30.0
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 FAST = EdgeSettings(
     pace=Pace(tick_s=0.01, gap_s=0.2, round_s=0.15, refresh_s=1.0, linger_s=0.1, leaving_s=0.4)

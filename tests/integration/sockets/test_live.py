@@ -64,7 +64,7 @@ async def test_a_stop_sends_listeners_away(start_service: StartService) -> None:
         frame = await listener.until(lambda frame: frame["type"] == "reconnect")
         assert 0 <= frame["afterMs"] <= 10_000
         assert await listener.closed() == 1012
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, 30)
 
 
 async def stop(service: Service) -> None:

@@ -104,7 +104,7 @@ async def test_the_edge_says_where_it_listens_and_ends_with_its_pipe() -> None:
     assert _answers(port)
     assert ListQueue.opened == 1
     ours.close()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 30)
     assert not _answers(port)
 
 
@@ -117,7 +117,7 @@ async def test_the_promoter_lets_in_so_many_a_second(monkeypatch: pytest.MonkeyP
     while ListQueue.through < len(USERS):  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.001)
     ours.close()
-    await asyncio.wait_for(promoting, 10)
+    await asyncio.wait_for(promoting, 30)
     assert await ListQueue("", "run").admissions() == [1, 2, 3, 4, 5]
 
 

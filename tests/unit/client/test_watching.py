@@ -17,8 +17,11 @@ from tests.support.faulty_server import (
     sends,
     tells,
 )
+from tests.support.later import time_passes
 
 BROKEN_OFF = 1006
+LIMIT_S = 30.0
+"""For one request, and less than the time after which a silent socket counts as dead."""
 
 
 async def seen(client: AsyncBooking, *, until_active: bool = True) -> list[int]:
@@ -128,12 +131,15 @@ async def test_a_websocket_may_live_longer_than_a_request(server: FaultyServer) 
         await tells(2)(socket)  # type: ignore[arg-type]  # waits until the client has gone
 
     server.sockets = [slow, tells(0)]
-    async with AsyncBooking(server.url, timeout_s=0.05) as client:
+    async with AsyncBooking(server.url, timeout_s=LIMIT_S) as client:
         watch = client.watch("t")
         assert (await anext(watch)).position == 2
+        more = asyncio.ensure_future(anext(watch))
+        await asyncio.sleep(0)
+        time_passes(1.5 * LIMIT_S)
         # Nothing comes, and neither does an end: the limit is that of one request.
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(watch), 0.3)
+            await asyncio.wait_for(more, 0.1)
     assert len(server.sockets) == 1
 
 

@@ -54,7 +54,7 @@ async def test_a_hold_whose_answer_was_cut_off_is_asked_for_again_and_given_back
     booking = CutOff()
     fan = Fan(cast(AsyncBooking, booking), Tally(), Random(1), pace=0.0)
     visit = asyncio.create_task(fan.live())
-    await asyncio.wait_for(booking.reserved.wait(), 5)
+    await asyncio.wait_for(booking.reserved.wait(), 30)
     visit.cancel()
     await asyncio.gather(visit, return_exceptions=True)
     await fan.leave()

@@ -63,12 +63,12 @@ async def asking(request: pytest.FixtureRequest, pair: Pair) -> AsyncIterator[Ac
 
 
 async def test_the_reply_comes_back(asking: ActorClient) -> None:
-    answer = await asking.transport.ask("two", Request(ANN, 5, asking.in_s(5)))
+    answer = await asking.transport.ask("two", Request(ANN, 5, asking.in_s(60)))
     assert (answer.reply, answer.replayed) == (5, False)
 
 
 async def test_address_key_and_time_arrive(asking: ActorClient) -> None:
-    await asking.transport.ask("two", Request(ANN, "get", asking.in_s(5), KEY))
+    await asking.transport.ask("two", Request(ANN, "get", asking.in_s(60), KEY))
     ((address, command, key, timeout_s),) = asking.clerk.got
     assert (address, command, key) == (ANN, "get", KEY)
     assert 4 < timeout_s <= 5
@@ -76,18 +76,18 @@ async def test_address_key_and_time_arrive(asking: ActorClient) -> None:
 
 async def test_a_stored_reply_says_so(asking: ActorClient) -> None:
     asking.clerk.replayed = True
-    answer = await asking.transport.ask("two", Request(ANN, "get", asking.in_s(5), KEY))
+    answer = await asking.transport.ask("two", Request(ANN, "get", asking.in_s(60), KEY))
     assert answer.replayed
 
 
 async def test_a_beginning_has_no_reply(asking: ActorClient) -> None:
-    answer = await asking.transport.ask("two", Request(ANN, LOOK_UP, asking.in_s(5), KEY))
+    answer = await asking.transport.ask("two", Request(ANN, LOOK_UP, asking.in_s(60), KEY))
     assert (answer.reply, answer.replayed) == (None, False)
     assert asking.clerk.got[0][1] is LOOK_UP
 
 
 async def test_a_state_can_be_asked_for(asking: ActorClient) -> None:
-    answer = await asking.transport.ask("two", Request(ANN, QUERY, asking.in_s(5)))
+    answer = await asking.transport.ask("two", Request(ANN, QUERY, asking.in_s(60)))
     assert answer.reply == 7
 
 
@@ -109,7 +109,7 @@ async def test_a_state_can_be_asked_for(asking: ActorClient) -> None:
 async def test_the_error_that_goes_in_comes_out(asking: ActorClient, error: Exception) -> None:
     asking.clerk.errors["fail"] = error
     with pytest.raises(type(error)) as raised:
-        await asking.transport.ask("two", Request(ANN, "fail", asking.in_s(5)))
+        await asking.transport.ask("two", Request(ANN, "fail", asking.in_s(60)))
     assert str(raised.value) == str(error)
     if isinstance(error, UnavailableError):
         assert isinstance(raised.value, UnavailableError)
@@ -118,7 +118,7 @@ async def test_the_error_that_goes_in_comes_out(asking: ActorClient, error: Exce
 
 async def test_who_is_no_member_is_not_asked(asking: ActorClient) -> None:
     with pytest.raises(NotOwnedError):
-        await asking.transport.ask("nobody", Request(ANN, "get", asking.in_s(5)))
+        await asking.transport.ask("nobody", Request(ANN, "get", asking.in_s(60)))
 
 
 async def test_a_caller_is_told_when_its_time_is_over(asking: ActorClient) -> None:
@@ -128,14 +128,14 @@ async def test_a_caller_is_told_when_its_time_is_over(asking: ActorClient) -> No
 
 async def test_many_callers_each_get_their_own_reply(asking: ActorClient) -> None:
     asks = [
-        asking.transport.ask("two", Request(ANN, number, asking.in_s(5))) for number in range(500)
+        asking.transport.ask("two", Request(ANN, number, asking.in_s(60))) for number in range(500)
     ]
     assert [answer.reply for answer in await asyncio.gather(*asks)] == list(range(500))
 
 
 async def test_what_was_sent_before_a_cut_has_an_unknown_outcome(asking: ActorClient) -> None:
     asks = [
-        asyncio.ensure_future(asking.transport.ask("two", Request(ANN, ["wait"], asking.in_s(5))))
+        asyncio.ensure_future(asking.transport.ask("two", Request(ANN, ["wait"], asking.in_s(60))))
         for _ in range(20)
     ]
     await until(lambda: len(asking.clerk.waiting) == 20)
@@ -145,11 +145,13 @@ async def test_what_was_sent_before_a_cut_has_an_unknown_outcome(asking: ActorCl
 
 
 async def test_a_caller_may_give_up(asking: ActorClient) -> None:
-    ask = asyncio.ensure_future(asking.transport.ask("two", Request(ANN, ["wait"], asking.in_s(5))))
+    ask = asyncio.ensure_future(
+        asking.transport.ask("two", Request(ANN, ["wait"], asking.in_s(60)))
+    )
     await until(lambda: asking.clerk.waiting)
     ask.cancel()
     with pytest.raises(asyncio.CancelledError):
         await ask
     asking.clerk.finish()
-    answer = await asking.transport.ask("two", Request(ANN, 1, asking.in_s(5)))
+    answer = await asking.transport.ask("two", Request(ANN, 1, asking.in_s(60)))
     assert answer.reply == 1

@@ -68,7 +68,7 @@ async def test_the_sender_is_woken_after_the_turn_of_who_put() -> None:
     await asyncio.sleep(0)
     outbox.put(PART)
     outbox.put(PART)
-    await asyncio.wait_for(sender, 5)
+    await asyncio.wait_for(sender, 30)
     assert outbox.take()[0] == 2
 
 
@@ -80,7 +80,7 @@ async def test_who_waits_for_room_is_woken_by_room_and_by_the_end() -> None:
         await asyncio.sleep(0)
         assert not waiter.done()
         end(outbox)
-        await asyncio.wait_for(waiter, 5)
+        await asyncio.wait_for(waiter, 30)
 
 
 def test_messages_may_grow_at_their_end() -> None:

@@ -27,7 +27,7 @@ PROOF_BEFORE = "f3b594b2d6247ef7a1d718f75577166b215594f11425cd7a15a7031464698a63
 async def refused(pair: Pair, secret: bytes = SECRET) -> str:
     transport = pair.transport(secret=secret)
     with pytest.raises(NotOwnedError) as raised:
-        await transport.ask("two", Request(ANN, 1, pair.in_s(5)))
+        await transport.ask("two", Request(ANN, 1, pair.in_s(60)))
     return str(raised.value)
 
 
@@ -144,7 +144,7 @@ async def test_who_says_nothing_is_cut_off(pair: Pair) -> None:
         aiohttp.ClientSession() as session,
         session.ws_connect(pair.relay.url + PEER_PATH) as socket,
     ):
-        assert (await socket.receive(timeout=5)).type in (
+        assert (await socket.receive(timeout=30)).type in (
             aiohttp.WSMsgType.CLOSED,
             aiohttp.WSMsgType.ERROR,
         )
@@ -173,7 +173,7 @@ async def test_a_second_link_of_one_instance_replaces_the_first(pair: Pair) -> N
         await greeted(pair, first)
         async with session.ws_connect(url) as second:
             await greeted(pair, second)
-            while (message := await first.receive(timeout=5)).type is aiohttp.WSMsgType.BINARY:
+            while (message := await first.receive(timeout=30)).type is aiohttp.WSMsgType.BINARY:
                 """Its pings."""
             assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
             assert pair.listening.endpoint.links == 1
@@ -207,7 +207,7 @@ def test_a_secret_is_long_and_stays_unsaid() -> None:
 
 
 async def asked(pair: Pair, **options: Any) -> Answer:
-    return await pair.transport(**options).ask("two", Request(ANN, 1, pair.in_s(5)))
+    return await pair.transport(**options).ask("two", Request(ANN, 1, pair.in_s(60)))
 
 
 async def test_instances_of_one_cluster_meet(pair: Pair) -> None:

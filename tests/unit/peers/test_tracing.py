@@ -76,7 +76,7 @@ class Attentive(Clerk):
 
 
 async def ask(pair: Pair, transport: PeerTransport, command: Any, traceparent: str = "") -> Any:
-    deadline = pair.in_s(5)
+    deadline = pair.in_s(60)
     return await transport.ask("two", Request(ANN, command, deadline, traceparent=traceparent))
 
 

@@ -43,7 +43,7 @@ async def broken(pair: Pair) -> Pair:
 
 async def ask(pair: Pair, command: Any, address: Address = ANN) -> Any:
     transport = pair.transports[0] if pair.transports else pair.transport()
-    return (await transport.ask("two", Request(address, command, pair.in_s(5)))).reply
+    return (await transport.ask("two", Request(address, command, pair.in_s(60)))).reply
 
 
 async def test_a_command_that_cannot_be_read_is_a_crash_of_its_own(

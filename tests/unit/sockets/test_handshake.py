@@ -132,7 +132,7 @@ async def test_what_is_no_handshake_is_refused(edge: Edge, name: str) -> None:
     assert right in data
     client = await edge.connect()
     await client.send(data.replace(right, wrong, 1).encode())
-    head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 30)
     assert head.startswith(b"HTTP/1.1 %d " % expected), head
     client.close()
     await eventually(lambda: edge.server.sockets == 0)
