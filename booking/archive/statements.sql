@@ -62,6 +62,9 @@ SELECT DISTINCT ON (shard) seq, epoch, entity, at_ms, shard, version, address, t
 -- name: detach
 ALTER TABLE journal DETACH PARTITION {table}
 
+-- name: kept_ends
+SELECT shard, seq FROM journal_0
+
 -- name: forget_cuts
 DELETE FROM journal_cuts WHERE segment = $1
 

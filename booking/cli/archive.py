@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from booking.archive.run import Archiver, Offsets
 from booking.catalogue import store
 from booking.catalogue.domain import Catalogue
 from booking.cli.outcome import DATABASE_ERRORS, DONE, FAILED, WRONG_USAGE, fail, words
+from booking.events import places
 from booking.instance.consumers import followers_of
 from booking.schema import parts
 from booking.schema.migrate import SchemaMismatch, connection_to
@@ -103,7 +105,19 @@ async def _run(settings: Settings, before: datetime, directory: Path, *, close: 
             whole &= await archiver.run(before, close=close)
         finally:
             await journal.close()
+    await _forget_places(databases)
     return whole
+
+
+async def _forget_places(databases: Sequence[str]) -> None:
+    """Places in queues that were left before what is archived tell nobody anything any more."""
+    ends: dict[int, int] = {}
+    for dsn in databases:
+        async with connection_to(dsn) as connection:
+            ends |= {row["shard"]: row["seq"] for row in await connection.fetch(_SQL["kept_ends"])}
+    async with connection_to(databases[0]) as connection:
+        if gone := await places.forget(connection, ends):
+            print(f"{gone:,} places in queues that were left by then are forgotten")
 
 
 def behaviours_of(settings: Settings, catalogue: Catalogue) -> dict[str, Behaviour]:

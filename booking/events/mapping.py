@@ -50,9 +50,9 @@ class Places:
 
     users: dict[Place, str] = field(factory=dict)
     draws: list[DrawRow] = field(factory=list)
-    joined: list[tuple[str, int, str]] = field(factory=list, init=False)
+    joined: list[tuple[str, int, str, int]] = field(factory=list, init=False)
     left: list[tuple[str, int, int]] = field(factory=list, init=False)
-    """With the seq of the event."""
+    """As ``joined``, with the seq of the event."""
     drawn: list[DrawRow] = field(factory=list, init=False)
 
 
@@ -107,7 +107,7 @@ def _subject(name: str, number: int) -> str:
 def _joined(event: Event, data: queue.Joined | queue.Entered, places: Places) -> _Told:
     name, number, user = event.address.key, data.number, data.user
     places.users[name, number] = user
-    places.joined.append((name, number, user))
+    places.joined.append((name, number, user, event.seq))
     joined = public.QueueJoined(queue=name, number=number, user_id=user)
     yield "", _subject(name, number), joined
     if isinstance(data, queue.Entered):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from actors.address import Address
 from actors.connections.postgres import texts
 from actors.consumers.contract import Event
 from booking.entities import ACCOUNT, QUEUE, SEAT
@@ -37,6 +38,18 @@ async def keep(connection: Any, places: Places) -> None:
     for name, rows in (("join", places.joined), ("draw", places.drawn), ("leave", places.left)):
         if rows:
             await connection.execute(_SQL[name], *_columns(rows))
+
+
+async def forget(connection: Any, ends: Mapping[int, int]) -> int:
+    """Delete places that were left up to these seqs of the queues' shards, which all consumers have
+    passed; how many it were."""
+    gone = 0
+    for (name,) in await connection.fetch(_SQL["queues"]):
+        end = ends.get(Address(QUEUE, name).slot, 0)
+        async with connection.transaction():
+            await connection.execute(_SQL["end"], name, end)
+            gone += int((await connection.execute(_SQL["forget"], name, end)).split()[-1])
+    return gone
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -214,29 +215,49 @@ def season(at_ms: int = LONG_AGO_MS, *, users: int = 6, epoch_every: int = 7) ->
 def busy_season(events: int, *, users: int = 20_000, seats_a_date: int = 50) -> JournalBuilder:
     """A large clean journal: users join, charge, hold, pay; dates sell out one after the other."""
     book = JournalBuilder(epoch_every=3_000)
-    place = 0
-    while len(book.rows) < events:
-        user = user_id(place % users + 1)
-        date, number = f"date-{place // seats_a_date}", place % seats_a_date + 1
-        joined = book.join("main", user)
-        book.admit("main", joined, 1)
-        book.charge(user, 50_000)
-        if place % 10 == 0:
-            other = book.hold(user_id((place + 1) % users + 1), date, number, 40_000)
-            book.end_hold(user_id((place + 1) % users + 1), other, expired=False)
-        book.pay(user, book.hold(user, date, number, 40_000))
-        book.add(Address("queue", "main"), queue_events.TokenUsed(user, joined))
-        place += 1
+    for place in itertools.count():
+        if len(book.rows) >= events:
+            break
+        _sell(book, place, users, seats_a_date)
     return book
 
 
-async def write(dsn: str, rows: Sequence[JournalRow], epochs: dict[int, int]) -> None:
+def busy_rows(book: JournalBuilder, events: int, users: int) -> Iterator[JournalRow]:
+    """The rows of such a journal, of which ``book`` keeps none."""
+    made = 0
+    for place in itertools.count():
+        if made >= events:
+            break
+        _sell(book, place, users, seats_a_date=50)
+        made += len(book.rows)
+        yield from book.rows
+        book.rows.clear()
+
+
+def _sell(book: JournalBuilder, place: int, users: int, seats_a_date: int) -> None:
+    user = user_id(place % users + 1)
+    date, number = f"date-{place // seats_a_date}", place % seats_a_date + 1
+    joined = book.join("main", user)
+    book.admit("main", joined, 1)
+    book.charge(user, 50_000)
+    if place % 10 == 0:
+        other = book.hold(user_id((place + 1) % users + 1), date, number, 40_000)
+        book.end_hold(user_id((place + 1) % users + 1), other, expired=False)
+    book.pay(user, book.hold(user, date, number, 40_000))
+    book.add(Address("queue", "main"), queue_events.TokenUsed(user, joined))
+
+
+async def write(
+    dsn: str, rows: Iterable[JournalRow], epochs: dict[int, int] | Callable[[], dict[int, int]]
+) -> None:
     """Put rows and the claims they need into a database that has the schema."""
     conn = await asyncpg.connect(dsn)
     try:
         async with conn.transaction():
             await conn.execute("TRUNCATE journal, epochs, snapshots")
             await conn.execute("UPDATE shards SET epoch = 0")
+            await conn.copy_records_to_table("journal", columns=COLUMNS, records=_records(rows))
+            epochs = epochs if isinstance(epochs, dict) else epochs()
             await conn.executemany(
                 "UPDATE shards SET epoch = $2 WHERE shard = $1", sorted(epochs.items())
             )
@@ -248,10 +269,9 @@ async def write(dsn: str, rows: Sequence[JournalRow], epochs: dict[int, int]) ->
             await conn.executemany(
                 "INSERT INTO epochs VALUES ($1, $2, $3, $4, now())", sorted(claims)
             )
-            await conn.copy_records_to_table("journal", columns=COLUMNS, records=_records(rows))
     finally:
         await conn.close()
 
 
-def _records(rows: Sequence[JournalRow]) -> Iterator[tuple[Any, ...]]:
+def _records(rows: Iterable[JournalRow]) -> Iterator[tuple[Any, ...]]:
     return (row.values for row in rows)

@@ -34,7 +34,7 @@ from booking.audit import AuditError
 from booking.audit import run as audit
 from booking.audit.follow import Follower
 from booking.audit.schedule import Audits
-from booking.cli.archive import _offsets
+from booking.cli.archive import _forget_places, _offsets
 from booking.queue.audit_run import run_queue
 from booking.settings import Settings
 from tests.support.consumers import until
@@ -161,6 +161,24 @@ async def _goes_on(stocked: Stocked, last: JournalRow) -> None:
     assert not await stocked.journal.append(0, Batch(rows=[row], incarnation="one-1"))
     rows = await stocked.journal.read({last.shard: lease.last_seq}, 10)
     assert [each.seq for each in rows] == [seq]
+
+
+async def test_places_that_were_left_in_it_are_forgotten(stocked: Stocked) -> None:
+    """Given two who left a queue, one before the end of what is archived, then that one goes."""
+    queue = "main"
+    while Address("queue", queue).slot not in {row.shard for row in stocked.book.rows}:
+        queue += "x"
+    shard = Address("queue", queue).slot
+    end = (await stocked.journal.ends([shard]))[shard]
+    assert await stocked.archive()
+    places = f"(VALUES (1, {end}), (2, {end + 1}), (3, NULL)) AS p (number, left_seq)"
+    await stocked.fetch(
+        "INSERT INTO queue_places (queue, number, user_id, left_seq)"
+        f" SELECT '{queue}', number, gen_random_uuid(), left_seq FROM {places}"
+    )
+    await _forget_places([stocked.dsn])
+    left = await stocked.fetch("SELECT number FROM queue_places ORDER BY number")
+    assert [row["number"] for row in left] == [2, 3]
 
 
 STEPS = ["write_rows", "write_manifest", "check", "_execute:archived", "_execute:drop"]

@@ -139,7 +139,7 @@ def test_each_of_many_who_are_admitted_has_an_event() -> None:
         ("7-5-3", "cid"),
         ("7-5-4", "dan"),
     ]
-    assert known.joined == [("main", 1, "ann"), ("main", 2, "ben"), ("main", 3, "cid")]
+    assert known.joined == [("main", 1, "ann", 1), ("main", 2, "ben", 2), ("main", 3, "cid", 3)]
     assert known.left == [("main", 2, 4)]
 
 
