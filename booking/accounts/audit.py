@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -54,8 +54,15 @@ class AccountBook:
                 self._start,
                 "id reservation schedule",
                 "seat amount balance at_ms",
+                items=_ITEMS,
             ),
-            read("PaymentCompleted", self._complete, "id reservation schedule", "seat amount"),
+            read(
+                "PaymentCompleted",
+                self._complete,
+                "id reservation schedule",
+                "seat amount",
+                items=_ITEMS,
+            ),
             read("PaymentRefunded", self._refund, "id reservation", "amount balance"),
         )
         return {"account": dict(account)}
@@ -141,37 +148,44 @@ class AccountBook:
         self._found.spent += event.amount
         self._move(entity, event)
         self._money(account, -event.amount, event.balance)
-        noted = account.reservations.get(event.reservation)
-        wanted = (event.schedule, event.seat, event.amount)
-        if noted is None or (noted.schedule, noted.seat, noted.price) != wanted:
-            message = f"payment {event.id} is for {wanted}, which no reservation is for"
-            self._found.report("I7", message)
-        closed = account.closed_by.get(event.reservation)
-        if closed is not None:
-            message = f"payment {event.id} begun for a reservation closed by {closed}"
-            self._found.report("I7", message)
+        if event.amount != sum(price for _, _, price in _items(event)):
+            self._found.report("I7", f"payment {event.id} is not the sum of its seats' prices")
+        for reservation, seat, price in _items(event):
+            noted = account.reservations.get(reservation)
+            wanted = (event.schedule, seat, price)
+            if noted is None or (noted.schedule, noted.seat, noted.price) != wanted:
+                message = f"payment {event.id} is for {wanted}, which no reservation is for"
+                self._found.report("I7", message)
+            closed = account.closed_by.get(reservation)
+            if closed is not None:
+                message = f"payment {event.id} begun for a reservation closed by {closed}"
+                self._found.report("I7", message)
+            account.closed_by[reservation] = event.id
         if event.id in account.pending:
             self._found.report("I7", f"payment {event.id} begun twice")
-        account.closed_by[event.reservation] = event.id
         account.pending[event.id] = (event, self._found.seq)
 
     def _complete(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._accounts[entity]
         begun = self._ended(account, event.id, event.reservation, event.amount)
         self._move(entity, event)
-        if begun is not None and (begun.schedule, begun.seat) != (event.schedule, event.seat):
-            message = f"payment {event.id} completed for another seat than it was begun for"
+        if begun is not None and (begun.schedule, _items(begun)) != (
+            event.schedule,
+            _items(event),
+        ):
+            message = f"payment {event.id} completed for other seats than it was begun for"
             self._found.report("I7", message)
-        other = f"seat/{event.schedule}/{event.seat}"
-        self._sales.second(event.id, _sale(entity, event), at_ms, other)
+        for name, fact, seat in _sales(entity, event):
+            self._sales.second(name, fact, at_ms, f"seat/{event.schedule}/{seat}")
 
     def _refund(self, entity: str, event: Any, at_ms: int) -> None:
         account = self._accounts[entity]
-        self._ended(account, event.id, event.reservation, event.amount)
+        begun = self._ended(account, event.id, event.reservation, event.amount)
         self._found.refunded += event.amount
         self._move(entity, event)
         self._money(account, event.amount, event.balance)
-        account.closed_by.pop(event.reservation, None)
+        for reservation, _, _ in () if begun is None else _items(begun):
+            account.closed_by.pop(reservation, None)
 
     def _ended(self, account: _Account, payment: str, reservation: str, amount: int) -> Any:
         begun, _ = account.pending.pop(payment, (None, 0))
@@ -196,7 +210,8 @@ class AccountBook:
                 else:
                     self._found.payments_in_flight += 1
                     self._found.dates[begun.schedule].under_way += begun.amount
-                    self._sales.expect(payment, _sale(entity, begun))
+                    for name, fact, _ in _sales(entity, begun):
+                        self._sales.expect(name, fact)
 
     def pending(self, entity: str) -> Mapping[str, tuple[Any, int]]:
         """The account's payments under way, each with its event and that row's seq."""
@@ -212,9 +227,18 @@ class AccountBook:
         self._accounts.pop(entity, None)
 
 
-def _sale(account: str, payment: Any) -> int:
-    """What the seat has to say of this payment."""
-    return digest(
-        f"{payment.id} {account[8:]} {payment.schedule} {payment.seat} {payment.amount}"
-        f" {payment.reservation}"
-    )
+_Item = tuple[str, int, int]
+"""Reservation, seat and price."""
+_ITEMS = (tuple[_Item, ...], ())
+
+
+def _items(payment: Any) -> tuple[_Item, ...]:
+    """What a payment is for."""
+    return payment.items or ((payment.reservation, payment.seat, payment.amount),)
+
+
+def _sales(account: str, payment: Any) -> Iterator[tuple[str, int, int]]:
+    """What the seats have to say of this payment: name, fact and seat of each."""
+    for reservation, seat, price in _items(payment):
+        sold = f"{payment.id} {account[8:]} {payment.schedule} {seat} {price} {reservation}"
+        yield f"{payment.id} {reservation}", digest(sold), seat

@@ -99,9 +99,24 @@ class AccountService:
     ) -> Outcome[account.PaymentDone | Rejected]:
         """Pay for a held seat; :class:`~booking.calls.UnknownError` if the token does not open the
         date."""
+        return await self._pay(token, schedule, seat, "", attempt)
+
+    async def pay_order(
+        self, token: QueueToken, wanted: str, attempt: Attempt | None
+    ) -> Outcome[account.PaymentDone | Rejected]:
+        """Pay for all seats of an order that are not paid yet, by its id or code;
+        :class:`~booking.calls.UnknownError` if it is not the user's."""
+        order = await self._seats.order(token.user, wanted)
+        schedule = order.reservations[0].reservation.schedule
+        return await self._pay(token, schedule, 0, order.id, attempt)
+
+    async def _pay(
+        self, token: QueueToken, schedule: str, seat: int, order: str, attempt: Attempt | None
+    ) -> Outcome[account.PaymentDone | Rejected]:
         self._seats.check_opens(token, schedule)
         key = command_key(token.user, "payment", attempt) if attempt else None
-        command = account.Pay(new_id("pay", key), schedule, seat, token.queue, token.number)
+        place = token.queue, token.number
+        command = account.Pay(new_id("pay", key), schedule, seat, *place, order)
         answer = await self._actors.answer(account_address(token.user), command, key)
         paid = _paid(answer.reply)
         if isinstance(paid, account.PaymentDone) and paid.token_spent:

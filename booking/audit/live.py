@@ -284,17 +284,17 @@ class LiveAudit:
                 words = f"reservation {key[0].split()[0]} is of a hold that no seat has"
                 self._report("I1", words, fact)
             if (fact := self.sales.unmet.pop(key, None)) and key not in sales.firsts:
-                self._report("I7", _unmatched(key[0], "sale of its seat"), fact)
+                self._report("I7", _unmatched(_payment(key), "sale of its seat"), fact)
             if fact := self.sales.open.get(key):
                 self._settle_sale(key, fact, sales)
 
     def _settle_sale(self, key: tuple[str, int], fact: OpenFact, told: FactTable) -> None:
-        if key in told.expected and key[0] not in self._late:
+        if key in told.expected and _payment(key) not in self._late:
             fact.look_s = time.monotonic() + LOOK_AGAIN_S
             return
         del self.sales.open[key]
         if key not in told.seconds and key not in told.expected:
-            self._report("I7", _unmatched(key[0], "completed payment"), fact)
+            self._report("I7", _unmatched(_payment(key), "completed payment"), fact)
 
     def _report(self, check: str, message: str, fact: OpenFact) -> None:
         place = {"shard": fact.shard, "seq": fact.seq, "entity": fact.entity}
@@ -305,6 +305,11 @@ def wanted_now(address: str) -> HistoryRange:
     """An entity whose rows up to now are needed."""
     slot = Address.parse(address).slot
     return HistoryRange(slot, stable_hash(address), address, (1 << 63) - 1)
+
+
+def _payment(key: tuple[str, int]) -> str:
+    """Whose sale it is: the first word of its name."""
+    return key[0].split()[0]
 
 
 def _unmatched(payment: str, other: str) -> str:

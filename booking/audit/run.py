@@ -312,7 +312,7 @@ async def _name_sales(
 ) -> None:
     """Name sales without their completed payment and the other way round."""
     sold, completed = await _count(readers, "sold"), await _count(readers, "completed")
-    unpaid = await _beyond(readers, "sold", completed, on_its_way)
+    unpaid = await _beyond(readers, "sold", completed, {name.split()[0] for name in on_its_way})
     unsold = await _beyond(readers, "completed", sold, ())
     for rows, other in ((unpaid, "completed payment"), (unsold, "sale of its seat")):
         for row in rows:

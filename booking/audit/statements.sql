@@ -74,12 +74,13 @@ SELECT shard, seq, address, payload->>'payment' AS name,
  ORDER BY shard, seq
 
 -- name: completed
--- The other side of "sold".
+-- The other side of "sold", a row for each seat.
 SELECT shard, seq, address, payload->>'id' AS name,
-       concat_ws(' ', payload->>'id', substr(address, 9), payload->>'reservation',
-                 payload->>'amount',
-                 'seat/' || (payload->>'schedule') || '/' || (payload->>'seat')) AS fact
-  FROM journal WHERE type = 'PaymentCompleted'
+       concat_ws(' ', payload->>'id', substr(address, 9), item->>0, item->>2,
+                 'seat/' || (payload->>'schedule') || '/' || (item->>1)) AS fact
+  FROM journal, jsonb_array_elements(coalesce(payload::jsonb->'items', jsonb_build_array(
+       jsonb_build_array(payload->'reservation', payload->'seat', payload->'amount')))) AS item
+ WHERE type = 'PaymentCompleted'
  ORDER BY shard, seq
 
 -- name: held

@@ -112,7 +112,8 @@ class SeatBook:
             f"{event.payment} {event.user} {seat.schedule} {seat.number} {event.price}"
             f" {event.reservation}"
         )
-        self._sales.first(event.payment, fact, at_ms, f"account/{event.user}")
+        name = f"{event.payment} {event.reservation}"
+        self._sales.first(name, fact, at_ms, f"account/{event.user}")
         self._found.dates[seat.schedule].sold += event.price
 
     def _end(self, entity: str, reservation: str, user: str, how: str) -> None:

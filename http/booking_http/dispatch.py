@@ -142,9 +142,13 @@ class Dispatcher:
         return reply
 
     def _check_user(self, call: Call, route: Route) -> None:
-        """A token sent along has to be that user's; with the setting, a live one is needed."""
-        user = call.user = call.params.get("userId") or call.body.userId
+        """A token sent along has to be that user's; with the setting, a live one is needed. Where
+        nobody is named, it is the token's user."""
         text = token_text(call.request.headers)
+        user = call.params.get("userId") or getattr(call.body, "userId", "")
+        if not user:
+            user = self._services.queue.read_token(required_token(call.request.headers)).user
+        call.user = user
         needed = route.gate == "user" and self._settings.user_auth == "token"
         if text is None:
             if needed:

@@ -21,6 +21,7 @@ from booking_http.queue.calls import QueueCalls
 from booking_http.reply import Reply
 from booking_http.routes import Route, RouteTable
 from booking_http.seats.calls import SeatCalls
+from booking_http.seats.orders import OrderCalls
 from booking_http.settings import EdgeSettings
 from booking_http.sockets.asyncapi import asyncapi
 from booking_http.sockets.calls import SocketCalls
@@ -142,6 +143,7 @@ def build_server(
         QueueCalls(services, settings),
         CatalogueCalls(services),
         SeatCalls(services),
+        OrderCalls(services),
         AccountCalls(services),
         sockets,
     )

@@ -12,13 +12,14 @@ from msgspec.structs import asdict
 
 from booking.accounts.domain.account import CHARGE_MAX, PaymentCompleted, PaymentDone
 from booking.accounts.service import HistoryItem
-from booking.calls import Attempt, Outcome, TokenError
+from booking.calls import Outcome, TokenError
 from booking.catalogue.domain import seat_id
 from booking.domain.decision import Rejected
+from booking.domain.orders import order_of
 from booking.domain.plan import Flag
 from booking.services import Services
 from booking_http.inputs import attempt_of
-from booking_http.problems import accepted
+from booking_http.problems import accepted, malformed
 from booking_http.reply import NO_STORE, REPLAYED, Reply, data_reply, header
 from booking_http.routes import AFTER, LIMIT, USER, Answer, Call, Calls, Route
 from booking_http.schemas import (
@@ -31,6 +32,7 @@ from booking_http.schemas import (
     local_time,
     rfc3339,
 )
+from booking_http.seats.orders import OrderItem, order_item
 
 _PICTURE = header("Content-Type", "image/svg+xml") + header(
     "Cache-Control", "private, max-age=31536000, immutable"
@@ -45,9 +47,10 @@ class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The held seat to pay for."""
+    """What to pay for: a held seat, or an order by its id or code; one of the two."""
 
-    seatId: Id
+    seatId: Id | UnsetType = UNSET
+    orderId: Id | UnsetType = UNSET
 
 
 class BalanceData(msgspec.Struct, frozen=True):
@@ -75,7 +78,8 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 class PaymentData(msgspec.Struct, frozen=True, omit_defaults=True):
     """A completed payment. Name and dates are null once the date has left the catalogue; where and
-    which seat it is are absent if the catalogue does not say."""
+    which seat it is are absent if the catalogue does not say. Of several seats it is the first;
+    ``items`` has all."""
 
     id: Id
     seatId: Id
@@ -86,6 +90,8 @@ class PaymentData(msgspec.Struct, frozen=True, omit_defaults=True):
     totalAmount: Won
     status: Literal["COMPLETED"]
     created_at: Moment
+    orderId: Id
+    items: list[OrderItem]
     venue: str | UnsetType = UNSET
     timeZone: str | UnsetType = UNSET
     localTime: LocalMoment | UnsetType = UNSET
@@ -145,7 +151,7 @@ class AccountCalls(Calls):
     # -- payments ----------------------------------------------------------------------------------
 
     async def _replay(self, call: Call) -> Reply:
-        _, _, attempt = self._wanted(call)
+        attempt = attempt_of(call.request, self._wanted(call.body))
         assert attempt is not None, "only called with a key"
         outcome = await self._accounts.replay(call.holder, attempt)
         if outcome is None:
@@ -162,14 +168,22 @@ class AccountCalls(Calls):
         ),
     )  # fmt: skip
     async def pay(self, call: Call) -> Reply:
-        """Pay for a held seat."""
-        schedule, number, attempt = self._wanted(call)
-        outcome = await self._accounts.pay(call.holder, schedule, number, attempt)
-        return self._paid(call, outcome)
+        """Pay for a held seat, or for an order."""
+        wanted = self._wanted(call.body)
+        attempt = attempt_of(call.request, wanted)
+        if isinstance(wanted, str):
+            return self._paid(call, await self._accounts.pay_order(call.holder, wanted, attempt))
+        return self._paid(call, await self._accounts.pay(call.holder, *wanted, attempt))
 
-    def _wanted(self, call: Call) -> tuple[str, int, Attempt | None]:
-        schedule, number = self._services.seats.find(call.body.seatId)
-        return schedule, number, attempt_of(call.request, (schedule, number))
+    def _wanted(self, body: PayBody) -> tuple[str, int] | str:
+        """The seat, or the order."""
+        if body.orderId is not UNSET:
+            if body.seatId is not UNSET:
+                raise malformed("orderId: not together with seatId")
+            return body.orderId
+        if body.seatId is UNSET:
+            raise malformed("seatId: missing (or an orderId)")
+        return self._services.seats.find(body.seatId)
 
     def _paid(self, call: Call, outcome: Outcome[PaymentDone | Rejected]) -> Reply:
         data = self._data(accepted(outcome))
@@ -228,6 +242,11 @@ class AccountCalls(Calls):
             totalAmount=payment.amount,
             status="COMPLETED",
             created_at=rfc3339(payment.at_ms),
+            orderId=order_of(payment.seats[0].reservation),
+            items=[
+                order_item(catalogue, payment.schedule, (item.reservation, item.seat, item.price))
+                for item in payment.seats
+            ],
             **place,
         )
 

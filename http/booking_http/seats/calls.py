@@ -98,7 +98,7 @@ class SeatCalls(Calls):
     )  # fmt: skip
     async def reservation(self, call: Call) -> Reply:
         """One of the caller's reservations."""
-        record = await self._seats.reservation(call.holder, call.path_id)
+        record = await self._seats.reservation(call.holder.user, call.path_id)
         return data_reply(self._data(record, self._services.clock.now_ms()))
 
     @Route(
@@ -107,7 +107,7 @@ class SeatCalls(Calls):
     )  # fmt: skip
     async def reservations(self, call: Call) -> Reply:
         """The caller's reservations."""
-        records = await self._seats.reservations(call.holder)
+        records = await self._seats.reservations(call.holder.user)
         now_ms = self._services.clock.now_ms()
         return data_reply([self._data(record, now_ms) for record in records])
 

@@ -106,7 +106,7 @@ async def held_by_bob(room: WaitingRoom) -> Callable[[], Any]:
 
 async def shown(room: WaitingRoom) -> list[str]:
     """The states of all reservations that Ann is told of."""
-    return [record.status for record in await room.services.seats.reservations(ANN)]
+    return [record.status for record in await room.services.seats.reservations(ANN.user)]
 
 
 def holds(room: WaitingRoom) -> int:
@@ -502,7 +502,7 @@ async def test_a_process_that_dies_leaves_nothing_that_contradicts(
     [ledger] = await next_room.app.node.runtime.load_state([ledger_address("d1")])
     assert ledger.held == 1
     if isinstance(first.value, ReservationRecord):
-        [record] = await next_room.services.seats.reservations(ANN)
+        [record] = await next_room.services.seats.reservations(ANN.user)
         told = msgspec.structs.replace(record.reservation, beside=False)
         assert (told, record.status) == (first.value.reservation, "PENDING")
     with pytest.raises(KeyReusedError):
@@ -538,7 +538,7 @@ async def test_a_payment_told_stays_paid_if_the_process_dies(
     assert isinstance(paid, PaymentDone)
     next_room = await start_room(name="two")
     accounts, seats = next_room.services.accounts, next_room.services.seats
-    record = await seats.reservation(token, held.value.reservation.id)
+    record = await seats.reservation(token.user, held.value.reservation.id)
     assert record.status == "COMPLETED"
     assert (await accounts.payment(token.user, paid.id)).at_ms == paid.at_ms
     assert [each.id for each in (await accounts.payments(token.user, 9, None)).items] == [paid.id]

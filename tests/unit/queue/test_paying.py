@@ -55,7 +55,7 @@ async def test_a_payment_is_answered_while_the_queue_is_away(start_room: StartRo
     assert isinstance(paid, PaymentDone)
     assert room.clock.monotonic() - began < 0.1
     assert (await room.services.accounts.payment(token.user, paid.id)).id == paid.id
-    [record] = await room.services.seats.reservations(token)
+    [record] = await room.services.seats.reservations(token.user)
     assert record.status == "COMPLETED"
     await pass_time(5.0)
     assert room.events("TokenUsed") == []
