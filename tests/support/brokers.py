@@ -46,7 +46,11 @@ class NatsServer:
         self._config.write_text(json.dumps(about | more))
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def launch(self) -> None:
         with self._log.open("ab") as log:
             command: list[str | Path] = [find_nats(), "-c", self._config]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -68,7 +72,7 @@ class NatsServer:
 @contextmanager
 def nats_server(directory: Path) -> Iterator[NatsServer]:
     server = NatsServer(directory / "nats", free_port())
-    server.start()
+    server.launch()
     try:
         server.ready()
         yield server
@@ -85,7 +89,7 @@ def nats_cluster(directory: Path, size: int = 3) -> Iterator[list[NatsServer]]:
         for port, peer in ports:
             about = {"name": "c", "host": "127.0.0.1", "port": peer, "routes": routes}
             server = NatsServer(directory / f"nats-{port}", port, cluster=about)
-            server.start()
+            server.launch()
             ending.callback(server.kill)
             servers.append(server)
         for server in servers:

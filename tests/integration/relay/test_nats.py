@@ -110,7 +110,7 @@ async def test_what_a_server_never_acknowledged_is_sent_again(
             await until(lambda: publishes(database_url))
             assert await is_done(database_url, len(first))
             server.kill()
-            server.start()
+            server.launch()
             async with jetstream(server) as stream:
                 await stream_has(stream, len(journal.told))
                 await until(lambda: all_done(database_url, book))
