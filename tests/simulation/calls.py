@@ -12,18 +12,19 @@ from actors.errors import (
     DeadlineExceededError,
     EntityCrashedError,
     KeyInFlightError,
-    KeyReusedError,
     OutcomeUnknownError,
     UnavailableError,
 )
 from booking.accounts.domain.account import ChargeDone, PaymentDone, ReservationRecord
-from booking.calls import Attempt, Outcome, QueueToken, TokenError, UnknownError
+from booking.calls import Attempt, Outcome, QueueToken, TokenError
 from booking.domain.decision import Rejected
 from booking.queue.service import NotAdmittedError
 from booking.queue.view import QueueStatus
 from booking.seats.domain.ledger import word_of
 from booking.seats.view import SeatMap
 from booking.services import Services
+from tests.simulation.truth import Fact
+from tests.support.journals import user_id
 
 if TYPE_CHECKING:
     from tests.simulation.instances import Instance
@@ -32,9 +33,12 @@ STEP_MAX_S = 5.1
 """A message is answered by its deadline, and that is kept within two ticks."""
 
 REFUSALS = (
-    UnavailableError, KeyInFlightError, KeyReusedError, TokenError, UnknownError, NotAdmittedError,
+    UnavailableError,
+    KeyInFlightError,
+    TokenError,
+    NotAdmittedError,
     EntityCrashedError,
-)  # fmt: skip
+)
 """What a call is told that is not an outcome."""
 
 
@@ -47,6 +51,8 @@ class Ask(msgspec.Struct, frozen=True):
     steps: int
     attempt: Attempt | None = None
     amount: int = 0
+    token: str = ""
+    """What has to open for it."""
 
 
 class Call(msgspec.Struct, eq=False):
@@ -65,8 +71,27 @@ class Call(msgspec.Struct, eq=False):
     error: BaseException | None = None
 
     @property
+    def user_id(self) -> str:
+        return user_id(int(self.user.split()[1]))
+
+    @property
+    def fact(self) -> Fact | None:
+        """What its answer says has happened."""
+        match self.value:
+            case ReservationRecord():
+                return "hold", self.value.reservation.id
+            case PaymentDone():
+                return "sale", self.value.id
+            case ChargeDone():
+                return "charge", self.ask.amount
+            case QueueStatus():
+                return "place", self.value.number, self.user_id
+            case _:
+                return None
+
+    @property
     def limit_s(self) -> float:
-        return self.ask.steps * STEP_MAX_S
+        return self.ask.steps * STEP_MAX_S + self.late_s
 
     @property
     def final(self) -> bool:

@@ -106,18 +106,13 @@ async def pause(story: Story, fault: Fault, instance: Instance, random: Random) 
     if instance.process.stopped:
         return False
     instance.process.stop()
-
-    def go_on() -> None:
-        instance.stood_until_s = story.now_s
-        instance.process.go_on()
-
     for_s = round(random.uniform(0.8, 2.0), 3)
     if for_s <= SHORT_PAUSE_S:
         story.short_pauses.append((fault.number, story.now_s, story.now_s + for_s))
     story.note("fault", instance.name, f"pauses for {for_s} s")
     await asyncio.sleep(for_s)
     if instance.alive:
-        go_on()
+        instance.process.go_on()
     return True
 
 
@@ -200,7 +195,7 @@ def _has(instance: Instance, lease: ShardInfo) -> bool:
 @kind
 async def postgres_hangs(story: Story, fault: Fault, instance: Instance, random: Random) -> bool:
     """What this instance asks the journal hangs."""
-    story.stale_s = max(story.stale_s, fault.for_s + 1.2)  # the look at the leases hangs too
+    story.blind.append((story.now_s, story.now_s + fault.for_s))  # so do its looks at the leases
     instance.journal.pause()
     return await _meanwhile(
         story, fault, instance, "waits for the journal", instance.journal.resume
@@ -303,7 +298,7 @@ async def isolated(story: Story, fault: Fault, instance: Instance, random: Rando
     for store in stores:
         store.pause()
     if stores:
-        story.stale_s = max(story.stale_s, fault.for_s + 1.2)
+        story.blind.append((story.now_s, story.now_s + fault.for_s))
     story.note("fault", instance.name, f"is cut off from all for {fault.for_s} s")
     await asyncio.sleep(fault.for_s)
     for store in stores:
@@ -343,7 +338,6 @@ async def steps_late(story: Story, fault: Fault, instance: Instance, random: Ran
         return random.uniform(0.0, late_s) if random.random() < 0.5 else 0.0
 
     instance.delay = delay
-    instance.late_s = late_s
 
     def end() -> None:
         instance.delay = lambda: 0.0
@@ -483,6 +477,8 @@ async def promoted(story: Story, fault: Fault, instance: Instance, random: Rando
     await asyncio.sleep(NOTICED_S)
     if story.quiet_since(began_s):
         _check_noticed(story, lost, owners, began_s)
+    for each in story.alive:
+        each.crashes_known += max(0, each.crashes_unexplained)
     story.accept_losses()
     return True
 

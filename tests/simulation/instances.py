@@ -4,7 +4,6 @@ still or die, on connections that can fail."""
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from random import Random
@@ -92,12 +91,12 @@ class Instance:
         self.line: Line
         self.delay: Callable[[], float] = lambda: 0.0
         """For how many seconds a step of a call is held up before and after it is done."""
-        self.stood_until_s = -1.0
-        """It stood still, or its steps were held up, until then."""
-        self.late_s = 0.0
-        """By how much a fault held its steps up at some time."""
-        self.excused = Counter[str]()
-        """What a fault has made happen here, so that it is no violation."""
+        self.held_up_s = 0.0
+        """For how long a fault held its steps up, all in all."""
+        self.unread: list[float] = []
+        """When a fault kept it from reading an event."""
+        self.crashes_known = 0
+        """So many crashes are due to what the store has lost."""
         self.folds_to_fail = [0]
         self.known: dict[Address, Any] = {}
         """What its views know."""
@@ -160,14 +159,17 @@ class Instance:
         plain = router.ask
 
         async def late(*arguments: Any, **options: Any) -> Answer:
-            if before_s := self.delay():
-                await asyncio.sleep(before_s)
+            await self._hold_up()
             answer = await plain(*arguments, **options)
-            if after_s := self.delay():
-                await asyncio.sleep(after_s)
+            await self._hold_up()
             return answer
 
         router.ask = late  # type: ignore[method-assign]
+
+    async def _hold_up(self) -> None:
+        if late_s := self.delay():
+            await asyncio.sleep(late_s)
+            self.held_up_s += late_s
 
     def _follow_views(self) -> None:
         """What views are told has no gap: each change follows on the state that was known."""
@@ -204,6 +206,17 @@ class Instance:
     @property
     def incarnation(self) -> str:
         return self.app.member.incarnation
+
+    @property
+    def taken_s(self) -> float:
+        """How much time faults have taken from its calls, all in all."""
+        return self.process.stood_s + self.held_up_s
+
+    @property
+    def crashes_unexplained(self) -> int:
+        """Crashes that no fault has made happen."""
+        crashes = self.app.node.runtime.health.statistics().crashes
+        return crashes - len(self.unread) - self.crashes_known
 
     @property
     def databases(self) -> Sequence[Any]:
@@ -266,7 +279,6 @@ class Instance:
         self.network.cut(self.name)
 
     def go_on(self) -> None:
-        self.stood_until_s = self.clock.monotonic()
         self.listening = True
         self.network.mend(self.name)
         self.process.go_on()
@@ -280,7 +292,7 @@ class Instance:
         self.folds_to_fail = left = [count]
         for kind in ("account", "seat", "ledger", "queue"):
             behaviour = self.behaviour(kind)
-            behaviour.decode_event = _failing(behaviour.decode_event, left, self.excused)
+            behaviour.decode_event = self._failing(behaviour.decode_event, left)
 
     def write_older(self) -> None:
         """As the release before: who comes in at once has two events, not one."""
@@ -302,24 +314,23 @@ class Instance:
 
         def older(event_type: str, version: int, payload: bytes) -> Any:
             if event_type == "Entered":
-                self.excused["unreadable"] += 1
+                self.unread.append(self.clock.monotonic())
                 raise msgspec.ValidationError("Invalid value 'Entered' - at `$.type`")
             return decode(event_type, version, payload)
 
         behaviour.decode_event = older
 
+    def _failing(
+        self, decode: Callable[[str, int, bytes], Any], left: list[int]
+    ) -> Callable[[str, int, bytes], Any]:
+        def failing(event_type: str, version: int, payload: bytes) -> Any:
+            if left[0] > 0:
+                left[0] -= 1
+                self.unread.append(self.clock.monotonic())
+                raise MemoryError("ordered by a test")
+            return decode(event_type, version, payload)
 
-def _failing(
-    decode: Callable[[str, int, bytes], Any], left: list[int], excused: Counter[str]
-) -> Callable[[str, int, bytes], Any]:
-    def failing(event_type: str, version: int, payload: bytes) -> Any:
-        if left[0] > 0:
-            left[0] -= 1
-            excused["fold"] += 1
-            raise MemoryError("ordered by a test")
-        return decode(event_type, version, payload)
-
-    return failing
+        return failing
 
 
 def _older(event: tuple[Address, Any]) -> list[tuple[Address, Any]]:

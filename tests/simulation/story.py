@@ -85,15 +85,16 @@ class Story:
         """Faults by number, from when to when."""
         self.short_pauses: list[tuple[int, float, float]] = []
         """Faults by number that are too short to refuse anybody for, from when to when."""
-        self.excused = Counter[str]()
-        """What faults have made happen, so that it is no violation."""
         self.lost_commands: set[bytes] = set()
         """Keys whose outcomes a promoted standby lacks."""
         self.lost_s: float | None = None
         """When a standby was promoted last."""
-        self.stale_s = verdict.STALE_S
+        self.blind: list[tuple[float, float]] = []
+        """From when to when some owner could not look at its leases, and did not know."""
         self._amounts = 0
         self._runs = 0
+        self._claimants: dict[str, None] = {}
+        """Incarnations by their first claim."""
         self._labels = self._name_shards()
 
     # -- telling -------------------------------------------------------------------------------
@@ -127,6 +128,8 @@ class Story:
         return {shard: ", ".join(each) for shard, each in names.items()}
 
     def _claimed(self, owner: str, leases: Sequence[Lease]) -> None:
+        for each in leases:
+            self._claimants[self.databases.store.leases[each.shard].incarnation] = None
         known = [each for each in leases if each.shard in self._labels]
         if known:
             words = "; ".join(f"{self._labels[each.shard]} (epoch {each.epoch})" for each in known)
@@ -206,9 +209,14 @@ class Story:
                     continue
                 error = failed.result()
                 self.note("service", instance.name, f"ends: {error!r}")
-                if not isinstance(error, SupersededError) and not instance.excused["failure"]:
+                if not isinstance(error, SupersededError) or not self._replaced(instance):
                     self.broke(Violation("crash", f"{instance.name} ends: {error!r}"))
                 await instance.kill()
+
+    def _replaced(self, instance: Instance) -> bool:
+        """Whether another run of its name is the later one: it began to claim after this one."""
+        runs = [name for name in self._claimants if name.startswith(f"{instance.name}@")]
+        return instance.incarnation in runs[:-1]
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -220,7 +228,7 @@ class Story:
     async def call(self, user: str, ask: Ask, instance: Instance, patience_s: float) -> Call:
         """One try at this instance. A user who waits no longer may learn of the answer later."""
         task = instance.process.spawn(answered(instance.app.services, ask.run))
-        call = Call(user, ask, instance, self.now_s, task)
+        call = Call(user, ask, instance, self.now_s, task, -instance.taken_s)
         instance.calls.add(task)
         self.calls.append(call)
         number = len(self.calls)
@@ -239,10 +247,13 @@ class Story:
         return call
 
     def _answered(self, number: int, call: Call) -> None:
+        call.late_s += call.instance.taken_s
         if call.task.cancelled():
             self.note("service", call.instance.name, f"#{number} its connection is lost")
             call.error = asyncio.CancelledError()
             call.ended_s = self.now_s
+            if call.instance.alive:
+                self.broke(Violation("crash", f"{call.ask.words} is cancelled"))
             return
         error = call.task.exception()
         call.ended_s = self.now_s
@@ -279,7 +290,7 @@ class Story:
         """Events that cannot be read; or what an owner keeps in memory of one entity, and what a
         store that has forgotten rows says of another."""
         return self.lately_lost(call.began_s) or any(
-            each.excused["fold"] or each.excused["unreadable"] for each in self.instances
+            at_s >= call.began_s for each in self.instances for at_s in each.unread
         )
 
     async def meet_stranger(self, for_s: float) -> None:
@@ -332,10 +343,6 @@ class Story:
     def lately_lost(self, began_s: float) -> bool:
         """Whether the store forgot something so shortly before that owners need not know yet."""
         return self.lost_s is not None and began_s < self.lost_s + NOTICED_S
-
-    def lost(self, call: Call) -> bool:
-        """Whether an answer may be lost with the store that had it."""
-        return self.lost_s is not None and (call.ended_s or 0.0) < self.lost_s + NOTICED_S
 
     # -- the run -------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,10 @@ AHEAD_MAX_MS = 1_000
 """A shard's time may lead the database's clock by so much."""
 BEHIND_MAX_MS = 20_000
 """A decision waits for its commit no longer; one that is older was dated by a wrong clock."""
+
+
+Fact: TypeAlias = tuple[Any, ...]
+"""Something that has happened, and whose it is or which."""
 
 
 class Violation(Exception):  # noqa: N818 - it is what the simulation looks for, not an error of it
@@ -49,6 +53,14 @@ class History:
     def set(self, at_s: float, value: Any) -> None:
         self._times.append(at_s)
         self._values.append(value)
+
+    def forget_steps(self, at_s: float) -> None:
+        """What it became at this time is all that it was then."""
+        last, value = self._times[-1], self._values[-1]
+        while len(self._times) > 1 and self._times[-1] >= at_s:
+            self._times.pop()
+            self._values.pop()
+        self.set(max(last, at_s), value)
 
     @property
     def now(self) -> Any:
@@ -86,13 +98,19 @@ class Truth:
         seat's answer was on its way."""
         self.lost_sales: set[str] = set()
         """Payments of sales that the store has lost: they may be completed all the same."""
+        self.facts: set[Fact] = set()
+        """What has happened by the journal as it is."""
+        self.lost_facts: set[Fact] = set()
+        """What the store has lost."""
         self.restart()
 
     def lose(self, rows: Sequence[Row]) -> None:
         """The store is another one now, without these: begin again with what is in it."""
         self.lost_holds += _holds(rows, "SeatHeld")
         self.lost_sales |= _named(rows, "SeatSold", "payment")
+        before = set(self.facts)
         self.restart()
+        self.lost_facts |= before - self.facts
 
     def restart(self) -> None:
         """Begin again with what is in the store."""
@@ -110,8 +128,12 @@ class Truth:
         self.pending.clear()
         self.inside_until.clear()
         self.charges.clear()
+        self.facts.clear()
         for rows in self._store.rows:
             self._follow(rows)
+        for known in (self.balances, self.seats, self.places):
+            for history in known.values():
+                history.forget_steps(at_s)
 
     def claimed(self, leases: Sequence[Lease]) -> None:
         """I4: one incarnation for each epoch."""
@@ -175,15 +197,19 @@ class Truth:
         state = {"SeatHeld": "held", "SeatSold": "sold"}.get(row.type, "available")
         self.seats[name].set(at_s, state)
         if state == "held":
+            self.facts.add(("hold", event["reservation"]))
             self.holds[name] = event["until_ms"]
         else:
             self.holds.pop(name, None)
+        if state == "sold":
+            self.facts.add(("sale", event["payment"]))
 
     def _note_account(self, row: Row, event: dict[str, Any], at_s: float) -> None:
         if "balance" in event:
             self.balances[row.address.key].set(at_s, event["balance"])
         if row.type == "Charged":
             self.charges[event["amount"]] += 1
+            self.facts.add(("charge", event["amount"]))
         elif row.type == "PaymentStarted":
             self.pending.add(event["id"])
         elif row.type in ("PaymentCompleted", "PaymentRefunded"):
@@ -192,12 +218,14 @@ class Truth:
     def _note_queue(self, kind: str, event: dict[str, Any], at_s: float) -> None:
         if kind in ("Joined", "Entered"):
             self.places[event["number"]].set(at_s, ("waiting", event["user"]))
+            self.facts.add(("place", event["number"], event["user"]))
         if kind in ("Admitted", "Entered"):
             one = event.get("number", 0)
             for number in range(event.get("first", one), event.get("last", one) + 1):
                 state, user = self.places[number].now
                 if state == "waiting":
                     self.places[number].set(at_s, ("inside", user))
+                    self.facts.add(("inside", number, user))
                     self.inside_until[number] = event["until_ms"]
         elif kind in ("Left", "TokenUsed", "WentSilent", "TokensExpired"):
             for number in event.get("numbers") or [event["number"]]:

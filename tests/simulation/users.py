@@ -101,9 +101,9 @@ class User:
             await self._pause(2.0)
 
     async def _wait_in_line(self) -> None:
-        while self._story.now_s < STORY_S and self._token:
+        while self._story.now_s < STORY_S and (token := self._token):
             call = await self._once(
-                Ask("status", "polls", lambda services: calls.status(services, self._token), 1)
+                Ask("status", "polls", lambda s: calls.status(s, token), 1, token=token)
             )
             if isinstance(call.error, TokenError):
                 self._lose_token()
@@ -155,6 +155,7 @@ class User:
             lambda services: calls.reserve(services, token, date, seat, attempt),
             5,
             attempt,
+            token=token,
         )
         call = await self._ask(ask)
         if isinstance(call.value, ReservationRecord):
@@ -198,6 +199,7 @@ class User:
             lambda services: calls.pay(services, token, hold.schedule, hold.seat, attempt),
             3,
             attempt,
+            token=token,
         )
         call = await self._ask(ask)
         if isinstance(call.value, PaymentDone | Rejected):

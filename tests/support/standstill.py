@@ -43,16 +43,23 @@ class Process:
 
     def __init__(self) -> None:
         self.stopped = False
+        self.stood_s = 0.0
+        """For how long it was stopped, all in all."""
+        self._since_s = 0.0
         self.kept: list[Due] = []
         self.context = copy_context()
         self.context.run(CURRENT.set, self)
 
     def stop(self) -> None:
+        if not self.stopped:
+            self._since_s = asyncio.get_running_loop().time()
         self.stopped = True
 
     def go_on(self) -> None:
-        self.stopped = False
         loop = asyncio.get_running_loop()
+        if self.stopped:
+            self.stood_s += loop.time() - self._since_s
+        self.stopped = False
         kept, self.kept = self.kept, []
         for due in kept:
             assert isinstance(loop, StoppableLoop)
