@@ -138,6 +138,9 @@ def _words(error: BaseException) -> str:
         cause = cause.__cause__
     if cause is not None:
         return str(cause)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "")
+        return f"no answer: its certificate is refused: {reason}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return f"no answer: {type(error).__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -65,13 +66,16 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(answer: Answer = well) -> AsyncIterator[Receiver]:
+async def receiving(
+    answer: Answer = well, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     receiver = Receiver(answer)
     runner = web.ServerRunner(web.Server(receiver.handle), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/in"
+    where = "http://127.0.0.1" if tls is None else "https://localhost"
+    receiver.url = f"{where}:{runner.addresses[0][1]}/in"
     try:
         yield receiver
     finally:
