@@ -30,6 +30,15 @@ DATES_PER_CONCERT = 10
 SEATS_PER_DATE = 50
 PRICE = 50_000
 """In won."""
+VENUE = {
+    "id": "bench-hall",
+    "name": "Bench hall",
+    "city": "Seoul",
+    "timeZone": "Asia/Seoul",
+    "categories": [{"id": "all", "name": "All", "colour": "#336699"}],
+    "sections": [{"name": "Hall", "rows": [{"rows": "A-E", "seats": 10, "category": "all"}]}],
+}
+"""With the seats of a date."""
 
 MAIN = "import sys; from booking.cli.main import main; sys.exit(main())"
 """A program that runs the ``booking`` command."""
@@ -75,6 +84,9 @@ class Rig:
     """A service on servers of its own. Use as a context manager: everything it started is gone
     afterwards, whatever happened."""
 
+    planned = False
+    """Whether the dates are in a house with a plan."""
+
     def __init__(
         self, setup: Setup, settings: Mapping[str, str], say: Callable[[str], None]
     ) -> None:
@@ -103,7 +115,7 @@ class Rig:
             self._say("migrating, importing the catalogue")
             self.booking("migrate")
             catalogue = self.directory / "catalogue.json"
-            catalogue.write_bytes(document(self._setup.dates))
+            catalogue.write_bytes(document(self._setup.dates, planned=self.planned))
             self.booking("catalog", "import", str(catalogue))
             stack.callback(self.stop_service)
             self.start_service()
@@ -260,9 +272,9 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
-def document(dates: int, now: datetime | None = None) -> bytes:
+def document(dates: int, now: datetime | None = None, *, planned: bool = False) -> bytes:
     """A catalogue as `booking catalog import` reads it: so many dates of 50 seats each, ten a
-    concert, all open for booking now and for a year."""
+    concert, all open for booking now and for a year; in a house with a plan if so."""
     start = (now or datetime.now(UTC)).replace(microsecond=0)
     booking_start = (start - timedelta(days=1)).isoformat()
     concerts: list[dict[str, object]] = []
@@ -270,8 +282,10 @@ def document(dates: int, now: datetime | None = None) -> bytes:
         numbers = range(first, min(first + DATES_PER_CONCERT, dates))
         number = first // DATES_PER_CONCERT + 1
         each = [_date(number, start, booking_start) for number in numbers]
+        if planned:
+            each = [date | {"venue": VENUE["id"]} for date in each]
         concerts.append({"id": f"bench-{number}", "name": f"Bench concert {number}", "dates": each})
-    return json.dumps({"concerts": concerts}).encode()
+    return json.dumps({"concerts": concerts, "venues": [VENUE] * planned}).encode()
 
 
 def _date(number: int, start: datetime, booking_start: str) -> dict[str, object]:

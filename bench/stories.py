@@ -36,6 +36,10 @@ def booking(user: str, seat: Seat, *, curious: bool = False) -> Scenario:
     yield from expect("status", get("/queue/status", token), 200)
     dates = get(f"/concert/available-dates?concertId={seat.concert}", token)
     yield from expect("dates", dates, 200)
+    if curious:
+        # As a page does that draws the hall; the others have drawn it before.
+        plan = get(f"/concert/venue-plan?concertScheduleId={seat.date}")
+        yield from expect("plan", plan, 200)
     seats = get(f"/concert/available-seats?concertScheduleId={seat.date}", token)
     yield from expect("seats", seats, 200)
     response = yield from expect("hold", hold(seat.date, seat.number, token), 201)

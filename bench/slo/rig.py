@@ -67,6 +67,7 @@ class UpRig(Rig):
     """Runs ``booking up`` on servers that the bench has started, so that it knows them."""
 
     instances = 2
+    planned = True
 
     def start_service(self) -> float:
         """Start ``booking up`` and wait until all its instances serve; the seconds that took."""

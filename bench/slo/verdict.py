@@ -37,6 +37,7 @@ LEVELS: Final = (
     Level("status", "GET /queue/status", READ_P99_MS),
     Level("leave", "DELETE /queue", WRITE_P99_MS),
     Level("dates", "GET /concert/available-dates", READ_P99_MS),
+    Level("plan", "GET /concert/venue-plan", READ_P99_MS),
     Level("seats", "GET /concert/available-seats", READ_P99_MS),
     Level("hold", "POST /reservation", WRITE_P99_MS),
     Level("reservation", "GET /reservation/{id}", READ_P99_MS),

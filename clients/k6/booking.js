@@ -93,8 +93,12 @@ function held(token) {
     if (!check(dates, { "dates listed": (r) => r.status === 200 })) return null;
     const open = dates.json("data").filter((date) => date.reservedSeats < date.totalSeats);
     if (open.length === 0) return null;
-    const seats = get(`/concert/available-seats?concertScheduleId=${pick(open).id}`, token);
+    const date = pick(open);
+    const seats = get(`/concert/available-seats?concertScheduleId=${date.id}`, token);
     if (!check(seats, { "seats listed": (r) => r.status === 200 })) return null;
+    // As a page does that draws the hall; it needs no token.
+    const plan = get(`/concert/venue-plan?concertScheduleId=${date.id}`, token);
+    if (!check(plan, { "plan drawn": (r) => [200, 404].includes(r.status) })) return null;
     const free = seats.json("data");
     if (free.length === 0) continue;
     const reply = post("/reservation", { seatId: pick(free).id }, token);

@@ -8,6 +8,9 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+Flag = str
+"""``accessible``, ``companion`` or ``restricted``, and what a newer service adds."""
+
 
 class Place(Struct, frozen=True, rename="camel"):
     """Where a queue token stands."""
@@ -41,7 +44,7 @@ class Place(Struct, frozen=True, rename="camel"):
 
 
 class AvailableDate(Struct, frozen=True, rename="camel"):
-    """A date of a concert that can be booked now."""
+    """A date of a concert that can be booked now; where, if the catalogue says."""
 
     id: str
     concert_id: str
@@ -51,6 +54,66 @@ class AvailableDate(Struct, frozen=True, rename="camel"):
     """Held and sold."""
     open_at: datetime = field(name="open_at")
     close_at: datetime = field(name="close_at")
+    venue: str | None = None
+    city: str | None = None
+    time_zone: str | None = None
+    local_time: datetime | None = None
+    """When it opens, by the clocks of the venue."""
+
+
+class Category(Struct, frozen=True):
+    """Seats of one price; the colour as ``#rrggbb``."""
+
+    id: str
+    name: str
+    colour: str
+
+
+class PlanSeat(Struct, frozen=True, rename="camel"):
+    """A seat on a plan, its place in centimetres; y grows away from the stage."""
+
+    seat_number: int
+    label: str
+    category: str
+    x: int | None = None
+    y: int | None = None
+    flags: tuple[Flag, ...] = ()
+
+
+class PlanRow(Struct, frozen=True):
+    """Neighbours from left to right; each aisle with the number of seats to its left."""
+
+    name: str
+    aisles: tuple[int, ...]
+    seats: list[PlanSeat]
+
+
+class StandingArea(Struct, frozen=True, rename="camel"):
+    """Places without a seat, numbered from ``first_number`` on."""
+
+    capacity: int
+    first_number: int
+    category: str
+
+
+class PlanSection(Struct, frozen=True):
+    """A part of the house: rows, or a standing area."""
+
+    name: str
+    rows: list[PlanRow] = []
+    standing: StandingArea | None = None
+
+
+class VenuePlan(Struct, frozen=True, rename="camel"):
+    """A venue and its plan; the best category first."""
+
+    venue: str
+    name: str
+    city: str
+    time_zone: str
+    total_seats: int
+    categories: list[Category]
+    sections: list[PlanSection]
 
 
 class Seat(Struct, frozen=True, rename="camel"):
@@ -76,6 +139,12 @@ class ReservedSeat(Struct, frozen=True, rename="camel"):
     is_active: bool
     """True: free for anybody again."""
     seat_number: int
+    section: str | None = None
+    """This and what follows is absent if the date has no plan."""
+    row: str | None = None
+    label: str | None = None
+    category: str | None = None
+    flags: tuple[Flag, ...] = ()
 
 
 class Reservation(Struct, frozen=True, rename="camel"):
@@ -119,6 +188,15 @@ class Payment(Struct, frozen=True, rename="camel"):
     total_amount: int
     status: Literal["COMPLETED"]
     created_at: datetime = field(name="created_at")
+    venue: str | None = None
+    time_zone: str | None = None
+    local_time: datetime | None = None
+    section: str | None = None
+    """This and what follows is absent if the date has no plan."""
+    row: str | None = None
+    label: str | None = None
+    category: str | None = None
+    flags: tuple[Flag, ...] = ()
 
 
 class PaymentPage(Struct, frozen=True):

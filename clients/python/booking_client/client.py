@@ -16,6 +16,7 @@ from booking_client.answers import (
     Reservation,
     Seat,
     SeatState,
+    VenuePlan,
 )
 from booking_client.errors import TokenExpired
 from booking_client.live import places, seat_states
@@ -108,6 +109,12 @@ class AsyncBooking:
         return await self._transport.call(
             list[AvailableDate], "GET", "/concert/available-dates", token=token, query=query
         )
+
+    async def plan(self, date: str) -> VenuePlan:
+        """Sections, rows and seats of the venue of a date; it needs no token.
+        :class:`~booking_client.errors.NotFound` for a date without one."""
+        query = {"concertScheduleId": date}
+        return await self._transport.call(VenuePlan, "GET", "/concert/venue-plan", query=query)
 
     async def seats(self, token: str, date: str, *, all_states: bool = False) -> list[Seat]:
         """The free seats of a date by number, or all with their state."""

@@ -74,6 +74,7 @@ class Booking:
     leave = _blocking(AsyncBooking.leave)
     watch = _iterating(AsyncBooking.watch)
     dates = _blocking(AsyncBooking.dates)
+    plan = _blocking(AsyncBooking.plan)
     seats = _blocking(AsyncBooking.seats)
     watch_seats = _iterating(AsyncBooking.watch_seats)
     reserve = _blocking(AsyncBooking.reserve)

@@ -66,7 +66,7 @@ export class Basket {
   #sayWhatEnded(pending) {
     for (const hold of this.holds) {
       if (!this.#over.has(hold.id) || pending.some((one) => one.id === hold.id)) continue;
-      this.app.notify("bad", this.app.t("holdOver", hold.seat.seatNumber));
+      this.app.notify("bad", this.app.t("holdOver", hold.seat));
     }
   }
 
@@ -85,7 +85,7 @@ export class Basket {
   // The service tells a reservation's seat, not its concert: that is remembered here.
   #remember(seatId, date) {
     if (!date) return;
-    const names = { ...this.app.store.data.names, [seatId]: [date.concertName, date.open_at] };
+    const names = { ...this.app.store.data.names, [seatId]: [date.concertName, date.open_at, date.timeZone] };
     const kept = Object.entries(names).slice(-NAMES_MAX);
     this.app.store.update({ names: Object.fromEntries(kept) });
   }
@@ -94,7 +94,7 @@ export class Basket {
     const { app } = this;
     try {
       await app.client.release(hold.id);
-      app.notify("good", app.t("givenBack", hold.seat.seatNumber));
+      app.notify("good", app.t("givenBack", hold.seat));
     } catch (error) {
       app.fail(error);
       if (!(error instanceof Problem && ENDED.includes(error.code))) return;
@@ -214,19 +214,19 @@ export class Basket {
     this.#stops.push(countdown(hold.endsAt, (seconds) => {
       left.textContent = app.t("holdLeft", seconds);
       left.classList.toggle("soon", seconds <= WARN_S);
-      if (seconds === WARN_S) announce(app.t("holdEnding", hold.seat.seatNumber));
+      if (seconds === WARN_S) announce(app.t("holdEnding", hold.seat));
       if (seconds === 0 && !this.#over.has(hold.id)) this.#lookWhetherOver(hold);
     }));
-    const [concert, begins] = app.store.data.names?.[hold.seat.id] ?? [];
+    const [concert, begins, zone] = app.store.data.names?.[hold.seat.id] ?? [];
     return h("li", { "data-seat": hold.seat.seatNumber },
       h("div", {},
-        h("strong", { text: app.t("seat", hold.seat.seatNumber) }), " ",
+        h("strong", { text: app.t("seat", hold.seat) }), " ",
         h("span", { text: app.words.money(hold.price) })),
       left,
-      h("small", { text: concert ? `${concert}, ${app.words.moment(begins)}` : "" }),
+      h("small", { text: concert ? `${concert}, ${app.words.moment(begins, zone)}` : "" }),
       actionButton({
         class: "quiet", text: app.t("giveBack"),
-        "aria-label": app.t("giveBackSaid", hold.seat.seatNumber),
+        "aria-label": app.t("giveBackSaid", hold.seat),
       }, async () => {
         await this.#giveBack(hold);
         this.#focus();

@@ -127,7 +127,7 @@ export class Client extends EventTarget {
   }
 
   // The answer, or what went wrong as a value; only an abort by the caller is thrown.
-  async #attempt(method, path, { body, query, key, etag, signal, token = this.token }) {
+  async #attempt(method, path, { body, query, key, etag, signal, cache, token = this.token }) {
     const headers = {};
     if (token) headers["queue-token"] = token;
     if (key) headers["Idempotency-Key"] = key;
@@ -144,7 +144,7 @@ export class Client extends EventTarget {
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
         credentials: "omit",
         // What may be kept is kept by the caller, by its entity tag.
-        cache: "no-store",
+        cache: cache ?? "no-store",
       });
       return await this.#answer(response);
     } catch (error) {
@@ -213,6 +213,12 @@ export class Client extends EventTarget {
   seats(concertScheduleId, options) {
     const query = { concertScheduleId, all: "true" };
     return this.request("GET", "/concert/available-seats", { query, ...options });
+  }
+
+  // Of the venue of a date, kept by the browser until it changes. 404 for a date without one.
+  plan(concertScheduleId, options) {
+    const query = { concertScheduleId };
+    return this.request("GET", "/concert/venue-plan", { query, cache: "default", ...options });
   }
 
   reserve(seatId, { key = newId(), ...options } = {}) {

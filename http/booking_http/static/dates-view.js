@@ -20,7 +20,7 @@ export function datesView(app, inside) {
   function dateButton(date) {
     const left = h("span", { class: "left" });
     const bar = h("progress", { "aria-hidden": "true", max: date.totalSeats, value: 0 });
-    const when = app.words.moment(date.open_at);
+    const when = app.words.moment(date.open_at, date.timeZone);
     const button = h("button", {
       class: "date", type: "button", "data-date": date.id, onclick: () => inside.open(date.id),
     }, h("span", { class: "when", text: when }), left, bar);
@@ -29,9 +29,10 @@ export function datesView(app, inside) {
   }
 
   function card(dates) {
-    const [{ concertId, concertName }] = dates;
+    const [{ concertId, concertName, venue, city }] = dates;
     const heading = h("h2", { text: concertName });
     return h("article", { class: "concert" }, artwork(concertId), heading,
+      venue ? h("p", { class: "hint", text: `${venue} · ${city}` }) : null,
       h("div", { class: "dates" }, dates.map(dateButton)));
   }
 

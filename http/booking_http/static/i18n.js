@@ -30,8 +30,9 @@ export class Words {
     this.#money = new Intl.NumberFormat(locale, {
       style: "currency", currency: "KRW", currencyDisplay: "narrowSymbol",
     });
-    this.#day = new Intl.DateTimeFormat(locale, {
-      weekday: "short", month: "short", day: "numeric", hour: "numeric", minute: "2-digit",
+    this.#day = (timeZone) => new Intl.DateTimeFormat(locale, {
+      weekday: "short", year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit",
+      timeZone, timeZoneName: "short",
     });
     document.documentElement.lang = language;
   }
@@ -62,7 +63,15 @@ export class Words {
 
   number(value) { return this.#number.format(value); }
   money(value) { return this.#money.format(value); }
-  moment(text) { return this.#day.format(new Date(text)); }
+  moneyRange(low, high) { return low === high ? this.money(low) : `${this.money(low)} – ${this.money(high)}`; }
+
+  // By the clocks of the venue, or our own; which of them is told.
+  moment(text, timeZone) { return this.#day(timeZone ?? undefined).format(new Date(text)); }
+
+  // When and where a date is.
+  at({ open_at, timeZone, venue, city }) {
+    return [this.moment(open_at, timeZone), venue, city].filter(Boolean).join(" · ");
+  }
 
   // 4:05, or 1:04:05
   clock(seconds) {

@@ -7,6 +7,7 @@ import { h } from "./dom.js";
 const GAP_PX = 5;
 const SIZE_MAX_PX = 46;
 const SIZE_MIN_PX = 31; // above the 24 px that WCAG 2.2 asks of a target
+const NARROW_MIN_PX = 26; // in the rows of a plan, which are wider than a phone in any case
 const COLUMNS_SMALL = 10; // for a hall of 50: five rows of ten, as wide as it may get
 const COLUMNS_LARGE = 24;
 const SMALL_SEATS = 100;
@@ -16,18 +17,20 @@ export class SeatGrid {
   #cells = new Map(); // seat number to button
   #numbers;
   #columns = 0;
+  #rows = []; // of indices
   #current = 0; // index of the seat that the tab key reaches
   #observer;
 
   // label(seat) and state(seat) say how a seat is read out and shown; choose(seat) is called when it
-  // is activated; look(seat), when it gets the focus.
-  constructor({ seats, name, hint, label, state, choose, look }) {
-    Object.assign(this, { label, state, choose, look });
-    this.seats = seats;
-    this.#numbers = seats.map((seat) => seat.seatNumber);
-    this.element = h("div", { class: "grid", role: "grid", "aria-label": name });
+  // is activated; look(seat), when it gets the focus. `rows` are those of a plan, with all the seats;
+  // without them there are as many columns as there is room for.
+  constructor({ seats, rows, name, hint, label, state, choose, look }) {
+    Object.assign(this, { rows, label, state, choose, look });
+    this.seats = rows ? rows.flatMap((row) => row.seats).filter(Boolean) : seats;
+    this.#numbers = this.seats.map((seat) => seat.seatNumber);
+    this.element = h("div", { class: rows ? "grid planned" : "grid", role: "grid", "aria-label": name });
     if (hint) this.element.setAttribute("aria-describedby", hint);
-    for (const seat of seats) this.#cells.set(seat.seatNumber, this.#cell(seat));
+    for (const seat of this.seats) this.#cells.set(seat.seatNumber, this.#cell(seat));
     this.element.addEventListener("keydown", (event) => this.#key(event));
     this.element.addEventListener("focusin", (event) => this.#focused(event.target));
     this.#observer = new ResizeObserver(() => this.layout());
@@ -42,8 +45,9 @@ export class SeatGrid {
   #cell(seat) {
     const cell = h("button", {
       class: "state", type: "button", role: "gridcell", tabindex: "-1", "data-seat": seat.seatNumber,
-      text: seat.seatNumber,
+      text: seat.label ?? seat.seatNumber,
     });
+    if (seat.colour) cell.style.setProperty("--grade", seat.colour);
     cell.addEventListener("click", () => this.choose(seat));
     return cell;
   }
@@ -80,54 +84,73 @@ export class SeatGrid {
 
   // -- rows ----------------------------------------------------------------------------------------
 
-  // As many columns as there is room for. To be called once the element is on the page.
+  // To be called once the element is on the page.
   layout() {
     const width = this.element.clientWidth;
     if (width === 0) return;
     const small = this.#numbers.length <= SMALL_SEATS;
     const fitting = Math.floor((width + GAP_PX) / (SIZE_MIN_PX + GAP_PX));
     const even = Math.max(4, fitting - (fitting % 2));
-    const columns = small ? COLUMNS_SMALL : Math.min(COLUMNS_LARGE, even);
-    const aisle = 1; // a seat's worth of room in the middle
-    const size = (width - columns * GAP_PX) / (columns + (small ? aisle : 0));
-    this.element.style.setProperty("--seat", `${Math.floor(Math.min(SIZE_MAX_PX, size))}px`);
-    if (columns !== this.#columns) this.#arrange(columns, small);
+    const columns = this.rows ? 1 : small ? COLUMNS_SMALL : Math.min(COLUMNS_LARGE, even);
+    // An aisle, or a row's name, takes a seat's worth of room.
+    const widest = this.rows
+      ? Math.max(...this.rows.map((row) => row.seats.length + row.aisles.length + 2))
+      : columns + (small ? 1 : 0);
+    const size = Math.min(SIZE_MAX_PX, (width - widest * GAP_PX) / widest);
+    this.element.style.setProperty("--seat", `${Math.floor(this.rows ? Math.max(NARROW_MIN_PX, size) : size)}px`);
+    if (columns === this.#columns) return;
+    this.#columns = columns;
+    this.#arrange(this.rows ?? this.#even(columns, small ? [columns / 2] : []));
   }
 
-  #arrange(columns, aisle) {
-    const held = document.activeElement;
-    this.#columns = columns;
+  #even(columns, aisles) {
     const rows = [];
-    const cells = [...this.#cells.values()];
-    for (let at = 0; at < cells.length; at += columns) {
-      const inRow = cells.slice(at, at + columns);
-      for (const [index, cell] of inRow.entries()) {
-        cell.classList.toggle("aisle", aisle && index === columns / 2);
-        cell.setAttribute("aria-colindex", index + 1);
-      }
-      rows.push(h("div", { role: "row", "aria-rowindex": rows.length + 1 }, inRow));
+    for (let at = 0; at < this.seats.length; at += columns) {
+      rows.push({ name: "", aisles, seats: this.seats.slice(at, at + columns) });
     }
+    return rows;
+  }
+
+  #arrange(rows) {
+    const held = document.activeElement;
+    let index = 0;
+    this.#rows = rows.map((row) => row.seats.filter(Boolean).map(() => index++));
     this.element.setAttribute("aria-rowcount", rows.length);
-    this.element.setAttribute("aria-colcount", columns);
-    this.element.replaceChildren(...rows);
+    this.element.setAttribute("aria-colcount", Math.max(...rows.map((row) => row.seats.length)));
+    this.element.replaceChildren(...rows.map((row, number) =>
+      h("div", { role: "row", "aria-rowindex": number + 1 }, this.#rowName(row), row.seats.map((seat, column) => {
+        const cell = seat ? this.#cells.get(seat.seatNumber) : h("span", { class: "gap", "aria-hidden": "true" });
+        cell.classList.toggle("aisle", row.aisles.includes(column));
+        if (seat) cell.setAttribute("aria-colindex", column + 1);
+        return cell;
+      }))));
     this.#tabStop(this.#current);
     if (this.element.contains(held)) held.focus();
+  }
+
+  #rowName({ name }) {
+    return name ? h("span", { class: "row-name", role: "rowheader", text: name }) : null;
   }
 
   // -- the keyboard --------------------------------------------------------------------------------
 
   #key(event) {
     const last = this.#numbers.length - 1;
-    const row = this.#current - (this.#current % this.#columns);
+    const row = this.#rows.findIndex((each) => each.includes(this.#current));
+    const column = this.#rows[row].indexOf(this.#current);
+    const other = (by) => {
+      const wanted = this.#rows[row + by];
+      return wanted?.[Math.min(column, wanted.length - 1)] ?? -1;
+    };
     const target = {
       ArrowLeft: this.#current - 1,
       ArrowRight: this.#current + 1,
-      ArrowUp: this.#current - this.#columns,
-      ArrowDown: this.#current + this.#columns,
-      PageUp: this.#current - PAGE_ROWS * this.#columns,
-      PageDown: this.#current + PAGE_ROWS * this.#columns,
-      Home: event.ctrlKey ? 0 : row,
-      End: event.ctrlKey ? last : Math.min(last, row + this.#columns - 1),
+      ArrowUp: other(-1),
+      ArrowDown: other(1),
+      PageUp: other(-PAGE_ROWS),
+      PageDown: other(PAGE_ROWS),
+      Home: event.ctrlKey ? 0 : this.#rows[row][0],
+      End: event.ctrlKey ? last : this.#rows[row].at(-1),
     }[event.key];
     if (target === undefined || event.altKey || event.metaKey) return;
     event.preventDefault();
@@ -138,7 +161,7 @@ export class SeatGrid {
     this.#tabStop(index);
     const cell = this.#cells.get(this.#numbers[index]);
     cell.focus();
-    cell.scrollIntoView({ block: "nearest" });
+    cell.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   #focused(cell) {

@@ -2,6 +2,7 @@
 
 import { Problem, watchSeats } from "./client.js";
 import { actionButton, announce, focusOn, h } from "./dom.js";
+import { arrange, planOf, pricesOf } from "./plan.js";
 import { SeatGrid } from "./seat-grid.js";
 import { SECTION_FROM, Sections, sectionsOf } from "./sections.js";
 
@@ -10,10 +11,13 @@ const TAKEN = ["seat_unavailable", "not_found"];
 
 export class SeatsView {
   #seats = new Map(); // by number, as the service tells them
-  #sections = null; // of a large hall
+  #plan = null;
+  #arranged = null; // the sections of the plan
+  #sections = null; // of a large hall, or of one with standing room
   #section = null; // the one that is open
   #shown = null; // a SeatGrid or Sections
   #chosen = null;
+  #destroyed = false;
   #holding = null; // the seat whose hold is asked for: the map may say so before the answer does
   #watch;
   #basketInSight = false;
@@ -28,6 +32,13 @@ export class SeatsView {
     this.t = app.t.bind(app);
     this.#build();
     this.#sight.observe(inside.basket.panel);
+    this.#begin();
+  }
+
+  async #begin() {
+    const { app, inside, schedule } = this;
+    this.#plan = await planOf(app.client, schedule);
+    if (this.#destroyed) return;
     this.#watch = watchSeats(app.client, schedule, {
       onSeats: (seats) => this.#all(seats),
       onChanges: (changes) => this.#changed(changes),
@@ -42,8 +53,9 @@ export class SeatsView {
   }
 
   destroy() {
+    this.#destroyed = true;
     this.#sight.disconnect();
-    this.#watch.stop();
+    this.#watch?.stop();
     this.#shown?.destroy();
   }
 
@@ -61,6 +73,7 @@ export class SeatsView {
     this.when = h("p", { class: "lead" });
     this.count = h("p", { id: "free", class: "hint" });
     this.link = h("span", { id: "seats-link" });
+    this.prices = h("ul", { class: "legend", id: "prices" });
     this.place = h("div", { class: "hall" }, h("p", { class: "hint", text: t("loadingSeats") }));
     this.finder = actionButton({ id: "find", text: t("findSeat") }, () => this.#find());
     this.chooser = h("div", { class: "panel", id: "chosen" });
@@ -71,6 +84,7 @@ export class SeatsView {
       })),
       h("div", { class: "headline" },
         h("div", {}, this.heading, this.when, this.count), this.finder),
+      this.prices,
       h("p", { class: "stage", text: t("stage") }),
       this.place,
       h("ul", { class: "legend" }, LEGEND.map((state) =>
@@ -84,7 +98,7 @@ export class SeatsView {
   datesChanged() {
     if (!this.date) return;
     this.heading.textContent = this.date.concertName;
-    this.when.textContent = this.app.words.moment(this.date.open_at);
+    this.when.textContent = this.app.words.at(this.date);
     document.title = `${this.date.concertName} · ${this.t("title")}`;
   }
 
@@ -92,10 +106,26 @@ export class SeatsView {
 
   #all(seats) {
     this.#seats = new Map(seats.map((seat) => [seat.seatNumber, seat]));
-    this.#sections = seats.length > SECTION_FROM ? sectionsOf(seats) : null;
+    this.#arranged = this.#plan && arrange(this.#plan, this.#seats);
+    const byPlan = this.#arranged ?? [];
+    const wanted = seats.length > SECTION_FROM || byPlan.some((one) => one.standing);
+    const title = (name) => this.t("section", name);
+    this.#sections = wanted ? this.#arranged ?? sectionsOf(seats, title) : null;
+    this.#showPrices(seats);
     const open = this.#sections?.find((one) => one.name === this.#section?.name) ?? null;
     this.#open(open, false);
     this.#status();
+  }
+
+  #showPrices(seats) {
+    const prices = pricesOf(this.#plan, seats);
+    const colours = new Map(prices.map(({ id, colour }) => [id, colour]));
+    for (const seat of seats) seat.colour = colours.get(seat.category);
+    this.prices.replaceChildren(...prices.map(({ name, colour, prices: [low, high] }) => {
+      const swatch = h("span", { class: "grade", "aria-hidden": "true" });
+      if (colour) swatch.style.setProperty("--grade", colour);
+      return h("li", {}, colour ? swatch : null, `${name} ${this.app.words.moneyRange(low, high)}`);
+    }));
   }
 
   #changed(changes) {
@@ -105,7 +135,7 @@ export class SeatsView {
     const lost = chosen && chosen.state !== "available" && !this.#mine(chosen);
     if (lost && chosen !== this.#holding) {
       this.#choose(null);
-      this.app.notify("bad", this.t("justTaken", chosen.seatNumber));
+      this.app.notify("bad", this.t("justTaken", chosen));
     }
     this.#shown?.refresh(numbers, true);
     this.#status();
@@ -144,6 +174,10 @@ export class SeatsView {
   // -- what is shown of them -----------------------------------------------------------------------
 
   #open(section, moveFocus = true) {
+    if (section?.standing) {
+      this.#find(section);
+      return;
+    }
     this.#shown?.destroy();
     this.#section = section;
     if (this.#sections && !section) {
@@ -157,7 +191,9 @@ export class SeatsView {
     }
     const seats = section ? section.seats : [...this.#seats.values()];
     this.place.replaceChildren(...(section ? [this.#sectionHeading(section)] : []));
-    this.#shown = this.#grid(seats);
+    const byPlan = section ? [section] : this.#arranged ?? [];
+    const rows = byPlan.flatMap((one) => one.rows ?? []);
+    this.#shown = this.#grid(seats, rows.length ? rows : undefined);
     this.place.append(this.#shown.element);
     this.#shown.layout();
     if (section && moveFocus) focusOn(this.place.querySelector("h2"));
@@ -165,22 +201,22 @@ export class SeatsView {
 
   #sectionHeading(section) {
     return h("div", { class: "row" },
-      h("h2", { text: this.t("section", section.name) }),
-      h("span", { class: "hint", text: this.t("sectionSeats", section.first, section.last) }),
+      h("h2", { text: section.title }),
+      section.first ? h("span", { class: "hint", text: this.t("sectionSeats", section.first, section.last) }) : null,
       h("button", {
         class: "quiet", type: "button", text: this.t("allSections"), onclick: () => {
           this.#open(null);
-          this.place.querySelector(`[data-section="${section.name}"]`).focus();
+          this.place.querySelector(`[data-section="${CSS.escape(section.name)}"]`).focus();
         },
       }));
   }
 
-  #grid(seats) {
+  #grid(seats, rows) {
     return new SeatGrid({
-      seats,
+      seats, rows,
       name: this.t("gridLabel"),
       hint: "grid-hint",
-      label: (seat, state) => this.t("seatSaid", seat.seatNumber, seat.price, state),
+      label: (seat, state) => this.t("seatSaid", seat, state),
       state: (seat) => this.#state(seat),
       choose: (seat) => this.#activate(seat),
     });
@@ -192,7 +228,7 @@ export class SeatsView {
     const state = this.#state(seat);
     if (state === "chosen") this.holdButton.click();
     else if (state === "available") this.#choose(seat);
-    else announce(this.t("seatSaid", seat.seatNumber, seat.price, state));
+    else announce(this.t("seatSaid", seat, state));
   }
 
   #choose(seat) {
@@ -201,17 +237,23 @@ export class SeatsView {
     this.#showChosen();
     const numbers = [before, seat].filter(Boolean).map((one) => one.seatNumber);
     this.#shown?.refresh(numbers);
-    if (seat) announce(this.t("seatSaid", seat.seatNumber, seat.price, "chosen"));
+    if (seat) announce(this.t("seatSaid", seat, "chosen"));
   }
 
-  #find() {
-    const inView = this.#section?.seats ?? [...this.#seats.values()];
+  // Of a standing area any place will do: not the one that everybody else is about to ask for.
+  #find(area = null) {
     const isFree = (seat) => seat.state === "available" && !this.#mine(seat);
-    const seat = inView.find(isFree) ?? [...this.#seats.values()].find(isFree);
-    if (!seat) return;
-    if (this.#sections && !this.#section?.seats.includes(seat)) {
-      this.#open(this.#sections.find((one) => one.seats.includes(seat)), false);
+    if (area) {
+      const free = area.seats.filter(isFree);
+      if (free.length) this.#choose(free[Math.floor(Math.random() * free.length)]);
+      return;
     }
+    const inOrder = this.#arranged?.flatMap((one) => one.seats) ?? [...this.#seats.values()];
+    const seat = this.#section?.seats.find(isFree) ?? inOrder.find(isFree);
+    if (!seat) return;
+    const section = this.#sections?.find((one) => one.seats.includes(seat));
+    if (section && section !== this.#section) this.#open(section, false);
+    if (section?.standing) return;
     this.#choose(seat);
     this.#shown.focus(seat.seatNumber);
   }
@@ -226,8 +268,9 @@ export class SeatsView {
     this.holdButton = actionButton({ class: "main", id: "hold", text: t("hold") }, () => this.#hold(seat));
     this.chooser.replaceChildren(
       h("p", { class: "chosen" },
-        h("strong", { text: t("seat", seat.seatNumber) }),
+        h("strong", { text: t("seat", seat) }),
         h("span", { text: this.app.words.money(seat.price) })),
+      ...(seat.flags ?? []).map((flag) => h("p", { class: "hint", text: t(`flag_${flag}`) })),
       this.holdButton);
   }
 
@@ -255,14 +298,14 @@ export class SeatsView {
       const answer = await app.intend(`hold:${seat.id}`, (key) => app.client.reserve(seat.id, { key }));
       this.#chosen = null;
       await this.inside.basket.add(answer, this.date);
-      app.notify("good", this.t("held", seat.seatNumber));
+      app.notify("good", this.t("held", seat));
       document.querySelector("#basket h2").focus({ preventScroll: true });
     } catch (error) {
       if (!(error instanceof Problem && TAKEN.includes(error.code))) {
         app.fail(error);
         return;
       }
-      app.notify("bad", this.t("justTaken", seat.seatNumber));
+      app.notify("bad", this.t("justTaken", seat));
       if (seat.state === "available") seat.state = "held"; // until the map is here
       this.#choose(null);
       this.#shown.refresh([seat.seatNumber]);

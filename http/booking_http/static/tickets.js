@@ -47,13 +47,14 @@ function ticket(app, payment, isFresh) {
     onerror: () => setTimeout(() => { code.src = source; }, PICTURE_AGAIN_MS),
   });
   const rows = [
-    [t("doors"), payment.openDate ? words.moment(payment.openDate) : "–"],
-    [t("ticketSeat"), words.number(payment.seatNumber)],
+    [t("doors"), payment.openDate ? words.moment(payment.openDate, payment.timeZone) : "–"],
+    ...(payment.venue ? [[t("ticketVenue"), payment.venue]] : []),
+    [t("ticketSeat"), payment.label ? t("seat", payment) : words.number(payment.seatNumber)],
     [t("ticketPrice"), words.money(payment.totalAmount)],
   ];
   return h("article", {
     class: isFresh ? "ticket fresh" : "ticket", "data-payment": payment.id,
-    "aria-label": t("ticketLabel", concert, payment.seatNumber),
+    "aria-label": t("ticketLabel", concert, payment),
   },
   h("div", { class: "stub" },
     h("h2", { text: concert }),

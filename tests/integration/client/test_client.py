@@ -21,6 +21,8 @@ async def test_the_whole_flow(running_service: str) -> None:
         assert place.active
         date = (await booking.dates(place.token))[0]
         assert [date] == [d for d in await booking.dates(place.token, date.concert_id) if d == date]
+        plan = await booking.plan(date.id)
+        assert (date.venue, date.city, date.time_zone) == (plan.name, plan.city, plan.time_zone)
         seat, other = (await booking.seats(place.token, date.id))[:2]
         held = await booking.reserve(place.token, seat.id)
         by_number = await booking.reserve_number(place.token, date.id, other.seat_number)
@@ -35,6 +37,10 @@ async def test_the_whole_flow(running_service: str) -> None:
         assert await booking.charge(user, held.price, key="once") == held.price
         payment = await booking.pay(place.token, seat.id)
         assert payment.seat_number == seat.seat_number
+        row = plan.sections[0].rows[0]
+        where = (plan.sections[0].name, row.name, row.seats[0].label, row.seats[0].category)
+        for told in (held.seat, payment):
+            assert (told.section, told.row, told.label, told.category) == where
         assert await booking.payment(user, payment.id) == payment
         assert (await booking.payments_page(user)).items == [payment]
         assert [entry.type async for entry in booking.history(user)] == ["USE", "CHARGE"]

@@ -17,6 +17,8 @@ from bench.stories import CURIOUS_EVERY, Stories
 from bench.world import DateSummary, Users
 from tests.support.edge import Edge, running
 from tests.support.house import ROOT
+from tests.support.instance import Instance
+from tests.unit.edge.test_venue_plan import a_catalogue
 
 PHASES = Phases(calm_from=1, killed_at=11, redis_from=21, end=31)
 
@@ -131,7 +133,7 @@ def test_a_chart_stays_within_its_frame() -> None:
 
 async def test_the_stories_ask_for_every_call_and_end_well() -> None:
     """Told to an edge with an application of dictionaries behind it."""
-    async with running() as edge:
+    async with running(Instance(a_catalogue())) as edge:
         asked: dict[str, str] = {}
         date = DateSummary("d1", "c1", 50, 0)
         stories = Stories(Users(), [date])
@@ -173,7 +175,7 @@ def test_the_page_promises_what_is_measured() -> None:
     ]
 
 
-_OTHERS = ("/ws", "/ticket", "/venue-plan")
+_OTHERS = ("/ws", "/ticket")
 """Pushed, or pictures that a client keeps."""
 
 

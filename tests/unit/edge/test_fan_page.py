@@ -107,7 +107,7 @@ def test_every_word_that_is_used_is_there_and_the_other_way_round() -> None:
     there, used = set(keys_of("en")), set(keys_used())
     assert used - there == set()
     made_up = re.compile(
-        r"(step|welcome|state_|problem_)\w*|live|polled|left|leave\w*|turnOver|tokenGone"
+        r"(step|welcome|state_|flag_|problem_)\w*|live|polled|left|leave\w*|turnOver|tokenGone"
     )
     within = "".join(text_of(f"strings-{language}.js") for language in ("en", "ko"))
     unused = {key for key in there - used if f't("{key}"' not in within}
