@@ -142,6 +142,9 @@ class ViewReplicas:
         replica = self._open(address)
         if change.last_seq <= replica.seq:
             return
+        if change.before_seq < replica.seq and all(seq != replica.seq for seq, *_ in change.rows):
+            # The owner passed over what is the newest here: the journal has lost it.
+            self._forget(address, replica)
         replica.wanted_seq = max(replica.wanted_seq, change.last_seq)
         missed = replica.reading or replica.seq < 0 or change.before_seq > replica.seq
         if missed or self._apply(address, replica, change) is not None:
@@ -171,13 +174,12 @@ class ViewReplicas:
             if self._kinds[address.kind]:
                 for event in events:
                     state = behaviour.evolve(state, event)
-        except Exception as error:  # noqa: BLE001 - an event of a later version, or a broken one
+            replica.seq, replica.state = change.last_seq, state
+            told = Change(address, state, seq=replica.seq, events=events)
+            for subscription in self._subscriptions:
+                subscription.committed(told)
+        except Exception as error:  # noqa: BLE001 - of a later version, broken, or of another past
             self._give_up(address, error)
-            return None
-        replica.seq, replica.state = change.last_seq, state
-        told = Change(address, state, seq=replica.seq, events=events)
-        for subscription in self._subscriptions:
-            subscription.committed(told)
         return None
 
     def _give_up(self, address: Address, error: Exception) -> None:
@@ -250,9 +252,12 @@ class ViewReplicas:
         self._distrusts += 1
         for address, replica in self._replicas.items():
             if address.slot == shard:
-                replica.seq, replica.wanted_seq, replica.state = -1, 0, None
-                replica.buffered.clear()
-                self._doubt(address, replica)
+                self._forget(address, replica)
+
+    def _forget(self, address: Address, replica: _Replica) -> None:
+        replica.seq, replica.wanted_seq, replica.state = -1, 0, None
+        replica.buffered.clear()
+        self._doubt(address, replica)
 
     def distrust_gained(self, shards: Mapping[int, int]) -> None:
         """Serve these only after the own runtime has loaded them under these epochs."""

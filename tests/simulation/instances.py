@@ -196,7 +196,11 @@ class Instance:
                     self.gaps.append(f"{address.text} has {state}, and it is {change.state}")
             elif change.state is not None:
                 known[address] = change.state
-            committed(change)
+            try:
+                committed(change)
+            except Exception as error:
+                self.gaps.append(f"{address.text}: {error!r}")
+                raise
 
         views.loaded, views.committed = follow_load, follow  # type: ignore[method-assign]
         views.kinds_loaded = None  # type: ignore[misc,assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -87,6 +88,7 @@ async def reader() -> AsyncIterator[Reader]:
     yield reader
     await reader.tasks.close()
     assert not reader.tasks.failed.done()
+    assert reader.views.gaps == []
 
 
 async def test_a_tracked_entity_is_read_once_even_if_empty(reader: Reader) -> None:
@@ -273,6 +275,49 @@ async def test_what_is_known_is_not_read_again(reader: Reader) -> None:
     await reader.known(111)
     await until(lambda: reader.replicas.ready(ANN), 1.0)
     assert asked == [2]
+
+
+async def test_a_replica_of_a_past_that_was_lost_is_read_anew(reader: Reader) -> None:
+    """Given a replica with an event that a fail-over lost, before anybody has noticed the loss,
+    when an owner tells of a change that passes over it, then the replica is read anew."""
+    for amount in (1, 10, 100):
+        await reader.decide(amount)
+    reader.replicas.track([ANN])
+    await reader.known(111)
+    store = reader.journal.store
+    for rows in (store.rows[ANN.slot], store._of_entity[ANN]):
+        del rows[1:]
+    reader.seq = 1
+    names = (Address("counter", f"other-{number}") for number in count())
+    neighbour = next(address for address in names if address.slot == ANN.slot)
+    for _ in range(2):
+        await reader.decide(1, neighbour)
+    change = await reader.decide(1000)
+    assert (change.before_seq, change.last_seq) == (1, 4)
+    reader.replicas.on_change(change)
+    assert not reader.replicas.ready(ANN)
+    await reader.known(1001)
+
+
+async def test_a_view_that_cannot_follow_is_told_everything_anew(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Given a view that fails at a change, then the instance goes on, nobody is shown it, and it is
+    told the state anew."""
+    await reader.decide(1)
+    reader.replicas.track([ANN])
+    await reader.known(1)
+    told = reader.views.committed
+
+    def fails(change: Change) -> None:
+        reader.views.committed = told  # type: ignore[method-assign]
+        raise AssertionError("number 6")
+
+    reader.views.committed = fails  # type: ignore[method-assign]
+    reader.replicas.on_change(await reader.decide(10))
+    assert "cannot be shown: AssertionError" in caplog.text
+    assert not reader.replicas.ready(ANN)
+    await reader.known(11, limits.UNREADABLE_S + 1)
 
 
 async def test_too_many_buffered_changes_are_dropped_and_read(
