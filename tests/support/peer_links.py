@@ -27,8 +27,15 @@ from tests.support.toys import Counter
 SECRET = b"a secret of the whole cluster"
 ANN = Address("counter", "ann")
 WAIT_MAX_S = 30.0
-LIMITS = PeerLimits(backoff_min_s=0.01, backoff_max_s=0.05, close_timeout_s=0.2)
-"""As in service, but that tests do not wait long for a peer that comes back."""
+LIMITS = PeerLimits(
+    backoff_min_s=0.01,
+    backoff_max_s=0.05,
+    close_timeout_s=0.2,
+    handshake_timeout_s=WAIT_MAX_S,
+    silence_max_s=WAIT_MAX_S,
+)
+"""As in service, but that tests wait less for a peer that comes back, and give none up because
+their machine stood still."""
 log = logging.getLogger(__name__)
 
 
