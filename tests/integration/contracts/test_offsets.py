@@ -163,8 +163,10 @@ async def test_an_owner_that_stands_still_in_its_transaction_is_not_waited_for(
 ) -> None:
     """Given an owner that stands still with its effects not committed, when another takes the same
     step, then the server ends the first one's transaction, and only the second one's counts."""
-    consumer = Consumer(name="notes", handle=note, limit_s=0.1)
-    still, other = (PostgresOffsets(consumer, database_url) for _ in range(2))
+    still, other = (
+        PostgresOffsets(Consumer(name="notes", handle=note, limit_s=limit_s), database_url)
+        for limit_s in (5.0, 60.0)
+    )
     await still.open({1: 0})
     await other.open({1: 0})
 

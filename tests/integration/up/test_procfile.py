@@ -81,7 +81,7 @@ def honcho(port: int, database_url: str, redis_url: str) -> Iterator[Honcho]:
 
 def ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

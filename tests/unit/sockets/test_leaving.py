@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from tests.support.edge import ALICE, Edge, eventually, running
 from tests.support.websockets import FAST, SEATS, Listener, RawSocket, listening, upgrade
 
-STOPPED_WITHIN_S = FAST.pace.leaving_s + FAST.pace.linger_s + 1
+STOPPED_WITHIN_S = 30.0
+LEAVING_S = 5.0
+"""Long enough that a machine that stands still for a while does not make it one moment."""
 
 
 async def farewell(listener: Listener, loop: asyncio.AbstractEventLoop) -> tuple[int, float]:
@@ -21,7 +23,8 @@ async def farewell(listener: Listener, loop: asyncio.AbstractEventLoop) -> tuple
 
 
 async def test_everybody_is_told_when_to_come_back_and_not_all_at_once() -> None:
-    settings = replace(FAST, sockets_per_user_max=30, reconnect_jitter_s=60)
+    pace = replace(FAST.pace, leaving_s=LEAVING_S)
+    settings = replace(FAST, pace=pace, sockets_per_user_max=30, reconnect_jitter_s=60)
     async with running(settings=settings) as edge:
         token = await edge.enter(ALICE)
         loop = asyncio.get_running_loop()
@@ -32,13 +35,13 @@ async def test_everybody_is_told_when_to_come_back_and_not_all_at_once() -> None
                 listener = await opened.__aenter__()
                 reading.append((opened, group.create_task(farewell(listener, loop))))
             began = loop.time()
-            await asyncio.wait_for(edge.server.stop(10.0), STOPPED_WITHIN_S)
+            await asyncio.wait_for(edge.server.stop(60.0), STOPPED_WITHIN_S)
             assert edge.server.sockets == 0
         for opened, _ in reading:
             await opened.__aexit__(None, None, None)
         told = [task.result() for _, task in reading]
         moments = sorted(at - began for _, at in told)
-        assert moments[-1] - moments[0] > FAST.pace.leaving_s / 2
+        assert moments[-1] - moments[0] > LEAVING_S / 5
         afters = {after for after, _ in told}
         assert len(afters) > 10
         assert all(0 <= after <= 60_000 for after in afters)
@@ -48,7 +51,7 @@ async def test_a_client_that_answers_nothing_does_not_hold_up_the_stop(edge: Edg
     token = await edge.enter(ALICE)
     deaf = await RawSocket.open(edge, "/queue/ws", token, small=True)
     deaf.transport.pause_reading()
-    await asyncio.wait_for(edge.server.stop(10.0), STOPPED_WITHIN_S)
+    await asyncio.wait_for(edge.server.stop(60.0), STOPPED_WITHIN_S)
     assert edge.server.sockets == 0
 
 

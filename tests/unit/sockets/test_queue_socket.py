@@ -15,6 +15,7 @@ from booking.queue.view import QueueStatus
 from booking_http.queue.subscribers import matters
 from tests.support.edge import ALICE, BOB, Edge, eventually, running
 from tests.support.instance import Instance
+from tests.support.later import time_passes
 from tests.support.websockets import FAST, RawSocket, listening
 
 CAROL = "cccccccc-0000-4000-8000-000000000003"
@@ -136,14 +137,18 @@ async def test_with_a_copy_that_is_too_old_it_stays_open_and_silent(narrow: Edge
 
 
 async def test_listening_counts_as_being_there() -> None:
-    async with running(settings=replace(FAST, heartbeat_s=0.1)) as edge:
+    async with running(settings=replace(FAST, heartbeat_s=60.0)) as edge:
+        time_passes(0.0)
         token = await edge.enter(ALICE)
         signs = edge.instance.signs()
         async with listening(edge, token=token) as listener:
             assert signs == [1]
             await listener.frame("queue")
-            reading = asyncio.create_task(listener.ws.receive())  # answers pings
-            await eventually(lambda: len(signs) >= 4)
+            # Answers pings.
+            reading = asyncio.create_task(listener.until(lambda _: False, within_s=600.0))
+            for count in (2, 3, 4):
+                time_passes(60.0)
+                await eventually(lambda count=count: len(signs) >= count)
             reading.cancel()
     assert set(signs) == {1}
 
