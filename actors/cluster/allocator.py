@@ -21,7 +21,11 @@ from actors.tasks import Tasks, comes
 log = logging.getLogger(__name__)
 
 READ_EVERY_S = 0.5
-"""Between two readings of the table when nothing is said to have changed: 256 small rows."""
+"""Between two readings of the table while shards are on the move."""
+
+QUIET_S = 1.0
+"""Between two readings when every shard is where it should be, unless something is said to have
+changed: they are 256 rows, and a millisecond on each of many instances."""
 
 
 @define(eq=False)
@@ -82,14 +86,16 @@ class ShardAllocator:
     async def run(self, tasks: Tasks) -> None:
         """Allocate until cancelled. Each hand-over is one of the tasks."""
         while True:
+            quiet = False
             try:
-                await self._allocate(tasks)
+                quiet = await self._allocate(tasks)
             except JournalError as error:
                 log.info("the table of shards cannot be read: %s", error)
-            await comes(self._kick, READ_EVERY_S)
+            await comes(self._kick, QUIET_S if quiet else READ_EVERY_S)
             self._kick.clear()
 
-    async def _allocate(self, tasks: Tasks) -> None:
+    async def _allocate(self, tasks: Tasks) -> bool:
+        """Read and act; whether every shard is where it should be."""
         table = await self._table.read()
         if gained := await self._claims.claim_desired([p for p in table if self._unserved(p)]):
             log.info("claimed %d shards", gained)
@@ -99,6 +105,7 @@ class ShardAllocator:
                 tasks.spawn(self._hand_over(placed), f"handoff-{placed.shard}")
         if gained := await self._claims.reclaim([p for p in table if self._abandoned(p)]):
             log.warning("claimed %d shards back that nobody came for", gained)
+        return not self._releases.waiting and all(p.owner == p.desired for p in table)
 
     async def _hand_over(self, placed: PlacedShard) -> None:
         try:

@@ -24,7 +24,10 @@ from actors.tasks import comes
 log = logging.getLogger(__name__)
 
 ROUND_EVERY_S = 0.5
-"""Between two rounds when nothing is said to have changed."""
+"""Between two rounds while shards are on the move, or could not be told to move."""
+
+QUIET_S = 2.0
+"""Between two rounds when nothing has changed but the rates, which are averages over 30 s."""
 
 COALESCE_S = 0.25
 """Between a change of the membership and the plan for it: joins come in groups."""
@@ -114,20 +117,21 @@ class ShardCoordinator:
             wait_s = self._settling_until - self._clock.monotonic()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            term = self._term()
+            term, quiet = self._term(), False
             if term is not None:
                 try:
-                    await self._round(term)
+                    quiet = await self._round(term)
                 except JournalError as error:
                     log.info("the leader waits for the journal: %s", error)
-            await comes(self._kick, ROUND_EVERY_S)
+            await comes(self._kick, QUIET_S if quiet else ROUND_EVERY_S)
             self._kick.clear()
 
-    async def _round(self, term: int) -> None:
+    async def _round(self, term: int) -> bool:
+        """Plan and write; whether there was nothing to do."""
         self.rounds += 1
         snapshot = await self._planner.snapshot()
         if self._too_early(snapshot):
-            return
+            return False
         plan = await self._plan(snapshot)
         requested = await self._requested_moves(snapshot)
         moves, asked = _merged(plan, requested), {move.shard for move in requested}
@@ -138,6 +142,7 @@ class ShardCoordinator:
             desired[move.shard] = (move.epoch, move.to)
         if desired:
             await self._write(term, desired)
+        return not (moves or desired)
 
     def _too_early(self, snapshot: ClusterSnapshot) -> bool:
         """Whether shards have owners not seen yet: an emptied store waits for heartbeats."""

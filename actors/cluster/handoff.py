@@ -99,6 +99,11 @@ class ShardReleases:
         self._released[shard] = (epoch, self._clock.monotonic())
         return ShardReleased()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether any shard was released that this instance did not see claimed."""
+        return any(not self._expired(released_s) for _, released_s in self._released.values())
+
     def recent(self, shard: int) -> bool:
         """Whether the shard was released just now, so that somebody is about to claim it."""
         released = self._released.get(shard)

@@ -18,7 +18,7 @@ from actors.runtime import Runtime
 log = logging.getLogger(__name__)
 
 ISOLATED_AFTER_S = 1.5
-"""Without any answer: three readings of the table, and less than it takes to be considered dead."""
+"""Without any answer: three heartbeats, and less than it takes to be considered dead."""
 
 CHECK_EVERY_S = 0.25
 

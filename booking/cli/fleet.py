@@ -14,8 +14,8 @@ from functools import partial
 from booking.cli.instance import SERVE, Instance, InstanceError, Place
 from booking.settings import Settings
 
-INSTANCES_MAX = 8
-"""Each has nine database connections, of the 100 that the private PostgreSQL grants."""
+INSTANCES_MAX = 32
+"""Each has some ten database connections, of those that the private PostgreSQL grants."""
 
 STOP_MAX_S = 30.0
 """What all instances together may take for their drain (see ``booking serve``)."""

@@ -26,7 +26,7 @@ SETTINGS = {
     "unix_socket_permissions": "0700",
     "TimeZone": "UTC",
     "log_timezone": "UTC",
-    "max_connections": "100",  # an instance uses eight; the rest is for people and tests
+    "max_connections": "400",  # ten for each of 32 instances; the rest is for people and tests
     "shared_buffers": "128MB",
     "wal_buffers": "16MB",
     "min_wal_size": "256MB",  # recycled segments: no stall for making new ones under load
