@@ -1,6 +1,6 @@
 """The way a message takes to the instance that owns its entity."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,13 @@ class Transport(Protocol):
         Raises what a local ask raises (:mod:`actors.errors`); an instance that cannot be reached is
         :class:`~actors.errors.NotOwnedError` if the message was never sent and
         :class:`~actors.errors.OutcomeUnknownError` if it may have been.
+        """
+
+    def tell(self, instance: str, request: Request, on_lost: Callable[[], None]) -> None:
+        """Send a request that is not answered, over a link that is up. Calls back if it is refused,
+        or if its link ends, however long after; once more if another was told since.
+
+        Raises :class:`~actors.errors.UnavailableError` if it cannot be sent now.
         """
 
     def connected(self, instance: str) -> bool:

@@ -282,6 +282,7 @@ class _Peering:
             clock=self._clock,
             owner_of=node.availability.owner_of,
             tracer=None if self._tracing is None else self._tracing.tracer,
+            before_reply=node.replication.streams.hurry,
         )
 
 

@@ -21,7 +21,7 @@ from actors.transport import Answer, Request, Transport
 log = logging.getLogger(__name__)
 
 NOTIFY_TIMEOUT_S = 1.0
-"""Receivers find out by themselves after that: every loop reads its table twice a second."""
+"""Receivers find out by themselves after that: every loop reads its table each second."""
 
 Handler = Callable[[Any], None]
 Responder = Callable[[Any], Awaitable[ControlReply]]
@@ -55,8 +55,12 @@ class ControlChannel:
         if kind in self._responders:
             self._tasks.spawn(self._respond(message, future), kind.__name__)
         else:
-            self._handlers[kind](message)
-            future.set_result(Answer(Acknowledged()))
+            try:
+                self._handlers[kind](message)
+            except UnavailableError as error:
+                future.set_exception(error)
+            else:
+                future.set_result(Answer(Acknowledged()))
         return future
 
     async def _respond(self, message: ControlMessage, future: asyncio.Future[Answer]) -> None:
@@ -73,6 +77,12 @@ class ControlChannel:
         answer = await self._links.ask(instance, Request(CONTROL_ADDRESS, message, deadline))
         reply: ControlReply = answer.reply
         return reply
+
+    def tell(self, instance: str, message: bytes, on_lost: Callable[[], None]) -> None:
+        """Send an encoded message that is not answered, as
+        :meth:`actors.transport.Transport.tell`."""
+        deadline = self._clock.monotonic() + NOTIFY_TIMEOUT_S
+        self._links.tell(instance, Request(CONTROL_ADDRESS, message, deadline), on_lost)
 
     def notify(self, instance: str, message: ControlMessage) -> None:
         """Send a message without waiting. One to this instance itself is handled at once."""

@@ -65,8 +65,8 @@ class ControlCodec(Behaviour):
     kind = CONTROL_KIND
 
     def encode_command(self, command: Any) -> bytes:
-        """Encode a :data:`ControlMessage`."""
-        return _encode(command)
+        """Encode a :data:`ControlMessage`, unless that was done once for many."""
+        return command if type(command) is bytes else _encode(command)
 
     def decode_command(self, data: bytes) -> Any:
         """Decode a :data:`ControlMessage`. Raises :class:`msgspec.DecodeError`."""

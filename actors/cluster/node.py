@@ -27,7 +27,13 @@ from actors.journal.contract import Past
 from actors.membership.announcements import Announcements
 from actors.membership.contract import Member
 from actors.replication.replicas import ReplicationPublisher, ViewReplicas
-from actors.replication.streams import ReplicationUpdate, UpdateStreams, convert_change
+from actors.replication.streams import (
+    FIRST,
+    LATER,
+    ReplicationUpdate,
+    UpdateStreams,
+    convert_change,
+)
 from actors.runtime import Runtime
 from actors.tasks import Tasks
 from actors.transport import Answer, Request, Transport
@@ -59,6 +65,8 @@ class ClusterNode:
         options = options or ClusterOptions()
         clock = DatabaseClock.over(clock)
         self._tasks = tasks = Tasks(f"{member.instance}/cluster")
+        self._heard: set[str] = set()
+        """Runs of other instances whose streams are known here from the beginning."""
         self.runtime = self._make_runtime(member, stores, application, clock, options)
         self.members = MembershipView(member, self._connected)
         links = make_links(self.members.url_of, self.behaviour_of)
@@ -126,7 +134,7 @@ class ClusterNode:
         )
         streams = UpdateStreams(
             member,
-            self.control.ask,
+            self.control.tell,
             clock,
             self._tasks,
             owned=runtime.shards.told,
@@ -134,7 +142,7 @@ class ClusterNode:
             ends=runtime.shards.ends,
             known=lambda name: self.members.member(name) is not None,
         )
-        publisher = ReplicationPublisher(replicas, streams, self.sharding.directory.distrust)
+        publisher = ReplicationPublisher(replicas, streams, self._stood_still)
         runtime.subscribe(publisher)
         return publisher
 
@@ -208,6 +216,10 @@ class ClusterNode:
         self.control.on(ReplicationUpdate, self._update)
 
     def _update(self, update: ReplicationUpdate) -> None:
+        if update.place == FIRST:
+            self._heard.add(update.incarnation)
+        elif update.place == LATER and update.incarnation not in self._heard:
+            raise UnavailableError("the stream begins somewhere before", 0.1)
         replicas = self.replication.replicas
         # Replicas of a silent owner are doubted before this update makes it heard again.
         replicas.distrust(self.availability.stale(shard for shard, _ in update.owned or ()))
@@ -225,6 +237,12 @@ class ClusterNode:
             replicas.on_change(change)
 
     # -- what parts tell each other ------------------------------------------------------------
+
+    def _stood_still(self) -> None:
+        """Parts of streams may have waited here for as long as this process stood still: whatever
+        follows them is refused until the stream begins anew."""
+        self._heard.clear()
+        self.sharding.directory.distrust()
 
     def _connected(self, instance: str) -> bool:
         return self.control.connected(instance)

@@ -1,13 +1,14 @@
 """One open websocket between two instances, after the handshake: the same for both sides.
 
-A timer sends a ping each second and ends the connection when nothing was heard for too long, which
-also ends the link of a peer that does not read.
+A timer sends a ping when nothing was heard for a while, and ends the connection when that was too
+long, which also ends the link of a peer that does not read.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 import aiohttp
 import msgspec
@@ -242,14 +243,18 @@ class Connection:
             self.end(f"the link was lost while sending ({type(error).__name__})")
 
     async def _ping(self) -> None:
+        """Who is heard need not be asked whether it is there, only how far away it is."""
         limits, clock = self._limits, self._clock
+        measured_s = -inf
         while not self.ended:
             now_s = clock.monotonic()
             silent_s = now_s - self._heard_s
             if silent_s >= limits.silence_max_s:
                 self.end(f"nothing was heard for {silent_s:.1f} s")
                 return
-            self.outbox.put(encode(Ping(now_s)))
+            if silent_s >= limits.ping_every_s / 2 or now_s - measured_s >= limits.measure_every_s:
+                measured_s = now_s
+                self.outbox.put(encode(Ping(now_s)))
             wait_s = min(limits.ping_every_s, limits.silence_max_s - silent_s)
             await asyncio.sleep(wait_s)
             if clock.monotonic() - now_s > wait_s + limits.ping_every_s:

@@ -32,12 +32,15 @@ class PeerEndpoint:
         owner_of: Callable[[int], ShardOwner | None] = lambda shard: None,
         limits: PeerLimits | None = None,
         tracer: Tracer | None = None,
+        before_reply: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._limits = limits if limits is not None else PeerLimits()
         self._clock = clock
         self._handshake = handshake
         codec = Codec(behaviour_of)
-        self._context = ServerContext(ask_here, owner_of, codec, clock, self._limits, tracer)
+        self._context = ServerContext(
+            ask_here, owner_of, codec, clock, self._limits, tracer, before_reply
+        )
         self._connections: dict[str, Connection] = {}
         self._handshakes = 0
         self.counts = ServerCounts()
@@ -95,8 +98,8 @@ class PeerEndpoint:
         connection = Connection(
             socket, abort, clock=self._clock, limits=self._limits, traffic=self.traffic
         )
-        link = ServerLink(connection, self._context, self.counts)
         name = hello.instance
+        link = ServerLink(connection, self._context, self.counts, name)
         older = self._connections.get(name)
         if older is not None:
             older.end("the peer has connected anew")

@@ -37,7 +37,10 @@ class PeerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """From connecting to the proof of both sides: a few round trips and four hashes."""
 
     ping_every_s: float = 1.0
-    """As often as the heartbeat of membership."""
+    """Between two looks whether the other side was heard."""
+
+    measure_every_s: float = 5.0
+    """Between two pings of a side that is heard, for the round trip."""
 
     silence_max_s: float = 3.0
     """After three missed pings the link is given up: as late as membership begins to suspect."""

@@ -35,6 +35,10 @@ from actors.transport import Answer, Request, ShardOwner
 
 log = logging.getLogger(__name__)
 
+TOLD = 0
+"""The number of all asks that are only refused and not answered. The release before answers them,
+and nobody listens."""
+
 
 @define(eq=False)
 class ClientLink:
@@ -47,6 +51,7 @@ class ClientLink:
     _limits: PeerLimits = field(kw_only=True)
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
     _waiting: dict[int, Envelope] = field(factory=dict, init=False)
+    _on_lost: Callable[[], None] = field(default=lambda: None, init=False)
 
     @property
     def full(self) -> bool:
@@ -83,6 +88,15 @@ class ClientLink:
         answer.reply = self._codec.decode_reply(kind, content, answer.reply)
         return answer
 
+    def tell(self, request: Request, on_lost: Callable[[], None]) -> None:
+        """Send a request without waiting, as :meth:`actors.transport.Transport.tell`."""
+        if self.full:
+            raise OverloadedError("the link is full")
+        content, command = self._codec.encode_command(request.address.kind, request.command)
+        remaining_ms = int((request.deadline - self._clock.monotonic()) * 1000)
+        self._on_lost = on_lost
+        self.connection.outbox.put(encode(ask_of(request, TOLD, remaining_ms, content, command)))
+
     def on_message(self, message: Message) -> None:
         """Resolve the caller who waits for this answer, if there still is one. Raises
         :class:`~actors.peers.connection.ProtocolError` for anything but an answer."""
@@ -94,6 +108,8 @@ class ClientLink:
             envelope = self._waiting.pop(message.id, None)
             if envelope is not None:
                 envelope.refuse(error_of(message))
+            elif message.id == TOLD:
+                self._on_lost()
         else:
             raise ProtocolError(f"{type(message).__name__} from the side that answers")
 
@@ -104,6 +120,7 @@ class ClientLink:
             sent = number <= taken
             envelope.refuse(OutcomeUnknownError(why) if sent else NotOwnedError(why))
         self._waiting.clear()
+        self._on_lost()
 
 
 def ask_of(request: Request, number: int, remaining_ms: int, content: int, command: bytes) -> Ask:
@@ -132,6 +149,8 @@ class ServerContext(msgspec.Struct, frozen=True):
     clock: Clock
     limits: PeerLimits
     tracer: Tracer | None
+    before_reply: Callable[[str], None] = lambda name: None
+    """Called with the name of an instance that is about to be answered."""
 
 
 @define(eq=False)
@@ -151,8 +170,9 @@ class ServerLink:
     """Answers every ask of one link, at most ``asks_max`` at a time."""
 
     def __init__(
-        self, connection: Connection, context: ServerContext, counts: ServerCounts
+        self, connection: Connection, context: ServerContext, counts: ServerCounts, peer: str
     ) -> None:
+        self._peer = peer
         self._connection = connection
         self._context = context
         self._codec = context.codec
@@ -212,7 +232,8 @@ class ServerLink:
             self._refuse(ask, OutcomeUnknownError("given up while it was decided"))
         elif (error := future.exception()) is not None:
             self._refuse(ask, error)
-        elif not self._connection.ended:
+        elif ask.id != TOLD and not self._connection.ended:
+            self._context.before_reply(self._peer)
             self._reply(ask, future.result())
 
     def _reply(self, ask: Ask, answer: Answer) -> None:

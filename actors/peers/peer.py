@@ -173,6 +173,12 @@ class Peer:
         finally:
             self._in_flight -= 1
 
+    def tell(self, request: Request, on_lost: Callable[[], None]) -> None:
+        """Tell the peer, if there is a link, as :meth:`actors.transport.Transport.tell`."""
+        if self._link is None:
+            raise NotOwnedError(f"there is no link to {self.instance}")
+        self._link.tell(request, on_lost)
+
     async def _linked(self, deadline: float) -> ClientLink:
         attempt = self._attempt
         if attempt is not None:

@@ -1,7 +1,7 @@
 """The client side: asks entities of other instances over one link to each."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from random import Random
 from typing import Any
@@ -57,8 +57,14 @@ class PeerTransport:
         """
         if request.hops > HOPS_MAX:
             raise NotOwnedError(f"sent on more than {HOPS_MAX} times")
-        peer = self._peers.get(instance) or self._add(instance)
-        return peer.ask(request)
+        return self._peer(instance).ask(request)
+
+    def tell(self, instance: str, request: Request, on_lost: Callable[[], None]) -> None:
+        """Tell as :meth:`actors.transport.Transport.tell`. The first opens the link."""
+        self._peer(instance).tell(request, on_lost)
+
+    def _peer(self, instance: str) -> Peer:
+        return self._peers.get(instance) or self._add(instance)
 
     def connected(self, instance: str) -> bool:
         """Whether there is a link to the instance on which it answers."""

@@ -16,7 +16,7 @@ from actors.behaviour import Behaviour
 from actors.core.folding import Folding, Leftovers, done_ahead
 from actors.core.supervision import where
 from actors.journal.contract import Journal, JournalError, Loaded, part_number
-from actors.replication.streams import EntityChange, UpdateStreams, encode_change
+from actors.replication.streams import EntityChange, UpdateStreams, encode
 from actors.subscription import Change, Subscription
 from actors.tasks import Tasks
 
@@ -449,8 +449,7 @@ class ReplicationPublisher(Subscription):
         if self.streams.receivers:
             rows = [(row.seq, row.type, row.version, row.payload) for row in change.rows]
             told = EntityChange(address.text, max(before_seq, 0), rows, change.epoch)
-            encoded = encode_change(told)
-            self.streams.publish(address.text, change.seq, encoded)
+            self.streams.publish(address.text, change.seq, encode(told))
 
     def lost(self, shard: int) -> None:
         """Reload the shard's replicas before they are served again."""

@@ -1,46 +1,42 @@
 """Streams of updates from this instance to every other: the shards it serves, and their changes.
 
-Each sends one part at a time. One that broke, or fell too far behind, starts again with the last
-seq of every entity, from which the receiver sees what it missed.
+Changes are gathered for a moment and sent to all together, but at once to whoever is being
+answered. Parts are not answered, only refused. A stream that broke starts again with the last seq
+of every entity, from which the receiver sees what it missed.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import islice
+from asyncio import Event
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from attrs import define, field
 
 from actors.clock import Clock
-from actors.errors import EntityCrashedError, UnavailableError
+from actors.errors import UnavailableError
 from actors.membership.contract import Member
-from actors.tasks import Tasks
+from actors.tasks import Tasks, comes
 
 log = logging.getLogger(__name__)
 
-BEAT_EVERY_S = 0.4
-"""Between two parts without news: five within the time after which replicas are stale."""
+BEAT_EVERY_S = 0.5
+"""At most between two statements of what is served: four within the time after which replicas are
+stale."""
 
-PART_TIMEOUT_S = 2.0
-"""As old as replicas may be; a later part is of no use."""
+GATHER_S = 0.2
+"""At least between two parts for those who asked nothing: a frame costs more than ten changes."""
 
 PART_CHANGES_MAX = 500
 PART_BYTES_MAX = 160 * 1024
 """Seqs and changes of one part of a frame; a longer change is read from the journal."""
 
-PENDING_BYTES_MAX = 8 * 1024 * 1024
-"""Changes waiting for one slow instance: seconds of full load; then it reads the journal."""
-
 SEQS_MAX = 1_000
 """Entities named in one part: some 50 bytes each, so a third of it."""
 
-SEQ_BYTES = 16
-"""Size of a seq and its framing, without the address."""
-
 RETRY_S = 0.1
-"""Pause after a part that did not arrive."""
+"""Pause after a part that did not leave or was refused."""
 
 
 class ReplicationUpdate(msgspec.Struct, frozen=True, tag=4, array_like=True):
@@ -57,6 +53,13 @@ class ReplicationUpdate(msgspec.Struct, frozen=True, tag=4, array_like=True):
     ends: Sequence[tuple[int, int, int]] = ()
     """With ``owned``: shards, the epoch under which the sender serves them, and the last seq that
     it committed under it."""
+    place: int = 0
+    """In the stream: one of the numbers below."""
+
+
+ANSWERED, FIRST, LATER = range(3)
+"""A part that waits for an answer, as the release before sends it; the first part of a stream; one
+that follows, of which nothing is known to somebody who has not heard the first."""
 
 
 class EntityChange(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +79,8 @@ class EntityChange(msgspec.Struct, frozen=True, array_like=True):
         return self.rows[-1][0]
 
 
-encode_change = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
+"""Encodes a change, or a part."""
 
 
 def convert_change(raw: Any) -> EntityChange:
@@ -84,71 +88,21 @@ def convert_change(raw: Any) -> EntityChange:
     return msgspec.convert(raw, EntityChange)
 
 
-Send = Callable[[str, ReplicationUpdate, float], Awaitable[object]]
-"""Sends a part within so many seconds; raises as :meth:`actors.transport.Transport.ask`."""
+Tell = Callable[[str, bytes, Callable[[], None]], None]
+"""Sends an encoded part. Raises :class:`~actors.errors.UnavailableError` if it does not leave, and
+calls back if it may not have arrived."""
 
 
 @define(eq=False)
 class _Stream:
-    """What waits for one other instance."""
+    """How far another instance was told."""
 
-    changes: list[bytes] = field(factory=list, init=False)
-    seqs: dict[str, int] = field(factory=dict, init=False)
-    """Last seqs to be sent, by entity."""
-    pending_bytes: int = field(default=0, init=False)
+    sent: int = field(default=0, init=False)
+    """Of the changes that are gathered."""
     broken: bool = field(default=True, init=False)
     """Starts again, with everything."""
-    failed: bool = field(default=False, init=False)
-    """The last part did not arrive."""
-    urgent: bool = field(default=True, init=False)
-    """The shards that are served here have changed."""
-    beaten_s: float = field(default=0.0, init=False)
-    """When the shards were last sent."""
-    wakeup: asyncio.Event = field(factory=asyncio.Event, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.wakeup.set()
-
-    @property
-    def idle(self) -> bool:
-        return not (self.changes or self.seqs or self.urgent or self.broken)
-
-    def put(self, change: bytes) -> None:
-        if self.broken:
-            return  # Everything is sent again anyway.
-        self.changes.append(change)
-        self.pending_bytes += len(change)
-        if self.pending_bytes > PENDING_BYTES_MAX:
-            self.drop()
-        self.wakeup.set()
-
-    def put_seq(self, address: str, seq: int) -> None:
-        if not self.broken:
-            self.seqs[address] = seq
-            self.wakeup.set()
-
-    def drop(self) -> None:
-        self.broken = True
-        self.changes.clear()
-        self.seqs.clear()
-        self.pending_bytes = 0
-
-    def take_seqs(self) -> list[tuple[str, int]]:
-        taken = list(islice(self.seqs.items(), SEQS_MAX))
-        for address, _ in taken:
-            del self.seqs[address]
-        return taken
-
-    def take_changes(self, bytes_max: int) -> list[bytes]:
-        size = count = 0
-        for change in self.changes[:PART_CHANGES_MAX]:
-            if size + len(change) > bytes_max:
-                break
-            size += len(change)
-            count += 1
-        taken, self.changes = self.changes[:count], self.changes[count:]
-        self.pending_bytes -= size
-        return taken
+    failed: bool = field(default=True, init=False)
+    """No part has left since the last one that did not."""
 
 
 @define(eq=False)
@@ -158,7 +112,7 @@ class UpdateStreams:
     shard. A stream lasts as long as its receiver is ``known``."""
 
     _member: Member
-    _send: Send
+    _tell: Tell
     _clock: Clock
     _tasks: Tasks
     _owned: Callable[[], Sequence[tuple[int, int]] | None] = field(kw_only=True)
@@ -166,6 +120,19 @@ class UpdateStreams:
     _ends: Callable[[], Sequence[tuple[int, int, int]]] = field(kw_only=True)
     _known: Callable[[str], bool] = field(kw_only=True)
     _streams: dict[str, _Stream] = field(factory=dict, init=False)
+    _changes: list[bytes] = field(factory=list, init=False)
+    _seqs: dict[str, int] = field(factory=dict, init=False)
+    """Last seqs to be sent to all, by entity."""
+    _bytes: int = field(default=0, init=False)
+    _urgent: bool = field(default=False, init=False)
+    """The shards that are served here have changed."""
+    _broken: bool = field(default=False, init=False)
+    """Any stream is."""
+    _sent_s: float = field(default=0.0, init=False)
+    _beaten_s: float = field(default=0.0, init=False)
+    """When the shards were last sent."""
+    _wakeup: Event = field(factory=Event, init=False)
+    _running: bool = field(default=False, init=False)
 
     @property
     def receivers(self) -> int:
@@ -177,70 +144,128 @@ class UpdateStreams:
         for name in instances:
             if name not in self._streams:
                 self._streams[name] = _Stream()
-                self._tasks.spawn(self._run(name, self._streams[name]), f"stream-{name}")
+                self.publish_ownership()
+        if not self._running and self._streams:
+            self._running = True
+            self._tasks.spawn(self._run(), "streams")
 
     def publish(self, address: str, seq: int, change: bytes) -> None:
         """Send an encoded change of an entity, up to this seq, to every instance."""
         if len(change) > PART_BYTES_MAX:
             self.publish_seq(address, seq)
             return
-        for stream in self._streams.values():
-            stream.put(change)
+        self._changes.append(change)
+        self._bytes += len(change)
+        if len(self._changes) == 1 or self._full:
+            self._wakeup.set()
+
+    @property
+    def _full(self) -> bool:
+        return self._bytes >= PART_BYTES_MAX or len(self._changes) >= PART_CHANGES_MAX
 
     def publish_seq(self, address: str, seq: int) -> None:
         """Send an entity's last seq; who misses events reads the journal."""
-        for stream in self._streams.values():
-            stream.put_seq(address, seq)
+        self._seqs[address] = seq
+        self._wakeup.set()
 
     def publish_ownership(self) -> None:
         """Send the shards that are served here to every instance now."""
+        self._urgent = True
+        self._wakeup.set()
+
+    def hurry(self, name: str) -> None:
+        """Send this instance the changes that it was not sent yet: it is being answered, and who
+        asked there reads there."""
+        stream = self._streams.get(name)
+        if stream is not None and not stream.broken and stream.sent < len(self._changes):
+            self._send(name, stream, self._parts(LATER, stream.sent))
+
+    async def _run(self) -> None:
+        while True:
+            wait_s = self._due_s() - self._clock.monotonic()
+            if wait_s > 0:
+                await comes(self._wakeup, wait_s)
+                self._wakeup.clear()
+            else:
+                self._send_all()
+
+    def _due_s(self) -> float:
+        due_s = self._beaten_s + BEAT_EVERY_S
+        if self._changes or self._seqs:
+            due_s = min(due_s, self._sent_s + GATHER_S)
+        if self._broken:
+            due_s = min(due_s, self._sent_s + RETRY_S)
+        return 0.0 if self._urgent or self._full else due_s
+
+    def _send_all(self) -> None:
+        """Send what was gathered, the same to all who were sent as much before, and the shards
+        unless they were sent a moment ago."""
+        now_s = self._clock.monotonic()
+        beats = self._urgent or now_s - self._beaten_s >= BEAT_EVERY_S / 2
+        owned = self._owned() if beats or self._broken else None
+        self._urgent, self._broken, self._sent_s = False, False, now_s
+        self._beaten_s = now_s if beats else self._beaten_s
+        seqs = list(self._seqs.items())
+        ready: dict[int, list[bytes]] = {}
+        for name, stream in list(self._streams.items()):
+            if not self._known(name):
+                del self._streams[name]
+            elif stream.broken:
+                stream.broken = False
+                latest = list(self._latest())
+                self._send(name, stream, self._parts(FIRST, len(self._changes), latest, owned))
+            elif beats or seqs or stream.sent < len(self._changes):
+                if stream.sent not in ready:
+                    now_owned = owned if beats else None
+                    ready[stream.sent] = list(self._parts(LATER, stream.sent, seqs, now_owned))
+                self._send(name, stream, ready[stream.sent])
+        self._changes, self._bytes = [], 0
+        self._seqs.clear()
         for stream in self._streams.values():
-            stream.urgent = True
-            stream.wakeup.set()
+            stream.sent = 0
 
-    async def _run(self, name: str, stream: _Stream) -> None:
+    def _send(self, name: str, stream: _Stream, parts: Iterable[bytes]) -> None:
+        stream.sent = len(self._changes)
         try:
-            while self._known(name):
-                if stream.idle:
-                    stream.wakeup.clear()
-                    await self._wait(stream)
-                await self._send_part(name, stream)
-        finally:
-            del self._streams[name]
-
-    async def _wait(self, stream: _Stream) -> None:
-        """Until there is something to send, or the next beat is due."""
-        wait_s = stream.beaten_s + BEAT_EVERY_S - self._clock.monotonic()
-        try:
-            async with asyncio.timeout(max(wait_s, 0.0)):
-                await stream.wakeup.wait()
-        except TimeoutError:
-            stream.urgent = True
-
-    async def _send_part(self, name: str, stream: _Stream) -> None:
-        try:
-            await self._send(name, self._part(stream), PART_TIMEOUT_S)
+            for part in parts:
+                self._tell(name, part, partial(self._lose, stream))
             stream.failed = False
-        except (UnavailableError, EntityCrashedError) as error:
+        except UnavailableError as error:
             if not stream.failed:
                 log.info("%s does not hear us: %s", name, error)
             stream.failed = True
-            stream.drop()
-            await asyncio.sleep(RETRY_S)
+            self._lose(stream)
 
-    def _part(self, stream: _Stream) -> ReplicationUpdate:
-        if stream.broken:
-            stream.broken = False
-            stream.urgent = True
-            stream.seqs = dict(self._latest())
-        now_s = self._clock.monotonic()
-        owned = None
-        if stream.urgent or now_s - stream.beaten_s >= BEAT_EVERY_S:
-            stream.urgent, stream.beaten_s = False, now_s
-            owned = self._owned()
-        seqs = stream.take_seqs()
-        left = PART_BYTES_MAX - sum(len(address) + SEQ_BYTES for address, _ in seqs)
-        changes: list[Any] = [msgspec.Raw(change) for change in stream.take_changes(max(left, 0))]
-        member = self._member
-        ends = self._ends() if owned else ()
-        return ReplicationUpdate(member.instance, member.incarnation, owned, seqs, changes, ends)
+    def _lose(self, stream: _Stream) -> None:
+        """A part may not have arrived."""
+        stream.broken = self._broken = True
+        self._wakeup.set()
+
+    def _parts(
+        self,
+        place: int,
+        sent: int,
+        seqs: Sequence[tuple[str, int]] = (),
+        owned: Sequence[tuple[int, int]] | None = None,
+    ) -> Iterator[bytes]:
+        """At least one part: the shards, these seqs, and the gathered changes that were not sent.
+        Changes have parts of their own, after the seqs."""
+        who = (self._member.instance, self._member.incarnation)
+        left, ends = self._changes[sent:], self._ends() if owned else ()
+        while True:
+            some, seqs = seqs[:SEQS_MAX], seqs[SEQS_MAX:]
+            changes = [] if some else _fitting(left)
+            left = left[len(changes) :]
+            yield encode(ReplicationUpdate(*who, owned, some, changes, ends, place))
+            if not (left or seqs):
+                return
+            owned, ends, place = None, (), LATER
+
+
+def _fitting(changes: Sequence[bytes]) -> list[Any]:
+    """As many of these changes as fit into a part."""
+    left, count = PART_BYTES_MAX, 0
+    while count < min(len(changes), PART_CHANGES_MAX) and len(changes[count]) <= left:
+        left -= len(changes[count])
+        count += 1
+    return [msgspec.Raw(change) for change in changes[:count]]

@@ -182,6 +182,7 @@ class TracedLinks:
         self._links = links
         self._tracer = tracer
         self.connected = links.connected
+        self.tell = links.tell
         self.close = links.close
 
     async def ask(self, instance: str, request: Request) -> Answer:

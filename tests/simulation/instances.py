@@ -238,7 +238,13 @@ class Instance:
         self.network.doors[url] = Door(
             self.name,
             ServerContext(
-                node.ask_here, node.availability.owner_of, self.line.codec, self.clock, LIMITS, None
+                node.ask_here,
+                node.availability.owner_of,
+                self.line.codec,
+                self.clock,
+                LIMITS,
+                None,
+                node.replication.streams.hurry,
             ),
             self.process.context,
         )

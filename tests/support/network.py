@@ -73,8 +73,8 @@ class Door:
         self.context = context
         self._service = service
 
-    def served(self, wire: PipeWire) -> ServerLink:
-        return ServerLink(wire, self._service, ServerCounts())  # type: ignore[arg-type]  # stands for one
+    def served(self, wire: PipeWire, peer: str) -> ServerLink:
+        return ServerLink(wire, self._service, ServerCounts(), peer)  # type: ignore[arg-type]  # stands for one
 
 
 class Pipe:
@@ -93,7 +93,8 @@ class Pipe:
             deadlines=source.deadlines,
             limits=LIMITS,
         )
-        self.there.hear = network.doors[url].served(self.back).on_message
+        peer = network.doors[source.url].instance
+        self.there.hear = network.doors[url].served(self.back, peer).on_message
         self.back.hear = self.link.on_message
 
     @property
@@ -211,6 +212,9 @@ class Line:
         link = self._link(instance)
         self.asks += 1
         return await link.ask(request)
+
+    def tell(self, instance: str, request: Request, on_lost: Callable[[], None]) -> None:
+        self._link(instance).tell(request, on_lost)
 
     def _link(self, instance: str) -> ClientLink:
         if self._closed:

@@ -164,6 +164,7 @@ class Node:
                 self.clock,
                 LIMITS,
                 None,
+                self.node.replication.streams.hurry,
             ),
             self.process.context,
         )

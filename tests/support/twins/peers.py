@@ -44,6 +44,10 @@ class MemoryTransport:
             raise NotOwnedError(f"{instance} cannot be reached")
         return await self._unless_cut(instance, ask_here(request))
 
+    def tell(self, instance: str, request: Request, on_lost: Callable[[], None]) -> None:
+        """Not carried here: what is told needs a link that can end."""
+        raise NotOwnedError(f"{instance} is not told")
+
     def connected(self, instance: str) -> bool:
         """Whether the peer has joined and is not cut off."""
         return instance in self._peers and not self._cut[instance].done()

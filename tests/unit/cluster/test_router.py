@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -103,6 +103,9 @@ class FakeLinks:
         self.messages.append(request.command)
         await asyncio.sleep(self.takes_s)
         return self.scripts[instance].next()
+
+    def tell(self, instance: str, request: Request, on_lost: Callable[[], None]) -> None:
+        """Nothing is told here."""
 
     def connected(self, instance: str) -> bool:
         return True
