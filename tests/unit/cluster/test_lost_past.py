@@ -79,7 +79,7 @@ async def test_a_loss_is_noticed_though_its_owner_died_with_the_store(nodes: Nod
     owner = nodes.owner(TALLY)
     standby = nodes.store.standby()
     await owner.ask(TALLY, ("add", 1))
-    await nodes.views_follow([TALLY])
+    await asyncio.sleep(streams.GATHER_S + 0.01)
     await nodes.kill(owner)
     nodes.store.promote(standby)
     await until(lambda: nodes.store.losses, LOOK_S)

@@ -9,8 +9,11 @@ import pytest
 
 from actors.address import Address
 from actors.clock import JUMP_S
-from actors.errors import StaleError
+from actors.cluster.control_messages import CONTROL_ADDRESS
+from actors.errors import StaleError, UnavailableError
+from actors.replication.streams import BEAT_EVERY_S, LATER, RETRY_S, ReplicationUpdate
 from actors.tasks import Tasks
+from actors.transport import Request
 from booking.calls import SETTLE_MAX_S, Freshness
 from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import until
@@ -80,6 +83,28 @@ async def test_reads_see_what_happened_meanwhile(nodes: Nodes) -> None:
     reader.node.go_on()
     await reader.read(other)
     assert reader.node.views.known[other] == 5
+
+
+async def test_what_follows_a_gap_in_a_stream_is_refused(nodes: Nodes) -> None:
+    """given an instance that stood still, when parts come that were buffered meanwhile, then they
+    are refused until the stream begins anew."""
+    reader, _, _ = await prepared(nodes)
+    node, (b, _) = reader.node.node, nodes.others(reader.node)
+    me = b.node.members.me
+    late = ReplicationUpdate(me.instance, me.incarnation, None, (), (), (), LATER)
+
+    def refused() -> bool:
+        deadline = reader.node.clock.monotonic() + 1.0
+        future = node.ask_here(Request(CONTROL_ADDRESS, late, deadline))
+        return isinstance(future.exception(), UnavailableError)
+
+    assert not refused()
+    await stood_still(reader)
+    assert refused(), "nothing is believed now"
+    await until(lambda: node.runtime.shards.trustworthy)
+    assert refused(), "and this not before the stream's beginning"
+    await asyncio.sleep(BEAT_EVERY_S + RETRY_S + 0.1)
+    assert not refused()
 
 
 async def test_reads_are_refused_at_once_when_the_journal_is_away(nodes: Nodes) -> None:

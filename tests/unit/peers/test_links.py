@@ -175,6 +175,47 @@ async def test_pings_keep_an_idle_link_up_and_measure_it(pair: Pair) -> None:
     assert 0 < measured.round_trip_avg_ms <= measured.round_trip_max_ms
 
 
+async def test_what_is_told_is_answered_only_by_a_refusal_or_a_lost_link(pair: Pair) -> None:
+    """Given requests that nobody waits for, then nothing comes back of one that is taken, and the
+    sender hears of one that is refused, and when the link ends."""
+    await pair.start()
+    transport = pair.transport()
+    lost: list[int] = []
+
+    def tell(command: Any, number: int) -> None:
+        request = Request(ANN, command, pair.in_s(5.0))
+        transport.tell("two", request, lambda: lost.append(number))
+
+    with pytest.raises(NotOwnedError):
+        tell(0, 0)
+    await ask(pair, transport, 1)
+    answers = pair.listening.endpoint.traffic.messages
+    tell(2, 2)
+    await until(lambda: pair.clerk.got[-1][1] == 2)
+    assert (await ask(pair, transport, 3)).reply == 3
+    assert pair.listening.endpoint.traffic.messages == answers + 1
+    pair.clerk.errors["busy"] = OverloadedError("busy")
+    tell("busy", 4)
+    await until(lambda: lost == [4])
+    tell(5, 5)
+    pair.relay.cut()
+    await until(lambda: lost == [4, 5])
+
+
+async def test_a_link_that_is_heard_is_pinged_only_to_measure_it(pair: Pair) -> None:
+    quick = msgspec.structs.replace(LIMITS, ping_every_s=0.2, measure_every_s=60.0)
+    await pair.start(limits=quick)
+    transport = pair.transport(limits=quick)
+    await ask(pair, transport, 1)
+    before = statistics(transport)
+    for _ in range(30):
+        await ask(pair, transport, 1)
+        await asyncio.sleep(0.02)
+    after = statistics(transport)
+    pings = after.messages - before.messages - (after.asks - before.asks)
+    assert pings <= 3, "at most the first of each side, and one for a pause of this machine"
+
+
 async def test_a_peer_that_does_not_read_costs_bounded_memory(pair: Pair) -> None:
     narrow = msgspec.structs.replace(LIMITS, outbox_bytes_max=1 << 20)
     await pair.start()
