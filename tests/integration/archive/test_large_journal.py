@@ -46,7 +46,7 @@ async def fill(dsn: str, events: int, users: int = 200_000) -> None:
 
 
 def command(dsn: str, tell: Tell, *words: str) -> str:
-    """Run ``booking`` with these words; tells the time and its largest memory."""
+    """Run ``booking`` with these words; tells the time, its own CPU and its largest memory."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("BOOKING_")}
     env |= {"BOOKING_DATABASE_URL": dsn, "BOOKING_READ_URL": dsn}
     began = time.monotonic()
@@ -58,7 +58,9 @@ def command(dsn: str, tell: Tell, *words: str) -> str:
         took_s = time.monotonic() - began
         out.seek(0)
         printed = out.read()
-    tell(f"booking {words[0]}: {took_s:.1f} s, {used.ru_maxrss / 1024:.0f} MB; {printed}")
+    cpu_s = used.ru_utime + used.ru_stime
+    memory = f"{used.ru_maxrss / 1024:.0f} MB"
+    tell(f"booking {' '.join(words)}: {took_s:.1f} s, {cpu_s:.1f} s of CPU, {memory}; {printed}")
     assert process.returncode == 0, printed
     return printed
 
