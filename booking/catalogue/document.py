@@ -37,6 +37,7 @@ LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _Price = Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX)]
+_Limit = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 _Total = Annotated[int, msgspec.Meta(ge=1, le=SEATS_MAX)]
 
 
@@ -75,6 +76,8 @@ class DateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     category_prices: dict[Id, _Price] | None = msgspec.field(default=None, name="prices")
     """By category of the plan; the date's price for one that is not in it."""
     blocked: tuple[BlockEntry, ...] = ()
+    max_per_user: _Limit | None = msgspec.field(default=None, name="maxPerUser")
+    """Seats that one user may hold and own together."""
 
     def prices(self, plan: Plan | None = None) -> Prices:
         """Those of all its seats. Only for a date that was checked with this plan of its venue."""
@@ -177,6 +180,7 @@ def date_entry(schedule: Schedule, plan: Plan | None = None) -> DateEntry:
         *moments(schedule),
         venue=schedule.venue or None,
         blocked=tuple(BlockEntry(",".join(seats), why) for why, seats in reasons.items()),
+        max_per_user=schedule.max_per_user or None,
     )
     if plan is None:
         plain = replace(date, price=every.get(1, 0), total_seats=len(every))
@@ -209,6 +213,7 @@ def schedule_of(concert: ConcertEntry, date: DateEntry, plan: Plan | None = None
         prices=date.prices(plan),
         queue=concert.queue,
         venue=date.venue or "",
+        max_per_user=date.max_per_user or 0,
     )
     for block in date.blocked:
         schedule = blocking(schedule, spans(block.seats), block.reason)

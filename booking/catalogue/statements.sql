@@ -14,7 +14,7 @@ UPDATE catalogue_version SET version = version + 1 RETURNING version
 -- All dates with their seats, in the order of the catalogue. One pass over the seats' unique index
 -- order, aggregated on the server: 12,000 seats in one round trip.
 SELECT s.id, s.concert_id, c.name AS concert_name, c.queue,
-       coalesce(s.venue, '') AS venue, s.blocked,
+       coalesce(s.venue, '') AS venue, s.blocked, s.max_per_user,
        floor(extract(epoch FROM s.open_at) * 1000)::bigint AS open_ms,
        floor(extract(epoch FROM s.close_at) * 1000)::bigint AS close_ms,
        floor(extract(epoch FROM s.booking_start) * 1000)::bigint AS booking_start_ms,
@@ -46,13 +46,15 @@ ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, queue = EXCLUDED.queue
 -- name: put_schedule
 -- A date never changes its concert (refused before).
 INSERT INTO concert_schedule
-       (id, concert_id, total_seats, open_at, close_at, booking_start, booking_end, venue, blocked)
+       (id, concert_id, total_seats, open_at, close_at, booking_start, booking_end, venue, blocked,
+        max_per_user)
 VALUES (:id, :concert_id, :total_seats, :open_at, :close_at, :booking_start, :booking_end,
-        nullif(:venue, ''), :blocked)
+        nullif(:venue, ''), :blocked, :max_per_user)
 ON CONFLICT (id) DO UPDATE
    SET total_seats = EXCLUDED.total_seats, open_at = EXCLUDED.open_at,
        close_at = EXCLUDED.close_at, booking_start = EXCLUDED.booking_start,
-       booking_end = EXCLUDED.booking_end, venue = EXCLUDED.venue, blocked = EXCLUDED.blocked
+       booking_end = EXCLUDED.booking_end, venue = EXCLUDED.venue, blocked = EXCLUDED.blocked,
+       max_per_user = EXCLUDED.max_per_user
 
 -- name: drop_seats
 -- Before the new ones of these dates are copied in.

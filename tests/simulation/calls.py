@@ -15,12 +15,13 @@ from actors.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from booking.accounts.domain.account import ChargeDone, PaymentDone, ReservationRecord
+from booking.accounts.domain.account import ChargeDone, OrderRecord, PaymentDone, ReservationRecord
 from booking.calls import Attempt, Outcome, QueueToken, TokenError
 from booking.domain.decision import Rejected
 from booking.queue.service import NotAdmittedError
 from booking.queue.view import QueueStatus
 from booking.seats.domain.ledger import word_of
+from booking.seats.service import Wanted
 from booking.seats.view import SeatMap
 from booking.services import Services
 from tests.simulation.truth import Fact
@@ -80,6 +81,8 @@ class Call(msgspec.Struct, eq=False):
         match self.value:
             case ReservationRecord():
                 return "hold", self.value.reservation.id
+            case OrderRecord():
+                return "hold", self.value.reservations[0].reservation.id
             case PaymentDone():
                 return "sale", self.value.id
             case ChargeDone():
@@ -125,6 +128,9 @@ def outcome_words(value: Any) -> str:
             return (
                 f"held {hold.schedule}-{hold.seat} until {hold.until_ms % 10**7} ({hold.id[-6:]})"
             )
+        case OrderRecord(order, records):
+            numbers = [record.reservation.seat for record in records]
+            return f"held {numbers} of {records[0].reservation.schedule} ({order[-6:]})"
         case PaymentDone():
             return f"paid {value.amount} for {value.schedule}-{value.seat} ({value.id[-6:]})"
         case ChargeDone():
@@ -225,6 +231,41 @@ async def pay(
         lambda token: accounts.pay(token, date, seat, attempt),
     )
     return outcome
+
+
+async def place(
+    services: Services, text: str, date: str, wanted: Wanted, attempt: Attempt | None
+) -> Outcome[OrderRecord | Rejected]:
+    """Hold several seats."""
+    seats = services.seats
+    outcome: Outcome[OrderRecord | Rejected] = await _keyed(
+        services,
+        text,
+        attempt,
+        lambda token, attempt: seats.replay_order(token, date, attempt),
+        lambda token: seats.place(token, date, wanted, attempt),
+    )
+    return outcome
+
+
+async def pay_order(
+    services: Services, text: str, order: str, attempt: Attempt | None
+) -> Outcome[PaymentDone | Rejected]:
+    """Pay for an order."""
+    accounts = services.accounts
+    outcome: Outcome[PaymentDone | Rejected] = await _keyed(
+        services,
+        text,
+        attempt,
+        accounts.replay,
+        lambda token: accounts.pay_order(token, order, attempt),
+    )
+    return outcome
+
+
+async def release_order(services: Services, text: str, order: str) -> Rejected | None:
+    """Give an order up."""
+    return await services.seats.release_order(await gate(services, text), order)
 
 
 async def release(services: Services, text: str, reservation: str) -> Rejected | None:

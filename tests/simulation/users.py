@@ -4,14 +4,18 @@ asks again for what got no answer. What a user does next depends on what the ans
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from booking.accounts.domain.account import PaymentDone, ReservationRecord
+from booking.accounts.domain.account import OrderRecord, PaymentDone, ReservationRecord
 from booking.calls import Attempt, TokenError
 from booking.catalogue.domain import MAIN_QUEUE
 from booking.domain.decision import Code, Rejected
+from booking.domain.orders import order_of
 from booking.queue.view import QueueStatus
+from booking.seats.domain.order import Wish
+from booking.seats.service import Wanted
 from booking.services import Services
 from tests.simulation import calls
 from tests.simulation.calls import Ask, Call
@@ -133,7 +137,7 @@ class User:
         """One step of a visit."""
         chance = self._random.random()
         if not self._held or chance < 0.25:
-            await self._hold()
+            await (self._order() if self._random.random() < 0.4 else self._hold())
         elif chance < 0.4:
             await self._let_go()
         elif chance < 0.5:
@@ -162,19 +166,43 @@ class User:
             self._held[call.value.reservation.id] = call.value
         self._heed(call)
 
+    async def _order(self) -> None:
+        """Two or three seats at once: some that are named, or the best that are left."""
+        dates = self._story.catalogue.schedules
+        date, count = self._random.choice(sorted(dates)), self._random.choice((2, 2, 3))
+        numbers = tuple(self._random.sample(sorted(dates[date].prices), count))
+        wishes = Wish(count), Wish(count, together="prefer"), Wish(count, together=False)
+        wanted: Wanted = self._random.choice((numbers, self._random.choice(wishes)))
+        attempt, token = self._attempt(f"order {date} {wanted}"), self._token
+        ask = Ask(
+            "order",
+            f"orders {numbers if wanted is numbers else count} of {date}",
+            lambda services: calls.place(services, token, date, wanted, attempt),
+            5,
+            attempt,
+        )
+        call = await self._ask(ask)
+        if isinstance(call.value, OrderRecord):
+            self._held |= {r.reservation.id: r for r in call.value.reservations}
+        self._heed(call)
+
+    def _with(self, reservation: str) -> list[str]:
+        """What is held under the same order."""
+        return [each for each in self._held if order_of(each) == order_of(reservation)]
+
     async def _let_go(self) -> None:
         reservation = self._random.choice(list(self._held))
-        token = self._token
+        token, given = self._token, [reservation]
+        run = partial(calls.release, text=token, reservation=reservation)
+        if len(self._with(reservation)) > 1 and self._random.random() < 0.7:
+            given = self._with(reservation)
+            run = partial(calls.release_order, text=token, order=order_of(reservation))
         call = await self._once(
-            Ask(
-                "release",
-                f"releases {reservation[-6:]}",
-                lambda services: calls.release(services, token, reservation),
-                4,
-            )
+            Ask("release", f"releases {reservation[-6:]}", run, 4 + 2 * len(given))
         )
         if call.final:
-            del self._held[reservation]
+            for each in given:
+                del self._held[each]
         self._heed(call)
 
     async def _charge(self) -> None:
@@ -193,17 +221,17 @@ class User:
     async def _pay(self) -> None:
         hold = self._held[self._random.choice(list(self._held))].reservation
         attempt, token = self._attempt(f"pay {hold.schedule} {hold.seat}"), self._token
-        ask = Ask(
-            "payment",
-            f"pays for {hold.schedule}-{hold.seat}",
-            lambda services: calls.pay(services, token, hold.schedule, hold.seat, attempt),
-            3,
-            attempt,
-            token=token,
-        )
-        call = await self._ask(ask)
+        run = partial(calls.pay, text=token, date=hold.schedule, seat=hold.seat, attempt=attempt)
+        paid = [hold.id]
+        if len(self._with(hold.id)) > 1 and self._random.random() < 0.7:
+            paid, order = self._with(hold.id), order_of(hold.id)
+            attempt = self._attempt(f"pay {order}")
+            run = partial(calls.pay_order, text=token, order=order, attempt=attempt)
+        words = f"pays for {hold.schedule}-{hold.seat}" + " and others" * (len(paid) > 1)
+        call = await self._ask(Ask("payment", words, run, 3 + len(paid), attempt, token=token))
         if isinstance(call.value, PaymentDone | Rejected):
-            self._held.pop(hold.id, None)
+            for each in paid:
+                self._held.pop(each, None)
         self._heed(call)
 
     def _heed(self, call: Call) -> None:

@@ -159,6 +159,34 @@ class Reservation(Struct, frozen=True, rename="camel"):
     expires_at: datetime = field(name="expires_at")
 
 
+class OrderItem(Struct, frozen=True, rename="camel"):
+    """One seat of an order."""
+
+    reservation_id: str
+    seat_id: str
+    seat_number: int
+    price: int
+    section: str | None = None
+    row: str | None = None
+    label: str | None = None
+    category: str | None = None
+
+
+class Order(Struct, frozen=True, rename="camel"):
+    """Several seats that are held, paid and given up together."""
+
+    id: str
+    code: str
+    """For people."""
+    concert_schedule_id: str
+    status: Literal["PENDING", "PAID", "CANCELLED", "EXPIRED", "REFUNDED", "PARTIALLY_REFUNDED"]
+    items: list[OrderItem]
+    total_amount: int
+    expires_in_seconds: int
+    created_at: datetime = field(name="created_at")
+    expires_at: datetime = field(name="expires_at")
+
+
 class HistoryEntry(Struct, frozen=True):
     """One movement of a balance; ``balance`` is the one after it."""
 
@@ -197,6 +225,8 @@ class Payment(Struct, frozen=True, rename="camel"):
     label: str | None = None
     category: str | None = None
     flags: tuple[Flag, ...] = ()
+    order_id: str = ""
+    items: list[OrderItem] = []
 
 
 class PaymentPage(Struct, frozen=True):

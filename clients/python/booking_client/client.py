@@ -1,6 +1,6 @@
 """The calls of the service by name, for programs with an event loop."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Self
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from booking_client.answers import (
     Balance,
     HistoryEntry,
     HistoryPage,
+    Order,
     Payment,
     PaymentPage,
     Place,
@@ -159,6 +160,51 @@ class AsyncBooking:
         """Give a hold up. Repeating it changes nothing."""
         await self._transport.call(
             type(None), "DELETE", f"/reservation/{quote(reservation, safe='')}", token=token
+        )
+
+    # -- orders -----------------------------------------------------------------------------------
+
+    async def order_seats(
+        self, token: str, date: str, numbers: Sequence[int], *, key: str | None = None
+    ) -> Order:
+        """Hold these seats of a date, or none. :class:`~booking_client.errors.SeatUnavailable`."""
+        body = {"concertScheduleId": date, "seatNumbers": list(numbers)}
+        return await self._transport.call(Order, "POST", "/orders", token=token, body=body, key=key)
+
+    async def order_best(
+        self,
+        token: str,
+        date: str,
+        quantity: int,
+        wish: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+    ) -> Order:
+        """Hold the best seats that are left. A wish has ``category``, ``section``, ``maxPrice``,
+        ``together`` (``"prefer"``, or ``False``) and ``accessible`` as the service takes them.
+        :class:`~booking_client.errors.NoMatch`."""
+        body = {"concertScheduleId": date, "quantity": quantity, **(wish or {})}
+        return await self._transport.call(Order, "POST", "/orders", token=token, body=body, key=key)
+
+    async def order(self, user: str, order: str, *, token: str | None = None) -> Order:
+        """An order of the user, by its id or code. :class:`~booking_client.errors.NotFound`."""
+        path = f"/orders/{quote(order, safe='')}"
+        return await self._transport.call(Order, "GET", path, query={"userId": user}, token=token)
+
+    async def orders(self, user: str, *, token: str | None = None) -> list[Order]:
+        """The user's orders, newest first."""
+        query = {"userId": user}
+        return await self._transport.call(list[Order], "GET", "/orders", query=query, token=token)
+
+    async def release_order(self, token: str, order: str) -> None:
+        """Give all unpaid seats of an order up. Repeating it changes nothing."""
+        path = f"/orders/{quote(order, safe='')}"
+        await self._transport.call(type(None), "DELETE", path, token=token)
+
+    async def pay_order(self, token: str, order: str, *, key: str | None = None) -> Payment:
+        """Pay for all seats of an order at once. Raises as :meth:`pay`."""
+        return await self._transport.call(
+            Payment, "POST", "/payment", token=token, body={"orderId": order}, key=key
         )
 
     # -- money: ``token`` is only needed where the service asks for it ----------------------------

@@ -105,6 +105,14 @@ class HoldLimitReached(Refused):
     """The user holds as many seats of the date as one may."""
 
 
+class PurchaseLimitReached(Refused):
+    """The user would hold and own more seats of the date than one may."""
+
+
+class NoMatch(Refused):
+    """No seats that are left are as wished."""
+
+
 class HoldCoolingDown(Refused):
     """The user let this seat go a moment ago, so others come first for ``retry_after_s``."""
 

@@ -225,6 +225,11 @@ export class Client extends EventTarget {
     return this.request("POST", "/reservation", { body: { seatId }, key, ...options });
   }
 
+  // The best seats that are left: how many, and what else POST /orders takes.
+  order(concertScheduleId, wish, { key = newId(), ...options } = {}) {
+    return this.request("POST", "/orders", { body: { concertScheduleId, ...wish }, key, ...options });
+  }
+
   reservations(options) {
     return this.request("GET", "/reservations", options);
   }

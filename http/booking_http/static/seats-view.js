@@ -76,6 +76,7 @@ export class SeatsView {
     this.prices = h("ul", { class: "legend", id: "prices" });
     this.place = h("div", { class: "hall" }, h("p", { class: "hint", text: t("loadingSeats") }));
     this.finder = actionButton({ id: "find", text: t("findSeat") }, () => this.#find());
+    this.pair = actionButton({ id: "find-two", text: t("findTwo") }, () => this.#holdTwo());
     this.chooser = h("div", { class: "panel", id: "chosen" });
     this.element = h("div", {},
       h("p", {}, h("button", {
@@ -83,7 +84,7 @@ export class SeatsView {
         onclick: () => this.inside.open(null),
       })),
       h("div", { class: "headline" },
-        h("div", {}, this.heading, this.when, this.count), this.finder),
+        h("div", {}, this.heading, this.when, this.count), this.finder, this.pair),
       this.prices,
       h("p", { class: "stage", text: t("stage") }),
       this.place,
@@ -169,6 +170,7 @@ export class SeatsView {
     const words = free ? this.t("free", free, all.length) : this.t("soldOut");
     this.count.replaceChildren(this.link, ` · ${words}`);
     this.finder.hidden = free === 0;
+    this.pair.hidden = free < 2;
   }
 
   // -- what is shown of them -----------------------------------------------------------------------
@@ -256,6 +258,21 @@ export class SeatsView {
     if (section?.standing) return;
     this.#choose(seat);
     this.#shown.focus(seat.seatNumber);
+  }
+
+  // The service chooses: the map here may be a moment old.
+  async #holdTwo() {
+    const { app } = this;
+    const wish = { quantity: 2, together: "prefer" };
+    try {
+      const { data } = await app.intend(`two:${this.schedule}`, (key) =>
+        app.client.order(this.schedule, wish, { key }));
+      await this.inside.basket.load();
+      app.notify("good", this.t("heldTwo", ...data.items.map((item) => item.seatNumber)));
+      document.querySelector("#basket h2").focus({ preventScroll: true });
+    } catch (error) {
+      app.fail(error);
+    }
   }
 
   #showChosen() {

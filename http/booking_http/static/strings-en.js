@@ -107,6 +107,8 @@ export default {
     [w.t("seat", seat), w.money(seat.price), ...(seat.flags ?? []).map((flag) => w.t(`flag_${flag}`)), w.t(`state_${state}`)].join(", "),
   free: (w, free, total) => `${w.number(free)} of ${w.number(total)} seats are free`,
   findSeat: "Find me a free seat",
+  findTwo: "Hold 2 together",
+  heldTwo: (w, one, other) => `Seats ${one} and ${other} are held for you.`,
   soldOut: "Every seat of this date is taken at the moment. Seats that are held can come back.",
   nothingChosen: "Choose a seat to see its price.",
   hold: "Hold this seat",
@@ -158,6 +160,8 @@ export default {
   problem_reservation_ended: "The hold has ended; others may take the seat now.",
   problem_reservation_not_found: "The hold has ended; others may take the seat now.",
   problem_hold_limit_reached: "You hold as many seats of this date as one person may.",
+  problem_purchase_limit_reached: "You have as many seats of this date as one person may.",
+  problem_no_match: "There are no such seats left.",
   problem_hold_cooling_down: (w, error) =>
     `You had this seat a moment ago, so others come first: you can take it again in ${w.number(error.retryAfterMs / 1000)} s. Any other free seat is yours at once.`,
   problem_booking_closed: "This date cannot be booked any more.",

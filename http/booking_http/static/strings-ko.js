@@ -94,6 +94,8 @@ export default {
     [w.t("seat", seat), w.money(seat.price), ...(seat.flags ?? []).map((flag) => w.t(`flag_${flag}`)), w.t(`state_${state}`)].join(", "),
   free: (w, free, total) => `전체 ${w.number(total)}석 중 ${w.number(free)}석 남음`,
   findSeat: "빈 좌석 찾기",
+  findTwo: "나란히 2석 맡아 두기",
+  heldTwo: (w, one, other) => `${one}번과 ${other}번 좌석을 맡아 두었습니다.`,
   soldOut: "지금은 이 날짜의 모든 좌석이 찼습니다. 맡아 둔 좌석은 다시 풀릴 수 있습니다.",
   nothingChosen: "좌석을 선택하면 가격이 보입니다.",
   hold: "이 좌석 맡아 두기",
@@ -145,6 +147,8 @@ export default {
   problem_reservation_ended: "보관 시간이 끝나 좌석이 다시 풀렸습니다.",
   problem_reservation_not_found: "보관 시간이 끝나 좌석이 다시 풀렸습니다.",
   problem_hold_limit_reached: "한 사람이 이 날짜에 맡아 둘 수 있는 좌석 수를 모두 사용했습니다.",
+  problem_purchase_limit_reached: "한 사람이 이 날짜에 가질 수 있는 좌석 수를 모두 사용했습니다.",
+  problem_no_match: "조건에 맞는 좌석이 없습니다.",
   problem_hold_cooling_down: (w, error) =>
     `방금까지 맡아 두었던 좌석이라 다른 분께 먼저 기회를 드립니다. ${w.number(error.retryAfterMs / 1000)}초 뒤에 다시 선택할 수 있고, 다른 빈 좌석은 바로 선택할 수 있습니다.`,
   problem_booking_closed: "이 날짜는 더 이상 예매할 수 없습니다.",
