@@ -111,7 +111,7 @@ class BalanceRefunded(_OfBalance, frozen=True, kw_only=True, rename="camel"):
 
 
 class PaymentCompleted(_OfSeat, frozen=True, kw_only=True, rename="camel"):
-    """A payment ended with the seat."""
+    """A payment ended with the seat; of several, one for each with its share."""
 
     payment_id: str
     amount: int

@@ -199,17 +199,19 @@ def _balance(kind: Callable[..., Any], **names: str) -> Callable[..., _Told]:
 
 
 def _paid(event: Event, data: account.PaymentCompleted, _: Places) -> _Told:
+    """One for each seat: their amounts are those of the payment together."""
     user = event.address.key
-    told = public.PaymentCompleted(
-        user_id=user,
-        payment_id=data.id,
-        reservation_id=data.reservation,
-        concert_schedule_id=data.schedule,
-        seat_id=seat_id(data.schedule, data.seat),
-        seat_number=data.seat,
-        amount=data.amount,
-    )
-    yield "", f"user/{user}", told
+    for item in data.seats:
+        told = public.PaymentCompleted(
+            user_id=user,
+            payment_id=data.id,
+            reservation_id=item.reservation,
+            concert_schedule_id=data.schedule,
+            seat_id=seat_id(data.schedule, item.seat),
+            seat_number=item.seat,
+            amount=item.price,
+        )
+        yield f"-{item.seat}" if data.items else "", f"user/{user}", told
 
 
 TELLS: Final[Mapping[type, Callable[[Event, Any, Places], _Told]]] = {

@@ -107,7 +107,8 @@ class ReadBatch:
 
     def _started(self, at: Address, at_ms: int, event: account.PaymentStarted, place: Any) -> None:
         self._move(at.key, at_ms, event, "USE", event.id, place)
-        bought = (at.key, event.reservation, seat_id(event.schedule, event.seat), event.amount)
+        first = event.items[0].reservation if event.items else event.reservation
+        bought = (at.key, first, seat_id(event.schedule, event.seat), event.amount)
         self._payments[event.id] = [*bought, at_ms, "PENDING", at_ms]
 
     def _completed(self, at: Address, at_ms: int, event: account.PaymentCompleted, _: Any) -> None:

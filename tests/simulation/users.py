@@ -170,7 +170,8 @@ class User:
         """Two or three seats at once: some that are named, or the best that are left."""
         dates = self._story.catalogue.schedules
         date, count = self._random.choice(sorted(dates)), self._random.choice((2, 2, 3))
-        numbers = tuple(self._random.sample(sorted(dates[date].prices), count))
+        seats = sorted(dates[date].prices)
+        numbers = tuple(self._random.sample(seats, min(count, len(seats))))
         wishes = Wish(count), Wish(count, together="prefer"), Wish(count, together=False)
         wanted: Wanted = self._random.choice((numbers, self._random.choice(wishes)))
         attempt, token = self._attempt(f"order {date} {wanted}"), self._token
@@ -180,6 +181,7 @@ class User:
             lambda services: calls.place(services, token, date, wanted, attempt),
             5,
             attempt,
+            token=token,
         )
         call = await self._ask(ask)
         if isinstance(call.value, OrderRecord):

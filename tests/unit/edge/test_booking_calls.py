@@ -131,7 +131,7 @@ async def test_an_expired_hold_cannot_be_paid_and_says_so(edge: Edge) -> None:
 
 async def test_a_payment_takes_the_money_and_uses_the_token_up(edge: Edge) -> None:
     token = await edge.enter(ALICE)
-    await edge.hold(token, "d1-1")
+    reservation = await edge.hold(token, "d1-1")
     poor = await edge("POST", "/payment", {"seatId": "d1-1"}, token=token)
     assert (poor.status, poor.code) == (402, "insufficient_balance")
     await edge("POST", "/user/charge", {"userId": ALICE, "amount": 150_000})
@@ -149,6 +149,15 @@ async def test_a_payment_takes_the_money_and_uses_the_token_up(edge: Edge) -> No
         "totalAmount": 100_001,
         "status": "COMPLETED",
         "created_at": "2027-01-15T08:00:00.000Z",
+        "orderId": f"ord_{reservation[4:32]}",
+        "items": [
+            {
+                "reservationId": reservation,
+                "seatId": "d1-1",
+                "seatNumber": 1,
+                "price": 100_001,
+            }
+        ],
     }
     assert (await edge("GET", paid.headers["Location"])).data == paid.data
     assert (await edge("GET", "/queue/status", token=token)).code == "token_expired"
