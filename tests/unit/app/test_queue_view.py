@@ -160,11 +160,17 @@ def test_times_of_numbers_that_have_ended_are_forgotten(monkeypatch: pytest.Monk
     assert len(followed.view._issued._times) < 2 * TRIM_MIN
 
 
-def test_those_far_back_are_told_to_poll_less_often() -> None:
+@pytest.fixture(scope="module")
+def long_line() -> Followed:
+    """4,000 in line, of whom one is inside."""
     followed = Followed(Policy(max_active=1, admit_per_interval=0, active_ms=600_000))
     for n in range(4_000):
         followed.join(f"user-{n}")
-    near, far = followed.seen("user-1"), followed.seen("user-3999")
+    return followed
+
+
+def test_those_far_back_are_told_to_poll_less_often(long_line: Followed) -> None:
+    near, far = long_line.seen("user-1"), long_line.seen("user-3999")
     assert POLL_NEAR_MS * 0.9 <= near.poll_after_ms <= POLL_NEAR_MS * 1.1
     assert POLL_FAR_MS * 0.9 <= far.poll_after_ms <= POLL_FAR_MS * 1.1
 
@@ -172,13 +178,11 @@ def test_those_far_back_are_told_to_poll_less_often() -> None:
 @pytest.mark.parametrize("idle_ms", [20_000, 60_000, 600_000])
 @pytest.mark.parametrize("luck", [0.0, 1.0])
 def test_nobody_is_told_to_be_silent_for_half_as_long_as_one_may_be(
-    idle_ms: int, luck: float
+    long_line: Followed, idle_ms: int, luck: float
 ) -> None:
-    followed = Followed(Policy(max_active=1, admit_per_interval=0, active_ms=600_000))
-    view = QueueView("main", followed.policy, now_ms=lambda: T0, idle_ms=idle_ms, draw=lambda: luck)
-    for n in range(4_000):
-        followed.join(f"user-{n}")
-    view.reset(followed.line)
+    policy = long_line.policy
+    view = QueueView("main", policy, now_ms=lambda: T0, idle_ms=idle_ms, draw=lambda: luck)
+    view.reset(long_line.line)
     for user, number in (("user-0", 1), ("user-3999", 4_000)):
         poll_ms = view.status(token(user, number), "t", T0).poll_after_ms
         assert 2 * (poll_ms + 900) <= idle_ms

@@ -76,7 +76,7 @@ def test_dates_that_left_the_catalogue_are_gone_and_their_ledgers_ignored() -> N
 
 # -- memory ----------------------------------------------------------------------------------------
 
-BIG = 100_000
+BIG = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -100,5 +100,5 @@ def test_a_seat_of_a_big_hall_costs_its_owner_less_than_150_bytes(
     maps = SeatMaps(Catalogue({"d": date}), first_version=1)
     maps.put("d", held)
     pieces = SeatPieces(date, lambda number, price, word: b"")
-    assert (held.held, date.total_seats, len(pieces)) == (BIG, BIG, 196)
+    assert (held.held, date.total_seats, len(pieces)) == (BIG, BIG, 59)
     assert 100 * BIG < size_of(*maps, pieces) < 150 * BIG
