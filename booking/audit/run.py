@@ -18,6 +18,7 @@ from actors.connections.postgres import connected, texts
 from actors.journal.contract import part_number
 from actors.journal.partitioned import together
 from booking.archive.files import ArchiveError, rows_of
+from booking.audit.blocked import check_blocked
 from booking.audit.events import digest
 from booking.audit.journal import JournalAudit, JournalRow, LeaseRecord
 from booking.audit.report import AuditReport, Findings
@@ -161,6 +162,7 @@ async def _audit(
     for conn in readers:
         await _note_losses(conn, audit.found)
     audit.close()
+    await check_blocked(readers, audit.found)
     if archive is not None:
         _compare_sums(audit)
         return audit.found.close(now_ms, time.monotonic() - started)

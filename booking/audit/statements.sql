@@ -48,6 +48,20 @@ SELECT shard, seq, kept_seq, entities, instance, noticed_at AT TIME ZONE 'UTC' A
   FROM losses
  ORDER BY shard, id
 
+-- name: has_venues
+SELECT to_regclass('venue')
+
+-- name: blocked
+SELECT id, blocked FROM concert_schedule WHERE blocked::text <> '[]'
+
+-- name: held_since
+-- Holds of these seats after a moment of each. By the index on the entity's hash.
+SELECT j.shard, j.seq, j.address, j.at_ms
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS s (entity, seat, since_ms)
+  JOIN journal j ON j.entity = s.entity AND j.address = s.seat
+ WHERE j.type = 'SeatHeld' AND j.at_ms > s.since_ms
+ ORDER BY j.shard, j.seq
+
 -- name: epochs
 SELECT shard, epoch, incarnation FROM epochs ORDER BY shard, epoch
 

@@ -9,12 +9,15 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from actors.address import Address
 from booking.audit import AuditError, AuditReport, run
+from booking.catalogue import store as catalogue_store
+from booking.catalogue.demo import demo_catalogue
 from booking.cli import audit as command
 from booking.cli import ledger
 from booking.queue.audit_run import render_queue, run_queue
@@ -341,3 +344,25 @@ def test_the_command_prints_a_verdict_and_exits_0_1_or_2(
     assert [verdict["check"] for verdict in report["verdicts"]][:3] == ["events", "I1", "I2"]
     monkeypatch.setenv("BOOKING_DATABASE_URL", "postgresql://nobody@/none?host=/nonexistent")
     assert cli() == 2
+
+
+async def test_a_hold_of_a_blocked_seat_is_told_and_one_before_or_elsewhere_is_not(
+    database_url: str,
+) -> None:
+    """Given seats blocked at a time, when some are held before, at once and later, then only the
+    last of them is told; one that is opened again is not looked at."""
+    await catalogue_store.save(database_url, demo_catalogue(datetime.now(UTC)))
+    date = "hangang-nights-1"
+    await catalogue_store.block(database_url, date, "1-4", "house")
+    [block] = (await catalogue_store.load(database_url)).schedules[date].blocked
+    since_ms = block.since_ms
+    book = JournalBuilder(since_ms - 60_000)
+    for number, at_ms in ((1, -60_000), (2, 2_000), (5, 30_000), (3, 60_000), (4, 60_000)):
+        book.now_ms = since_ms + at_ms
+        book.hold(user_id(number), date, number)
+    await write(database_url, book.sorted_rows(), book.epochs())
+    report = await run(database_url)
+    told = [entity for _, _, entity in broken(report)["I1"]]
+    assert sorted(told) == [f"seat/{date}/3", f"seat/{date}/4"]
+    await catalogue_store.block(database_url, date, "3-4", "")
+    assert "I1" not in broken(await run(database_url))
