@@ -10,7 +10,6 @@ loop. What the service refuses is raised as :class:`Refused` or one of its kinds
 
 from booking_client.answers import (
     AvailableDate,
-    Category,
     HistoryEntry,
     HistoryPage,
     Order,
@@ -18,14 +17,10 @@ from booking_client.answers import (
     Payment,
     PaymentPage,
     Place,
-    PlanRow,
-    PlanSeat,
-    PlanSection,
     Reservation,
     ReservedSeat,
     Seat,
     SeatState,
-    StandingArea,
     VenuePlan,
 )
 from booking_client.client import AsyncBooking
@@ -38,7 +33,6 @@ __all__ = [
     "AvailableDate",
     "Booking",
     "BookingError",
-    "Category",
     "HistoryEntry",
     "HistoryPage",
     "Order",
@@ -46,16 +40,12 @@ __all__ = [
     "Payment",
     "PaymentPage",
     "Place",
-    "PlanRow",
-    "PlanSeat",
-    "PlanSection",
     "Refused",
     "Reservation",
     "ReservedSeat",
     "Retry",
     "Seat",
     "SeatState",
-    "StandingArea",
     "Unreachable",
     "VenuePlan",
 ]

@@ -132,19 +132,23 @@ class SeatState(Struct, frozen=True, rename="camel"):
     state: Literal["available", "held", "sold"]
 
 
-class ReservedSeat(Struct, frozen=True, rename="camel"):
+class PlacedSeat(Struct, frozen=True, kw_only=True):
+    """Where a seat is, unless its date has no plan."""
+
+    section: str | None = None
+    row: str | None = None
+    label: str | None = None
+    category: str | None = None
+    flags: tuple[Flag, ...] = ()
+
+
+class ReservedSeat(PlacedSeat, frozen=True, rename="camel"):
     """The seat of a reservation."""
 
     id: str
     is_active: bool
     """True: free for anybody again."""
     seat_number: int
-    section: str | None = None
-    """This and what follows is absent if the date has no plan."""
-    row: str | None = None
-    label: str | None = None
-    category: str | None = None
-    flags: tuple[Flag, ...] = ()
 
 
 class Reservation(Struct, frozen=True, rename="camel"):
@@ -204,7 +208,7 @@ class HistoryPage(Struct, frozen=True):
     has_more: bool
 
 
-class Payment(Struct, frozen=True, rename="camel"):
+class Payment(PlacedSeat, frozen=True, rename="camel"):
     """A completed payment. Name and dates are ``None`` once the date left the catalogue."""
 
     id: str
@@ -219,12 +223,6 @@ class Payment(Struct, frozen=True, rename="camel"):
     venue: str | None = None
     time_zone: str | None = None
     local_time: datetime | None = None
-    section: str | None = None
-    """This and what follows is absent if the date has no plan."""
-    row: str | None = None
-    label: str | None = None
-    category: str | None = None
-    flags: tuple[Flag, ...] = ()
     order_id: str = ""
     items: list[OrderItem] = []
 
