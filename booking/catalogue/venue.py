@@ -198,7 +198,8 @@ class _Building:
         if not entry.sections:
             self._wrong(("sections",), "are missing")
         for place, section in enumerate(entry.sections):
-            self._add_section(place, section)
+            if self._seats <= SEATS_MAX:  # else that is told, and more of it only takes time
+                self._add_section(place, section)
         sections = [Section(each.name, each.standing is not None) for each in entry.sections]
         categories = [Category(each.id, each.name, each.colour) for each in entry.categories]
         try:
@@ -252,6 +253,8 @@ class _Building:
         elif section.rows:
             names: set[str] = set()
             for place, rule in enumerate(section.rows):
+                if self._seats > SEATS_MAX:
+                    break
                 self._add_rows((*path, "rows", place), at, rule, names)
         elif self._room((*path, "seats"), len({s.row for s in section.seats}), len(section.seats)):
             self._add_listed(path, at, section.seats)

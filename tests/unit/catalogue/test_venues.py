@@ -57,6 +57,14 @@ def the_date(text: bytes) -> Schedule:
     return to_catalogue(document.parse(text)).schedules["d-1"]
 
 
+def test_a_plan_that_is_far_too_large_is_told_once() -> None:
+    """Two thousand sections of twenty million seats each took half a minute to refuse."""
+    rules = [{"rows": "1-9999", "seats": 2_000, "category": "best"}] * 3
+    sections = [{"name": f"S{n}", "rows": rules} for n in range(2_000)]
+    [told] = problems(a_text(venues=[VENUE | {"sections": sections}]))
+    assert told.endswith("sections[0].rows[0]: makes over 100000 seats or 20000 rows")
+
+
 def test_the_plan_says_which_seats_there_are_and_categories_what_they_cost() -> None:
     date = the_date(a_text(at_the_hall()))
     prices = dict.fromkeys(range(1, 11), 90_000) | dict.fromkeys(range(11, 21), 40_000)
