@@ -156,11 +156,13 @@ class Sale:
 
     async def run(self, count: int) -> None:
         places = iter(range(count))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(BUYERS):
-                group.create_task(self._buyer(places))
-        for api in self._apis.values():
-            await api.__aexit__()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(BUYERS):
+                    group.create_task(self._buyer(places))
+        finally:
+            for api in self._apis.values():
+                await api.__aexit__()
 
     async def _buyer(self, places: Iterator[int]) -> None:
         for place in places:
@@ -179,7 +181,7 @@ class Sale:
             api = self._apis.setdefault(url, Api(url, fresh=True))
             with suppress(Unreachable):
                 reply = await api.call("POST", path, body=body, token=token, key=key)
-                if reply.status < 500:
+                if reply.status < 500 and not in_flight(reply):
                     assert reply.status in (200, 201), (path, reply)
                     return reply
             await asyncio.sleep(AGAIN_S)
@@ -187,6 +189,11 @@ class Sale:
 
     async def has(self, sold: int) -> bool:
         return self.sold >= sold
+
+
+def in_flight(reply: Reply) -> bool:
+    """Whether it says that the first request of this key is still being worked on."""
+    return reply.status == 409 and reply.code == "idempotency_key_in_flight"
 
 
 @asynccontextmanager
