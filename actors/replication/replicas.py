@@ -48,6 +48,8 @@ class _Replica:
     """Of the last event applied; below 0 before the first reading."""
     state: Any = field(default=None, init=False)
     """Only for kinds whose view is made of states."""
+    epoch: int = field(default=0, init=False)
+    """The latest epoch of which anything is known here."""
     wanted_seq: int = field(default=0, init=False)
     """The highest seq that was heard of."""
     reading: bool = field(default=False, init=False)
@@ -105,15 +107,16 @@ class ViewReplicas:
     def own_loaded(self, address: Address, state: Any, seq: int, epoch: int) -> None:
         """The own runtime has loaded the entity, under this epoch of its shard."""
         replica = self._open(address)
-        replica.own_epoch = epoch
-        replica.seq = max(replica.seq, seq)
+        # What was known beyond the end of an earlier owner's past is lost.
+        replica.seq = max(replica.seq, seq) if epoch == replica.own_epoch else seq
+        replica.own_epoch = replica.epoch = epoch
         replica.wanted_seq = max(replica.wanted_seq, seq)
         self._keep(address, replica, state)
 
     def own_committed(self, address: Address, state: Any, seq: int, epoch: int) -> int:
         """The own runtime committed up to ``seq``; returns the seq before."""
         replica = self._open(address)
-        replica.own_epoch = epoch
+        replica.own_epoch = replica.epoch = epoch
         before, replica.seq, replica.wanted_seq = replica.seq, seq, seq
         self._keep(address, replica, state)
         return before
@@ -140,6 +143,9 @@ class ViewReplicas:
         if self._owned(address) or not self.replicates(address):
             return
         replica = self._open(address)
+        if change.epoch > replica.epoch and change.before_seq < replica.seq:
+            # The new owner's past ends before what is known here: the store has lost the rest.
+            self._forget(address, replica)
         if change.last_seq <= replica.seq:
             return
         if change.before_seq < replica.seq and all(seq != replica.seq for seq, *_ in change.rows):
@@ -175,6 +181,7 @@ class ViewReplicas:
                 for event in events:
                     state = behaviour.evolve(state, event)
             replica.seq, replica.state = change.last_seq, state
+            replica.epoch = max(replica.epoch, change.epoch)
             told = Change(address, state, seq=replica.seq, events=events)
             for subscription in self._subscriptions:
                 subscription.committed(told)
@@ -372,6 +379,8 @@ class ViewReplicas:
         self.reads += 1
         if folded.seq > replica.seq and not self._owned(address):
             replica.seq = folded.seq
+            last = loaded.rows[-1] if loaded.rows else loaded.snapshot
+            replica.epoch = max(replica.epoch, last.epoch if last else 0)
             self._keep(address, replica, folded.state)
             for subscription in self._subscriptions:
                 subscription.loaded(address, folded.state, folded.seq, 0)
@@ -391,7 +400,7 @@ class ViewReplicas:
                 while work is not None:
                     if replica.seq < 0 or self._owned(address):
                         return
-                    change = EntityChange(address.text, replica.seq, rows)
+                    change = EntityChange(address.text, replica.seq, rows, some[-1].epoch)
                     work = self._apply(address, replica, change)
                     await done_ahead(work)
                 await asyncio.sleep(0)

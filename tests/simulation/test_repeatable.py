@@ -74,6 +74,7 @@ def test_an_instance_is_killed_while_another_run_takes_its_name() -> None:
         pytest.param(1909, id="an admission that a hold went by"),
         pytest.param(2005, id="a hold whose answer was on its way to the account"),
         pytest.param(4412, id="a hold that its key asks for again"),
+        pytest.param(31402, id="what a view had heard of it, with its owner"),
     ],
 )
 def test_what_is_lost_with_the_store_breaks_nothing_else(seed: int) -> None:

@@ -63,12 +63,14 @@ class Reader:
     async def start(self) -> None:
         await self.journal.claim([(ANN.slot, 0)], "owner", "owner@1")
 
-    async def decide(self, amount: int, address: Address = ANN) -> EntityChange:
+    async def decide(
+        self, amount: int, address: Address = ANN, *, epoch: int = EPOCH
+    ) -> EntityChange:
         """An event is journalled; what the owner tells of it."""
         before = self.journal.store.events(address)
         self.seq += 1
         payload = msgspec.json.encode(["added", amount])
-        row = Row(address.slot, self.seq, EPOCH, address, "added", 1, payload, 0)
+        row = Row(address.slot, self.seq, epoch, address, "added", 1, payload, 0)
         await self.journal.append(0, Batch([row], incarnation="owner@1"))
         before_seq = before[-1].seq if before else 0
         return EntityChange(address.text, before_seq, [(self.seq, "added", 1, payload)])
@@ -415,3 +417,32 @@ async def test_an_event_that_takes_work_is_taken_in_when_it_is_done_and_in_order
     later = await reader.decide(1_000)
     reader.replicas.on_change(later)
     assert reader.views.known.get(ANN) == 1_111
+
+
+async def test_what_the_next_owner_does_not_have_is_forgotten(reader: Reader) -> None:
+    """Given two changes that were heard and that the store then lost with their owner, when the
+    next owner decides, then the replica is what the journal says, however the seqs compare."""
+    reader.replicas.track([ANN])
+    await reader.known(0)
+    reader.replicas.on_change(await reader.decide(1))
+    standby = reader.journal.store.standby()
+    for _ in range(2):
+        reader.replicas.on_change(await reader.decide(10))
+    reader.journal.store.promote(standby)
+    reader.seq = 1
+    await reader.journal.claim([(ANN.slot, 1)], "next", "owner@1")
+    for total in (101, 201, 301):
+        change = await reader.decide(100, epoch=2)
+        reader.replicas.on_change(msgspec.structs.replace(change, epoch=2))
+        await reader.known(total)
+
+
+async def test_an_owner_tells_where_its_own_past_ended(reader: Reader) -> None:
+    """Given a replica that is beyond what the journal has when this instance takes over, then its
+    first change follows on what was loaded."""
+    reader.replicas.track([ANN])
+    await reader.known(0)
+    for _ in range(3):
+        reader.replicas.on_change(await reader.decide(1))
+    reader.replicas.own_loaded(ANN, 1, 1, 2)
+    assert reader.replicas.own_committed(ANN, 5, 2, 2) == 1
