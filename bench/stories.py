@@ -7,7 +7,7 @@ from bench.scenario import Call, Scenario, charge, data_of, expect, get, hold, i
 from bench.world import DateSummary, Seat, Users, allocation
 
 CURIOUS_EVERY = 10
-"""One user of so many also looks at everything else, and another gives up what was taken."""
+"""One user of so many also looks at everything else, another gives up a hold, a third an order."""
 
 
 class Stories:
@@ -27,6 +27,8 @@ class Stories:
         user = self._users.fresh()
         if self._count % CURIOUS_EVERY == 1:
             return _change_of_mind(user, seat)
+        if self._count % CURIOUS_EVERY == 2:
+            return _given_up_order(user, seat)
         return booking(user, seat, curious=self._count % CURIOUS_EVERY == 0)
 
 
@@ -58,6 +60,17 @@ def _change_of_mind(user: str, seat: Seat) -> Scenario:
     response = yield from expect("hold", hold(seat.date, seat.number, token), 201)
     held = request("DELETE", f"/reservation/{data_of(response)['id']}", token)
     yield from expect("release", held, 204)
+    yield from expect("leave", request("DELETE", "/queue", token), 204)
+
+
+def _given_up_order(user: str, seat: Seat) -> Scenario:
+    token = data_of((yield from expect("issue", issue(user), 201)))["token"]
+    body = f'{{"concertScheduleId":"{seat.date}","seatNumbers":[{seat.number}]}}'
+    placed = yield from expect("place", post("/orders", body, token), 201)
+    path = f"/orders/{data_of(placed)['id']}"
+    yield from expect("orders", get("/orders", token), 200)
+    yield from expect("order", get(path, token), 200)
+    yield from expect("give up", request("DELETE", path, token), 204)
     yield from expect("leave", request("DELETE", "/queue", token), 204)
 
 

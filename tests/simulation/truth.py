@@ -252,14 +252,17 @@ class Truth:
         for shard, rows in enumerate(self._store.rows):
             if rows:
                 whole.take(shard, map(audited, rows))
+        rows = [row for shard in self._store.rows for row in shard]
+        sold, paid = _named(rows, "SeatSold", "payment"), _named(rows, "PaymentCompleted", "id")
+        for event in _events(rows, "PaymentCompleted"):
+            if event["id"] in self.lost_sales - sold:
+                whole.found.dates[event["schedule"]].brought -= event["amount"]
         whole.close()
         for check, words in violations(whole.found):
             self._break(check, words)
-        rows = [row for shard in self._store.rows for row in shard]
-        if not whole.sales.agree:
-            sold, paid = _named(rows, "SeatSold", "payment"), _named(rows, "PaymentCompleted", "id")
-            if sold - paid or paid - sold - self.lost_sales or sold == paid:
-                self._break("I7", "sales and completed payments differ")
+        unexplained = sold - paid or paid - sold - self.lost_sales or sold == paid
+        if not whole.sales.agree and unexplained:
+            self._break("I7", "sales and completed payments differ")
         if not whole.holds.agree:
             held = _holds(rows, "SeatHeld") + self.lost_holds
             for fact in _holds(rows, "ReservationNoted") - held:
@@ -267,7 +270,11 @@ class Truth:
 
 
 def _named(rows: Iterable[Row], kind: str, name: str) -> set[str]:
-    return {msgspec.json.decode(row.payload)[name] for row in rows if row.type == kind}
+    return {event[name] for event in _events(rows, kind)}
+
+
+def _events(rows: Iterable[Row], kind: str) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(row.payload) for row in rows if row.type == kind]
 
 
 def _holds(rows: Iterable[Row], kind: str) -> Counter[tuple[object, ...]]:

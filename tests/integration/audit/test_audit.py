@@ -346,7 +346,7 @@ def test_the_command_prints_a_verdict_and_exits_0_1_or_2(
     assert cli() == 2
 
 
-async def test_a_hold_of_a_blocked_seat_is_told_and_one_before_or_elsewhere_is_not(
+async def test_a_hold_of_a_blocked_seat_is_told_and_one_before_it_is_not(
     database_url: str,
 ) -> None:
     """Given seats blocked at a time, when some are held before, at once and later, then only the

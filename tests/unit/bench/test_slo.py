@@ -149,7 +149,7 @@ async def played(edge: Edge, scenario: Scenario, asked: dict[str, str]) -> None:
     step, request = next(scenario)
     while True:
         method, path = route_of(request)
-        template = re.sub(r"^/(reservation|payment)/.+", r"/\1/{id}", path)
+        template = re.sub(r"^/(reservation|payment|orders)/.+", r"/\1/{id}", path)
         asked[step] = f"{method} {template}"
         response = await sent(edge, request)
         try:

@@ -11,7 +11,7 @@ import pytest
 from scripts import measure
 
 NOT_YET = {
-    "lines of source": 55_000,
+    "lines of source": 55_600,
     "lines of tests for each line of source": 1.12,
 }
 """Figures on their way to the limit, with the limit of today."""

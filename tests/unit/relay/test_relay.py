@@ -99,7 +99,7 @@ async def test_a_broker_that_is_away_is_a_passing_fault_and_nothing_is_kept() ->
     broker.left = 9
     await relay.handle(batch, places)
     assert broker.taken == [["3-1", "3-2"], ["3-1", "3-2"], ["3-3"]]
-    assert places.written == [(["main"], [1], ["u"])]
+    assert places.written == [(["main"], [1], ["u"], [1])]
 
 
 async def test_a_broker_is_not_looked_for_before_there_is_something_to_publish() -> None:
