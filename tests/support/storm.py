@@ -23,7 +23,12 @@ OUTCOME_MAX_S = 25.0
 """Until a call has its outcome: the longest outage of a test is a few seconds."""
 RETRY_FIRST_S, RETRY_MAX_S = 0.01, 0.25
 SEATS_TRIED_MAX = 3
-HOLDS_REFUSED = {"seat_unavailable", "hold_limit_reached", "hold_cooling_down"}
+HOLDS_REFUSED = {
+    "seat_unavailable",
+    "hold_limit_reached",
+    "purchase_limit_reached",
+    "hold_cooling_down",
+}
 
 
 @dataclass(frozen=True)
