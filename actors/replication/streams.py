@@ -25,6 +25,9 @@ BEAT_EVERY_S = 0.5
 """At most between two statements of what is served: four within the time after which replicas are
 stale."""
 
+TICK_S = 0.001
+"""A shorter wait may end before the clock has moved."""
+
 GATHER_S = 0.08
 """At least between two parts for those who asked nothing: a frame costs more than ten changes. A
 decision still shows everywhere within a tenth of a second."""
@@ -185,7 +188,7 @@ class UpdateStreams:
         while True:
             wait_s = self._due_s() - self._clock.monotonic()
             if wait_s > 0:
-                await comes(self._wakeup, wait_s)
+                await comes(self._wakeup, max(wait_s, TICK_S))
                 self._wakeup.clear()
             else:
                 self._send_all()

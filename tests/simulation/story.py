@@ -24,7 +24,7 @@ from actors import address as addresses
 from actors.errors import EntityCrashedError, UnavailableError
 from actors.journal.contract import JournalError, Lease, Row
 from actors.membership.contract import MembershipError
-from booking.calls import Outcome
+from booking.calls import Outcome, UnknownError
 from booking.entities import ledger_address, queue_address
 from booking.identity import Identity
 from booking.instance.health import SupersededError
@@ -270,6 +270,8 @@ class Story:
 
     def _judge(self, call: Call) -> None:
         error = call.error
+        if isinstance(error, UnknownError) and self._lost_a_hold():
+            return
         if error is not None and not isinstance(error, REFUSALS):
             self.broke(Violation("crash", f"{call.ask.words}: {error!r}"))
         elif isinstance(error, UnavailableError) and self._could_wait(call):
@@ -278,6 +280,10 @@ class Story:
             self.broke(Violation("crash", f"{call.ask.words}: {error!r}"))
         else:
             verdict.judge(self, call)
+
+    def _lost_a_hold(self) -> bool:
+        """Whether there may be orders that users know of and the store does not."""
+        return any(fact[0] == "hold" for fact in self.truth.lost_facts)
 
     def _could_wait(self, call: Call) -> bool:
         """Whether nothing but a short pause was wrong while the call was under way."""

@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from booking.accounts.domain.account import OrderRecord, PaymentDone, ReservationRecord
-from booking.calls import Attempt, TokenError
+from booking.calls import Attempt, TokenError, UnknownError
 from booking.catalogue.domain import MAIN_QUEUE
 from booking.domain.decision import Code, Rejected
 from booking.domain.orders import order_of
@@ -231,7 +231,7 @@ class User:
             run = partial(calls.pay_order, text=token, order=order, attempt=attempt)
         words = f"pays for {hold.schedule}-{hold.seat}" + " and others" * (len(paid) > 1)
         call = await self._ask(Ask("payment", words, run, 3 + len(paid), attempt, token=token))
-        if isinstance(call.value, PaymentDone | Rejected):
+        if isinstance(call.value, PaymentDone | Rejected) or isinstance(call.error, UnknownError):
             for each in paid:
                 self._held.pop(each, None)
         self._heed(call)

@@ -21,5 +21,7 @@ def seats_to_draw(dates: Mapping[str, int] = DATES) -> list[str]:
 
 
 async def import_catalogue(database_url: str, dates: Mapping[str, int] = DATES) -> None:
-    shows = concert("alpha", *(date(name, seats=count) for name, count in dates.items()))
-    await store.save(database_url, document.parse(msgspec.json.encode(catalogue(shows))))
+    shows = [date(name, seats=count) | {"maxPerUser": 1_000} for name, count in dates.items()]
+    await store.save(
+        database_url, document.parse(msgspec.json.encode(catalogue(concert("alpha", *shows))))
+    )

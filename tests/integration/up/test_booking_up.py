@@ -37,7 +37,7 @@ def test_the_first_screen_is_true_and_its_lines_work_when_pasted(data_dir: Path)
 
         psql = re.search(r"^ +(\S+psql -h .+)$", running.said, re.MULTILINE)
         assert psql, running.said
-        assert shell(f"{psql[1]} -Atc 'SELECT count(*) FROM concert'").strip() == "12"
+        assert shell(f"{psql[1]} -Atc 'SELECT count(*) FROM concert'").strip() == "14"
 
         lines = [line for line in running.said.splitlines() if "curl -s" in line]
         assert len(lines) == 3
