@@ -44,7 +44,7 @@ def test_the_first_screen_is_true_and_its_lines_work_when_pasted(data_dir: Path)
         for _ in range(2):
             token, dates, charged = shell("\n".join(lines)).strip().splitlines()
             assert re.fullmatch(r"[\w-]{60,}", token)
-            assert len(json.loads(dates)["data"]) == 41
+            assert len(json.loads(dates)["data"]) == 45
             assert json.loads(charged)["data"] == {"balance": 100_000}
 
 
