@@ -11,13 +11,13 @@ from tests.support.nodes import Node, Nodes
 from tests.support.runtimes import key
 
 PAUSE_S = 0.05
-"""Between two questions of one client: eight of them ask about 150 times a second."""
+"""Between two questions of one client: four of them ask about 75 times a second."""
 
 
 class Askers:
     """``keyed`` clients repeat with the same key until they are answered."""
 
-    def __init__(self, nodes: Nodes, count: int = 8, *, keyed: bool = False) -> None:
+    def __init__(self, nodes: Nodes, count: int = 4, *, keyed: bool = False) -> None:
         self._nodes = nodes
         self._keyed = keyed
         self._random = Random(count)
