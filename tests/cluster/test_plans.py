@@ -65,6 +65,7 @@ async def test_exactly_the_plan_that_was_shown_is_carried_out(under_load: UnderL
         assert load.failures == []
 
 
+@pytest.mark.slow
 async def test_a_stale_plan_is_refused_and_does_nothing(
     under_load: UnderLoad,
 ) -> None:

@@ -177,5 +177,5 @@ async def test_one_of_three_servers_may_be_killed(
                 leads = info.cluster.leader
                 next(server for server in servers if server.name == leads).kill()
                 await stream_has(stream, len(journal.told))
-                await until(lambda: all_done(database_url, book), 60.0)
+                await until(lambda: all_done(database_url, book), 90.0)
             nothing_lost(await in_stream(stream), journal.told)

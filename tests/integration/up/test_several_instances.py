@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.processes import is_alive, wait_until
 from tests.support.up import Running, get, ready, shell
 
@@ -130,6 +132,7 @@ def test_each_instance_is_on_the_first_screen_and_answers_on_its_own(data_dir: P
         assert "Traceback" not in running.said, running.said
 
 
+@pytest.mark.slow
 def test_nobody_is_refused_while_each_instance_is_told_to_end_in_turn(data_dir: Path) -> None:
     with ready(data_dir, "--instances", "3") as running, charging(running) as clients:
         for number in (1, 2, 3):
