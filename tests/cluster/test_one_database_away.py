@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from booking import audit
 from booking.embedded import EmbeddedServers
 from booking.schema import parts
@@ -73,6 +75,7 @@ async def charged(clients: Sequence[Api], users: Collection[str]) -> list[Reply]
     return await asyncio.gather(*(api.charge(user, 1) for api in clients for user in users))
 
 
+@pytest.mark.slow
 async def test_only_shards_of_the_lost_database_are_refused(
     database_url: str, redis_url: str, tmp_path: Path, tell: Tell
 ) -> None:

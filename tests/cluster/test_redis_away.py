@@ -79,6 +79,7 @@ async def test_nobody_notices_an_outage_of_redis_or_its_empty_return(
         await stopped_and_frozen(load, cluster, redis, stopped_s, tell)
 
 
+@pytest.mark.slow
 async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
     under_load: UnderLoad, redis: OwnRedis, tell: Tell
 ) -> None:
@@ -95,6 +96,7 @@ async def test_who_ends_while_redis_is_away_is_missed_when_it_is_back(
         await load.answers(100)
 
 
+@pytest.mark.slow
 async def test_an_instance_is_replaced_and_restarts_without_redis(
     under_load: UnderLoad, redis: OwnRedis, tell: Tell
 ) -> None:
