@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking_http.sockets.frames import (
@@ -35,6 +35,7 @@ def test_the_examples_of_the_rfc() -> None:
     assert list(reader.feed(bytes.fromhex("818537fa213d7f9f4d5158"))) == [(TEXT, b"Hello")]
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.one_of(
