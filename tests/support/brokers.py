@@ -106,7 +106,7 @@ async def jetstream(*servers: NatsServer) -> AsyncIterator[JetStreamContext]:
         [server.url for server in servers], error_cb=silent, max_reconnect_attempts=-1
     )
     try:
-        yield client.jetstream(timeout=30)
+        yield client.jetstream(timeout=8)
     finally:
         await client.close()
 
