@@ -143,13 +143,14 @@ class ViewReplicas:
         if self._owned(address) or not self.replicates(address):
             return
         replica = self._open(address)
-        if change.epoch > replica.epoch and change.before_seq < replica.seq:
-            # The new owner's past ends before what is known here: the store has lost the rest.
-            self._forget(address, replica)
-        if change.last_seq <= replica.seq:
+        newer = change.epoch > replica.epoch
+        if change.last_seq <= replica.seq and not newer:
             return
-        if change.before_seq < replica.seq and all(seq != replica.seq for seq, *_ in change.rows):
-            # The owner passed over what is the newest here: the journal has lost it.
+        if change.before_seq < replica.seq and (
+            newer or all(seq != replica.seq for seq, *_ in change.rows)
+        ):
+            # A new owner's past ends before what is known here, or its owner passed over what is
+            # the newest here: the store has lost that.
             self._forget(address, replica)
         replica.wanted_seq = max(replica.wanted_seq, change.last_seq)
         missed = replica.reading or replica.seq < 0 or change.before_seq > replica.seq

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from tests.support.journals import user_id
 
 if TYPE_CHECKING:
     from tests.simulation.instances import Instance
+
+T = TypeVar("T")
 
 STEP_MAX_S = 5.1
 """A message is answered by its deadline, and that is kept within two ticks."""
@@ -178,9 +180,9 @@ async def _keyed(
     services: Services,
     text: str,
     attempt: Attempt | None,
-    replay: Callable[[QueueToken, Attempt], Awaitable[Any]],
-    run: Callable[[QueueToken], Awaitable[Any]],
-) -> Any:
+    replay: Callable[[QueueToken, Attempt], Awaitable[Outcome[T] | None]],
+    run: Callable[[QueueToken], Awaitable[Outcome[T]]],
+) -> Outcome[T]:
     """A token that the call itself has used up still tells what became of it."""
     try:
         token = await gate(services, text)
@@ -208,14 +210,13 @@ async def reserve(
 ) -> Outcome[ReservationRecord | Rejected]:
     """Hold a seat."""
     seats = services.seats
-    outcome: Outcome[ReservationRecord | Rejected] = await _keyed(
+    return await _keyed(
         services,
         text,
         attempt,
         lambda token, attempt: seats.replay(token, date, seat, attempt),
         lambda token: seats.reserve(token, date, seat, attempt),
     )
-    return outcome
 
 
 async def pay(
@@ -223,14 +224,13 @@ async def pay(
 ) -> Outcome[PaymentDone | Rejected]:
     """Pay for a held seat."""
     accounts = services.accounts
-    outcome: Outcome[PaymentDone | Rejected] = await _keyed(
+    return await _keyed(
         services,
         text,
         attempt,
         accounts.replay,
         lambda token: accounts.pay(token, date, seat, attempt),
     )
-    return outcome
 
 
 async def place(
@@ -238,14 +238,13 @@ async def place(
 ) -> Outcome[OrderRecord | Rejected]:
     """Hold several seats."""
     seats = services.seats
-    outcome: Outcome[OrderRecord | Rejected] = await _keyed(
+    return await _keyed(
         services,
         text,
         attempt,
         lambda token, attempt: seats.replay_order(token, date, attempt),
         lambda token: seats.place(token, date, wanted, attempt),
     )
-    return outcome
 
 
 async def pay_order(
@@ -253,14 +252,13 @@ async def pay_order(
 ) -> Outcome[PaymentDone | Rejected]:
     """Pay for an order."""
     accounts = services.accounts
-    outcome: Outcome[PaymentDone | Rejected] = await _keyed(
+    return await _keyed(
         services,
         text,
         attempt,
         accounts.replay,
         lambda token: accounts.pay_order(token, order, attempt),
     )
-    return outcome
 
 
 async def release_order(services: Services, text: str, order: str) -> Rejected | None:

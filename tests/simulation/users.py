@@ -4,9 +4,10 @@ asks again for what got no answer. What a user does next depends on what the ans
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from booking.accounts.domain.account import OrderRecord, PaymentDone, ReservationRecord
 from booking.calls import Attempt, TokenError, UnknownError
@@ -152,19 +153,20 @@ class User:
         dates = self._story.catalogue.schedules
         date = self._random.choice(sorted(dates))
         seat = self._random.choice(sorted(dates[date].prices))
-        attempt, token = self._attempt(f"hold {date} {seat}"), self._token
-        ask = Ask(
-            "reservation",
-            f"holds {date}-{seat}",
-            lambda services: calls.reserve(services, token, date, seat, attempt),
-            5,
-            attempt,
-            token=token,
-        )
-        call = await self._ask(ask)
+        attempt = self._attempt(f"hold {date} {seat}")
+        run = partial(calls.reserve, date=date, seat=seat, attempt=attempt)
+        call = await self._take("reservation", f"holds {date}-{seat}", run, attempt)
         if isinstance(call.value, ReservationRecord):
             self._held[call.value.reservation.id] = call.value
+
+    async def _take(
+        self, route: str, words: str, run: Callable[..., Any], attempt: Attempt | None
+    ) -> Call:
+        """Ask for seats with the token."""
+        run = partial(run, text=self._token)
+        call = await self._ask(Ask(route, words, run, 5, attempt, token=self._token))
         self._heed(call)
+        return call
 
     async def _order(self) -> None:
         """Two or three seats at once: some that are named, or the best that are left."""
@@ -174,19 +176,12 @@ class User:
         numbers = tuple(self._random.sample(seats, min(count, len(seats))))
         wishes = Wish(count), Wish(count, together="prefer"), Wish(count, together=False)
         wanted: Wanted = self._random.choice((numbers, self._random.choice(wishes)))
-        attempt, token = self._attempt(f"order {date} {wanted}"), self._token
-        ask = Ask(
-            "order",
-            f"orders {numbers if wanted is numbers else count} of {date}",
-            lambda services: calls.place(services, token, date, wanted, attempt),
-            5,
-            attempt,
-            token=token,
-        )
-        call = await self._ask(ask)
+        attempt = self._attempt(f"order {date} {wanted}")
+        run = partial(calls.place, date=date, wanted=wanted, attempt=attempt)
+        words = f"orders {numbers if wanted is numbers else count} of {date}"
+        call = await self._take("order", words, run, attempt)
         if isinstance(call.value, OrderRecord):
             self._held |= {r.reservation.id: r for r in call.value.reservations}
-        self._heed(call)
 
     def _with(self, reservation: str) -> list[str]:
         """What is held under the same order."""
