@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -256,6 +257,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """How long a seat held for all of ``hold_s`` and let go stays closed to the same user; 0:
         not at all. A tenth of a hold lets others take it."""
         return self.hold_s * 100 if self.rehold_s is None else self.rehold_s * 1000
+
+    @property
+    def archive_dir(self) -> Path | None:
+        """Where archived rows are read from, if anywhere."""
+        return Path(self.archive) if self.archive else None
 
     @property
     def databases(self) -> tuple[str, ...]:

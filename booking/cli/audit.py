@@ -55,7 +55,7 @@ def _audit(args: argparse.Namespace) -> int:
             report = asyncio.run(run_queue(settings.databases, args.queue))
         else:
             limit_s = args.payment_limit
-            archive = args.archive or (Path(settings.archive) if settings.archive else None)
+            archive = args.archive or settings.archive_dir
             report = asyncio.run(run(*settings.databases, payment_limit_s=limit_s, archive=archive))
     except AuditError as error:
         return fail(f"the journal could not be audited: {error}", WRONG_USAGE)

@@ -22,7 +22,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--totals", action="store_true", help="only sums by day (UTC), concert and accounts"
     )
     parser.add_argument(
-        "--archive", type=Path, metavar="DIR", help="read archived rows from these files"
+        "--archive",
+        type=Path,
+        metavar="DIR",
+        help="read archived rows from these files (default: BOOKING_ARCHIVE)",
     )
     parser.set_defaults(run=_ledger)
 
@@ -31,8 +34,13 @@ def _ledger(args: argparse.Namespace) -> int:
     settings = Settings.from_env(os.environ, serving=False)
     try:
         statement = asyncio.run(_write(settings, args))
+        sys.stdout.flush()
     except AuditError as error:
         return fail(f"the journal could not be read: {error}")
+    except BrokenPipeError:
+        # Whoever reads it has seen enough; nothing is to be written when Python ends either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     unread = [v for verdict in statement.found.verdicts() for v in verdict.named]
     for violation in unread:
         fail(str(violation))
@@ -40,8 +48,9 @@ def _ledger(args: argparse.Namespace) -> int:
 
 
 async def _write(settings: Settings, args: argparse.Namespace) -> TransferStatement:
+    archive = args.archive or settings.archive_dir
     concerts = await concerts_of(settings.database_url)
     statement = TransferStatement(sys.stdout, concerts, totals=args.totals)
-    await read_rows(*settings.databases, reader=statement, archive=args.archive)
+    await read_rows(*settings.databases, reader=statement, archive=archive)
     statement.close()
     return statement

@@ -7,6 +7,9 @@ import asyncio
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -323,6 +326,22 @@ def test_the_ledger_of_a_journal_adds_up_to_what_its_audit_says(
     finish(write(database_url, rows, CLEAN.epochs()))
     assert cli(name="ledger") == 1
     assert "Charged cannot be read" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_of_the_ledger_ends_it_quietly(database_url: str) -> None:
+    """As ``booking ledger | head`` is one."""
+    finish(write(database_url, CLEAN.sorted_rows(), CLEAN.epochs()))
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "booking.cli.main", "ledger"],
+        env={**os.environ, "BOOKING_DATABASE_URL": database_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_the_command_prints_a_verdict_and_exits_0_1_or_2(
