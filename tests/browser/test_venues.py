@@ -100,6 +100,21 @@ async def test_a_theatre_seat_is_chosen_by_row_and_the_ticket_tells_it(
     await expect(ticket).to_contain_text(f"{open_at:%b %Y}, 19:00")
 
 
+async def test_two_together_are_held_by_one_press_and_paid(new_fan: NewFan, url: str) -> None:
+    fan = await new_fan(url, **PHONE)
+    await fan.enter()
+    await opens(fan, "glass-garden-1")
+    await fan.page.locator("#find-two").click()
+    basket = fan.page.locator("#basket li")
+    await expect(basket).to_have_count(2)
+    await expect(basket.nth(0)).to_contain_text("Stalls, row D, seat 17")
+    await expect(basket.nth(1)).to_contain_text("Stalls, row D, seat 18")
+    await fan.charge(320_000)
+    await fan.pay()
+    await expect(fan.tickets).to_have_count(2)
+    await has_no_sideways_scroll(fan)
+
+
 async def test_a_place_to_stand_needs_no_choice_among_four_hundred(
     new_fan: NewFan, url: str
 ) -> None:
